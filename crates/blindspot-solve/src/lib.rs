@@ -1,0 +1,1 @@
+//! L-BFGS and box-constrained L-BFGS: functions, not networks.

@@ -1,0 +1,3 @@
+//! The studies of the paper: training, the blind-spot search, transfer, and the replication.
+
+pub mod results;
