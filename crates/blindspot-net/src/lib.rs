@@ -1,1 +1,22 @@
 //! Networks as graphs of operators, their gradients, and ONNX.
+//!
+//! A [`Graph`] is data: named values and the operators between them. With numbers for its weights
+//! it is a [`Network`]; an [`Evaluator`] runs that over batches of images, forward and backward.
+
+mod evaluate;
+mod graph;
+mod loss;
+mod matmul;
+mod network;
+pub mod ops;
+mod real;
+
+pub use evaluate::Evaluator;
+pub use graph::{
+    Graph, GraphError, MAX_VALUES, Node, Operand, OperandShape, Value, ValueId, WeightId,
+    WeightInfo,
+};
+pub use loss::{argmax, cross_entropy};
+pub use network::{Network, WeightError};
+pub use ops::Op;
+pub use real::Real;

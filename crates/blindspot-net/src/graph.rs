@@ -1,0 +1,353 @@
+//! The network as data: named values, and the operators between them, as in ONNX.
+
+use std::collections::HashMap;
+
+use crate::ops::Op;
+
+/// The most values that one image may have in any one value of a graph: 2^28, one GiB in `f32`.
+///
+/// A file can claim any shape; this keeps a claim from becoming an allocation.
+pub const MAX_VALUES: usize = 1 << 28;
+
+/// A value that depends on the image: the input, or what an operator gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) usize);
+
+/// A weight: a tensor that does not depend on the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WeightId(pub(crate) usize);
+
+impl WeightId {
+    /// Its position in [`Network::weights`](crate::Network::weights).
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// An operand of an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operand {
+    /// A value that depends on the image.
+    Value(ValueId),
+    /// A weight.
+    Weight(WeightId),
+}
+
+/// Name and shape of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value {
+    /// Its name, unique in the graph; the name of the ONNX value.
+    pub name: String,
+    /// The shape of one image's part of it, without the batch's axis.
+    pub shape: Vec<usize>,
+}
+
+impl Value {
+    /// How many numbers one image has in it.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// True where it holds no number at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Name and shape of a weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightInfo {
+    /// Its name, unique in the graph; the name of the ONNX initializer.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+}
+
+/// An operator at its place in a graph.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Its name, for messages.
+    pub name: String,
+    /// What it does.
+    pub op: Op,
+    /// What it works on, in ONNX's order.
+    pub inputs: Vec<Operand>,
+    /// What it gives.
+    pub output: ValueId,
+}
+
+/// A network without the numbers in its weights: values, and the operators between them.
+///
+/// Nodes stand in an order in which they can run; the first value is the input, the last node's
+/// output the output.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    values: Vec<Value>,
+    weights: Vec<WeightInfo>,
+    nodes: Vec<Node>,
+}
+
+/// Why a graph can't be built.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum GraphError {
+    /// An operator does not fit the shapes of what it is given.
+    #[error("node `{node}` ({op}): {why}")]
+    Shape {
+        /// The node's name.
+        node: String,
+        /// The operator's ONNX name.
+        op: &'static str,
+        /// What does not fit.
+        why: String,
+    },
+    /// Two values or weights have one name.
+    #[error("the name `{0}` stands for two values; give each its own")]
+    Name(String),
+    /// A value or weight has an absurd size.
+    #[error("`{name}` has shape {shape:?}: more than {MAX_VALUES} values, or none")]
+    Size {
+        /// The value's name.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// No value has the name asked for.
+    #[error("no value is named `{name}`; this network has: {}", known.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A network cannot be cut at a value, because another path leads past it.
+    #[error("the network above `{name}` is not a network of its own: `{node}` also uses `{uses}`")]
+    Cut {
+        /// The value to cut at.
+        name: String,
+        /// A node above it that uses something from below.
+        node: String,
+        /// What it uses.
+        uses: String,
+    },
+    /// No operator stands above the value asked for.
+    #[error("nothing stands above `{0}`: it is the network's output")]
+    Nothing(String),
+}
+
+impl Graph {
+    /// A graph with an input and nothing else; `shape` is that of one image.
+    ///
+    /// # Errors
+    /// [`GraphError::Size`] where the shape is absurd.
+    pub fn new(input: &str, shape: &[usize]) -> Result<Self, GraphError> {
+        let value = Value { name: input.to_owned(), shape: shape.to_vec() };
+        check_size(&value.name, &value.shape)?;
+        Ok(Graph { values: vec![value], weights: Vec::new(), nodes: Vec::new() })
+    }
+
+    /// Adds a weight.
+    ///
+    /// # Errors
+    /// [`GraphError::Name`] where the name is taken, [`GraphError::Size`] where the shape is absurd.
+    pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<WeightId, GraphError> {
+        self.check_name(name)?;
+        check_size(name, shape)?;
+        self.weights.push(WeightInfo { name: name.to_owned(), shape: shape.to_vec() });
+        Ok(WeightId(self.weights.len() - 1))
+    }
+
+    /// Adds an operator; its output, named `output`, becomes the graph's output. A value that it
+    /// uses twice (x + x) is copied first, so that each operand has a gradient of its own.
+    ///
+    /// # Errors
+    /// [`GraphError::Shape`] where the operator does not fit its inputs, [`GraphError::Name`],
+    /// [`GraphError::Size`].
+    ///
+    /// # Panics
+    /// Where an operand belongs to another graph.
+    pub fn node(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[Operand],
+        output: &str,
+    ) -> Result<ValueId, GraphError> {
+        self.check_name(output)?;
+        let mut inputs = inputs.to_vec();
+        for i in 1..inputs.len() {
+            if let (Operand::Value(id), true) = (inputs[i], inputs[..i].contains(&inputs[i])) {
+                let copy = Op::Reshape(crate::ops::Reshape { shape: self.value(id).shape.clone() });
+                let copied = format!("{output}/operand {i}");
+                inputs[i] = Operand::Value(self.node(&copied, copy, &[inputs[i]], &copied)?);
+            }
+        }
+        let shapes: Vec<OperandShape<'_>> = inputs
+            .iter()
+            .map(|&operand| match operand {
+                Operand::Value(id) => OperandShape::Value(&self.values[id.0].shape),
+                Operand::Weight(id) => OperandShape::Weight(&self.weights[id.0].shape),
+            })
+            .collect();
+        let shape = op.infer(&shapes).map_err(|why| GraphError::Shape {
+            node: name.to_owned(),
+            op: op.name(),
+            why,
+        })?;
+        check_size(output, &shape)?;
+        self.values.push(Value { name: output.to_owned(), shape });
+        let output = ValueId(self.values.len() - 1);
+        self.nodes.push(Node { name: name.to_owned(), op, inputs, output });
+        Ok(output)
+    }
+
+    /// The values, the input first.
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// Name and shape of each weight.
+    pub fn weights(&self) -> &[WeightInfo] {
+        &self.weights
+    }
+
+    /// The operators, in an order in which they can run.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The input.
+    pub fn input(&self) -> ValueId {
+        ValueId(0)
+    }
+
+    /// The output: of the last operator, or the input where there is none.
+    pub fn output(&self) -> ValueId {
+        ValueId(self.values.len() - 1)
+    }
+
+    /// Name and shape of a value.
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0]
+    }
+
+    /// The value with a name.
+    ///
+    /// # Errors
+    /// [`GraphError::Unknown`], which lists the names there are.
+    pub fn find(&self, name: &str) -> Result<ValueId, GraphError> {
+        let position = self.values.iter().position(|value| value.name == name);
+        position.map(ValueId).ok_or_else(|| GraphError::Unknown {
+            name: name.to_owned(),
+            known: self.values.iter().map(|value| value.name.clone()).collect(),
+        })
+    }
+
+    /// The part of the graph below and including `value`, which becomes its output, and the
+    /// weights that are left, as positions in [`Graph::weights`].
+    pub fn up_to(&self, value: ValueId) -> (Graph, Vec<WeightId>) {
+        let mut needed = vec![false; self.values.len()];
+        needed[value.0] = true;
+        for node in self.nodes.iter().rev() {
+            if needed[node.output.0] {
+                for operand in &node.inputs {
+                    if let Operand::Value(id) = operand {
+                        needed[id.0] = true;
+                    }
+                }
+            }
+        }
+        let nodes = self.nodes.iter().filter(|node| needed[node.output.0]);
+        self.part(ValueId(0), nodes).expect("what a value needs is closed under its own operands")
+    }
+
+    /// The part of the graph above `value`, which becomes its input, and the weights that are
+    /// left, as positions in [`Graph::weights`].
+    ///
+    /// # Errors
+    /// [`GraphError::Cut`] where another path leads from the input past the value,
+    /// [`GraphError::Nothing`] where it is the output.
+    pub fn above(&self, value: ValueId) -> Result<(Graph, Vec<WeightId>), GraphError> {
+        if value == self.output() && !self.nodes.is_empty() {
+            return Err(GraphError::Nothing(self.values[value.0].name.clone()));
+        }
+        // What the output needs once the value is given.
+        let mut needed = vec![false; self.values.len()];
+        needed[self.output().0] = true;
+        for node in self.nodes.iter().rev() {
+            if needed[node.output.0] && node.output != value {
+                for operand in &node.inputs {
+                    if let Operand::Value(id) = operand {
+                        needed[id.0] = true;
+                    }
+                }
+            }
+        }
+        let nodes = self.nodes.iter().filter(|node| needed[node.output.0] && node.output != value);
+        self.part(value, nodes)
+    }
+
+    fn part<'a>(
+        &'a self,
+        input: ValueId,
+        nodes: impl Iterator<Item = &'a Node>,
+    ) -> Result<(Graph, Vec<WeightId>), GraphError> {
+        let mut part = Graph {
+            values: vec![self.values[input.0].clone()],
+            weights: Vec::new(),
+            nodes: Vec::new(),
+        };
+        let mut values = HashMap::from([(input, ValueId(0))]);
+        let mut weights: HashMap<WeightId, WeightId> = HashMap::new();
+        let mut kept = Vec::new();
+        for node in nodes {
+            let mut inputs = Vec::with_capacity(node.inputs.len());
+            for &operand in &node.inputs {
+                inputs.push(match operand {
+                    Operand::Value(id) => {
+                        Operand::Value(*values.get(&id).ok_or_else(|| GraphError::Cut {
+                            name: self.values[input.0].name.clone(),
+                            node: node.name.clone(),
+                            uses: self.values[id.0].name.clone(),
+                        })?)
+                    }
+                    Operand::Weight(id) => Operand::Weight(*weights.entry(id).or_insert_with(|| {
+                        part.weights.push(self.weights[id.0].clone());
+                        kept.push(id);
+                        WeightId(part.weights.len() - 1)
+                    })),
+                });
+            }
+            part.values.push(self.values[node.output.0].clone());
+            let output = ValueId(part.values.len() - 1);
+            values.insert(node.output, output);
+            part.nodes.push(Node { inputs, output, ..node.clone() });
+        }
+        Ok((part, kept))
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), GraphError> {
+        let taken = self.values.iter().map(|value| &value.name);
+        let taken = taken.chain(self.weights.iter().map(|weight| &weight.name));
+        match taken.into_iter().any(|other| other == name) {
+            true => Err(GraphError::Name(name.to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The shape of an operand: of one image's part of a value, or of a whole weight.
+#[derive(Debug, Clone, Copy)]
+pub enum OperandShape<'a> {
+    /// A value's shape, without the batch's axis.
+    Value(&'a [usize]),
+    /// A weight's shape.
+    Weight(&'a [usize]),
+}
+
+fn check_size(name: &str, shape: &[usize]) -> Result<(), GraphError> {
+    let count = shape.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis));
+    match count {
+        Some(1..=MAX_VALUES) => Ok(()),
+        _ => Err(GraphError::Size { name: name.to_owned(), shape: shape.to_vec() }),
+    }
+}
