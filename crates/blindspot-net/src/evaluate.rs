@@ -18,16 +18,31 @@ pub struct Evaluator<'n, T> {
     gradients: Vec<Vec<T>>,
 }
 
+/// The memory of an [`Evaluator`], to be used again for another network (other weights, say).
+#[derive(Debug, Default)]
+pub struct Buffers<T> {
+    values: Vec<Vec<T>>,
+    gradients: Vec<Vec<T>>,
+}
+
 impl<'n, T: Real> Evaluator<'n, T> {
     /// Buffers for a network, empty yet.
     pub fn new(network: &'n Network<T>) -> Self {
+        Self::with_buffers(network, Buffers { values: Vec::new(), gradients: Vec::new() })
+    }
+
+    /// An evaluator in memory that another one has left.
+    pub fn with_buffers(network: &'n Network<T>, mut buffers: Buffers<T>) -> Self {
         let count = network.graph().values().len();
-        Evaluator {
-            network,
-            batch: 0,
-            values: vec![Vec::new(); count],
-            gradients: vec![Vec::new(); count],
-        }
+        buffers.values.resize(count, Vec::new());
+        buffers.gradients.resize(count, Vec::new());
+        let Buffers { values, gradients } = buffers;
+        Evaluator { network, batch: 0, values, gradients }
+    }
+
+    /// The memory, for another evaluator.
+    pub fn into_buffers(self) -> Buffers<T> {
+        Buffers { values: self.values, gradients: self.gradients }
     }
 
     /// The network.
@@ -76,6 +91,21 @@ impl<'n, T: Real> Evaluator<'n, T> {
     /// Where `output_gradient` is not as long as the output.
     pub fn backward(&mut self, output_gradient: &[T]) -> &[T] {
         self.run_backward(output_gradient, true, None);
+        &self.gradients[0][..self.batch * self.network.input_len()]
+    }
+
+    /// Both at once: gives the gradient with respect to the input (n rows), and adds that with
+    /// respect to the weights, summed over the batch, to `weight_gradients` (laid out as
+    /// [`Network::weights`]).
+    ///
+    /// # Panics
+    /// Where a length does not fit.
+    pub fn backward_both(
+        &mut self,
+        output_gradient: &[T],
+        weight_gradients: &mut [Vec<T>],
+    ) -> &[T] {
+        self.run_backward(output_gradient, true, Some(weight_gradients));
         &self.gradients[0][..self.batch * self.network.input_len()]
     }
 

@@ -11,7 +11,7 @@ mod network;
 pub mod ops;
 mod real;
 
-pub use evaluate::Evaluator;
+pub use evaluate::{Buffers, Evaluator};
 pub use graph::{
     Graph, GraphError, MAX_VALUES, Node, Operand, OperandShape, Value, ValueId, WeightId,
     WeightInfo,

@@ -67,9 +67,12 @@ impl<T: Real> Network<T> {
         &self.weights
     }
 
-    /// The numbers of one weight, to be changed in place.
-    pub fn weight_mut(&mut self, id: WeightId) -> &mut [T] {
-        &mut self.weights[id.0]
+    /// Sets all weights, in the order of [`Network::weights`]; a value too few or too many is
+    /// left as it was.
+    pub fn set_weights(&mut self, values: impl IntoIterator<Item = T>) {
+        for (weight, value) in self.weights.iter_mut().flatten().zip(values) {
+            *weight = value;
+        }
     }
 
     /// The number of weights' numbers altogether.

@@ -1,3 +1,6 @@
 //! The studies of the paper: training, the blind-spot search, transfer, and the replication.
 
+pub mod inputs;
+pub mod paper;
 pub mod results;
+pub mod train;
