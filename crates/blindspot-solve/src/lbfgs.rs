@@ -1,0 +1,354 @@
+//! L-BFGS: D. C. Liu, J. Nocedal, Mathematical Programming 45 (1989).
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::line_search::{LineSearch, Next};
+use crate::long::{axpy, dot};
+use crate::real::{Real, max_norm};
+use crate::status::{Reason, Status};
+
+/// The longest step, in directions.
+const MAX_STEP: f64 = 1e10;
+
+/// When an [`Lbfgs`] stops, and what it remembers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LbfgsOptions {
+    /// Pairs of steps and gradient changes that make up the curvature, at least 1.
+    pub history: usize,
+    /// Iterations at most.
+    pub max_iterations: usize,
+    /// Evaluations at most.
+    pub max_evaluations: usize,
+    /// Stop when no component of the gradient is larger than this.
+    pub gradient_tolerance: f64,
+    /// Stop when `(f_k - f_{k+1}) / max(|f_k|, |f_{k+1}|, 1)` is at most this for
+    /// [`patience`](Self::patience) iterations in a row.
+    pub relative_decrease: f64,
+    /// Iterations with too small a decrease that stop the solver, at least 1.
+    pub patience: usize,
+}
+
+impl Default for LbfgsOptions {
+    /// 20 pairs, a gradient of 1e-5 or a relative decrease of 2.2e-9 (SciPy's tolerances),
+    /// 15,000 iterations and as many evaluations.
+    fn default() -> Self {
+        LbfgsOptions {
+            history: 20,
+            max_iterations: 15_000,
+            max_evaluations: 15_000,
+            gradient_tolerance: 1e-5,
+            relative_decrease: 1e7 * f64::EPSILON,
+            patience: 1,
+        }
+    }
+}
+
+/// A step, and how the gradient changed over it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Pair<T> {
+    step: Vec<T>,
+    change: Vec<T>,
+    /// step · change
+    curvature: f64,
+    /// change · change
+    square: f64,
+}
+
+/// Minimises a smooth function of many variables, asking for one evaluation at a time.
+///
+/// The caller evaluates the function and its gradient at [`point`](Self::point), and
+/// [tells](Self::tell) them. Between any two evaluations the solver can be stored (by serde) and
+/// restored: it goes on with the same bits. Vectors are spread over rayon's threads, with sums in
+/// an order that doesn't depend on them.
+///
+/// Steps satisfy the strong Wolfe conditions. Where the function is not finite, the search turns
+/// back. Where it finds no lower value, the history is dropped and the steepest descent is tried
+/// before the solver gives up.
+///
+/// ```
+/// use blindspot_solve::{Lbfgs, LbfgsOptions, Status};
+///
+/// let mut solver = Lbfgs::new(vec![5.0f64, -3.0], LbfgsOptions::default());
+/// let reason = loop {
+///     let x = solver.point();
+///     let value = (x[0] - 1.0).powi(2) + 10.0 * (x[1] - 2.0).powi(2);
+///     let gradient = [2.0 * (x[0] - 1.0), 20.0 * (x[1] - 2.0)];
+///     if let Status::Done(reason) = solver.tell(value, &gradient) {
+///         break reason;
+///     }
+/// };
+/// assert!(reason.converged());
+/// assert!((solver.iterate()[1] - 2.0).abs() < 1e-5);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lbfgs<T = f64> {
+    options: LbfgsOptions,
+    iterate: Vec<T>,
+    gradient: Vec<T>,
+    /// None until there is a finite value.
+    value: Option<f64>,
+    first_value: f64,
+    /// The newest last.
+    history: VecDeque<Pair<T>>,
+    direction: Vec<f64>,
+    search: Option<LineSearch>,
+    point: Vec<T>,
+    iterations: usize,
+    evaluations: usize,
+    /// Iterations in a row with too small a decrease.
+    stalled: usize,
+    done: Option<Reason>,
+}
+
+impl<T: Real> Lbfgs<T> {
+    /// A solver that starts at `x0`. It allocates `2 * history + 5` vectors of its length.
+    pub fn new(x0: Vec<T>, options: LbfgsOptions) -> Self {
+        let n = x0.len();
+        Lbfgs {
+            options,
+            point: x0.clone(),
+            iterate: x0,
+            gradient: vec![T::zero(); n],
+            value: None,
+            first_value: 0.0,
+            history: VecDeque::new(),
+            direction: vec![0.0; n],
+            search: None,
+            iterations: 0,
+            evaluations: 0,
+            stalled: 0,
+            done: None,
+        }
+    }
+
+    /// Where to evaluate next; at the end, the iterate.
+    pub fn point(&self) -> &[T] {
+        &self.point
+    }
+
+    /// Takes the value and gradient at [`point`](Self::point). At the end, nothing changes any
+    /// more.
+    ///
+    /// # Panics
+    ///
+    /// If the gradient is not as long as the point.
+    pub fn tell(&mut self, value: f64, gradient: &[T]) -> Status {
+        assert_eq!(
+            gradient.len(),
+            self.point.len(),
+            "the gradient's length must be the point's"
+        );
+        if let Some(reason) = self.done {
+            return Status::Done(reason);
+        }
+        self.evaluations += 1;
+        let Some(search) = &mut self.search else {
+            return self.start(value, gradient);
+        };
+        match search.tell(value, dot(gradient, &self.direction)) {
+            Next::Try if self.evaluations >= self.options.max_evaluations => {
+                self.finish(Reason::Evaluations)
+            }
+            Next::Try => self.place(),
+            Next::Accept => self.accept(value, gradient),
+            Next::Fail if self.evaluations >= self.options.max_evaluations => {
+                self.finish(Reason::Evaluations)
+            }
+            Next::Fail if self.history.is_empty() => self.finish(Reason::LineSearch),
+            Next::Fail => {
+                self.history.clear();
+                self.descend()
+            }
+        }
+    }
+
+    /// Evaluates `f`, which writes its gradient and returns its value, until the end. The observer
+    /// sees every iterate after the first.
+    pub fn minimise(
+        &mut self,
+        mut f: impl FnMut(&[T], &mut [T]) -> f64,
+        mut observer: impl FnMut(&Self) -> ControlFlow<()>,
+    ) -> Reason {
+        let mut gradient = vec![T::zero(); self.point.len()];
+        loop {
+            let value = f(&self.point, &mut gradient);
+            match self.tell(value, &gradient) {
+                Status::Evaluate => {}
+                Status::Iterated => {
+                    if observer(self).is_break() {
+                        return Reason::Observer;
+                    }
+                }
+                Status::Done(reason) => return reason,
+            }
+        }
+    }
+
+    /// The best point so far.
+    pub fn iterate(&self) -> &[T] {
+        &self.iterate
+    }
+
+    /// The value at the iterate; NaN before the first evaluation.
+    pub fn value(&self) -> f64 {
+        self.value.unwrap_or(f64::NAN)
+    }
+
+    /// The gradient at the iterate; zeros before the first evaluation.
+    pub fn gradient(&self) -> &[T] {
+        &self.gradient
+    }
+
+    /// The largest absolute component of the gradient at the iterate.
+    pub fn gradient_norm(&self) -> f64 {
+        max_norm(&self.gradient)
+    }
+
+    /// Iterates after the start.
+    pub fn iterations(&self) -> usize {
+        self.iterations
+    }
+
+    /// Evaluations told.
+    pub fn evaluations(&self) -> usize {
+        self.evaluations
+    }
+
+    fn start(&mut self, value: f64, gradient: &[T]) -> Status {
+        if !(value.is_finite() && max_norm(gradient).is_finite()) {
+            return self.finish(Reason::NotFinite);
+        }
+        self.value = Some(value);
+        self.first_value = value;
+        self.gradient.copy_from_slice(gradient);
+        match self.reason_to_stop() {
+            Some(reason) => self.finish(reason),
+            None => self.descend(),
+        }
+    }
+
+    fn accept(&mut self, value: f64, gradient: &[T]) -> Status {
+        let before = self.value();
+        self.remember(gradient);
+        self.iterate.copy_from_slice(&self.point);
+        self.gradient.copy_from_slice(gradient);
+        self.value = Some(value);
+        self.iterations += 1;
+
+        let decrease = (before - value) / before.abs().max(value.abs()).max(1.0);
+        let stalls = decrease <= self.options.relative_decrease;
+        self.stalled = if stalls { self.stalled + 1 } else { 0 };
+        match self.reason_to_stop() {
+            Some(reason) => self.finish(reason),
+            None => match self.descend() {
+                Status::Evaluate => Status::Iterated,
+                end => end,
+            },
+        }
+    }
+
+    fn reason_to_stop(&self) -> Option<Reason> {
+        let options = &self.options;
+        if self.gradient_norm() <= options.gradient_tolerance {
+            Some(Reason::Gradient)
+        } else if self.stalled >= options.patience.max(1) {
+            Some(Reason::Decrease)
+        } else if self.iterations >= options.max_iterations {
+            Some(Reason::Iterations)
+        } else if self.evaluations >= options.max_evaluations {
+            Some(Reason::Evaluations)
+        } else {
+            None
+        }
+    }
+
+    fn finish(&mut self, reason: Reason) -> Status {
+        self.point.copy_from_slice(&self.iterate);
+        self.search = None;
+        self.done = Some(reason);
+        Status::Done(reason)
+    }
+
+    /// Takes the step from the iterate to the point into the history, unless its curvature is
+    /// lost in rounding.
+    fn remember(&mut self, gradient: &[T]) {
+        // The oldest pair's vectors serve the newest.
+        let full = self.history.len() >= self.options.history.max(1);
+        let mut pair = if full { self.history.pop_front() } else { None }.unwrap_or_else(|| Pair {
+            step: vec![T::zero(); gradient.len()],
+            change: vec![T::zero(); gradient.len()],
+            curvature: 0.0,
+            square: 0.0,
+        });
+        for i in 0..gradient.len() {
+            pair.step[i] = self.point[i] - self.iterate[i];
+            pair.change[i] = gradient[i] - self.gradient[i];
+        }
+        pair.curvature = dot(&pair.step, &pair.change);
+        pair.square = dot(&pair.change, &pair.change);
+        let expected = -dot(&pair.step, &self.gradient);
+        if pair.curvature > T::EPSILON * expected && pair.square.is_finite() {
+            self.history.push_back(pair);
+        }
+    }
+
+    /// Starts a line search along -H g.
+    fn descend(&mut self) -> Status {
+        loop {
+            self.set_direction();
+            let slope = dot(&self.gradient, &self.direction);
+            if slope < 0.0 && slope.is_finite() {
+                let steepest = self.history.is_empty();
+                let first = if steepest {
+                    (1.0 / (-slope).sqrt()).min(MAX_STEP)
+                } else {
+                    1.0
+                };
+                let value = self.value();
+                // No iterate lies above the start, not even by rounding.
+                let noise = (10.0 * T::EPSILON * value.abs()).min(self.first_value - value);
+                self.search = Some(LineSearch::new(value, slope, noise, first, MAX_STEP));
+                return self.place();
+            }
+            if self.history.is_empty() {
+                return self.finish(Reason::LineSearch);
+            }
+            self.history.clear();
+        }
+    }
+
+    /// direction = -H gradient, by the two-loop recursion.
+    fn set_direction(&mut self) {
+        let direction = &mut self.direction;
+        for (d, &g) in direction.iter_mut().zip(&self.gradient) {
+            *d = -g.into();
+        }
+        let mut weights = Vec::with_capacity(self.history.len());
+        for pair in self.history.iter().rev() {
+            let weight = dot(&pair.step, direction) / pair.curvature;
+            axpy(-weight, &pair.change, direction);
+            weights.push(weight);
+        }
+        if let Some(newest) = self.history.back() {
+            let scale = newest.curvature / newest.square;
+            direction.iter_mut().for_each(|d| *d *= scale);
+        }
+        for (pair, weight) in self.history.iter().zip(weights.iter().rev()) {
+            let back = dot(&pair.change, direction) / pair.curvature;
+            axpy(weight - back, &pair.step, direction);
+        }
+    }
+
+    /// point = iterate + step * direction
+    fn place(&mut self) -> Status {
+        let step = self.search.as_ref().map_or(0.0, LineSearch::step);
+        for i in 0..self.point.len() {
+            self.point[i] = T::rounded(self.iterate[i].into() + step * self.direction[i]);
+        }
+        Status::Evaluate
+    }
+}
