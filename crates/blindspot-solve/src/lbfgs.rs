@@ -8,44 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::line_search::{LineSearch, Next};
 use crate::long::{axpy, dot};
 use crate::real::{Real, max_norm};
-use crate::status::{Reason, Status};
+use crate::status::{LbfgsOptions, Progress, Reason, Status};
 
 /// The longest step, in directions.
 const MAX_STEP: f64 = 1e10;
-
-/// When an [`Lbfgs`] stops, and what it remembers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LbfgsOptions {
-    /// Pairs of steps and gradient changes that make up the curvature, at least 1.
-    pub history: usize,
-    /// Iterations at most.
-    pub max_iterations: usize,
-    /// Evaluations at most.
-    pub max_evaluations: usize,
-    /// Stop when no component of the gradient is larger than this.
-    pub gradient_tolerance: f64,
-    /// Stop when `(f_k - f_{k+1}) / max(|f_k|, |f_{k+1}|, 1)` is at most this for
-    /// [`patience`](Self::patience) iterations in a row.
-    pub relative_decrease: f64,
-    /// Iterations with too small a decrease that stop the solver, at least 1.
-    pub patience: usize,
-}
-
-impl Default for LbfgsOptions {
-    /// 20 pairs, a gradient of 1e-5 or a relative decrease of 2.2e-9 (SciPy's tolerances),
-    /// 15,000 iterations and as many evaluations.
-    fn default() -> Self {
-        LbfgsOptions {
-            history: 20,
-            max_iterations: 15_000,
-            max_evaluations: 15_000,
-            gradient_tolerance: 1e-5,
-            relative_decrease: 1e7 * f64::EPSILON,
-            patience: 1,
-        }
-    }
-}
 
 /// A step, and how the gradient changed over it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,19 +55,12 @@ pub struct Lbfgs<T = f64> {
     options: LbfgsOptions,
     iterate: Vec<T>,
     gradient: Vec<T>,
-    /// None until there is a finite value.
-    value: Option<f64>,
-    first_value: f64,
     /// The newest last.
     history: VecDeque<Pair<T>>,
     direction: Vec<f64>,
     search: Option<LineSearch>,
     point: Vec<T>,
-    iterations: usize,
-    evaluations: usize,
-    /// Iterations in a row with too small a decrease.
-    stalled: usize,
-    done: Option<Reason>,
+    progress: Progress,
 }
 
 impl<T: Real> Lbfgs<T> {
@@ -113,15 +72,10 @@ impl<T: Real> Lbfgs<T> {
             point: x0.clone(),
             iterate: x0,
             gradient: vec![T::zero(); n],
-            value: None,
-            first_value: 0.0,
             history: VecDeque::new(),
             direction: vec![0.0; n],
             search: None,
-            iterations: 0,
-            evaluations: 0,
-            stalled: 0,
-            done: None,
+            progress: Progress::default(),
         }
     }
 
@@ -142,27 +96,20 @@ impl<T: Real> Lbfgs<T> {
             self.point.len(),
             "the gradient's length must be the point's"
         );
-        if let Some(reason) = self.done {
+        if let Some(reason) = self.progress.done {
             return Status::Done(reason);
         }
-        self.evaluations += 1;
+        self.progress.evaluations += 1;
         let Some(search) = &mut self.search else {
             return self.start(value, gradient);
         };
         match search.tell(value, dot(gradient, &self.direction)) {
-            Next::Try if self.evaluations >= self.options.max_evaluations => {
+            Next::Accept => self.accept(value, gradient),
+            _ if self.progress.evaluations >= self.options.max_evaluations => {
                 self.finish(Reason::Evaluations)
             }
             Next::Try => self.place(),
-            Next::Accept => self.accept(value, gradient),
-            Next::Fail if self.evaluations >= self.options.max_evaluations => {
-                self.finish(Reason::Evaluations)
-            }
-            Next::Fail if self.history.is_empty() => self.finish(Reason::LineSearch),
-            Next::Fail => {
-                self.history.clear();
-                self.descend()
-            }
+            Next::Fail => self.retry(),
         }
     }
 
@@ -195,7 +142,7 @@ impl<T: Real> Lbfgs<T> {
 
     /// The value at the iterate; NaN before the first evaluation.
     pub fn value(&self) -> f64 {
-        self.value.unwrap_or(f64::NAN)
+        self.progress.value.unwrap_or(f64::NAN)
     }
 
     /// The gradient at the iterate; zeros before the first evaluation.
@@ -210,39 +157,36 @@ impl<T: Real> Lbfgs<T> {
 
     /// Iterates after the start.
     pub fn iterations(&self) -> usize {
-        self.iterations
+        self.progress.iterations
     }
 
     /// Evaluations told.
     pub fn evaluations(&self) -> usize {
-        self.evaluations
+        self.progress.evaluations
     }
 
     fn start(&mut self, value: f64, gradient: &[T]) -> Status {
         if !(value.is_finite() && max_norm(gradient).is_finite()) {
             return self.finish(Reason::NotFinite);
         }
-        self.value = Some(value);
-        self.first_value = value;
         self.gradient.copy_from_slice(gradient);
-        match self.reason_to_stop() {
+        match self
+            .progress
+            .start(value, max_norm(gradient), &self.options)
+        {
             Some(reason) => self.finish(reason),
             None => self.descend(),
         }
     }
 
     fn accept(&mut self, value: f64, gradient: &[T]) -> Status {
-        let before = self.value();
         self.remember(gradient);
         self.iterate.copy_from_slice(&self.point);
         self.gradient.copy_from_slice(gradient);
-        self.value = Some(value);
-        self.iterations += 1;
-
-        let decrease = (before - value) / before.abs().max(value.abs()).max(1.0);
-        let stalls = decrease <= self.options.relative_decrease;
-        self.stalled = if stalls { self.stalled + 1 } else { 0 };
-        match self.reason_to_stop() {
+        match self
+            .progress
+            .accept(value, max_norm(gradient), &self.options)
+        {
             Some(reason) => self.finish(reason),
             None => match self.descend() {
                 Status::Evaluate => Status::Iterated,
@@ -251,25 +195,19 @@ impl<T: Real> Lbfgs<T> {
         }
     }
 
-    fn reason_to_stop(&self) -> Option<Reason> {
-        let options = &self.options;
-        if self.gradient_norm() <= options.gradient_tolerance {
-            Some(Reason::Gradient)
-        } else if self.stalled >= options.patience.max(1) {
-            Some(Reason::Decrease)
-        } else if self.iterations >= options.max_iterations {
-            Some(Reason::Iterations)
-        } else if self.evaluations >= options.max_evaluations {
-            Some(Reason::Evaluations)
-        } else {
-            None
+    /// After a line search that failed: once more, along the steepest descent.
+    fn retry(&mut self) -> Status {
+        if self.history.is_empty() {
+            return self.finish(Reason::LineSearch);
         }
+        self.history.clear();
+        self.descend()
     }
 
     fn finish(&mut self, reason: Reason) -> Status {
         self.point.copy_from_slice(&self.iterate);
         self.search = None;
-        self.done = Some(reason);
+        self.progress.done = Some(reason);
         Status::Done(reason)
     }
 
@@ -298,27 +236,16 @@ impl<T: Real> Lbfgs<T> {
 
     /// Starts a line search along -H g.
     fn descend(&mut self) -> Status {
-        loop {
-            self.set_direction();
-            let slope = dot(&self.gradient, &self.direction);
-            if slope < 0.0 && slope.is_finite() {
-                let steepest = self.history.is_empty();
-                let first = if steepest {
-                    (1.0 / (-slope).sqrt()).min(MAX_STEP)
-                } else {
-                    1.0
-                };
-                let value = self.value();
-                // No iterate lies above the start, not even by rounding.
-                let noise = (10.0 * T::EPSILON * value.abs()).min(self.first_value - value);
-                self.search = Some(LineSearch::new(value, slope, noise, first, MAX_STEP));
-                return self.place();
-            }
-            if self.history.is_empty() {
-                return self.finish(Reason::LineSearch);
-            }
-            self.history.clear();
+        self.set_direction();
+        let slope = dot(&self.gradient, &self.direction);
+        if !(slope < 0.0 && slope.is_finite()) {
+            return self.retry();
         }
+        let steepest = self.history.is_empty();
+        let first = if steepest { 1.0 / (-slope).sqrt() } else { 1.0 };
+        let noise = self.progress.noise::<T>();
+        self.search = Some(LineSearch::new(self.value(), slope, noise, first, MAX_STEP));
+        self.place()
     }
 
     /// direction = -H gradient, by the two-loop recursion.
@@ -348,6 +275,10 @@ impl<T: Real> Lbfgs<T> {
         let step = self.search.as_ref().map_or(0.0, LineSearch::step);
         for i in 0..self.point.len() {
             self.point[i] = T::rounded(self.iterate[i].into() + step * self.direction[i]);
+        }
+        if self.point == self.iterate {
+            // The step is lost in rounding, and no evaluation is needed to see that.
+            return self.retry();
         }
         Status::Evaluate
     }

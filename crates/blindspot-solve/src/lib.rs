@@ -4,12 +4,18 @@
 //! gradient there. So many solvers can share one batched evaluation, and a solver can be stored
 //! between any two evaluations.
 
+mod box_lbfgs;
+mod cauchy;
+mod compact;
 mod lbfgs;
 mod line_search;
 mod long;
+mod quasi_definite;
 mod real;
 mod status;
+mod subspace;
 
-pub use lbfgs::{Lbfgs, LbfgsOptions};
+pub use box_lbfgs::{BoxError, BoxLbfgs};
+pub use lbfgs::Lbfgs;
 pub use real::Real;
-pub use status::{Reason, Status};
+pub use status::{LbfgsOptions, Reason, Status};
