@@ -1,1 +1,3 @@
 //! Image sets: where they come from, how they are checked, how they are split.
+
+pub mod files;

@@ -1,6 +1,8 @@
 //! The studies of the paper: training, the blind-spot search, transfer, and the replication.
 
 pub mod inputs;
+pub mod monitor;
 pub mod paper;
+mod random;
 pub mod results;
 pub mod train;

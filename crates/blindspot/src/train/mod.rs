@@ -1,6 +1,190 @@
-//! Section 2: training the paper's networks.
+//! Section 2: training the paper's networks, by full-batch L-BFGS until convergence.
 
+mod autoencoder;
+mod minimise;
 mod objective;
 mod parallel;
+mod recipe;
+
+use std::path::{Path, PathBuf};
+
+use blindspot_data::files;
+use blindspot_net::{Evaluator, Network};
+use blindspot_solve::LbfgsOptions;
+use rayon::prelude::*;
 
 pub use objective::{LossValue, TrainingLoss};
+pub use recipe::{Decay, Recipe, Sparsity, UnknownModel};
+
+use crate::inputs::{InMemory, Inputs, write_batch};
+use crate::monitor::Monitor;
+use autoencoder::AutoencoderLoss;
+use minimise::Checkpoint;
+use parallel::CHUNK;
+
+/// A network after training.
+#[derive(Debug, Clone)]
+pub struct Trained {
+    /// It gives logits.
+    pub network: Network<f32>,
+    /// L-BFGS iterations, all stages together.
+    pub iterations: usize,
+    /// Why the last stage stopped, in words.
+    pub stopped: String,
+    /// The last stage's loss, decay included.
+    pub loss: f64,
+}
+
+/// Why training did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// It was asked to stop.
+    #[error("training was stopped{}", resume(checkpoint))]
+    Cancelled {
+        /// Where it can be gone on from, if it keeps checkpoints.
+        checkpoint: Option<PathBuf>,
+    },
+    /// The loss is NaN or infinite.
+    #[error("the loss of {stage} is not finite at its start; are all inputs finite?")]
+    NotFinite {
+        /// What was being trained.
+        stage: String,
+    },
+    /// There is nothing to train on.
+    #[error("training takes labelled images: {0}")]
+    Data(String),
+    /// A checkpoint can't be written.
+    #[error(transparent)]
+    File(#[from] files::FileError),
+}
+
+fn resume(checkpoint: &Option<PathBuf>) -> String {
+    match checkpoint {
+        Some(path) => format!("; the same command goes on from {}", path.display()),
+        None => String::new(),
+    }
+}
+
+/// Trains the network of `recipe` on labelled inputs.
+///
+/// With a `checkpoint` path it can be stopped and gone on with: what comes out has the same bits
+/// as if it had run through, for any number of threads. `data` names the inputs (a hash), so that
+/// no checkpoint of other data is used. The checkpoint is removed at the end.
+///
+/// # Errors
+/// [`TrainError`].
+pub fn train(
+    recipe: &Recipe,
+    inputs: &(impl Inputs + ?Sized),
+    labels: &[usize],
+    data: &str,
+    seed: u64,
+    checkpoint: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<Trained, TrainError> {
+    if inputs.is_empty() || inputs.len() != labels.len() {
+        let found = format!("{} images and {} labels", inputs.len(), labels.len());
+        return Err(TrainError::Data(found));
+    }
+    let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
+    let recipe_text = serde_json::to_string(recipe).expect("a recipe is plain data");
+    let key = format!("{} {seed} {data} {recipe_text}", env!("CARGO_PKG_VERSION"));
+    let mut state = Checkpoint::load(checkpoint, files::sha256_hex(key.as_bytes()));
+    let mut network = recipe.start(inputs.input_len(), classes, seed);
+    let decay = recipe.decay_coefficients(classes);
+
+    if let Some(sparsity) = recipe.sparsity {
+        if state.done.is_empty() {
+            let mut loss = AutoencoderLoss::new(inputs, recipe.hidden[0], sparsity, seed);
+            let start = loss.weights();
+            let options = options(sparsity.iterations, 10);
+            let name = format!("{} autoencoder", recipe.name);
+            state.run_stage(&name, &mut loss, start, options, checkpoint, monitor)?;
+        }
+        let encoder = state.done[0].weights.iter().map(|&weight| weight as f32);
+        // The encoder's are the network's first weights; the decoder's are not part of it.
+        let frozen: usize = network.weights()[..2].iter().map(Vec::len).sum();
+        network.set_weights(encoder.take(frozen));
+        let hidden = network.graph().find("hidden1").expect("a sparse network has a hidden layer");
+        let features = outputs(&network.up_to(hidden), inputs);
+        let top = network.above(hidden).expect("layers stand on each other");
+        let top = classifier(recipe, &mut state, top, &features, labels, &decay[2..], checkpoint, monitor)?;
+        let weights: Vec<f32> = network.weights()[..2].iter().chain(top.weights()).flatten().copied().collect();
+        network.set_weights(weights);
+    } else {
+        network = classifier(recipe, &mut state, network, inputs, labels, &decay, checkpoint, monitor)?;
+    }
+    if let Some(path) = checkpoint {
+        // It may never have been written.
+        let _ = std::fs::remove_file(path);
+    }
+    let last = state.done.last().expect("a stage has run");
+    Ok(Trained {
+        network,
+        iterations: state.done.iter().map(|stage| stage.iterations).sum(),
+        stopped: last.stopped.clone(),
+        loss: last.loss,
+    })
+}
+
+/// Trains a whole classifier and gives it with its final weights.
+fn classifier(
+    recipe: &Recipe,
+    state: &mut Checkpoint,
+    network: Network<f32>,
+    inputs: &(impl Inputs + ?Sized),
+    labels: &[usize],
+    decay: &[f64],
+    checkpoint: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<Network<f32>, TrainError> {
+    let start = network.weights().iter().flatten().map(|&weight| f64::from(weight)).collect();
+    let mut loss = TrainingLoss::new(network, inputs, labels, decay.to_vec());
+    let options = options(recipe.iterations, 20);
+    state.run_stage(&recipe.name, &mut loss, start, options, checkpoint, monitor)?;
+    let mut network = loss.network().clone();
+    let outcome = state.done.last().expect("the stage has just run");
+    objective::set_weights(&mut network, &outcome.weights);
+    Ok(network)
+}
+
+fn options(iterations: usize, history: usize) -> LbfgsOptions {
+    LbfgsOptions {
+        history,
+        max_iterations: iterations,
+        max_evaluations: 2 * iterations,
+        gradient_tolerance: 1e-7,
+        relative_decrease: 1e-9,
+        patience: 5,
+    }
+}
+
+/// What a network gives for every input, spread over the threads.
+pub fn outputs(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> InMemory {
+    let length = network.output_len();
+    let mut values = vec![0.0; inputs.len() * length];
+    values.par_chunks_mut(CHUNK * length).enumerate().for_each(|(chunk, out)| {
+        let (start, n) = (chunk * CHUNK, out.len() / length);
+        let mut evaluator = Evaluator::new(network);
+        write_batch(inputs, start..start + n, evaluator.input(n));
+        out.copy_from_slice(evaluator.forward());
+    });
+    InMemory::new(values, length)
+}
+
+/// The class that a classifier gives each input.
+pub fn predictions(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> Vec<usize> {
+    let logits = outputs(network, inputs);
+    logits.values().chunks_exact(network.output_len()).map(blindspot_net::argmax).collect()
+}
+
+/// The fraction of inputs that a classifier gives another class than their label, in [0, 1].
+///
+/// # Panics
+/// Where there is not one label for each input, or none.
+pub fn error(network: &Network<f32>, inputs: &(impl Inputs + ?Sized), labels: &[usize]) -> f64 {
+    assert!(inputs.len() == labels.len() && !labels.is_empty(), "a label for each input");
+    let predictions = predictions(network, inputs);
+    let wrong = predictions.iter().zip(labels).filter(|(answer, label)| answer != label).count();
+    wrong as f64 / labels.len() as f64
+}

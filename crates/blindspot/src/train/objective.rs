@@ -2,6 +2,7 @@
 
 use blindspot_net::{Network, argmax, cross_entropy};
 
+use super::minimise::Objective;
 use super::parallel::Lanes;
 use crate::inputs::{Inputs, write_batch};
 
@@ -20,8 +21,8 @@ pub struct TrainingLoss<'a, I: ?Sized> {
 pub struct LossValue {
     /// Mean cross entropy and decay.
     pub loss: f64,
-    /// Fraction of the set that the network gets wrong.
-    pub error: f64,
+    /// Fraction of the set that the network gets wrong; `None` where nothing is classified.
+    pub error: Option<f64>,
 }
 
 impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
@@ -72,7 +73,13 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
         let mut loss = partials.iter().map(|partial| partial.loss).sum::<f64>() / count;
         let wrong: usize = partials.iter().map(|partial| partial.wrong).sum();
         loss += add_decay(&self.decay, &lengths, weights, gradient);
-        LossValue { loss, error: wrong as f64 / count }
+        LossValue { loss, error: Some(wrong as f64 / count) }
+    }
+}
+
+impl<I: Inputs + ?Sized> Objective for TrainingLoss<'_, I> {
+    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> LossValue {
+        TrainingLoss::evaluate(self, weights, gradient)
     }
 }
 
