@@ -13,7 +13,6 @@
 pub(crate) struct QuasiDefinite {
     /// Rows of every matrix here.
     stride: usize,
-    size: usize,
     j: Vec<f64>,
     h: Vec<f64>,
     c: Vec<f64>,
@@ -26,7 +25,6 @@ impl QuasiDefinite {
     pub(crate) fn new(stride: usize) -> Self {
         QuasiDefinite {
             stride,
-            size: 0,
             j: vec![0.0; stride * stride],
             h: vec![0.0; stride * stride],
             c: vec![0.0; stride * stride],
@@ -45,7 +43,6 @@ impl QuasiDefinite {
         r: impl Fn(usize, usize) -> f64,
     ) -> bool {
         let m = self.stride;
-        self.size = size;
         for row in 0..size {
             for column in 0..=row {
                 self.j[row * m + column] = p(row, column);
@@ -70,9 +67,10 @@ impl QuasiDefinite {
         cholesky(&mut self.c, size, m)
     }
 
-    /// Solves for the right-hand side in `x`, interleaved, in place.
+    /// Solves for the right-hand side in `x`, interleaved and as long as what was factored last, in
+    /// place. Nothing is done without entries.
     pub(crate) fn solve(&mut self, x: &mut [f64]) {
-        let (m, size) = (self.stride, self.size);
+        let (m, size) = (self.stride, x.len() / 2);
         let (upper, lower) = (&mut self.upper[..size], &mut self.lower[..size]);
         for i in 0..size {
             upper[i] = x[2 * i];
