@@ -5,4 +5,6 @@ pub mod monitor;
 pub mod paper;
 mod random;
 pub mod results;
+pub mod search;
 pub mod train;
+pub mod transfer;

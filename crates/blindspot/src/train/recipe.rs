@@ -254,9 +254,13 @@ mod tests {
     #[test]
     fn decay_is_that_of_the_reading() {
         let mut recipe = Recipe::named("FC100-100-10").unwrap();
-        assert_eq!(recipe.decay_coefficients(10), [1e-7, 0.0, 1e-7, 0.0, 1e-7, 0.0]);
+        let [hidden, top] = [1e-5, 1e-6];
+        let per_unit = [hidden / 100.0, 0.0, hidden / 100.0, 0.0, top / 10.0, 0.0];
+        assert_eq!(recipe.decay_coefficients(10), per_unit);
         recipe.decay = Decay::Half;
-        assert_eq!(recipe.decay_coefficients(10), [5e-6, 0.0, 5e-6, 0.0, 5e-7, 0.0]);
-        assert_eq!(Recipe::named("AE400-10").unwrap().decay_coefficients(10), [0.0, 0.0, 1e-7, 0.0]);
+        let half = [hidden / 2.0, 0.0, hidden / 2.0, 0.0, top / 2.0, 0.0];
+        assert_eq!(recipe.decay_coefficients(10), half);
+        let frozen = Recipe::named("AE400-10").unwrap().decay_coefficients(10);
+        assert_eq!(frozen, [0.0, 0.0, top / 10.0, 0.0]);
     }
 }
