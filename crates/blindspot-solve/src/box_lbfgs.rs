@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::cauchy::{Boxed, Cauchy};
 use crate::compact::Compact;
 use crate::line_search::{LineSearch, Next};
-use crate::real::{Real, dot};
+use crate::real::{Real, dot, largest, least, vectorised};
 use crate::status::{LbfgsOptions, Progress, Reason, Status};
 use crate::subspace::Subspace;
 
@@ -107,6 +107,7 @@ pub struct BoxLbfgs<T> {
     /// The end of the line at step 1.
     target: Vec<f64>,
     direction: Vec<f64>,
+    reach: Vec<f64>,
     search: Option<LineSearch>,
     point: Vec<T>,
     progress: Progress,
@@ -158,6 +159,7 @@ impl<T: Real> BoxLbfgs<T> {
             subspace: Subspace::new(n, m),
             target: vec![0.0; n],
             direction: vec![0.0; n],
+            reach: vec![0.0; n],
             search: None,
             point: vec![T::zero(); n],
             progress: Progress::default(),
@@ -281,20 +283,16 @@ impl<T: Real> BoxLbfgs<T> {
     /// The largest component of the projected gradient P(x - g) - x at the iterate: 0 where no
     /// direction into the box descends.
     pub fn projected_gradient_norm(&self) -> f64 {
-        let mut norm = 0.0f64;
-        for i in 0..self.iterate.len() {
-            let x = self.iterate[i].into();
-            let g: f64 = self.gradient[i].into();
-            let room = if g < 0.0 {
-                self.upper[i]
-            } else {
-                self.lower[i]
-            }
-            .into()
-                - x;
-            norm = norm.max(g.abs().min(room.abs()));
-        }
-        norm
+        let vectors = [&*self.iterate, &*self.gradient, &*self.lower, &*self.upper];
+        largest(
+            vectors,
+            #[inline(always)]
+            |[x, g, lower, upper]| {
+                let room: f64 = if g < T::zero() { upper - x } else { lower - x }.into();
+                let g: f64 = g.into();
+                g.abs().min(room.abs())
+            },
+        )
     }
 
     /// Iterates after the start.
@@ -367,9 +365,12 @@ impl<T: Real> BoxLbfgs<T> {
         {
             return self.retry();
         }
-        for i in 0..self.iterate.len() {
-            self.direction[i] = self.target[i] - self.iterate[i].into();
-        }
+        let direction = self
+            .direction
+            .iter_mut()
+            .zip(&self.target)
+            .zip(&self.iterate);
+        direction.for_each(|((d, &target), &x)| *d = target - x.into());
         let slope = dot(&self.gradient, &self.direction);
         if !(slope < 0.0 && slope.is_finite()) {
             return self.retry();
@@ -381,7 +382,7 @@ impl<T: Real> BoxLbfgs<T> {
     }
 
     /// The first step and the longest one in the box.
-    fn steps(&self) -> (f64, f64) {
+    fn steps(&mut self) -> (f64, f64) {
         if self.model.is_empty() {
             // Nothing is known of the scale.
             let length = dot(&self.direction, &self.direction).sqrt();
@@ -392,34 +393,35 @@ impl<T: Real> BoxLbfgs<T> {
             };
             return (all, 1.0);
         }
-        let mut max = MAX_STEP;
-        for i in 0..self.iterate.len() {
-            let d = self.direction[i];
-            let bound = if d > 0.0 {
-                self.upper[i]
-            } else {
-                self.lower[i]
-            };
-            let room = (bound.into() - self.iterate[i].into()).abs();
-            if max * d.abs() > room {
-                max = room / d.abs();
-            }
-        }
+        let at = Boxed {
+            x: &self.iterate,
+            g: &self.gradient,
+            lower: &self.lower,
+            upper: &self.upper,
+        };
+        at.reach(&self.direction, &mut self.reach);
         // The target is in the box, whatever rounding says.
-        (1.0, max.max(1.0))
+        (1.0, least(&self.reach).clamp(1.0, MAX_STEP))
     }
 
     /// point = iterate + step * direction
     fn place(&mut self) -> Status {
         let step = self.search.as_ref().map_or(0.0, LineSearch::step);
-        for i in 0..self.point.len() {
-            let x = if step == 1.0 {
-                self.target[i]
-            } else {
-                self.iterate[i].into() + step * self.direction[i]
-            };
-            self.point[i] = T::rounded(x).max(self.lower[i]).min(self.upper[i]);
-        }
+        let n = self.point.len();
+        let (iterate, target, direction) =
+            (&self.iterate[..n], &self.target[..n], &self.direction[..n]);
+        let (lower, upper) = (&self.lower[..n], &self.upper[..n]);
+        let point = &mut self.point;
+        vectorised(
+            #[inline(always)]
+            || {
+                for i in 0..n {
+                    let along = iterate[i].into() + step * direction[i];
+                    let x = T::rounded(if step == 1.0 { target[i] } else { along });
+                    point[i] = x.max(lower[i]).min(upper[i]);
+                }
+            },
+        );
         if self.point == self.iterate {
             // The step is lost in rounding, and no evaluation is needed to see that.
             return self.retry();

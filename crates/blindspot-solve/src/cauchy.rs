@@ -6,7 +6,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 use crate::compact::Compact;
-use crate::real::{Real, dot};
+use crate::real::{Real, dot, least, vectorised};
 
 /// An iterate in its box, with the gradient there.
 #[derive(Clone, Copy)]
@@ -15,6 +15,31 @@ pub(crate) struct Boxed<'a, T> {
     pub(crate) g: &'a [T],
     pub(crate) lower: &'a [T],
     pub(crate) upper: &'a [T],
+}
+
+impl<T: Real> Boxed<'_, T> {
+    /// For each variable, the t where x + t * direction meets its bound; infinity where it
+    /// doesn't.
+    pub(crate) fn reach(&self, direction: &[f64], out: &mut [f64]) {
+        let n = out.len();
+        let (x, lower, upper) = (&self.x[..n], &self.lower[..n], &self.upper[..n]);
+        let direction = &direction[..n];
+        vectorised(
+            #[inline(always)]
+            || {
+                for i in 0..n {
+                    let d = direction[i];
+                    let bound: f64 = if d > 0.0 {
+                        upper[i].into()
+                    } else {
+                        lower[i].into()
+                    };
+                    let t = (bound - x[i].into()) / d;
+                    out[i] = if d == 0.0 { f64::INFINITY } else { t.abs() };
+                }
+            },
+        );
+    }
 }
 
 /// Where the path of a variable meets its bound.
@@ -56,6 +81,9 @@ pub(crate) struct Cauchy {
     /// W' (point - x)
     pub(crate) c: Vec<f64>,
     direction: Vec<f64>,
+    /// Where each variable meets its bound.
+    reach: Vec<f64>,
+    /// The same in order, made where the path comes that far.
     breaks: BinaryHeap<Reverse<Break>>,
     /// W' direction
     p: Vec<f64>,
@@ -71,6 +99,7 @@ impl Cauchy {
             free: vec![true; n],
             c: narrow(),
             direction: vec![0.0; n],
+            reach: vec![0.0; n],
             breaks: BinaryHeap::with_capacity(n),
             p: narrow(),
             row: narrow(),
@@ -79,7 +108,8 @@ impl Cauchy {
     }
 
     pub(crate) fn find<T: Real>(&mut self, at: Boxed<T>, model: &mut Compact<T>) {
-        let unbounded = self.set_out(at);
+        self.set_out(at);
+        at.reach(&self.direction, &mut self.reach);
         let width = model.width();
         let theta = model.theta();
         let (p, c) = (&mut self.p[..width], &mut self.c[..width]);
@@ -92,14 +122,20 @@ impl Cauchy {
             return;
         }
         let mut curvature = -theta * slope;
-        let least = T::EPSILON * curvature;
+        let floor = T::EPSILON * curvature;
         model.project(&self.direction, p);
         solved.copy_from_slice(p);
         model.apply_middle(solved);
-        curvature = (curvature - sum_of_products(p, solved)).max(least);
+        curvature = (curvature - sum_of_products(p, solved)).max(floor);
 
         let mut t = 0.0;
         let mut ahead = -slope / curvature;
+        let first = least(&self.reach);
+        if first <= ahead && first < f64::INFINITY {
+            self.breaks = ordered(std::mem::take(&mut self.breaks), &self.reach);
+        } else {
+            self.breaks.clear();
+        }
         while let Some(&Reverse(next)) = self.breaks.peek() {
             let piece = next.t - t;
             if ahead < piece {
@@ -123,15 +159,12 @@ impl Cauchy {
             slope += piece * curvature + d * d - theta * d * moved + d * sum_of_products(c, solved);
             curvature += -theta * d * d + 2.0 * d * sum_of_products(p, solved)
                 - d * d * sum_of_products(row, solved);
-            curvature = curvature.max(least);
+            curvature = curvature.max(floor);
             for (p, row) in p.iter_mut().zip(&*row) {
                 *p -= d * row;
             }
-            ahead = if self.breaks.is_empty() && !unbounded {
-                0.0
-            } else {
-                -slope / curvature
-            };
+            let ended = self.breaks.is_empty() && self.direction.iter().all(|&d| d == 0.0);
+            ahead = if ended { 0.0 } else { -slope / curvature };
         }
         if ahead > 0.0 {
             t += ahead;
@@ -139,44 +172,65 @@ impl Cauchy {
                 *c += ahead * p;
             }
         }
-        for i in 0..at.x.len() {
-            if self.direction[i] != 0.0 {
-                // Within rounding, so that no variable passes its bound before its break.
-                let x = at.x[i].into() + t * self.direction[i];
-                self.point[i] = x.max(at.lower[i].into()).min(at.upper[i].into());
-            }
-        }
+        self.advance(at, t);
     }
 
-    /// Sets the point, the free variables, the direction and the breaks for t = 0. Returns whether
-    /// a variable moves without meeting a bound.
-    fn set_out<T: Real>(&mut self, at: Boxed<T>) -> bool {
-        let mut breaks = std::mem::take(&mut self.breaks).into_vec();
-        breaks.clear();
-        let mut unbounded = false;
-        for i in 0..at.x.len() {
-            let x: f64 = at.x[i].into();
-            let d: f64 = -at.g[i].into();
-            let (lower, upper): (f64, f64) = (at.lower[i].into(), at.upper[i].into());
-            let fixed = lower == upper || (x <= lower && d <= 0.0) || (x >= upper && d >= 0.0);
-            self.point[i] = x;
-            self.free[i] = !fixed;
-            self.direction[i] = if fixed { 0.0 } else { d };
-            if !fixed && d != 0.0 {
-                let room = if d > 0.0 { upper - x } else { lower - x };
-                if room.is_finite() {
-                    breaks.push(Reverse(Break {
-                        t: room / d,
-                        variable: i as u32,
-                    }));
-                } else {
-                    unbounded = true;
+    /// Moves the variables that have not met a bound.
+    fn advance<T: Real>(&mut self, at: Boxed<T>, t: f64) {
+        let n = at.x.len();
+        let (lower, upper) = (&at.lower[..n], &at.upper[..n]);
+        let (point, direction) = (&mut self.point[..n], &self.direction[..n]);
+        vectorised(
+            #[inline(always)]
+            || {
+                for i in 0..n {
+                    // Within rounding, so that no variable passes its bound before its break.
+                    let x = point[i] + t * direction[i];
+                    let inside = x.max(lower[i].into()).min(upper[i].into());
+                    point[i] = if direction[i] == 0.0 {
+                        point[i]
+                    } else {
+                        inside
+                    };
                 }
-            }
-        }
-        self.breaks = BinaryHeap::from(breaks);
-        unbounded
+            },
+        );
     }
+
+    /// Sets the point, the free variables and the direction for t = 0.
+    fn set_out<T: Real>(&mut self, at: Boxed<T>) {
+        let n = at.x.len();
+        let (x, g, lower, upper) = (at.x, &at.g[..n], &at.lower[..n], &at.upper[..n]);
+        let (point, direction) = (&mut self.point[..n], &mut self.direction[..n]);
+        let free = &mut self.free[..n];
+        vectorised(
+            #[inline(always)]
+            || {
+                for i in 0..n {
+                    let (x, d, l, u): (f64, f64, f64, f64) =
+                        (x[i].into(), -g[i].into(), lower[i].into(), upper[i].into());
+                    let fixed = (l == u) | ((x <= l) & (d <= 0.0)) | ((x >= u) & (d >= 0.0));
+                    point[i] = x;
+                    free[i] = !fixed;
+                    direction[i] = if fixed { 0.0 } else { d };
+                }
+            },
+        );
+    }
+}
+
+/// The finite ones of `reach`, in the room that `breaks` has.
+fn ordered(breaks: BinaryHeap<Reverse<Break>>, reach: &[f64]) -> BinaryHeap<Reverse<Break>> {
+    let mut breaks = breaks.into_vec();
+    breaks.clear();
+    let finite = reach.iter().enumerate().filter(|(_, t)| t.is_finite());
+    breaks.extend(finite.map(|(i, &t)| {
+        Reverse(Break {
+            t,
+            variable: i as u32,
+        })
+    }));
+    BinaryHeap::from(breaks)
 }
 
 fn sum_of_products(a: &[f64], b: &[f64]) -> f64 {

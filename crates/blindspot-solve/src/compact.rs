@@ -94,10 +94,8 @@ impl<T: Real> Compact<T> {
     /// the matrix is not positive definite any more.
     pub(crate) fn push(&mut self, from: (&[T], &[T]), to: (&[T], &[T])) -> bool {
         let n = self.step.len();
-        for i in 0..n {
-            self.step[i] = (to.0[i] - from.0[i]).into();
-            self.change[i] = (to.1[i] - from.1[i]).into();
-        }
+        difference(to.0, from.0, &mut self.step);
+        difference(to.1, from.1, &mut self.change);
         let curvature = dot(&self.step, &self.change);
         let square = dot(&self.change, &self.change);
         let expected = -dot(from.1, &self.step);
@@ -106,10 +104,14 @@ impl<T: Real> Compact<T> {
         }
 
         let (m, new) = (self.capacity, self.oldest);
-        for i in 0..n {
-            self.rows[2 * new * n + i] = T::rounded(self.change[i]);
-            self.rows[(2 * new + 1) * n + i] = T::rounded(self.step[i]);
-        }
+        let (change, step) = self.rows[2 * new * n..][..2 * n].split_at_mut(n);
+        change
+            .iter_mut()
+            .zip(&self.change)
+            .for_each(|(row, &x)| *row = T::rounded(x));
+        step.iter_mut()
+            .zip(&self.step)
+            .for_each(|(row, &x)| *row = T::rounded(x));
         self.oldest = (new + 1) % m;
         self.count = (self.count + 1).min(m);
         self.theta = square / curvature;
@@ -121,12 +123,8 @@ impl<T: Real> Compact<T> {
             self.ss[new * m + k] = self.products[2 * k + 1];
             self.ss[k * m + new] = self.products[2 * k + 1];
         }
-        for i in 0..n {
-            if self.free[i] {
-                self.step[i] = 0.0;
-            } else {
-                self.change[i] = 0.0;
-            }
+        for ((&free, step), change) in self.free.iter().zip(&mut self.step).zip(&mut self.change) {
+            *(if free { step } else { change }) = 0.0;
         }
         dots(rows, &self.step, &mut self.products);
         for k in 0..self.count {
@@ -220,5 +218,12 @@ impl<T: Real> Compact<T> {
     /// v = K^-1 v
     pub(crate) fn solve_reduced(&mut self, v: &mut [f64]) {
         self.reduced.solve(v);
+    }
+}
+
+/// out = a - b, as exact as the storage
+fn difference<T: Real>(a: &[T], b: &[T], out: &mut [f64]) {
+    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *out = (a - b).into();
     }
 }

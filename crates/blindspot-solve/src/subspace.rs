@@ -3,7 +3,7 @@
 
 use crate::cauchy::{Boxed, Cauchy};
 use crate::compact::Compact;
-use crate::real::Real;
+use crate::real::{Real, dot, vectorised};
 
 /// The room to find it.
 #[derive(Clone, Debug)]
@@ -46,27 +46,45 @@ impl Subspace {
         narrow.copy_from_slice(&cauchy.c[..model.width()]);
         model.apply_middle(narrow);
         model.expand(narrow, &mut self.residual);
-        for i in 0..n {
-            let moved = cauchy.point[i] - at.x[i].into();
-            let r = self.residual[i] - theta * moved - at.g[i].into();
-            self.residual[i] = if cauchy.free[i] { r } else { 0.0 };
-        }
+        let (x, g, point, free) = (
+            &at.x[..n],
+            &at.g[..n],
+            &cauchy.point[..n],
+            &cauchy.free[..n],
+        );
+        let (lower, upper) = (&at.lower[..n], &at.upper[..n]);
+        let residual = &mut self.residual[..n];
+        vectorised(
+            #[inline(always)]
+            || {
+                for i in 0..n {
+                    let moved = point[i] - x[i].into();
+                    let r = residual[i] - theta * moved - g[i].into();
+                    residual[i] = if free[i] { r } else { 0.0 };
+                }
+            },
+        );
 
         model.project(&self.residual, narrow);
         model.solve_reduced(narrow);
         model.expand(narrow, &mut self.step);
-        for i in 0..n {
-            let step = (self.residual[i] + self.step[i] / theta) / theta;
-            self.step[i] = if cauchy.free[i] { step } else { 0.0 };
-        }
+        let (residual, step) = (&mut self.residual[..n], &mut self.step[..n]);
+        vectorised(
+            #[inline(always)]
+            || {
+                for i in 0..n {
+                    let free_step = (residual[i] + step[i] / theta) / theta;
+                    step[i] = if free[i] { free_step } else { 0.0 };
+                    target[i] = (point[i] + step[i])
+                        .max(lower[i].into())
+                        .min(upper[i].into());
+                    residual[i] = target[i] - x[i].into();
+                }
+            },
+        );
 
-        let mut slope = 0.0;
-        for i in 0..n {
-            let (lower, upper): (f64, f64) = (at.lower[i].into(), at.upper[i].into());
-            target[i] = (cauchy.point[i] + self.step[i]).max(lower).min(upper);
-            slope += (target[i] - at.x[i].into()) * at.g[i].into();
-        }
-        if slope > 0.0 {
+        // The residual is now the way from the iterate.
+        if dot(at.g, &self.residual) > 0.0 {
             self.truncate(at, cauchy, target);
         }
         true
