@@ -24,13 +24,17 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => "; choose a folder that you may write to",
         io::ErrorKind::StorageFull => "; free some space or choose another folder",
         io::ErrorKind::NotFound => "; check the name, or make the folder first",
+        io::ErrorKind::IsADirectory => "; give the name of a file",
         _ => "",
     }
 }
 
 /// SHA-256 in hexadecimal digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Writes a file under a temporary name in the same folder and renames it: whatever happens, there
@@ -42,15 +46,43 @@ pub fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FileError> {
-    let fail = |source| FileError { action: "write", path: path.to_owned(), source };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let fail = |source| FileError {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     let temporary =
         tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
     let mut writer = BufWriter::new(temporary);
     write(&mut writer).map_err(fail)?;
-    let temporary = writer.into_inner().map_err(|error| fail(error.into_error()))?;
+    let temporary = writer
+        .into_inner()
+        .map_err(|error| fail(error.into_error()))?;
     temporary.as_file().sync_all().map_err(fail)?;
     temporary.persist(path).map_err(|error| fail(error.error))?;
+    Ok(())
+}
+
+/// Finds out, before long work, whether a file could be written.
+///
+/// # Errors
+/// [`FileError`], with what to do.
+pub fn check_writable(path: &Path) -> Result<(), FileError> {
+    let fail = |source| FileError {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    if path.is_dir() {
+        return Err(fail(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
     Ok(())
 }
 
@@ -59,11 +91,62 @@ pub fn write_atomically(
 /// # Errors
 /// [`FileError`], also where the file is larger.
 pub fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FileError> {
-    let fail = |source| FileError { action: "read", path: path.to_owned(), source };
+    let fail = |source| FileError {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
     let length = fs::metadata(path).map_err(fail)?.len();
     if length > max_bytes {
         let message = format!("it has {length} bytes, more than the {max_bytes} allowed");
         return Err(fail(io::Error::new(io::ErrorKind::FileTooLarge, message)));
     }
     fs::read(path).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_the_standard() {
+        // FIPS 180-2, appendix B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256_hex(b"abc"), expected);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomically(&path, |writer| writer.write_all(b"old")).unwrap();
+        let failed = write_atomically(&path, |writer| {
+            writer.write_all(b"new")?;
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        });
+        let message = failed.unwrap_err().to_string();
+        assert!(
+            message.contains("free some space") && message.contains("file"),
+            "{message}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_can_not_be_written_or_is_too_large_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check_writable(&folder.path().join("new")).is_ok());
+        assert!(check_writable(folder.path()).is_err());
+        assert!(check_writable(&folder.path().join("no/such/file")).is_err());
+        let path = folder.path().join("file");
+        fs::write(&path, [0; 10]).unwrap();
+        assert_eq!(read_limited(&path, 10).unwrap().len(), 10);
+        assert!(
+            read_limited(&path, 9)
+                .unwrap_err()
+                .to_string()
+                .contains("10 bytes")
+        );
+    }
 }

@@ -1,3 +1,23 @@
 //! Image sets: where they come from, how they are checked, how they are split.
+//!
+//! ```no_run
+//! use blindspot_data::{DataSpec, Locations};
+//!
+//! let spec: DataSpec = "mnist:test".parse()?;
+//! let images = spec.load(&Locations::new(None), &mut blindspot_data::Silent)?;
+//! assert_eq!(images.shape(), [1, 28, 28]);
+//! # Ok::<(), blindspot_data::DataError>(())
+//! ```
 
+mod error;
+mod fetch;
 pub mod files;
+mod idx;
+mod set;
+mod spec;
+
+pub use error::DataError;
+pub use fetch::{Download, Found, Locations, Silent, fetch, find, list};
+pub use idx::{Idx, read_idx};
+pub use set::ImageSet;
+pub use spec::DataSpec;

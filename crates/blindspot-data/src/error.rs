@@ -1,0 +1,55 @@
+//! Why image data can't be had.
+
+use std::path::PathBuf;
+
+use crate::files::FileError;
+
+/// Image data is missing, damaged or not what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file can't be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file is not what its name says.
+    #[error("{}: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, where, and what to do.
+        why: String,
+    },
+    /// A file has another content than the one that is known.
+    #[error(
+        "{}: its SHA-256 is {found}, not {expected}; delete it and run `blindspot data fetch`",
+        path.display()
+    )]
+    Hash {
+        /// The file.
+        path: PathBuf,
+        /// The hash of its unpacked content.
+        found: String,
+        /// The hash that it should have.
+        expected: &'static str,
+    },
+    /// No way to a set of files led anywhere.
+    #[error("{set} is nowhere to be had. Tried: {}. {advice}", tried.join("; "))]
+    Missing {
+        /// The set.
+        set: String,
+        /// Each way that was tried, and why it failed.
+        tried: Vec<String>,
+        /// What to type.
+        advice: String,
+    },
+    /// A specification names no data.
+    #[error("`{spec}` names no images: {why}")]
+    Spec {
+        /// The specification.
+        spec: String,
+        /// What is wrong with it, and what was probably meant.
+        why: String,
+    },
+    /// Labels are needed, and there are none.
+    #[error("{0} has no labels; name them as in idx:IMAGES,LABELS")]
+    Unlabelled(String),
+}

@@ -1,0 +1,198 @@
+//! How a command names images: `mnist:test`, `idx:IMAGES,LABELS`.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::error::DataError;
+use crate::fetch::{Download, Locations, PARTS, find};
+use crate::idx::{Idx, read_idx};
+use crate::set::ImageSet;
+
+/// A specification of an image set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataSpec {
+    /// A part of a known set: its position in the table of known parts.
+    Known(usize),
+    /// IDX files of the user's own.
+    Idx {
+        /// The images, [n, height, width] or [n, channels, height, width].
+        images: PathBuf,
+        /// Their classes, [n].
+        labels: Option<PathBuf>,
+    },
+}
+
+impl FromStr for DataSpec {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<DataSpec, DataError> {
+        if let Some(position) = PARTS.iter().position(|part| part.name == text) {
+            return Ok(DataSpec::Known(position));
+        }
+        if let Some(files) = text.strip_prefix("idx:").filter(|files| !files.is_empty()) {
+            let (images, labels) = match files.split_once(',') {
+                Some((images, labels)) => (images, Some(PathBuf::from(labels))),
+                None => (files, None),
+            };
+            return Ok(DataSpec::Idx {
+                images: images.into(),
+                labels,
+            });
+        }
+        let names = PARTS.iter().map(|part| part.name).collect::<Vec<_>>();
+        let likely = names
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(a, text).total_cmp(&strsim::jaro_winkler(b, text)));
+        let why = format!(
+            "did you mean `{}`? There are {} and idx:IMAGES[,LABELS]",
+            likely.unwrap_or(&"mnist:test"),
+            names.join(", ")
+        );
+        Err(DataError::Spec {
+            spec: text.to_owned(),
+            why,
+        })
+    }
+}
+
+impl DataSpec {
+    /// Finds the files, or fetches them, checks them and reads them.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn load(
+        &self,
+        locations: &Locations,
+        download: &mut dyn Download,
+    ) -> Result<ImageSet, DataError> {
+        match self {
+            DataSpec::Known(position) => {
+                let part = &PARTS[*position];
+                let [images, labels] = find(part, locations, download)?;
+                part.check(&images)?;
+                part.check(&labels)?;
+                assemble(
+                    part.name,
+                    &images.path,
+                    images.idx,
+                    Some((&labels.path, labels.idx)),
+                )
+            }
+            DataSpec::Idx { images, labels } => {
+                let of_labels = match labels {
+                    Some(path) => Some((path.as_path(), read_idx(path)?)),
+                    None => None,
+                };
+                assemble(&file_name(images), images, read_idx(images)?, of_labels)
+            }
+        }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// An image set of the contents of two files.
+fn assemble(
+    name: &str,
+    path: &Path,
+    images: Idx,
+    labels: Option<(&Path, Idx)>,
+) -> Result<ImageSet, DataError> {
+    let damaged = |path: &Path, why: String| DataError::Damaged {
+        path: path.to_owned(),
+        why,
+    };
+    let shape = match images.shape[..] {
+        [_, height, width] => [1, height, width],
+        [_, channels, height, width] => [channels, height, width],
+        _ => {
+            let why = format!("its shape is {:?}: images have 3 or 4 axes", images.shape);
+            return Err(damaged(path, why));
+        }
+    };
+    let mut hashes = vec![(file_name(path), images.sha256)];
+    let labels = match labels {
+        None => None,
+        Some((path, labels)) => {
+            if labels.shape.len() != 1 {
+                let why = format!("its shape is {:?}: labels have 1 axis", labels.shape);
+                return Err(damaged(path, why));
+            }
+            hashes.push((file_name(path), labels.sha256));
+            Some(labels.values.into_iter().map(usize::from).collect())
+        }
+    };
+    ImageSet::new(name, shape, images.values, labels, hashes).map_err(|why| {
+        damaged(
+            path,
+            format!("{why}; give the two files that belong together"),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::Silent;
+
+    #[test]
+    fn names_are_read_and_a_near_miss_gets_a_suggestion() {
+        assert_eq!(
+            "mnist:train".parse::<DataSpec>().unwrap(),
+            DataSpec::Known(0)
+        );
+        let own = "idx:a.gz,b.gz".parse::<DataSpec>().unwrap();
+        assert_eq!(
+            own,
+            DataSpec::Idx {
+                images: "a.gz".into(),
+                labels: Some("b.gz".into())
+            }
+        );
+        let error = "mnits:test".parse::<DataSpec>().unwrap_err().to_string();
+        assert!(error.contains("`mnist:test`"), "{error}");
+    }
+
+    #[test]
+    fn files_that_do_not_belong_together_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = folder.path().join("images");
+        let labels = folder.path().join("labels");
+        std::fs::write(
+            &images,
+            [0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 5, 6],
+        )
+        .unwrap();
+        std::fs::write(&labels, [0, 0, 8, 1, 0, 0, 0, 1, 9]).unwrap();
+        let load = |text: String| {
+            text.parse::<DataSpec>()
+                .unwrap()
+                .load(&Locations::new(None), &mut Silent)
+        };
+        let (images, labels) = (images.display(), labels.display());
+        let set = load(format!("idx:{images}")).unwrap();
+        assert_eq!((set.len(), set.labels()), (2, None));
+        let error = load(format!("idx:{images},{labels}"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("2 images have 1 labels"), "{error}");
+        assert!(
+            load(format!("idx:{labels}"))
+                .unwrap_err()
+                .to_string()
+                .contains("3 or 4 axes")
+        );
+        assert!(load(format!("idx:{images},{images}")).is_err());
+        assert!(
+            load("idx:/no/such/file".into())
+                .unwrap_err()
+                .to_string()
+                .contains("/no/such/file")
+        );
+    }
+}
