@@ -411,13 +411,13 @@ impl<T: Real> BoxLbfgs<T> {
         let (iterate, target, direction) =
             (&self.iterate[..n], &self.target[..n], &self.direction[..n]);
         let (lower, upper) = (&self.lower[..n], &self.upper[..n]);
-        let point = &mut self.point;
+        let point = &mut self.point[..n];
         vectorised(
             #[inline(always)]
             || {
                 for i in 0..n {
-                    let along = iterate[i].into() + step * direction[i];
-                    let x = T::rounded(if step == 1.0 { target[i] } else { along });
+                    let (end, along) = (target[i], iterate[i].into() + step * direction[i]);
+                    let x = T::rounded(if step == 1.0 { end } else { along });
                     point[i] = x.max(lower[i]).min(upper[i]);
                 }
             },

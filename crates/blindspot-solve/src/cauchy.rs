@@ -28,13 +28,10 @@ impl<T: Real> Boxed<'_, T> {
             #[inline(always)]
             || {
                 for i in 0..n {
-                    let d = direction[i];
-                    let bound: f64 = if d > 0.0 {
-                        upper[i].into()
-                    } else {
-                        lower[i].into()
-                    };
-                    let t = (bound - x[i].into()) / d;
+                    // Both bounds are read: a choice of what to read is no vector code.
+                    let (d, x): (f64, f64) = (direction[i], x[i].into());
+                    let (l, u): (f64, f64) = (lower[i].into(), upper[i].into());
+                    let t = (if d > 0.0 { u } else { l } - x) / d;
                     out[i] = if d == 0.0 { f64::INFINITY } else { t.abs() };
                 }
             },
