@@ -227,3 +227,91 @@ fn difference<T: Real>(a: &[T], b: &[T], out: &mut [f64]) {
         *out = (a - b).into();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const N: usize = 6;
+
+    /// B v for the matrix that the BFGS formula makes of theta I.
+    fn bfgs(theta: f64, pairs: &[(Vec<f64>, Vec<f64>)], v: &[f64]) -> Vec<f64> {
+        // A row for each variable.
+        let mut b: Vec<Vec<f64>> = (0..N)
+            .map(|i| (0..N).map(|j| if i == j { theta } else { 0.0 }).collect())
+            .collect();
+        let times = |b: &[Vec<f64>], v: &[f64]| -> Vec<f64> {
+            b.iter()
+                .map(|row| row.iter().zip(v).map(|(b, v)| b * v).sum())
+                .collect()
+        };
+        for (s, y) in pairs {
+            let bs = times(&b, s);
+            let sbs: f64 = s.iter().zip(&bs).map(|(s, b)| s * b).sum();
+            let ys: f64 = s.iter().zip(y).map(|(s, y)| s * y).sum();
+            for i in 0..N {
+                for j in 0..N {
+                    b[i][j] += y[i] * y[j] / ys - bs[i] * bs[j] / sbs;
+                }
+            }
+        }
+        times(&b, v)
+    }
+
+    proptest! {
+        #[test]
+        fn the_compact_form_is_that_of_bfgs(
+            steps in prop::collection::vec(prop::collection::vec(-1.0..1.0f64, N), 1..6),
+            frees in prop::collection::vec(prop::collection::vec(any::<bool>(), N), 6),
+            v in prop::collection::vec(-1.0..1.0f64, N),
+        ) {
+            // Changes of the gradient of a quadratic, with a history of three.
+            let change = |s: &[f64]| -> Vec<f64> {
+                (0..N).map(|i| (i + 1) as f64 * s[i] + 0.3 * s.iter().sum::<f64>()).collect()
+            };
+            let zero = [0.0; N];
+            let mut model = Compact::new(N, 3);
+            let mut pairs = Vec::new();
+            for (step, free) in steps.iter().zip(&frees) {
+                prop_assume!(dot(step, step) > 0.01);
+                let y = change(step);
+                // From a gradient that makes it a descent.
+                let down: Vec<f64> = step.iter().map(|s| -s).collect();
+                let after: Vec<f64> = down.iter().zip(&y).map(|(a, b)| a + b).collect();
+                prop_assert!(model.push((&zero, &down), (step, &after)));
+                prop_assert!(model.set_free(free));
+                pairs.push((step.clone(), y));
+            }
+            let pairs = &pairs[pairs.len().saturating_sub(3)..];
+            let (s, y) = &pairs[pairs.len() - 1];
+            let theta = model.theta();
+            prop_assert!((theta - dot(y, y) / dot(s, y)).abs() < 1e-9 * theta);
+
+            let mut narrow = vec![0.0; model.width()];
+            let mut out = vec![0.0; N];
+            model.project(&v, &mut narrow);
+            model.apply_middle(&mut narrow);
+            model.expand(&mut narrow, &mut out);
+            for (i, expected) in bfgs(theta, pairs, &v).iter().enumerate() {
+                let got = theta * v[i] - out[i];
+                prop_assert!((got - expected).abs() < 1e-6 * theta, "{got} {expected}");
+            }
+
+            // The inverse over the free variables.
+            let free = &frees[steps.len() - 1];
+            let masked = |v: &[f64]| -> Vec<f64> {
+                v.iter().zip(free).map(|(&v, &free)| if free { v } else { 0.0 }).collect()
+            };
+            let right = masked(&v);
+            model.project(&right, &mut narrow);
+            model.solve_reduced(&mut narrow);
+            model.expand(&mut narrow, &mut out);
+            let step: Vec<f64> =
+                masked(&out).iter().zip(&right).map(|(w, r)| (r + w / theta) / theta).collect();
+            for (got, expected) in masked(&bfgs(theta, pairs, &step)).iter().zip(&right) {
+                prop_assert!((got - expected).abs() < 1e-6, "{got} {expected}");
+            }
+        }
+    }
+}
