@@ -133,8 +133,11 @@ mod tests {
         for length in 0..good.len() {
             refused(&good[..length]);
         }
-        assert!(refused(&file(&[2, 2], &[0; 5])).contains("has 17"), "too long");
-        assert!(refused(&file(&[2, 2], &[0; 3])).contains("12 bytes"));
+        assert!(
+            refused(&file(&[2, 2], &[0; 5])).contains("has 17"),
+            "too long"
+        );
+        assert!(refused(&file(&[2, 2], &[0; 3])).contains("16 bytes in all"));
         assert!(refused(&file(&[0, 2], &[])).contains("nothing"));
         assert!(refused(&file(&[u32::MAX; 4], &[0])).contains("more bytes than any file"));
         assert!(refused(b"\x89PNG\r\n\x1a\n0000").contains("no IDX file"));

@@ -28,7 +28,13 @@ pub struct Buffers<T> {
 impl<'n, T: Real> Evaluator<'n, T> {
     /// Buffers for a network, empty yet.
     pub fn new(network: &'n Network<T>) -> Self {
-        Self::with_buffers(network, Buffers { values: Vec::new(), gradients: Vec::new() })
+        Self::with_buffers(
+            network,
+            Buffers {
+                values: Vec::new(),
+                gradients: Vec::new(),
+            },
+        )
     }
 
     /// An evaluator in memory that another one has left.
@@ -37,12 +43,20 @@ impl<'n, T: Real> Evaluator<'n, T> {
         buffers.values.resize(count, Vec::new());
         buffers.gradients.resize(count, Vec::new());
         let Buffers { values, gradients } = buffers;
-        Evaluator { network, batch: 0, values, gradients }
+        Evaluator {
+            network,
+            batch: 0,
+            values,
+            gradients,
+        }
     }
 
     /// The memory, for another evaluator.
     pub fn into_buffers(self) -> Buffers<T> {
-        Buffers { values: self.values, gradients: self.gradients }
+        Buffers {
+            values: self.values,
+            gradients: self.gradients,
+        }
     }
 
     /// The network.
@@ -74,7 +88,9 @@ impl<'n, T: Real> Evaluator<'n, T> {
                 output.resize(length, T::zero());
             }
             let inputs = inputs_of(self.network, node, before, n);
-            node.op.kernel::<T>().forward(n, &inputs, &mut output[..length]);
+            node.op
+                .kernel::<T>()
+                .forward(n, &inputs, &mut output[..length]);
         }
         self.value(graph.output())
     }
@@ -128,7 +144,11 @@ impl<'n, T: Real> Evaluator<'n, T> {
         let (graph, n) = (self.network.graph(), self.batch);
         let output = graph.output();
         let length = n * graph.value(output).len();
-        assert_eq!(output_gradient.len(), length, "a gradient for each number of the output");
+        assert_eq!(
+            output_gradient.len(),
+            length,
+            "a gradient for each number of the output"
+        );
         // Which values need a gradient: those on a path to what was asked for.
         let mut wanted = vec![false; self.values.len()];
         wanted[0] = to_input;
@@ -165,12 +185,20 @@ impl<'n, T: Real> Evaluator<'n, T> {
                             place.resize(length, T::zero());
                         }
                         let accumulate = std::mem::replace(&mut written[id.0], true);
-                        Some(Gradient { data: &mut place[..length], accumulate })
+                        Some(Gradient {
+                            data: &mut place[..length],
+                            accumulate,
+                        })
                     }
-                    Operand::Weight(id) => free_weights
-                        .get_mut(id.0)
-                        .and_then(Option::take)
-                        .map(|place| Gradient { data: place, accumulate: true }),
+                    Operand::Weight(id) => {
+                        free_weights
+                            .get_mut(id.0)
+                            .and_then(Option::take)
+                            .map(|place| Gradient {
+                                data: place,
+                                accumulate: true,
+                            })
+                    }
                     Operand::Value(_) => None,
                 });
             }
@@ -199,11 +227,15 @@ fn inputs_of<'a, T: Real>(
         .map(|&operand| match operand {
             Operand::Value(id) => {
                 let value = graph.value(id);
-                Input { data: &values[id.0][..n * value.len()], shape: &value.shape }
+                Input {
+                    data: &values[id.0][..n * value.len()],
+                    shape: &value.shape,
+                }
             }
-            Operand::Weight(id) => {
-                Input { data: &network.weights()[id.0], shape: &graph.weights()[id.0].shape }
-            }
+            Operand::Weight(id) => Input {
+                data: &network.weights()[id.0],
+                shape: &graph.weights()[id.0].shape,
+            },
         })
         .collect()
 }

@@ -140,9 +140,16 @@ impl Graph {
     /// # Errors
     /// [`GraphError::Size`] where the shape is absurd.
     pub fn new(input: &str, shape: &[usize]) -> Result<Self, GraphError> {
-        let value = Value { name: input.to_owned(), shape: shape.to_vec() };
+        let value = Value {
+            name: input.to_owned(),
+            shape: shape.to_vec(),
+        };
         check_size(&value.name, &value.shape)?;
-        Ok(Graph { values: vec![value], weights: Vec::new(), nodes: Vec::new() })
+        Ok(Graph {
+            values: vec![value],
+            weights: Vec::new(),
+            nodes: Vec::new(),
+        })
     }
 
     /// Adds a weight.
@@ -152,7 +159,10 @@ impl Graph {
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<WeightId, GraphError> {
         self.check_name(name)?;
         check_size(name, shape)?;
-        self.weights.push(WeightInfo { name: name.to_owned(), shape: shape.to_vec() });
+        self.weights.push(WeightInfo {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+        });
         Ok(WeightId(self.weights.len() - 1))
     }
 
@@ -176,7 +186,9 @@ impl Graph {
         let mut inputs = inputs.to_vec();
         for i in 1..inputs.len() {
             if let (Operand::Value(id), true) = (inputs[i], inputs[..i].contains(&inputs[i])) {
-                let copy = Op::Reshape(crate::ops::Reshape { shape: self.value(id).shape.clone() });
+                let copy = Op::Reshape(crate::ops::Reshape {
+                    shape: self.value(id).shape.clone(),
+                });
                 let copied = format!("{output}/operand {i}");
                 inputs[i] = Operand::Value(self.node(&copied, copy, &[inputs[i]], &copied)?);
             }
@@ -194,9 +206,17 @@ impl Graph {
             why,
         })?;
         check_size(output, &shape)?;
-        self.values.push(Value { name: output.to_owned(), shape });
+        self.values.push(Value {
+            name: output.to_owned(),
+            shape,
+        });
         let output = ValueId(self.values.len() - 1);
-        self.nodes.push(Node { name: name.to_owned(), op, inputs, output });
+        self.nodes.push(Node {
+            name: name.to_owned(),
+            op,
+            inputs,
+            output,
+        });
         Ok(output)
     }
 
@@ -257,7 +277,8 @@ impl Graph {
             }
         }
         let nodes = self.nodes.iter().filter(|node| needed[node.output.0]);
-        self.part(ValueId(0), nodes).expect("what a value needs is closed under its own operands")
+        self.part(ValueId(0), nodes)
+            .expect("what a value needs is closed under its own operands")
     }
 
     /// The part of the graph above `value`, which becomes its input, and the weights that are
@@ -282,7 +303,10 @@ impl Graph {
                 }
             }
         }
-        let nodes = self.nodes.iter().filter(|node| needed[node.output.0] && node.output != value);
+        let nodes = self
+            .nodes
+            .iter()
+            .filter(|node| needed[node.output.0] && node.output != value);
         self.part(value, nodes)
     }
 
@@ -310,17 +334,23 @@ impl Graph {
                             uses: self.values[id.0].name.clone(),
                         })?)
                     }
-                    Operand::Weight(id) => Operand::Weight(*weights.entry(id).or_insert_with(|| {
-                        part.weights.push(self.weights[id.0].clone());
-                        kept.push(id);
-                        WeightId(part.weights.len() - 1)
-                    })),
+                    Operand::Weight(id) => {
+                        Operand::Weight(*weights.entry(id).or_insert_with(|| {
+                            part.weights.push(self.weights[id.0].clone());
+                            kept.push(id);
+                            WeightId(part.weights.len() - 1)
+                        }))
+                    }
                 });
             }
             part.values.push(self.values[node.output.0].clone());
             let output = ValueId(part.values.len() - 1);
             values.insert(node.output, output);
-            part.nodes.push(Node { inputs, output, ..node.clone() });
+            part.nodes.push(Node {
+                inputs,
+                output,
+                ..node.clone()
+            });
         }
         Ok((part, kept))
     }
@@ -345,9 +375,14 @@ pub enum OperandShape<'a> {
 }
 
 fn check_size(name: &str, shape: &[usize]) -> Result<(), GraphError> {
-    let count = shape.iter().try_fold(1usize, |count, &axis| count.checked_mul(axis));
+    let count = shape
+        .iter()
+        .try_fold(1usize, |count, &axis| count.checked_mul(axis));
     match count {
         Some(1..=MAX_VALUES) => Ok(()),
-        _ => Err(GraphError::Size { name: name.to_owned(), shape: shape.to_vec() }),
+        _ => Err(GraphError::Size {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+        }),
     }
 }

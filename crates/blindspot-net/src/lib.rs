@@ -8,6 +8,7 @@ mod graph;
 mod loss;
 mod matmul;
 mod network;
+pub mod onnx;
 pub mod ops;
 mod real;
 

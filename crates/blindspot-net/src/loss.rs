@@ -16,9 +16,15 @@ pub fn cross_entropy<T: Real>(
     gradient: &mut [T],
     mut each: impl FnMut(usize, f64),
 ) {
-    assert_eq!(logits.len(), labels.len() * classes, "a row of logits for each label");
+    assert_eq!(
+        logits.len(),
+        labels.len() * classes,
+        "a row of logits for each label"
+    );
     softmax_rows(logits, gradient, classes);
-    let rows = logits.chunks_exact(classes).zip(gradient.chunks_exact_mut(classes));
+    let rows = logits
+        .chunks_exact(classes)
+        .zip(gradient.chunks_exact_mut(classes));
     for (i, ((row, p), &label)) in rows.zip(labels).enumerate() {
         // -log p loses all its digits where p rounds to 1, and is infinite where it rounds to 0:
         // log(sum of the others' exponentials relative to the label's) is exact in both.
@@ -32,11 +38,14 @@ pub fn cross_entropy<T: Real>(
         let loss = if rest.is_finite() {
             rest.ln_1p()
         } else {
-            let max = row.iter().map(|logit| logit.f64()).fold(f64::NEG_INFINITY, f64::max);
+            let max = row
+                .iter()
+                .map(|logit| logit.f64())
+                .fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = row.iter().map(|logit| (logit.f64() - max).exp()).sum();
             max - own + sum.ln()
         };
-        p[label] = p[label] - T::one();
+        p[label] -= T::one();
         each(i, loss);
     }
 }

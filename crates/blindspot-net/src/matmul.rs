@@ -28,7 +28,13 @@ pub(crate) struct Matrix<'a, T> {
 impl<'a, T> Matrix<'a, T> {
     /// A dense matrix, row after row.
     pub(crate) fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
-        Matrix { data, rows, cols, row_stride: cols, col_stride: 1 }
+        Matrix {
+            data,
+            rows,
+            cols,
+            row_stride: cols,
+            col_stride: 1,
+        }
     }
 
     /// The same memory read as the transpose.
@@ -47,7 +53,10 @@ impl<'a, T> Matrix<'a, T> {
             (0, _) | (_, 0) => 0,
             (rows, cols) => (rows - 1) * self.row_stride + (cols - 1) * self.col_stride + 1,
         };
-        assert!(self.data.len() >= needed, "a matrix reaches beyond its data");
+        assert!(
+            self.data.len() >= needed,
+            "a matrix reaches beyond its data"
+        );
     }
 }
 
@@ -64,7 +73,10 @@ pub(crate) fn rows_times_matrix<T: Real>(
         return;
     }
     let n = out.len() / m;
-    assert!(out.len() == n * m && a.len() == n * k, "the sizes of a matrix product disagree");
+    assert!(
+        out.len() == n * m && a.len() == n * k,
+        "the sizes of a matrix product disagree"
+    );
     if !accumulate {
         out.fill(T::zero());
     }
@@ -95,9 +107,18 @@ fn by_depth<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
     let mut start = 0;
     while start < k {
         let depth = slice.min(k - start);
-        let a_slice =
-            Matrix { data: &a[start..], rows: n, cols: depth, row_stride: k, col_stride: 1 };
-        let b_slice = Matrix { data: &b.data[start * b.row_stride..], rows: depth, ..b };
+        let a_slice = Matrix {
+            data: &a[start..],
+            rows: n,
+            cols: depth,
+            row_stride: k,
+            col_stride: 1,
+        };
+        let b_slice = Matrix {
+            data: &b.data[start * b.row_stride..],
+            rows: depth,
+            ..b
+        };
         product(a_slice, b_slice, out, true);
         start += depth;
     }
@@ -155,7 +176,10 @@ pub(crate) fn product<T: Real>(
     accumulate: bool,
 ) {
     let (n, k, m) = (a.rows, a.cols, b.cols);
-    assert!(b.rows == k && out.len() == n * m, "the sizes of a matrix product disagree");
+    assert!(
+        b.rows == k && out.len() == n * m,
+        "the sizes of a matrix product disagree"
+    );
     a.check();
     b.check();
     // SAFETY: the three matrices lie within their slices, as just checked, and `out` is borrowed

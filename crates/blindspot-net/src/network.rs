@@ -47,11 +47,19 @@ impl<T: Real> Network<T> {
             let expected = info.shape.iter().product();
             let found = weights.get(i).map_or(0, Vec::len);
             if found != expected {
-                return Err(WeightError::Length { name: info.name.clone(), expected, found });
+                return Err(WeightError::Length {
+                    name: info.name.clone(),
+                    expected,
+                    found,
+                });
             }
             if let Some(position) = weights[i].iter().position(|value| !value.is_finite()) {
                 let value = weights[i][position].to_string();
-                return Err(WeightError::NotFinite { name: info.name.clone(), position, value });
+                return Err(WeightError::NotFinite {
+                    name: info.name.clone(),
+                    position,
+                    value,
+                });
             }
         }
         Ok(Network { graph, weights })
@@ -125,7 +133,10 @@ impl<T: Real> Network<T> {
     /// The same network in another number type, each weight rounded to nearest.
     pub fn cast<U: Real>(&self) -> Network<U> {
         let cast = |weight: &Vec<T>| weight.iter().map(|&w| U::of(w.f64())).collect();
-        Network { graph: self.graph.clone(), weights: self.weights.iter().map(cast).collect() }
+        Network {
+            graph: self.graph.clone(),
+            weights: self.weights.iter().map(cast).collect(),
+        }
     }
 
     fn part(&self, graph: Graph, kept: &[WeightId]) -> Network<T> {

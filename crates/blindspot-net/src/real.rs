@@ -11,17 +11,7 @@ use num_traits::Float;
 /// Everything in this crate is generic over it: `f32` is what networks run in, `f64` is for the
 /// checks that need it (finite differences, margins near zero).
 pub trait Real:
-    Float
-    + AddAssign
-    + SubAssign
-    + MulAssign
-    + Sum
-    + Debug
-    + Display
-    + Default
-    + Send
-    + Sync
-    + 'static
+    Float + AddAssign + SubAssign + MulAssign + Sum + Debug + Display + Default + Send + Sync + 'static
 {
     /// From `f64`, rounded to nearest.
     fn of(value: f64) -> Self;
@@ -48,6 +38,8 @@ impl Real for f32 {
     fn exp_poly(self) -> Self {
         // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
         const ROUND: f32 = 12_582_912.0;
+        // Not `clamp`: these comparisons compile to vector instructions and let NaN through.
+        #[allow(clippy::manual_clamp)]
         let x = if self > 88.0 {
             88.0
         } else if self < -87.0 {
@@ -85,6 +77,7 @@ impl Real for f64 {
     #[inline(always)]
     fn exp_poly(self) -> Self {
         const ROUND: f64 = 6_755_399_441_055_744.0;
+        #[allow(clippy::manual_clamp)]
         let x = if self > 709.0 {
             709.0
         } else if self < -708.0 {
@@ -94,8 +87,10 @@ impl Real for f64 {
         };
         let shifted = x.mul_add(std::f64::consts::LOG2_E, ROUND);
         let n = shifted - ROUND;
-        let r =
-            n.mul_add(-1.908_214_929_270_587_7e-10, n.mul_add(-6.931_471_803_691_238_2e-1, x));
+        let r = n.mul_add(
+            -1.908_214_929_270_587_7e-10,
+            n.mul_add(-0.693_147_180_369_123_8, x),
+        );
         // Taylor's series to degree 13: its remainder on |r| <= ln(2)/2 is below 1e-17.
         let mut p = 1.0 / 6_227_020_800.0;
         for c in [

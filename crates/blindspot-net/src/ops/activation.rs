@@ -36,7 +36,9 @@ impl<T: Real> Kernel<T> for Sigmoid {
         output_gradient: &[T],
         gradients: &mut [Option<Gradient<'_, T>>],
     ) {
-        let Some(gradient) = &mut gradients[0] else { return };
+        let Some(gradient) = &mut gradients[0] else {
+            return;
+        };
         vectorised(
             #[inline(always)]
             || {
@@ -71,7 +73,9 @@ impl<T: Real> Kernel<T> for Relu {
         output_gradient: &[T],
         gradients: &mut [Option<Gradient<'_, T>>],
     ) {
-        let Some(gradient) = &mut gradients[0] else { return };
+        let Some(gradient) = &mut gradients[0] else {
+            return;
+        };
         vectorised(
             #[inline(always)]
             || {

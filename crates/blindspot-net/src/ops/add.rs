@@ -18,10 +18,14 @@ impl Add {
                 let significant = b.iter().position(|&axis| axis != 1).unwrap_or(b.len());
                 match a.ends_with(&b[significant..]) {
                     true => Ok(a.to_vec()),
-                    false => Err(format!("a weight of shape {b:?} does not fit a value of {a:?}")),
+                    false => Err(format!(
+                        "a weight of shape {b:?} does not fit a value of {a:?}"
+                    )),
                 }
             }
-            _ => Err(format!("takes a value, and a value or a weight that fits it, not {inputs:?}")),
+            _ => Err(format!(
+                "takes a value, and a value or a weight that fits it, not {inputs:?}"
+            )),
         }
     }
 }
@@ -29,7 +33,10 @@ impl Add {
 impl<T: Real> Kernel<T> for Add {
     fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T]) {
         let (a, b) = (inputs[0].data, inputs[1].data);
-        for (out, a) in output.chunks_exact_mut(b.len()).zip(a.chunks_exact(b.len())) {
+        for (out, a) in output
+            .chunks_exact_mut(b.len())
+            .zip(a.chunks_exact(b.len()))
+        {
             for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
                 *out = a + b;
             }

@@ -17,23 +17,39 @@ pub struct Gemm {
 impl Gemm {
     fn weight<'a, T>(&self, input: &Input<'a, T>) -> Matrix<'a, T> {
         let stored = Matrix::new(input.data, input.shape[0], input.shape[1]);
-        if self.trans_b { stored.transposed() } else { stored }
+        if self.trans_b {
+            stored.transposed()
+        } else {
+            stored
+        }
     }
 
     pub(super) fn infer(&self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
         let (value, weight, bias) = match inputs {
             [OperandShape::Value(value), OperandShape::Weight(weight)] => (value, weight, None),
-            [OperandShape::Value(value), OperandShape::Weight(w), OperandShape::Weight(bias)] => {
-                (value, w, Some(bias))
+            [
+                OperandShape::Value(value),
+                OperandShape::Weight(w),
+                OperandShape::Weight(bias),
+            ] => (value, w, Some(bias)),
+            _ => {
+                return Err(format!(
+                    "takes a value, a weight and perhaps a bias, not {inputs:?}"
+                ));
             }
-            _ => return Err(format!("takes a value, a weight and perhaps a bias, not {inputs:?}")),
         };
         let (k, m) = match (*weight, self.trans_b) {
             (&[k, m], false) | (&[m, k], true) => (k, m),
-            _ => return Err(format!("the weight must have two axes, not shape {weight:?}")),
+            _ => {
+                return Err(format!(
+                    "the weight must have two axes, not shape {weight:?}"
+                ));
+            }
         };
         if value.last() != Some(&k) {
-            return Err(format!("a value of shape {value:?} does not fit a weight of {k} rows"));
+            return Err(format!(
+                "a value of shape {value:?} does not fit a weight of {k} rows"
+            ));
         }
         if let Some(bias) = bias.filter(|&&bias| bias != [m]) {
             return Err(format!("a bias of shape {bias:?} does not fit {m} outputs"));
@@ -51,7 +67,12 @@ impl<T: Real> Kernel<T> for Gemm {
                 row.copy_from_slice(bias.data);
             }
         }
-        rows_times_matrix(inputs[0].data, self.weight(&inputs[1]), output, inputs.len() > 2);
+        rows_times_matrix(
+            inputs[0].data,
+            self.weight(&inputs[1]),
+            output,
+            inputs.len() > 2,
+        );
     }
 
     fn backward(
@@ -66,7 +87,12 @@ impl<T: Real> Kernel<T> for Gemm {
         let rows = output_gradient.len() / weight.cols;
         if let Some(gradient) = &mut gradients[0] {
             let accumulate = gradient.accumulate;
-            rows_times_matrix(output_gradient, weight.transposed(), gradient.data, accumulate);
+            rows_times_matrix(
+                output_gradient,
+                weight.transposed(),
+                gradient.data,
+                accumulate,
+            );
         }
         if let Some(gradient) = &mut gradients[1] {
             let x = Matrix::new(inputs[0].data, rows, weight.rows);

@@ -130,6 +130,8 @@ pub(crate) trait Kernel<T: Real> {
 fn only_value<'a>(inputs: &[OperandShape<'a>]) -> Result<&'a [usize], String> {
     match inputs {
         [OperandShape::Value(shape)] => Ok(shape),
-        _ => Err(format!("takes one value that depends on the image, not {inputs:?}")),
+        _ => Err(format!(
+            "takes one value that depends on the image, not {inputs:?}"
+        )),
     }
 }

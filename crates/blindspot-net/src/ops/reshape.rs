@@ -15,7 +15,11 @@ pub struct Reshape {
 impl Reshape {
     pub(super) fn infer(&self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
         let shape = only_value(inputs)?;
-        let count = |shape: &[usize]| shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
+        let count = |shape: &[usize]| {
+            shape
+                .iter()
+                .try_fold(1usize, |n, &axis| n.checked_mul(axis))
+        };
         match count(shape) == count(&self.shape) {
             true => Ok(self.shape.clone()),
             false => Err(format!("{shape:?} cannot be read as {:?}", self.shape)),

@@ -45,7 +45,10 @@ pub(crate) fn softmax_rows<T: Real>(x: &[T], out: &mut [T], classes: usize) {
 
 impl<T: Real> Kernel<T> for Softmax {
     fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T]) {
-        let classes = *inputs[0].shape.last().expect("checked when the graph was built");
+        let classes = *inputs[0]
+            .shape
+            .last()
+            .expect("checked when the graph was built");
         softmax_rows(inputs[0].data, output, classes);
     }
 
@@ -57,12 +60,22 @@ impl<T: Real> Kernel<T> for Softmax {
         output_gradient: &[T],
         gradients: &mut [Option<Gradient<'_, T>>],
     ) {
-        let Some(gradient) = &mut gradients[0] else { return };
-        let classes = *inputs[0].shape.last().expect("checked when the graph was built");
-        let rows = output.chunks_exact(classes).zip(output_gradient.chunks_exact(classes));
+        let Some(gradient) = &mut gradients[0] else {
+            return;
+        };
+        let classes = *inputs[0]
+            .shape
+            .last()
+            .expect("checked when the graph was built");
+        let rows = output
+            .chunks_exact(classes)
+            .zip(output_gradient.chunks_exact(classes));
         for ((y, dy), out) in rows.zip(gradient.data.chunks_exact_mut(classes)) {
             let mean = dot(y, dy);
-            let mut row = Gradient { data: out, accumulate: gradient.accumulate };
+            let mut row = Gradient {
+                data: out,
+                accumulate: gradient.accumulate,
+            };
             row.put(|i| y[i] * (dy[i] - mean));
         }
     }
