@@ -64,7 +64,7 @@ pub enum BoxError {
 ///
 /// Made for thousands of problems of some hundred variables at once, each its own solver: after
 /// [`new`](Self::new) nothing is allocated any more, and a solver's bits depend on nothing but
-/// what it is told. It holds `2 * history + 6` vectors of `T` and 8 of `f64`.
+/// what it is told. It holds `2 * history + 6` vectors of `T` and some ten of `f64`.
 ///
 /// Each iteration finds the generalised Cauchy point, minimises the quadratic model over the
 /// variables that are free there (J. L. Morales, J. Nocedal, ACM TOMS 38 (2011)), and searches
@@ -107,6 +107,7 @@ pub struct BoxLbfgs<T> {
     /// The end of the line at step 1.
     target: Vec<f64>,
     direction: Vec<f64>,
+    /// The step at which each variable meets its bound.
     reach: Vec<f64>,
     search: Option<LineSearch>,
     point: Vec<T>,
@@ -265,7 +266,7 @@ impl<T: Real> BoxLbfgs<T> {
         }
     }
 
-    /// The best point so far.
+    /// The last point accepted: the lowest so far, within rounding.
     pub fn iterate(&self) -> &[T] {
         &self.iterate
     }
@@ -383,16 +384,6 @@ impl<T: Real> BoxLbfgs<T> {
 
     /// The first step and the longest one in the box.
     fn steps(&mut self) -> (f64, f64) {
-        if self.model.is_empty() {
-            // Nothing is known of the scale.
-            let length = dot(&self.direction, &self.direction).sqrt();
-            let all = if self.bounded {
-                1.0
-            } else {
-                (1.0 / length).min(1.0)
-            };
-            return (all, 1.0);
-        }
         let at = Boxed {
             x: &self.iterate,
             g: &self.gradient,
@@ -400,8 +391,16 @@ impl<T: Real> BoxLbfgs<T> {
             upper: &self.upper,
         };
         at.reach(&self.direction, &mut self.reach);
-        // The target is in the box, whatever rounding says.
-        (1.0, least(&self.reach).clamp(1.0, MAX_STEP))
+        if !self.model.is_empty() {
+            // The target is in the box, whatever rounding says.
+            return (1.0, least(&self.reach).clamp(1.0, MAX_STEP));
+        }
+        if self.bounded {
+            return (1.0, 1.0);
+        }
+        // Nothing is known of the scale.
+        let length = dot(&self.direction, &self.direction).sqrt();
+        ((1.0 / length).min(1.0), 1.0)
     }
 
     /// point = iterate + step * direction
@@ -410,15 +409,22 @@ impl<T: Real> BoxLbfgs<T> {
         let n = self.point.len();
         let (iterate, target, direction) =
             (&self.iterate[..n], &self.target[..n], &self.direction[..n]);
-        let (lower, upper) = (&self.lower[..n], &self.upper[..n]);
+        let (lower, upper, reach) = (&self.lower[..n], &self.upper[..n], &self.reach[..n]);
         let point = &mut self.point[..n];
         vectorised(
             #[inline(always)]
             || {
                 for i in 0..n {
-                    let (end, along) = (target[i], iterate[i].into() + step * direction[i]);
+                    let (l, u, d) = (lower[i], upper[i], direction[i]);
+                    let (end, along) = (target[i], iterate[i].into() + step * d);
                     let x = T::rounded(if step == 1.0 { end } else { along });
-                    point[i] = x.max(lower[i]).min(upper[i]);
+                    // A variable that meets its bound is there to the last bit.
+                    let x = if step >= reach[i] {
+                        if d > 0.0 { u } else { l }
+                    } else {
+                        x
+                    };
+                    point[i] = x.max(l).min(u);
                 }
             },
         );

@@ -64,7 +64,7 @@ pub struct Lbfgs<T = f64> {
 }
 
 impl<T: Real> Lbfgs<T> {
-    /// A solver that starts at `x0`. It allocates `2 * history + 5` vectors of its length.
+    /// A solver that starts at `x0`. It comes to hold `2 * history + 4` vectors of its length.
     pub fn new(x0: Vec<T>, options: LbfgsOptions) -> Self {
         let n = x0.len();
         Lbfgs {
@@ -135,7 +135,7 @@ impl<T: Real> Lbfgs<T> {
         }
     }
 
-    /// The best point so far.
+    /// The last point accepted: the lowest so far, within rounding.
     pub fn iterate(&self) -> &[T] {
         &self.iterate
     }

@@ -70,6 +70,8 @@ fn assert_inside(x: &[f64], lower: &[f64], upper: &[f64]) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn every_point_is_in_the_box_and_no_iterate_above_the_start(
         (lower, upper, x0) in boxes(30),
@@ -79,7 +81,7 @@ proptest! {
             assert_inside(x, &lower, &upper);
             if x.len() == 1 { separable(x, g) } else { rosenbrock(x, g) }
         };
-        let first = f(&solver.point().to_vec(), &mut vec![0.0; x0.len()]);
+        let first = f(solver.point(), &mut vec![0.0; x0.len()]);
         let mut gradient = vec![0.0; x0.len()];
         let mut iterations = 0;
         let reason = solver.minimise(f, |at| {
@@ -125,8 +127,9 @@ proptest! {
         for i in 0..n {
             let x = solver.iterate()[i];
             let slack = 1e-6;
-            prop_assert!(x == lower[i] || g[i] <= slack, "{i}: {x} {}", g[i]);
-            prop_assert!(x == upper[i] || g[i] >= -slack, "{i}: {x} {}", g[i]);
+            let (lower, upper) = (lower[i] + 1e-9, upper[i] - 1e-9);
+            prop_assert!(x <= lower || g[i] <= slack, "{i}: {x} {}", g[i]);
+            prop_assert!(x >= upper || g[i] >= -slack, "{i}: {x} {}", g[i]);
         }
     }
 

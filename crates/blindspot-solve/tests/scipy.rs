@@ -1,11 +1,11 @@
-//! The boxed solver beside SciPy's L-BFGS-B: values as good, evaluations at most half as many
-//! again.
+//! The solvers beside SciPy's L-BFGS-B: values as good, evaluations at most half as
+//! many again.
 
 mod functions;
 
 use std::ops::ControlFlow;
 
-use blindspot_solve::{BoxLbfgs, LbfgsOptions};
+use blindspot_solve::{BoxLbfgs, Lbfgs, LbfgsOptions};
 use functions::{Function, logarithmic, quadratic, rosenbrock, separable};
 use serde::{Deserialize, Serialize};
 
@@ -106,67 +106,108 @@ fn name_of(function: Function) -> &'static str {
         .1
 }
 
-#[test]
-fn as_good_as_scipy() {
-    if let Err(why) = blindspot_testing::python() {
-        blindspot_testing::skip!("{why}");
-    }
-    let cases = cases();
+/// SciPy's answers to the cases, in order.
+fn scipy(cases: &[Case]) -> Vec<Output> {
     let finite = |bound: f64| bound.is_finite().then_some(bound);
-    let inputs: Vec<Input> = cases
-        .iter()
-        .map(|case| Input {
-            function: name_of(case.function),
-            x0: &case.x0,
-            bounds: (case.lower.iter().zip(&case.upper))
-                .map(|(&l, &u)| [finite(l), finite(u)])
-                .collect(),
+    let input = |case| {
+        let Case {
+            function,
+            x0,
+            lower,
+            upper,
+            ..
+        }: &Case = case;
+        let bounds = lower
+            .iter()
+            .zip(upper)
+            .map(|(&l, &u)| [finite(l), finite(u)])
+            .collect();
+        Input {
+            function: name_of(*function),
+            x0,
+            bounds,
             history: HISTORY,
             gradient: GRADIENT,
             decrease: DECREASE,
-        })
-        .collect();
+        }
+    };
+    let inputs: Vec<Input> = cases.iter().map(input).collect();
     let stdin = serde_json::to_string(&inputs).unwrap();
     let stdout = blindspot_testing::run_python(SCRIPT, [""; 0], stdin).unwrap();
-    let outputs: Vec<Output> = serde_json::from_str(&stdout).unwrap();
+    serde_json::from_str(&stdout).unwrap()
+}
 
-    let options = LbfgsOptions {
+fn options() -> LbfgsOptions {
+    LbfgsOptions {
         history: HISTORY,
         gradient_tolerance: GRADIENT,
         relative_decrease: DECREASE,
         ..LbfgsOptions::default()
-    };
+    }
+}
+
+#[test]
+fn the_boxed_solver_is_as_good_as_scipy() {
+    if let Err(why) = blindspot_testing::python() {
+        blindspot_testing::skip!("{why}");
+    }
+    let cases = cases();
     let (mut ours, mut theirs) = (0, 0);
-    let mut failures = Vec::new();
-    for (case, scipy) in cases.iter().zip(outputs) {
-        let mut solver =
-            BoxLbfgs::new(&case.x0, &case.lower, &case.upper, options.clone()).unwrap();
+    for (case, scipy) in cases.iter().zip(scipy(&cases)) {
+        let mut solver = BoxLbfgs::new(&case.x0, &case.lower, &case.upper, options()).unwrap();
         let reason = solver.minimise(case.function, |_| ControlFlow::Continue(()));
-        let value = scipy.value.unwrap_or(INF);
+        let (value, evaluations) = (solver.value(), solver.evaluations());
         let line = format!(
-            "{}: {reason}: {:e} in {} evaluations, SciPy {:e} in {}",
-            case.name,
-            solver.value(),
-            solver.evaluations(),
-            value,
-            scipy.evaluations
+            "{}: {value:e} in {evaluations} evaluations ({reason}), SciPy {:?} in {}",
+            case.name, scipy.value, scipy.evaluations
         );
         println!("{line}");
-        if scipy.value.is_some() {
-            ours += solver.evaluations();
+        assert!(value.is_finite(), "{line}");
+        if let Some(best) = scipy.value {
+            assert!(value <= best + 1e-9 * best.abs().max(1.0), "{line}");
+            assert!(2 * evaluations <= 3 * scipy.evaluations, "{line}");
+            ours += evaluations;
             theirs += scipy.evaluations;
-        }
-        let as_good =
-            solver.value().is_finite() && solver.value() <= value + 1e-9 * value.abs().max(1.0);
-        let as_fast = scipy.value.is_none() || solver.evaluations() <= scipy.evaluations * 3 / 2;
-        if !(as_good && as_fast) {
-            failures.push(line);
         }
     }
     println!("{ours} evaluations in all, SciPy {theirs}");
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(
-        ours * 10 <= theirs * 11,
+        10 * ours <= 11 * theirs,
+        "{ours} evaluations in all, SciPy {theirs}"
+    );
+}
+
+#[test]
+fn the_solver_without_a_box_is_as_good_as_scipy() {
+    if let Err(why) = blindspot_testing::python() {
+        blindspot_testing::skip!("{why}");
+    }
+    let mut cases = cases();
+    cases.retain(|case| {
+        case.lower
+            .iter()
+            .chain(&case.upper)
+            .all(|bound| bound.is_infinite())
+    });
+    assert!(cases.len() > 10);
+    let (mut ours, mut theirs) = (0, 0);
+    for (case, scipy) in cases.iter().zip(scipy(&cases)) {
+        let mut solver = Lbfgs::new(case.x0.clone(), options());
+        let reason = solver.minimise(case.function, |_| ControlFlow::Continue(()));
+        let best = scipy.value.unwrap();
+        assert!(
+            solver.value() <= best + 1e-9,
+            "{}: {reason}: {:e}",
+            case.name,
+            solver.value()
+        );
+        ours += solver.evaluations();
+        theirs += scipy.evaluations;
+    }
+    println!("{ours} evaluations in all, SciPy {theirs}");
+    // Not case by case: after hundreds of steps rounding alone decides how many more there are.
+    assert!(
+        10 * ours <= 11 * theirs,
         "{ours} evaluations in all, SciPy {theirs}"
     );
 }
