@@ -1,5 +1,6 @@
 //! Where a study's inputs come from: images, or activations computed from them.
 
+use blindspot_data::ImageSet;
 use blindspot_net::Real;
 
 /// A set of inputs of a network, read one at a time so that none need be held as floats.
@@ -22,6 +23,20 @@ pub trait Inputs: Sync {
     }
 }
 
+impl Inputs for ImageSet {
+    fn len(&self) -> usize {
+        ImageSet::len(self)
+    }
+
+    fn input_len(&self) -> usize {
+        self.image_len()
+    }
+
+    fn write(&self, index: usize, out: &mut [f32]) {
+        self.write_image(index, out);
+    }
+}
+
 /// Inputs held in memory, one after the other.
 #[derive(Debug, Clone)]
 pub struct InMemory {
@@ -35,7 +50,10 @@ impl InMemory {
     /// # Panics
     /// Where the number of values is not a multiple of `input_len`.
     pub fn new(values: Vec<f32>, input_len: usize) -> Self {
-        assert!(input_len > 0 && values.len().is_multiple_of(input_len), "whole inputs");
+        assert!(
+            input_len > 0 && values.len().is_multiple_of(input_len),
+            "whole inputs"
+        );
         InMemory { values, input_len }
     }
 

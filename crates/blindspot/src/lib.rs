@@ -1,9 +1,12 @@
 //! The studies of the paper: training, the blind-spot search, transfer, and the replication.
 
+pub mod examples;
 pub mod inputs;
+pub mod models;
 pub mod monitor;
 pub mod paper;
 mod random;
+pub mod reproduce;
 pub mod results;
 pub mod search;
 pub mod train;

@@ -143,7 +143,14 @@ pub const TABLE2: TransferEntries = TransferEntries {
         "noise 0.1",
         "noise 0.3",
     ],
-    columns: &["softmax1", "softmax2", "softmax3", "FC100-100-10", "FC200-200-10", "AE400-10"],
+    columns: &[
+        "softmax1",
+        "softmax2",
+        "softmax3",
+        "FC100-100-10",
+        "FC200-200-10",
+        "AE400-10",
+    ],
     error: &[
         &[1.0, 0.117, 0.227, 0.02, 0.039, 0.027],
         &[0.871, 1.0, 0.352, 0.359, 0.273, 0.098],
@@ -216,9 +223,21 @@ pub const TABLE4: TransferEntries = TransferEntries {
 /// Figure 7: adversarial examples for a linear classifier (a) and for FC200-200-10 (b), which are
 /// never classified correctly, beside Gaussian noise (c), which is in half of the cases.
 pub const FIGURE7: [Figure7Entry; 3] = [
-    Figure7Entry { panel: "a", distortion: 0.06, accuracy: 0.0 },
-    Figure7Entry { panel: "b", distortion: 0.063, accuracy: 0.0 },
-    Figure7Entry { panel: "c", distortion: 1.0, accuracy: 0.51 },
+    Figure7Entry {
+        panel: "a",
+        distortion: 0.06,
+        accuracy: 0.0,
+    },
+    Figure7Entry {
+        panel: "b",
+        distortion: 0.063,
+        accuracy: 0.0,
+    },
+    Figure7Entry {
+        panel: "c",
+        distortion: 1.0,
+        accuracy: 0.51,
+    },
 ];
 
 /// The row of table 1 for the model named `model`, where the paper has it.

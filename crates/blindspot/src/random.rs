@@ -14,7 +14,10 @@ pub(crate) struct Stream(ChaCha8Rng);
 impl Stream {
     /// The stream of sample `index` for `purpose`.
     pub(crate) fn new(seed: u64, purpose: &str, index: usize) -> Self {
-        let key = Sha256::new().chain_update(seed.to_le_bytes()).chain_update(purpose).finalize();
+        let key = Sha256::new()
+            .chain_update(seed.to_le_bytes())
+            .chain_update(purpose)
+            .finalize();
         let mut generator = ChaCha8Rng::from_seed(key.into());
         generator.set_stream(index as u64);
         Stream(generator)
@@ -47,20 +50,32 @@ mod tests {
             (stream.normal().to_bits(), stream.below(1 << 30))
         };
         assert_eq!(draw(1, "noise", 7), draw(1, "noise", 7));
-        let others = [draw(2, "noise", 7), draw(1, "target", 7), draw(1, "noise", 8)];
+        let others = [
+            draw(2, "noise", 7),
+            draw(1, "target", 7),
+            draw(1, "noise", 8),
+        ];
         assert!(others.iter().all(|other| *other != draw(1, "noise", 7)));
     }
 
     #[test]
     fn moments_are_those_of_the_distributions() {
         let count = 20_000;
-        let normals: Vec<f64> = (0..count).map(|i| Stream::new(3, "n", i).normal()).collect();
+        let normals: Vec<f64> = (0..count)
+            .map(|i| Stream::new(3, "n", i).normal())
+            .collect();
         let mean = normals.iter().sum::<f64>() / count as f64;
         let square = normals.iter().map(|x| x * x).sum::<f64>() / count as f64;
-        assert!(mean.abs() < 0.03 && (square - 1.0).abs() < 0.05, "{mean} {square}");
+        assert!(
+            mean.abs() < 0.03 && (square - 1.0).abs() < 0.05,
+            "{mean} {square}"
+        );
         let mut counts = [0; 10];
         let mut stream = Stream::new(3, "below", 0);
         (0..count).for_each(|_| counts[stream.below(10)] += 1);
-        assert!(counts.iter().all(|&n| (1_800..2_200).contains(&n)), "{counts:?}");
+        assert!(
+            counts.iter().all(|&n| (1_800..2_200).contains(&n)),
+            "{counts:?}"
+        );
     }
 }

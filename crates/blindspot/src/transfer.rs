@@ -27,7 +27,12 @@ impl Distortion {
     /// That of changes with these L2 norms, of images of `length` values; zeros of no change.
     pub fn of(norms: &[f64], length: usize) -> Distortion {
         if norms.is_empty() || length == 0 {
-            return Distortion { mean: 0.0, pooled: 0.0, median: 0.0, l2_mean: 0.0 };
+            return Distortion {
+                mean: 0.0,
+                pooled: 0.0,
+                median: 0.0,
+                l2_mean: 0.0,
+            };
         }
         let (count, root) = (norms.len() as f64, (length as f64).sqrt());
         let l2_mean = norms.iter().sum::<f64>() / count;
@@ -40,13 +45,23 @@ impl Distortion {
             _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
         };
         let pooled = square.sqrt() / root;
-        Distortion { mean: l2_mean / root, pooled, median: median / root, l2_mean }
+        Distortion {
+            mean: l2_mean / root,
+            pooled,
+            median: median / root,
+            l2_mean,
+        }
     }
 
     /// That of a set of examples.
     pub fn of_examples(examples: &[Example]) -> Distortion {
         let norms: Vec<f64> = examples.iter().map(|example| example.l2).collect();
-        Distortion::of(&norms, examples.first().map_or(0, |example| example.adversarial.len()))
+        Distortion::of(
+            &norms,
+            examples
+                .first()
+                .map_or(0, |example| example.adversarial.len()),
+        )
     }
 }
 
@@ -67,8 +82,16 @@ impl Changed {
     /// # Panics
     /// Where there is none.
     pub fn adversarial(examples: &[Example]) -> Changed {
-        let length = examples.first().expect("a set of examples has one").adversarial.len();
-        let values = examples.iter().flat_map(|example| &example.adversarial).copied().collect();
+        let length = examples
+            .first()
+            .expect("a set of examples has one")
+            .adversarial
+            .len();
+        let values = examples
+            .iter()
+            .flat_map(|example| &example.adversarial)
+            .copied()
+            .collect();
         Changed {
             images: InMemory::new(values, length),
             labels: examples.iter().map(|example| example.label).collect(),
@@ -140,8 +163,20 @@ mod tests {
         let free = Changed::noisy(&inputs, &labels, &indices, 0.3, 1, None);
         assert!((free.distortion.pooled - 0.3).abs() < 0.01);
         assert!(free.images.values().iter().any(|&value| value < 0.0));
-        let cut = Changed::noisy(&inputs, &labels, &indices, 0.3, 1, Some(InputBox::default()));
-        assert!(cut.images.values().iter().all(|&value| (0.0..=1.0).contains(&value)));
+        let cut = Changed::noisy(
+            &inputs,
+            &labels,
+            &indices,
+            0.3,
+            1,
+            Some(InputBox::default()),
+        );
+        assert!(
+            cut.images
+                .values()
+                .iter()
+                .all(|&value| (0.0..=1.0).contains(&value))
+        );
         assert!(cut.distortion.pooled < free.distortion.pooled);
         // One image alone gets the same noise as in a set.
         let alone = Changed::noisy(&inputs, &labels, &[7], 0.3, 1, None);

@@ -64,7 +64,9 @@ pub(super) fn run<S: Search, R: Send>(
             }
             let logits = evaluator.forward();
             by_logits.resize(logits.len(), 0.0);
-            let rows = logits.chunks_exact(classes).zip(by_logits.chunks_exact_mut(classes));
+            let rows = logits
+                .chunks_exact(classes)
+                .zip(by_logits.chunks_exact_mut(classes));
             for ((_, search), (logits, gradient)) in active.iter_mut().zip(rows) {
                 search.take_logits(logits, gradient);
             }
@@ -89,6 +91,11 @@ pub(super) fn run<S: Search, R: Send>(
         }
     };
     let threads = rayon::current_num_threads();
-    (0..threads).into_par_iter().with_max_len(1).for_each(worker);
-    results.into_inner().expect("no thread panics with the lock held")
+    (0..threads)
+        .into_par_iter()
+        .with_max_len(1)
+        .for_each(worker);
+    results
+        .into_inner()
+        .expect("no thread panics with the lock held")
 }

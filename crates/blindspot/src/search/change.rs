@@ -17,7 +17,10 @@ pub struct InputBox {
 
 impl Default for InputBox {
     fn default() -> Self {
-        InputBox { lower: 0.0, upper: 1.0 }
+        InputBox {
+            lower: 0.0,
+            upper: 1.0,
+        }
     }
 }
 
@@ -34,7 +37,9 @@ pub fn norm(original: &[f32], changed: &[f32]) -> f64 {
         }
     }
     let rest = a.remainder().iter().zip(b.remainder());
-    let rest: f64 = rest.map(|(&a, &b)| (f64::from(b) - f64::from(a)).powi(2)).sum();
+    let rest: f64 = rest
+        .map(|(&a, &b)| (f64::from(b) - f64::from(a)).powi(2))
+        .sum();
     (lanes.iter().sum::<f64>() + rest).sqrt()
 }
 

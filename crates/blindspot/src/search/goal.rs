@@ -88,8 +88,13 @@ impl Goal {
     /// By how much the class wanted leads all others: above 0 where the goal is reached.
     pub(super) fn margin(self, logits: &[f32]) -> f64 {
         let (Goal::Become(class) | Goal::Leave(class)) = self;
-        let others = logits.iter().enumerate().filter(|&(other, _)| other != class);
-        let best = others.map(|(_, &logit)| f64::from(logit)).fold(f64::NEG_INFINITY, f64::max);
+        let others = logits
+            .iter()
+            .enumerate()
+            .filter(|&(other, _)| other != class);
+        let best = others
+            .map(|(_, &logit)| f64::from(logit))
+            .fold(f64::NEG_INFINITY, f64::max);
         match self {
             Goal::Become(_) => f64::from(logits[class]) - best,
             Goal::Leave(_) => best - f64::from(logits[class]),
@@ -108,14 +113,23 @@ impl Goal {
             Goal::Leave(label) => {
                 // -log(1 - p) = log(1 + e^own / sum of the others' e^logit).
                 let own = f64::from(logits[label]);
-                let others = logits.iter().enumerate().filter(|&(class, _)| class != label);
+                let others = logits
+                    .iter()
+                    .enumerate()
+                    .filter(|&(class, _)| class != label);
                 let max = others
                     .clone()
                     .map(|(_, &logit)| f64::from(logit))
                     .fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = others.map(|(_, &logit)| (f64::from(logit) - max).exp()).sum();
+                let sum: f64 = others
+                    .map(|(_, &logit)| (f64::from(logit) - max).exp())
+                    .sum();
                 let lead = own - max - sum.ln();
-                loss = if lead > 30.0 { lead } else { lead.exp().ln_1p() };
+                loss = if lead > 30.0 {
+                    lead
+                } else {
+                    lead.exp().ln_1p()
+                };
                 let p = 1.0 / (1.0 + (-lead).exp());
                 for (class, (gradient, &logit)) in gradient.iter_mut().zip(logits).enumerate() {
                     let share = (f64::from(logit) - max).exp() / sum;
@@ -136,13 +150,23 @@ mod tests {
         for text in ["random", "nearest", "all", "untargeted", "7"] {
             assert_eq!(text.parse::<Target>().unwrap().to_string(), text);
         }
-        assert!("closest".parse::<Target>().unwrap_err().contains("random, nearest, all"));
+        assert!(
+            "closest"
+                .parse::<Target>()
+                .unwrap_err()
+                .contains("random, nearest, all")
+        );
     }
 
     #[test]
     fn losses_have_the_gradients_of_finite_differences() {
         let logits = [0.5f32, -1.0, 2.0, 0.25];
-        for goal in [Goal::Become(0), Goal::Become(2), Goal::Leave(2), Goal::Leave(1)] {
+        for goal in [
+            Goal::Become(0),
+            Goal::Become(2),
+            Goal::Leave(2),
+            Goal::Leave(1),
+        ] {
             let mut gradient = [0.0; 4];
             goal.loss(&logits, &mut gradient);
             for i in 0..4 {
@@ -152,7 +176,10 @@ mod tests {
                     goal.loss(&moved, &mut [0.0; 4])
                 };
                 let difference = (at(0.0625) - at(-0.0625)) / 0.125;
-                assert!((difference - f64::from(gradient[i])).abs() < 1e-3, "{goal:?} {i}");
+                assert!(
+                    (difference - f64::from(gradient[i])).abs() < 1e-3,
+                    "{goal:?} {i}"
+                );
             }
             assert_eq!(goal.margin(&logits) > 0.0, goal.reached(&logits));
         }

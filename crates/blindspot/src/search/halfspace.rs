@@ -68,14 +68,33 @@ mod tests {
                 .sum();
             let mut change = vec![0.0; n];
             let bounds = InputBox::default();
-            assert!(!nearest_beyond(&original, &normal, most + 0.01, bounds, &mut change));
+            assert!(!nearest_beyond(
+                &original,
+                &normal,
+                most + 0.01,
+                bounds,
+                &mut change
+            ));
             let offset = most * stream.below(100) as f64 / 100.0;
-            assert!(nearest_beyond(&original, &normal, offset, bounds, &mut change));
+            assert!(nearest_beyond(
+                &original,
+                &normal,
+                offset,
+                bounds,
+                &mut change
+            ));
             let product = |r: &[f32]| -> f64 {
-                r.iter().zip(&normal).map(|(&r, &a)| f64::from(r) * f64::from(a)).sum()
+                r.iter()
+                    .zip(&normal)
+                    .map(|(&r, &a)| f64::from(r) * f64::from(a))
+                    .sum()
             };
             let square = |r: &[f32]| r.iter().map(|&r| f64::from(r * r)).sum::<f64>();
-            assert!(product(&change) > offset - 1e-5, "{} {offset}", product(&change));
+            assert!(
+                product(&change) > offset - 1e-5,
+                "{} {offset}",
+                product(&change)
+            );
             // Projected optimality: moving along any feasible direction never shortens it.
             for _ in 0..50 {
                 let other: Vec<f32> = (0..n)

@@ -185,7 +185,9 @@ pub fn search(
             examples[i] = None;
             continue;
         };
-        let Some(example) = &mut examples[i] else { continue };
+        let Some(example) = &mut examples[i] else {
+            continue;
+        };
         example.evaluations += evaluations;
         if let Goal::Become(target) = goal
             && example.l2 == 0.0
@@ -239,7 +241,11 @@ fn goals(options: &SearchOptions, label: usize, index: usize, logits: &[f32]) ->
         }
         Target::Nearest => {
             let nearest = wrong.reduce(|best, class| {
-                if logits[class] > logits[best] { class } else { best }
+                if logits[class] > logits[best] {
+                    class
+                } else {
+                    best
+                }
             });
             nearest.map(Goal::Become).into_iter().collect()
         }
@@ -264,7 +270,10 @@ fn originals(
         return Err(SearchError::Box(bounds));
     }
     if network.input_len() != length {
-        return Err(SearchError::Size { network: network.input_len(), image: length });
+        return Err(SearchError::Size {
+            network: network.input_len(),
+            image: length,
+        });
     }
     if indices.is_empty() {
         return Err(SearchError::Empty);
@@ -274,7 +283,11 @@ fn originals(
     }
     let class = |what, class| match class < classes {
         true => Ok(()),
-        false => Err(SearchError::Class { what, class, classes }),
+        false => Err(SearchError::Class {
+            what,
+            class,
+            classes,
+        }),
     };
     if let Target::Class(target) = options.target {
         class("target", target)?;
@@ -285,7 +298,11 @@ fn originals(
         inputs.write(index, image);
         let inside = |value: &&f32| (bounds.lower..=bounds.upper).contains(*value);
         if let Some(&value) = image.iter().find(|value| !inside(value)) {
-            return Err(SearchError::Outside { index, value, bounds });
+            return Err(SearchError::Outside {
+                index,
+                value,
+                bounds,
+            });
         }
     }
     Ok(InMemory::new(values, length))

@@ -36,7 +36,12 @@ enum Phase {
     Solve,
     /// Between the image and a change that succeeds, `part` of the way: `below` and `above` are a
     /// part that fails and one that succeeds, with their margins.
-    Ray { below: (f64, f64), above: (f64, f64), part: f64, left: u32 },
+    Ray {
+        below: (f64, f64),
+        above: (f64, f64),
+        part: f64,
+        left: u32,
+    },
     /// The smallest change is known.
     Over,
 }
@@ -114,7 +119,10 @@ impl Penalty {
         search.solves = 0;
         search.evaluations = 0;
         search.best.clear();
-        search.solver.restart(original).expect("the images have one size");
+        search
+            .solver
+            .restart(original)
+            .expect("the images have one size");
         search
     }
 
@@ -128,11 +136,14 @@ impl Penalty {
         let square = norm(&self.original, self.solver.point()).powi(2);
         let scale = (2.0 * self.c) as f32;
         let changed = self.solver.point().iter().zip(&self.original);
-        for ((place, gradient), (x, original)) in self.gradient.iter_mut().zip(gradient).zip(changed)
+        for ((place, gradient), (x, original)) in
+            self.gradient.iter_mut().zip(gradient).zip(changed)
         {
             *place = gradient + scale * (x - original);
         }
-        let status = self.solver.tell(self.c * square + self.loss, &self.gradient);
+        let status = self
+            .solver
+            .tell(self.c * square + self.loss, &self.gradient);
         if status != Status::Evaluate {
             self.iterate_feasible = self.feasible;
         }
@@ -166,7 +177,9 @@ impl Penalty {
         } else {
             self.point.copy_from_slice(self.solver.iterate());
         }
-        self.solver.restart(&self.point).expect("the images have one size");
+        self.solver
+            .restart(&self.point)
+            .expect("the images have one size");
     }
 
     /// Begins to shrink the best change along its ray, or gives up where there is none.
@@ -186,8 +199,19 @@ impl Penalty {
         let crossing = below.0 - below.1 * (above.0 - below.0) / (above.1 - below.1);
         // A little towards the side that succeeds.
         let part = crossing + 0.05 * (above.0 - crossing);
-        along(&self.original, &self.end, part, self.bounds, &mut self.point);
-        self.phase = Phase::Ray { below, above, part, left };
+        along(
+            &self.original,
+            &self.end,
+            part,
+            self.bounds,
+            &mut self.point,
+        );
+        self.phase = Phase::Ray {
+            below,
+            above,
+            part,
+            left,
+        };
     }
 }
 
@@ -203,7 +227,9 @@ impl Search for Penalty {
         self.evaluations += 1;
         self.loss = self.goal.loss(logits, gradient);
         self.margin = self.goal.margin(logits);
-        let size = logits.iter().fold(1.0f32, |size, logit| size.max(logit.abs()));
+        let size = logits
+            .iter()
+            .fold(1.0f32, |size, logit| size.max(logit.abs()));
         self.feasible = self.margin > SAFETY * f64::from(size);
     }
 
@@ -228,15 +254,25 @@ impl Search for Penalty {
             }
             Phase::Solve => {
                 if self.feasible {
-                    self.best.offer(&self.original, self.solver.point(), self.margin);
+                    self.best
+                        .offer(&self.original, self.solver.point(), self.margin);
                 }
                 if self.tell(gradient) {
                     self.next_c();
                 }
             }
-            Phase::Ray { below, above, part, left } => {
+            Phase::Ray {
+                below,
+                above,
+                part,
+                left,
+            } => {
                 let here = (part, self.margin);
-                let (below, above) = if self.feasible { (below, here) } else { (here, above) };
+                let (below, above) = if self.feasible {
+                    (below, here)
+                } else {
+                    (here, above)
+                };
                 if self.feasible {
                     self.best.offer(&self.original, &self.point, self.margin);
                 }

@@ -23,10 +23,26 @@ pub(super) struct AutoencoderLoss<'a, I: ?Sized> {
 impl<'a, I: Inputs + ?Sized> AutoencoderLoss<'a, I> {
     pub(super) fn new(inputs: &'a I, units: usize, sparsity: Sparsity, seed: u64) -> Self {
         let values = inputs.input_len();
-        let layer = |units, output: &str| Layer { units, output: output.into(), sigmoid: true };
+        let layer = |units, output: &str| Layer {
+            units,
+            output: output.into(),
+            sigmoid: true,
+        };
         let encoder = dense(values, &[layer(units, "hidden1")], true, seed, "encoder");
-        let decoder = dense(units, &[layer(values, "reconstruction")], true, seed, "decoder");
-        AutoencoderLoss { encoder, decoder, inputs, sparsity, lanes: Lanes::default() }
+        let decoder = dense(
+            units,
+            &[layer(values, "reconstruction")],
+            true,
+            seed,
+            "decoder",
+        );
+        AutoencoderLoss {
+            encoder,
+            decoder,
+            inputs,
+            sparsity,
+            lanes: Lanes::default(),
+        }
     }
 
     /// All weights: those of the encoder, then those of the decoder.
@@ -45,16 +61,22 @@ impl<I: Inputs + ?Sized> Objective for AutoencoderLoss<'_, I> {
         let (networks, units) = ([&self.encoder, &self.decoder], self.encoder.output_len());
         let count = inputs.len();
 
-        self.lanes.run(networks, count, &[], units, |range, [encoder, _], sum| {
-            write_batch(inputs, range.clone(), encoder.input(range.len()));
-            for row in encoder.forward().chunks_exact(units) {
-                for (sum, &activation) in sum.sums.iter_mut().zip(row) {
-                    *sum += f64::from(activation);
+        self.lanes
+            .run(networks, count, &[], units, |range, [encoder, _], sum| {
+                write_batch(inputs, range.clone(), encoder.input(range.len()));
+                for row in encoder.forward().chunks_exact(units) {
+                    for (sum, &activation) in sum.sums.iter_mut().zip(row) {
+                        *sum += f64::from(activation);
+                    }
                 }
-            }
-        });
+            });
         let mean = |unit| {
-            let sum: f64 = self.lanes.partials().iter().map(|partial| partial.sums[unit]).sum();
+            let sum: f64 = self
+                .lanes
+                .partials()
+                .iter()
+                .map(|partial| partial.sums[unit])
+                .sum();
             // A unit that is off, or on, for every image to the last bit has no finite penalty.
             (sum / count as f64).clamp(1e-9, 1.0 - 1e-9)
         };
@@ -73,33 +95,46 @@ impl<I: Inputs + ?Sized> Objective for AutoencoderLoss<'_, I> {
         let of_both = self.encoder.weights().iter().chain(self.decoder.weights());
         let lengths: Vec<usize> = of_both.map(Vec::len).collect();
         let encoder_tensors = self.encoder.weights().len();
-        self.lanes.run(networks, count, &lengths, 0, |range, [encoder, decoder], sum| {
-            let n = range.len();
-            write_batch(inputs, range, encoder.input(n));
-            decoder.input(n).copy_from_slice(encoder.forward());
-            let mut error = decoder.forward().to_vec();
-            let original = encoder.value(encoder.network().graph().input());
-            let length = original.len() / n;
-            for (error, original) in error.chunks_exact_mut(length).zip(original.chunks_exact(length))
-            {
-                let mut square = 0.0;
-                for (error, original) in error.iter_mut().zip(original) {
-                    *error -= original;
-                    square += f64::from(*error * *error);
+        self.lanes.run(
+            networks,
+            count,
+            &lengths,
+            0,
+            |range, [encoder, decoder], sum| {
+                let n = range.len();
+                write_batch(inputs, range, encoder.input(n));
+                decoder.input(n).copy_from_slice(encoder.forward());
+                let mut error = decoder.forward().to_vec();
+                let original = encoder.value(encoder.network().graph().input());
+                let length = original.len() / n;
+                for (error, original) in error
+                    .chunks_exact_mut(length)
+                    .zip(original.chunks_exact(length))
+                {
+                    let mut square = 0.0;
+                    for (error, original) in error.iter_mut().zip(original) {
+                        *error -= original;
+                        square += f64::from(*error * *error);
+                    }
+                    sum.loss += 0.5 * square;
                 }
-                sum.loss += 0.5 * square;
-            }
-            let (of_encoder, of_decoder) = sum.gradient.split_at_mut(encoder_tensors);
-            let mut by_activation = decoder.backward_both(&error, of_decoder).to_vec();
-            for row in by_activation.chunks_exact_mut(units) {
-                for (gradient, pull) in row.iter_mut().zip(&pull) {
-                    *gradient += pull;
+                let (of_encoder, of_decoder) = sum.gradient.split_at_mut(encoder_tensors);
+                let mut by_activation = decoder.backward_both(&error, of_decoder).to_vec();
+                for row in by_activation.chunks_exact_mut(units) {
+                    for (gradient, pull) in row.iter_mut().zip(&pull) {
+                        *gradient += pull;
+                    }
                 }
-            }
-            encoder.backward_weights(&by_activation, of_encoder);
-        });
+                encoder.backward_weights(&by_activation, of_encoder);
+            },
+        );
         self.lanes.gradient(1.0 / count as f64, gradient);
-        let squares: f64 = self.lanes.partials().iter().map(|partial| partial.loss).sum();
+        let squares: f64 = self
+            .lanes
+            .partials()
+            .iter()
+            .map(|partial| partial.loss)
+            .sum();
         let half = sparsity.decay / 2.0;
         let decay = [half, 0.0, half, 0.0];
         let decay = add_decay(&decay, &lengths, weights, gradient);
@@ -117,9 +152,16 @@ mod tests {
     #[test]
     fn the_gradient_is_that_of_finite_differences() {
         let mut stream = Stream::new(1, "images", 0);
-        let values = (0..40 * 6).map(|_| stream.normal().abs().min(1.0) as f32).collect();
+        let values = (0..40 * 6)
+            .map(|_| stream.normal().abs().min(1.0) as f32)
+            .collect();
         let inputs = InMemory::new(values, 6);
-        let sparsity = Sparsity { activity: 0.1, weight: 0.5, decay: 0.01, iterations: 1 };
+        let sparsity = Sparsity {
+            activity: 0.1,
+            weight: 0.5,
+            decay: 0.01,
+            iterations: 1,
+        };
         let mut loss = AutoencoderLoss::new(&inputs, 4, sparsity, 3);
         let mut weights = loss.weights();
         let mut gradient = vec![0.0; weights.len()];
@@ -136,7 +178,11 @@ mod tests {
             let first = (value(step) - value(-step)) / (2.0 * step);
             let expected = (4.0 * first - third) / 3.0;
             weights[i] = at;
-            assert!((gradient[i] - expected).abs() < 2e-4, "{i}: {} {expected}", gradient[i]);
+            assert!(
+                (gradient[i] - expected).abs() < 2e-4,
+                "{i}: {} {expected}",
+                gradient[i]
+            );
         }
     }
 }

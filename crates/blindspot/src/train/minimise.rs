@@ -49,13 +49,19 @@ impl Checkpoint {
         path.and_then(|path| std::fs::read(path).ok())
             .and_then(|bytes| postcard::from_bytes::<Checkpoint>(&bytes).ok())
             .filter(|checkpoint| checkpoint.key == key)
-            .unwrap_or(Checkpoint { key, done: Vec::new(), solver: None })
+            .unwrap_or(Checkpoint {
+                key,
+                done: Vec::new(),
+                solver: None,
+            })
     }
 
     fn save(&self, path: Option<&Path>) -> Result<(), TrainError> {
         let Some(path) = path else { return Ok(()) };
         files::write_atomically(path, |writer| {
-            postcard::to_io(self, writer).map(|_| ()).map_err(std::io::Error::other)
+            postcard::to_io(self, writer)
+                .map(|_| ())
+                .map_err(std::io::Error::other)
         })?;
         Ok(())
     }
@@ -84,7 +90,9 @@ impl Checkpoint {
                 self.save(path)?;
                 if monitor.cancelled() {
                     monitor.end();
-                    return Err(TrainError::Cancelled { checkpoint: path.map(Path::to_owned) });
+                    return Err(TrainError::Cancelled {
+                        checkpoint: path.map(Path::to_owned),
+                    });
                 }
                 solver = self.solver.take().expect("it was put there above");
                 saved = Instant::now();
@@ -92,7 +100,9 @@ impl Checkpoint {
             let value = objective.evaluate(solver.point(), &mut gradient);
             let status = solver.tell(value.loss, &gradient);
             if status != Status::Evaluate {
-                let wrong = value.error.map(|error| format!(", error {:.2}%", 100.0 * error));
+                let wrong = value
+                    .error
+                    .map(|error| format!(", error {:.2}%", 100.0 * error));
                 let detail = format!("loss {:.6}{}", solver.value(), wrong.unwrap_or_default());
                 monitor.progress(solver.iterations() as u64, &detail);
             }
@@ -102,7 +112,9 @@ impl Checkpoint {
         };
         monitor.end();
         if !solver.value().is_finite() {
-            return Err(TrainError::NotFinite { stage: name.to_owned() });
+            return Err(TrainError::NotFinite {
+                stage: name.to_owned(),
+            });
         }
         self.done.push(Outcome {
             weights: solver.iterate().to_vec(),

@@ -105,14 +105,33 @@ pub fn train(
         // The encoder's are the network's first weights; the decoder's are not part of it.
         let frozen: usize = network.weights()[..2].iter().map(Vec::len).sum();
         network.set_weights(encoder.take(frozen));
-        let hidden = network.graph().find("hidden1").expect("a sparse network has a hidden layer");
+        let hidden = network
+            .graph()
+            .find("hidden1")
+            .expect("a sparse network has a hidden layer");
         let features = outputs(&network.up_to(hidden), inputs);
         let top = network.above(hidden).expect("layers stand on each other");
-        let top = classifier(recipe, &mut state, top, &features, labels, &decay[2..], checkpoint, monitor)?;
-        let weights: Vec<f32> = network.weights()[..2].iter().chain(top.weights()).flatten().copied().collect();
+        let top = classifier(
+            recipe,
+            &mut state,
+            top,
+            &features,
+            labels,
+            &decay[2..],
+            checkpoint,
+            monitor,
+        )?;
+        let weights: Vec<f32> = network.weights()[..2]
+            .iter()
+            .chain(top.weights())
+            .flatten()
+            .copied()
+            .collect();
         network.set_weights(weights);
     } else {
-        network = classifier(recipe, &mut state, network, inputs, labels, &decay, checkpoint, monitor)?;
+        network = classifier(
+            recipe, &mut state, network, inputs, labels, &decay, checkpoint, monitor,
+        )?;
     }
     if let Some(path) = checkpoint {
         // It may never have been written.
@@ -138,7 +157,12 @@ fn classifier(
     checkpoint: Option<&Path>,
     monitor: &dyn Monitor,
 ) -> Result<Network<f32>, TrainError> {
-    let start = network.weights().iter().flatten().map(|&weight| f64::from(weight)).collect();
+    let start = network
+        .weights()
+        .iter()
+        .flatten()
+        .map(|&weight| f64::from(weight))
+        .collect();
     let mut loss = TrainingLoss::new(network, inputs, labels, decay.to_vec());
     let options = options(recipe.iterations, 20);
     state.run_stage(&recipe.name, &mut loss, start, options, checkpoint, monitor)?;
@@ -163,19 +187,26 @@ fn options(iterations: usize, history: usize) -> LbfgsOptions {
 pub fn outputs(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> InMemory {
     let length = network.output_len();
     let mut values = vec![0.0; inputs.len() * length];
-    values.par_chunks_mut(CHUNK * length).enumerate().for_each(|(chunk, out)| {
-        let (start, n) = (chunk * CHUNK, out.len() / length);
-        let mut evaluator = Evaluator::new(network);
-        write_batch(inputs, start..start + n, evaluator.input(n));
-        out.copy_from_slice(evaluator.forward());
-    });
+    values
+        .par_chunks_mut(CHUNK * length)
+        .enumerate()
+        .for_each(|(chunk, out)| {
+            let (start, n) = (chunk * CHUNK, out.len() / length);
+            let mut evaluator = Evaluator::new(network);
+            write_batch(inputs, start..start + n, evaluator.input(n));
+            out.copy_from_slice(evaluator.forward());
+        });
     InMemory::new(values, length)
 }
 
 /// The class that a classifier gives each input.
 pub fn predictions(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> Vec<usize> {
     let logits = outputs(network, inputs);
-    logits.values().chunks_exact(network.output_len()).map(blindspot_net::argmax).collect()
+    logits
+        .values()
+        .chunks_exact(network.output_len())
+        .map(blindspot_net::argmax)
+        .collect()
 }
 
 /// The fraction of inputs that a classifier gives another class than their label, in [0, 1].
@@ -183,8 +214,15 @@ pub fn predictions(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> V
 /// # Panics
 /// Where there is not one label for each input, or none.
 pub fn error(network: &Network<f32>, inputs: &(impl Inputs + ?Sized), labels: &[usize]) -> f64 {
-    assert!(inputs.len() == labels.len() && !labels.is_empty(), "a label for each input");
+    assert!(
+        inputs.len() == labels.len() && !labels.is_empty(),
+        "a label for each input"
+    );
     let predictions = predictions(network, inputs);
-    let wrong = predictions.iter().zip(labels).filter(|(answer, label)| answer != label).count();
+    let wrong = predictions
+        .iter()
+        .zip(labels)
+        .filter(|(answer, label)| answer != label)
+        .count();
     wrong as f64 / labels.len() as f64
 }

@@ -31,15 +31,23 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
     ///
     /// # Panics
     /// Where the sizes disagree or there is no input.
-    pub fn new(
-        network: Network<f32>,
-        inputs: &'a I,
-        labels: &'a [usize],
-        decay: Vec<f64>,
-    ) -> Self {
-        assert!(inputs.len() == labels.len() && !labels.is_empty(), "a label for each input");
-        assert_eq!(decay.len(), network.weights().len(), "a coefficient for each weight");
-        TrainingLoss { network, inputs, labels, decay, lanes: Lanes::default() }
+    pub fn new(network: Network<f32>, inputs: &'a I, labels: &'a [usize], decay: Vec<f64>) -> Self {
+        assert!(
+            inputs.len() == labels.len() && !labels.is_empty(),
+            "a label for each input"
+        );
+        assert_eq!(
+            decay.len(),
+            network.weights().len(),
+            "a coefficient for each weight"
+        );
+        TrainingLoss {
+            network,
+            inputs,
+            labels,
+            decay,
+            lanes: Lanes::default(),
+        }
     }
 
     /// The network with the weights of the last evaluation.
@@ -55,25 +63,35 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
         let classes = network.output_len();
         let lengths: Vec<usize> = network.weights().iter().map(Vec::len).collect();
         let (inputs, labels) = (self.inputs, self.labels);
-        self.lanes.run([network, network], labels.len(), &lengths, 0, |range, evaluators, sum| {
-            let evaluator = &mut evaluators[0];
-            write_batch(inputs, range.clone(), evaluator.input(range.len()));
-            let labels = &labels[range];
-            let logits = evaluator.forward();
-            let mut output_gradient = vec![0.0; logits.len()];
-            cross_entropy(logits, classes, labels, &mut output_gradient, |i, loss| {
-                sum.loss += loss;
-                sum.wrong += usize::from(argmax(&logits[i * classes..][..classes]) != labels[i]);
-            });
-            evaluator.backward_weights(&output_gradient, &mut sum.gradient);
-        });
+        self.lanes.run(
+            [network, network],
+            labels.len(),
+            &lengths,
+            0,
+            |range, evaluators, sum| {
+                let evaluator = &mut evaluators[0];
+                write_batch(inputs, range.clone(), evaluator.input(range.len()));
+                let labels = &labels[range];
+                let logits = evaluator.forward();
+                let mut output_gradient = vec![0.0; logits.len()];
+                cross_entropy(logits, classes, labels, &mut output_gradient, |i, loss| {
+                    sum.loss += loss;
+                    sum.wrong +=
+                        usize::from(argmax(&logits[i * classes..][..classes]) != labels[i]);
+                });
+                evaluator.backward_weights(&output_gradient, &mut sum.gradient);
+            },
+        );
         let count = self.labels.len() as f64;
         self.lanes.gradient(1.0 / count, gradient);
         let partials = self.lanes.partials();
         let mut loss = partials.iter().map(|partial| partial.loss).sum::<f64>() / count;
         let wrong: usize = partials.iter().map(|partial| partial.wrong).sum();
         loss += add_decay(&self.decay, &lengths, weights, gradient);
-        LossValue { loss, error: Some(wrong as f64 / count) }
+        LossValue {
+            loss,
+            error: Some(wrong as f64 / count),
+        }
     }
 }
 

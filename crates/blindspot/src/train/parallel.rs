@@ -45,30 +45,39 @@ impl Lanes {
     ) {
         self.partials.resize_with(LANES, Partial::default);
         let buffers = &self.buffers;
-        self.partials.par_iter_mut().enumerate().for_each(|(lane, partial)| {
-            partial.loss = 0.0;
-            partial.wrong = 0;
-            partial.sums.clear();
-            partial.sums.resize(sums, 0.0);
-            partial.gradient.resize_with(lengths.len(), Vec::new);
-            for (gradient, &length) in partial.gradient.iter_mut().zip(lengths) {
-                gradient.clear();
-                gradient.resize(length, 0.0);
-            }
-            let taken = buffers.lock().expect("no thread panics with the lock held").pop();
-            let [first, second] = taken.unwrap_or_default();
-            let mut evaluators = [
-                Evaluator::with_buffers(networks[0], first),
-                Evaluator::with_buffers(networks[1], second),
-            ];
-            let mut start = lane * CHUNK;
-            while start < count {
-                work(start..count.min(start + CHUNK), &mut evaluators, partial);
-                start += LANES * CHUNK;
-            }
-            let left = evaluators.map(Evaluator::into_buffers);
-            buffers.lock().expect("no thread panics with the lock held").push(left);
-        });
+        self.partials
+            .par_iter_mut()
+            .enumerate()
+            .for_each(|(lane, partial)| {
+                partial.loss = 0.0;
+                partial.wrong = 0;
+                partial.sums.clear();
+                partial.sums.resize(sums, 0.0);
+                partial.gradient.resize_with(lengths.len(), Vec::new);
+                for (gradient, &length) in partial.gradient.iter_mut().zip(lengths) {
+                    gradient.clear();
+                    gradient.resize(length, 0.0);
+                }
+                let taken = buffers
+                    .lock()
+                    .expect("no thread panics with the lock held")
+                    .pop();
+                let [first, second] = taken.unwrap_or_default();
+                let mut evaluators = [
+                    Evaluator::with_buffers(networks[0], first),
+                    Evaluator::with_buffers(networks[1], second),
+                ];
+                let mut start = lane * CHUNK;
+                while start < count {
+                    work(start..count.min(start + CHUNK), &mut evaluators, partial);
+                    start += LANES * CHUNK;
+                }
+                let left = evaluators.map(Evaluator::into_buffers);
+                buffers
+                    .lock()
+                    .expect("no thread panics with the lock held")
+                    .push(left);
+            });
     }
 
     /// The partial sums of the last run, in order.
@@ -80,20 +89,27 @@ impl Lanes {
     pub(crate) fn gradient(&self, scale: f64, out: &mut [f64]) {
         const BLOCK: usize = 4096;
         let mut rest = out;
-        for weight in 0..self.partials.first().map_or(0, |partial| partial.gradient.len()) {
+        for weight in 0..self
+            .partials
+            .first()
+            .map_or(0, |partial| partial.gradient.len())
+        {
             let length = self.partials[0].gradient[weight].len();
             let (place, after) = std::mem::take(&mut rest).split_at_mut(length);
             rest = after;
-            place.par_chunks_mut(BLOCK).enumerate().for_each(|(block, place)| {
-                place.fill(0.0);
-                for partial in &self.partials {
-                    let values = &partial.gradient[weight][block * BLOCK..];
-                    for (sum, &value) in place.iter_mut().zip(values) {
-                        *sum += f64::from(value);
+            place
+                .par_chunks_mut(BLOCK)
+                .enumerate()
+                .for_each(|(block, place)| {
+                    place.fill(0.0);
+                    for partial in &self.partials {
+                        let values = &partial.gradient[weight][block * BLOCK..];
+                        for (sum, &value) in place.iter_mut().zip(values) {
+                            *sum += f64::from(value);
+                        }
                     }
-                }
-                place.iter_mut().for_each(|sum| *sum *= scale);
-            });
+                    place.iter_mut().for_each(|sum| *sum *= scale);
+                });
         }
     }
 }

@@ -69,7 +69,10 @@ impl fmt::Display for UnknownModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let UnknownModel { name, suggestion } = self;
         let known = Recipe::NAMES.join(", ");
-        write!(f, "no model is named `{name}`; did you mean `{suggestion}`? Models: {known}")
+        write!(
+            f,
+            "no model is named `{name}`; did you mean `{suggestion}`? Models: {known}"
+        )
     }
 }
 
@@ -92,7 +95,9 @@ impl Recipe {
     /// # Errors
     /// [`UnknownModel`], with the name that was probably meant.
     pub fn named(name: &str) -> Result<Recipe, UnknownModel> {
-        let known = Self::NAMES.into_iter().find(|known| known.eq_ignore_ascii_case(name));
+        let known = Self::NAMES
+            .into_iter()
+            .find(|known| known.eq_ignore_ascii_case(name));
         Ok(match known {
             Some("softmax1") => Self::linear("softmax1", 1e-4),
             Some("softmax2") => Self::linear("softmax2", 1e-2),
@@ -122,7 +127,10 @@ impl Recipe {
                     .into_iter()
                     .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
                     .unwrap_or("softmax1");
-                return Err(UnknownModel { name: name.to_owned(), suggestion });
+                return Err(UnknownModel {
+                    name: name.to_owned(),
+                    suggestion,
+                });
             }
         })
     }
@@ -170,7 +178,11 @@ impl Recipe {
             Decay::Half => lambda / 2.0,
         };
         let with_bias = |weight: f64| std::iter::once(weight).chain(self.bias.then_some(0.0));
-        lambda.zip(units).map(coefficient).flat_map(with_bias).collect()
+        lambda
+            .zip(units)
+            .map(coefficient)
+            .flat_map(with_bias)
+            .collect()
     }
 }
 
@@ -189,7 +201,11 @@ fn layers(hidden: &[usize], outputs: usize, output: &str) -> Vec<Layer> {
         output: format!("hidden{}", i + 1),
         sigmoid: true,
     });
-    let top = Layer { units: outputs, output: output.to_owned(), sigmoid: false };
+    let top = Layer {
+        units: outputs,
+        output: output.to_owned(),
+        sigmoid: false,
+    };
     hidden.chain([top]).collect()
 }
 
@@ -212,14 +228,22 @@ pub(super) fn dense(
             let mut stream = Stream::new(seed, &format!("weights of {purpose}"), i);
             let deviation = 1.0 / (fan_in as f64).sqrt();
             let count = fan_in * layer.units;
-            weights.push((0..count).map(|_| (stream.normal() * deviation) as f32).collect());
+            weights.push(
+                (0..count)
+                    .map(|_| (stream.normal() * deviation) as f32)
+                    .collect(),
+            );
             if bias {
                 let bias = graph.weight(&format!("{name}.bias"), &[layer.units])?;
                 operands.push(Operand::Weight(bias));
                 weights.push(vec![0.0; layer.units]);
             }
             let gemm = Op::Gemm(ops::Gemm { trans_b: false });
-            let linear = if layer.sigmoid { format!("{name}.sum") } else { layer.output.clone() };
+            let linear = if layer.sigmoid {
+                format!("{name}.sum")
+            } else {
+                layer.output.clone()
+            };
             value = graph.node(&name, gemm, &operands, &linear)?;
             if layer.sigmoid {
                 let sigmoid = Op::Sigmoid(ops::Sigmoid);
@@ -248,7 +272,10 @@ mod tests {
             assert_eq!(recipe.decay_coefficients(10).len(), network.weights().len());
         }
         assert_eq!(Recipe::named("sofmax2").unwrap_err().suggestion, "softmax2");
-        assert_eq!(Recipe::named("FC100").unwrap_err().suggestion, "FC100-100-10");
+        assert_eq!(
+            Recipe::named("FC100").unwrap_err().suggestion,
+            "FC100-100-10"
+        );
     }
 
     #[test]

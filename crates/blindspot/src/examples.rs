@@ -1,0 +1,156 @@
+//! A set of examples as files: arrays for NumPy, and JSON for what is not an array.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor};
+use std::path::Path;
+
+use blindspot_data::files::{self, FileError};
+use npyz::WriterBuilder;
+use npyz::npz::NpzWriter;
+use serde::{Deserialize, Serialize};
+
+use crate::search::{Example, SearchOptions};
+use crate::transfer::Distortion;
+
+/// What is said of a set of examples besides its arrays: the content of the JSON file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// What was searched for.
+    pub options: SearchOptions,
+    /// The image set, as it was named.
+    pub data: String,
+    /// SHA-256 of each data file (unpacked), by name.
+    pub data_sha256: BTreeMap<String, String>,
+    /// SHA-256 of the model's file.
+    pub model_sha256: String,
+    /// Versions of the program, by name.
+    pub versions: BTreeMap<String, String>,
+    /// The examples in figures.
+    pub summary: Summary,
+}
+
+/// A set of examples in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Images.
+    pub samples: usize,
+    /// Of these, images that the network gets wrong as they are: distortion 0.
+    pub already_wrong: usize,
+    /// Images for which the network ends wrong in the way asked for, those already wrong included.
+    pub successes: usize,
+    /// The change of all images: those already wrong, or not changed for want of success, count 0.
+    pub distortion: Distortion,
+    /// Evaluations of the network and its gradient for each image searched from, on average.
+    pub evaluations_mean: f64,
+}
+
+impl Summary {
+    /// That of a set of examples.
+    pub fn of(examples: &[Example]) -> Summary {
+        let already_wrong = examples
+            .iter()
+            .filter(|example| example.already_wrong())
+            .count();
+        let evaluations: u64 = examples.iter().map(|example| example.evaluations).sum();
+        let searched = examples.len() - already_wrong;
+        Summary {
+            samples: examples.len(),
+            already_wrong,
+            successes: examples.iter().filter(|example| example.success).count(),
+            distortion: Distortion::of_examples(examples),
+            evaluations_mean: evaluations as f64 / searched.max(1) as f64,
+        }
+    }
+}
+
+/// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,
+/// prediction_after, evaluations (i64), success (bool), original, adversarial (f32, each of the
+/// shape `shape`), l2, distortion (f64). `originals` are the original images, one after the other.
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_arrays(
+    path: &Path,
+    examples: &[Example],
+    originals: &[f32],
+    shape: &[usize],
+) -> Result<(), FileError> {
+    files::write_atomically(path, |writer| {
+        // The archive's table needs a writer that can seek.
+        let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
+        let integers: [(&str, &dyn Fn(&Example) -> i64); 6] = [
+            ("index", &|example| example.index as i64),
+            ("label", &|example| example.label as i64),
+            ("target", &|example| example.target as i64),
+            ("prediction_before", &|example| example.before as i64),
+            ("prediction_after", &|example| example.after as i64),
+            ("evaluations", &|example| example.evaluations as i64),
+        ];
+        let count = [examples.len() as u64];
+        for (name, value) in integers {
+            array(&mut archive, name, &count, examples.iter().map(value))?;
+        }
+        array(
+            &mut archive,
+            "success",
+            &count,
+            examples.iter().map(|example| example.success),
+        )?;
+        array(
+            &mut archive,
+            "l2",
+            &count,
+            examples.iter().map(|example| example.l2),
+        )?;
+        array(
+            &mut archive,
+            "distortion",
+            &count,
+            examples.iter().map(Example::distortion),
+        )?;
+        let images: Vec<u64> = count
+            .into_iter()
+            .chain(shape.iter().map(|&size| size as u64))
+            .collect();
+        array(&mut archive, "original", &images, originals.iter().copied())?;
+        let adversarial = examples
+            .iter()
+            .flat_map(|example| &example.adversarial)
+            .copied();
+        array(&mut archive, "adversarial", &images, adversarial)?;
+        let bytes = archive
+            .zip_writer()
+            .finish()
+            .map_err(io::Error::other)?
+            .into_inner();
+        writer.write_all(&bytes)
+    })
+}
+
+/// Adds one array.
+fn array<T: npyz::AutoSerialize>(
+    archive: &mut NpzWriter<Cursor<Vec<u8>>>,
+    name: &str,
+    shape: &[u64],
+    values: impl Iterator<Item = T>,
+) -> io::Result<()> {
+    let options = npyz::zip::write::FileOptions::default();
+    let mut writer = archive
+        .array(name, options)?
+        .default_dtype()
+        .shape(shape)
+        .begin_nd()?;
+    writer.extend(values)?;
+    writer.finish()
+}
+
+/// Writes the record as JSON.
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_record(path: &Path, record: &Record) -> Result<(), FileError> {
+    files::write_atomically(path, |writer| {
+        serde_json::to_writer_pretty(&mut *writer, record)?;
+        writeln!(writer)
+    })
+}

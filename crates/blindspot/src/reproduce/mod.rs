@@ -1,0 +1,306 @@
+//! The paper's experiments as data: which models, which images, which table.
+
+mod figures;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use blindspot_data::ImageSet;
+use blindspot_data::files::FileError;
+use blindspot_net::Network;
+use serde::{Deserialize, Serialize};
+
+use crate::models::kept_or_trained;
+use crate::monitor::Monitor;
+use crate::results::{ModelRecord, Pictures, Results};
+use crate::search::{Example, InputBox, SearchError, SearchOptions, Target, search};
+use crate::train::{Decay, Recipe, TrainError};
+
+/// One experiment of the paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Experiment {
+    /// Errors and distortions of six models.
+    Table1,
+    /// Each model's examples on every model, and noise.
+    Table2,
+    /// Pictures of examples and of noise.
+    Figure7,
+}
+
+impl Experiment {
+    /// All of them, in the paper's order.
+    pub const ALL: [Experiment; 3] = [Experiment::Table1, Experiment::Table2, Experiment::Figure7];
+
+    /// The models that it takes, in the order of its table.
+    fn models(self) -> &'static [&'static str] {
+        match self {
+            Experiment::Table1 | Experiment::Table2 => &[
+                "softmax1",
+                "softmax2",
+                "softmax3",
+                "FC100-100-10",
+                "FC200-200-10",
+                "AE400-10",
+            ],
+            Experiment::Figure7 => &["softmax1", "FC200-200-10"],
+        }
+    }
+}
+
+impl fmt::Display for Experiment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Experiment::Table1 => "table1",
+            Experiment::Table2 => "table2",
+            Experiment::Figure7 => "figure7",
+        })
+    }
+}
+
+impl FromStr for Experiment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL
+            .into_iter()
+            .find(|known| known.to_string() == text);
+        known.ok_or_else(|| {
+            let likeness = |known: &Experiment| strsim::jaro_winkler(&known.to_string(), text);
+            let likely = Self::ALL
+                .into_iter()
+                .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            let suggestion = likely.map_or(String::new(), |likely| likely.to_string());
+            let names = Self::ALL.map(|known| known.to_string()).join(", ");
+            format!(
+                "no experiment is named `{text}`; did you mean `{suggestion}`? Experiments: {names}"
+            )
+        })
+    }
+}
+
+/// What to reproduce, and how thoroughly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Options {
+    /// The experiments.
+    pub experiments: Vec<Experiment>,
+    /// Training images to distort for a table; all of them where `None`.
+    pub samples: Option<usize>,
+    /// A first look: few iterations.
+    pub quick: bool,
+    /// Where every random choice comes from.
+    pub seed: u64,
+    /// Cut the noise to the box; the paper's is not.
+    pub clip_noise: bool,
+    /// What the lambdas of the networks with hidden layers mean.
+    pub decay: Decay,
+}
+
+/// Why a replication did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReproduceError {
+    /// Training ended early.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// A search could not begin.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// The folder for the models can't be made.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It was asked to stop; models trained so far are kept.
+    #[error("stopped; the models trained so far are kept in {}, and the same command goes on", .0.display())]
+    Cancelled(PathBuf),
+    /// No image to distort.
+    #[error("0 samples make no table; ask for at least 1")]
+    NoSamples,
+    /// The image sets are not labelled ones.
+    #[error("{0} has no labels; the paper's experiments take labelled images")]
+    Unlabelled(String),
+}
+
+impl ReproduceError {
+    /// Whether it was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(
+            self,
+            Self::Cancelled(_) | Self::Train(TrainError::Cancelled { .. })
+        )
+    }
+}
+
+/// The recipe of a model under the options.
+fn recipe(name: &str, options: &Options) -> Recipe {
+    let mut recipe = Recipe::named(name).expect("experiments name models that there are");
+    if !recipe.hidden.is_empty() {
+        recipe.decay = options.decay;
+    }
+    if options.quick {
+        recipe.iterations = recipe.iterations.min(100);
+        if let Some(sparsity) = &mut recipe.sparsity {
+            sparsity.iterations = 30;
+        }
+    }
+    recipe
+}
+
+/// A trained model of a replication.
+struct Model {
+    network: Network<f32>,
+    record: ModelRecord,
+    /// Whether its first layer is a sparse autoencoder's.
+    autoencoder: bool,
+}
+
+/// A replication under way: the images, and for each model its network and examples.
+struct Run<'a> {
+    options: &'a Options,
+    train: &'a ImageSet,
+    test: &'a ImageSet,
+    /// The training images that are distorted.
+    sample: Vec<usize>,
+    models: Vec<Model>,
+    /// By the model's name.
+    examples: BTreeMap<String, Vec<Example>>,
+}
+
+impl Run<'_> {
+    fn model(&self, name: &str) -> &Model {
+        let found = self.models.iter().find(|model| model.record.name == name);
+        found.expect("the models of an experiment are trained before it")
+    }
+
+    /// The labels of the training and the test images.
+    fn labels(&self) -> (&[usize], &[usize]) {
+        (
+            self.train.labels().unwrap_or_default(),
+            self.test.labels().unwrap_or_default(),
+        )
+    }
+
+    /// The options of the tables' search: random targets (see [`Target::Random`]).
+    fn search_options(&self) -> SearchOptions {
+        let bounds = InputBox::default();
+        SearchOptions {
+            target: Target::Random,
+            seed: self.options.seed,
+            bounds,
+        }
+    }
+}
+
+/// Trains the models that the experiments take (or takes them from `out/models`), searches, and
+/// fills the tables. Nothing but the models is written.
+///
+/// # Errors
+/// [`ReproduceError`].
+pub fn reproduce(
+    options: &Options,
+    train: &ImageSet,
+    test: &ImageSet,
+    out: &Path,
+    monitor: &dyn Monitor,
+) -> Result<(Results, Pictures), ReproduceError> {
+    for set in [train, test] {
+        if set.labels().is_none() {
+            return Err(ReproduceError::Unlabelled(set.name().to_owned()));
+        }
+    }
+    if options.samples == Some(0) {
+        return Err(ReproduceError::NoSamples);
+    }
+    let samples = options.samples.unwrap_or(train.len()).min(train.len());
+    let sample = train.shuffled(samples, options.seed).indices().to_vec();
+    let folder = out.join("models");
+    std::fs::create_dir_all(&folder).map_err(|source| FileError {
+        action: "make the folder",
+        path: folder.clone(),
+        source,
+    })?;
+    let mut run = Run {
+        options,
+        train,
+        test,
+        sample,
+        models: Vec::new(),
+        examples: BTreeMap::new(),
+    };
+    for experiment in &options.experiments {
+        for name in experiment.models() {
+            if !run.models.iter().any(|model| model.record.name == *name) {
+                let recipe = recipe(name, options);
+                let (network, record) =
+                    kept_or_trained(&recipe, train, options.seed, &folder, monitor)?;
+                let autoencoder = recipe.sparsity.is_some();
+                run.models.push(Model {
+                    network,
+                    record,
+                    autoencoder,
+                });
+            }
+        }
+    }
+    let labels = train.labels().expect("checked above");
+    for model in &run.models {
+        let name = &model.record.name;
+        let options = run.search_options();
+        let found = search(
+            &model.network,
+            train,
+            labels,
+            &run.sample,
+            &options,
+            monitor,
+        )?;
+        if monitor.cancelled() {
+            return Err(ReproduceError::Cancelled(folder));
+        }
+        run.examples.insert(name.clone(), found);
+    }
+
+    let mut results = Results {
+        quick: options.quick,
+        seed: options.seed,
+        options: as_map(options),
+        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        data: [train, test]
+            .iter()
+            .flat_map(|set| {
+                set.hashes()
+                    .iter()
+                    .map(|(file, hash)| (file.clone(), hash.clone()))
+            })
+            .collect(),
+        models: run
+            .models
+            .iter()
+            .map(|model| model.record.clone())
+            .collect(),
+        table1: None,
+        table2: None,
+        figure7: None,
+    };
+    let mut pictures = figures::pictures(&run);
+    for experiment in &options.experiments {
+        match experiment {
+            Experiment::Table1 => results.table1 = Some(tables::table1(&run)),
+            Experiment::Table2 => results.table2 = Some(tables::table2(&run)),
+            Experiment::Figure7 => {
+                let (figure, panels) = figures::figure7(&run);
+                results.figure7 = Some(figure);
+                pictures.figure7 = panels;
+            }
+        }
+    }
+    Ok((results, pictures))
+}
+
+fn as_map(options: &Options) -> BTreeMap<String, serde_json::Value> {
+    match serde_json::to_value(options) {
+        Ok(serde_json::Value::Object(map)) => map.into_iter().collect(),
+        _ => BTreeMap::new(),
+    }
+}
