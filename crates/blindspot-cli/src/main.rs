@@ -1,2 +1,14 @@
-//! The blindspot command.
-fn main() {}
+//! The `blindspot` command.
+
+mod args;
+mod commands;
+mod exit;
+mod interrupt;
+mod progress;
+
+use clap::Parser;
+
+fn main() -> std::process::ExitCode {
+    let args = args::Args::parse();
+    exit::report(commands::run(&args))
+}

@@ -1,1 +1,111 @@
 //! Tables, figures and the HTML page of a replication.
+//!
+//! A table is built once ([`table`]), then shown in the terminal, as CSV, as Markdown and in the
+//! page; pictures are PNG, histograms SVG inside the page.
+
+mod histogram;
+mod page;
+mod picture;
+mod table;
+mod tables;
+
+use std::path::{Path, PathBuf};
+
+use blindspot::results::{Pictures, Results};
+use blindspot_data::files::{FileError, write_atomically};
+
+pub use table::{Cell, Table};
+pub use tables::{models, table1, table2};
+
+/// Why a report can't be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// A file can't be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The page can't be put together.
+    #[error("the page can't be put together: {0}")]
+    Page(#[from] askama::Error),
+}
+
+/// The tables of a replication, in the paper's order, with the name of each one's files.
+fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
+    let tables = [
+        (
+            "table1",
+            results
+                .table1
+                .as_ref()
+                .map(|rows| table1(rows, results.quick)),
+        ),
+        (
+            "table2",
+            results
+                .table2
+                .as_ref()
+                .map(|table| table2(table, results.quick)),
+        ),
+    ];
+    tables
+        .into_iter()
+        .filter_map(|(name, table)| Some((name, table?)))
+        .collect()
+}
+
+/// The tables as text for a terminal.
+pub fn terminal(results: &Results) -> String {
+    let tables = all_tables(results);
+    tables
+        .iter()
+        .map(|(_, table)| table.text())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Writes each table as CSV and Markdown, figure 7 and the filters as PNG, and `report.html`, into
+/// the folder `dir`; gives the files written. What the results don't have is not written.
+///
+/// # Errors
+/// [`ReportError`].
+pub fn write(
+    dir: &Path,
+    results: &Results,
+    pictures: &Pictures,
+) -> Result<Vec<PathBuf>, ReportError> {
+    let mut written = Vec::new();
+    let mut file = |name: String, bytes: &[u8]| -> Result<(), FileError> {
+        let path = dir.join(name);
+        write_atomically(&path, |writer| writer.write_all(bytes))?;
+        written.push(path);
+        Ok(())
+    };
+    for (name, table) in all_tables(results) {
+        file(format!("{name}.csv"), table.csv().as_bytes())?;
+        file(format!("{name}.md"), table.markdown().as_bytes())?;
+    }
+    if !pictures.figure7.is_empty() {
+        file(
+            "figure7.png".into(),
+            &picture::png(&picture::figure7(&pictures.figure7)),
+        )?;
+    }
+    for (model, filters) in pictures
+        .filters
+        .iter()
+        .filter(|(_, filters)| !filters.is_empty())
+    {
+        let name = format!("filters-{}.png", file_name(model));
+        file(name, &picture::png(&picture::filters(filters)))?;
+    }
+    let page = page::page(results, pictures)?;
+    file("report.html".into(), page.as_bytes())?;
+    Ok(written)
+}
+
+/// A name without what file systems or shells make of some characters.
+fn file_name(name: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    name.chars()
+        .map(|c| if safe(c) { c } else { '_' })
+        .collect()
+}

@@ -78,18 +78,17 @@ pub fn write_arrays(
     files::write_atomically(path, |writer| {
         // The archive's table needs a writer that can seek.
         let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
-        let integers: [(&str, &dyn Fn(&Example) -> i64); 6] = [
-            ("index", &|example| example.index as i64),
-            ("label", &|example| example.label as i64),
-            ("target", &|example| example.target as i64),
-            ("prediction_before", &|example| example.before as i64),
-            ("prediction_after", &|example| example.after as i64),
-            ("evaluations", &|example| example.evaluations as i64),
-        ];
         let count = [examples.len() as u64];
-        for (name, value) in integers {
-            array(&mut archive, name, &count, examples.iter().map(value))?;
-        }
+        let mut integers = |name, value: fn(&Example) -> usize| {
+            let values = examples.iter().map(|example| value(example) as i64);
+            array(&mut archive, name, &count, values)
+        };
+        integers("index", |example| example.index)?;
+        integers("label", |example| example.label)?;
+        integers("target", |example| example.target)?;
+        integers("prediction_before", |example| example.before)?;
+        integers("prediction_after", |example| example.after)?;
+        integers("evaluations", |example| example.evaluations as usize)?;
         array(
             &mut archive,
             "success",

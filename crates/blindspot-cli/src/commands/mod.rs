@@ -1,0 +1,55 @@
+//! What each command does.
+
+mod attack;
+mod data;
+mod reproduce;
+mod train;
+
+use anyhow::Context;
+use blindspot_data::{DataSpec, ImageSet, Locations};
+
+use crate::args::{Args, Command, Common};
+use crate::exit::Usage;
+use crate::interrupt;
+use crate::progress::Progress;
+
+/// Runs the command that was asked for.
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    interrupt::listen();
+    let common = &args.common;
+    if let Some(threads) = common.threads {
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .context("can't start that many threads; give a smaller --threads")?;
+    }
+    let progress = Progress::new(common);
+    match &args.command {
+        Command::Reproduce(command) => reproduce::run(command, common, &progress),
+        Command::Attack(command) => attack::run(command, common, &progress),
+        Command::Train(command) => train::run(command, common, &progress),
+        Command::Data(command) => data::run(command, common, &progress),
+    }
+}
+
+/// The image set that a specification names.
+fn load(spec: &str, common: &Common, progress: &Progress) -> anyhow::Result<ImageSet> {
+    let spec: DataSpec = spec.parse().map_err(|error| Usage(format!("{error}")))?;
+    let locations = Locations::new(common.data_dir.clone());
+    Ok(spec.load(&locations, &mut data::Download(progress))?)
+}
+
+/// Prints text for people, unless nothing or JSON is wanted.
+fn say(common: &Common, text: &str) {
+    if !common.quiet && !common.json {
+        println!("{text}");
+    }
+}
+
+/// Prints a result as JSON where that is wanted.
+fn json(common: &Common, value: &impl serde::Serialize) -> anyhow::Result<()> {
+    if common.json {
+        println!("{}", serde_json::to_string_pretty(value)?);
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Exit codes, and the one line that an error ends in.
+
+use std::process::ExitCode;
+
+use blindspot::reproduce::ReproduceError;
+use blindspot::search::SearchError;
+use blindspot::train::{TrainError, UnknownModel};
+use blindspot_data::DataError;
+use blindspot_data::files::FileError;
+use blindspot_net::onnx::OnnxError;
+
+pub(crate) const FAILED: u8 = 1;
+pub(crate) const USAGE: u8 = 2;
+pub(crate) const DATA: u8 = 3;
+pub(crate) const MODEL: u8 = 4;
+pub(crate) const OUTPUT: u8 = 5;
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// The command line asks for something that there is not.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The work was interrupted; what was finished is kept.
+#[derive(Debug)]
+pub(crate) struct Interrupted(pub(crate) String);
+
+impl std::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+/// Prints an error on one line and gives the exit code.
+pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    let line = format!("{error:#}")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    eprintln!("blindspot: {line}");
+    ExitCode::from(code(&error))
+}
+
+/// The exit code of an error.
+fn code(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        let is = |code| Some(code);
+        let found = if cause.is::<Interrupted>() {
+            is(INTERRUPTED)
+        } else if cause.is::<Usage>() || cause.is::<UnknownModel>() {
+            is(USAGE)
+        } else if cause.is::<DataError>() {
+            is(DATA)
+        } else if cause.is::<OnnxError>() {
+            is(MODEL)
+        } else if let Some(file) = cause.downcast_ref::<FileError>() {
+            is(if file.action == "read" {
+                FAILED
+            } else {
+                OUTPUT
+            })
+        } else if let Some(train) = cause.downcast_ref::<TrainError>() {
+            of_training(train)
+        } else if let Some(search) = cause.downcast_ref::<SearchError>() {
+            of_search(search)
+        } else if let Some(reproduce) = cause.downcast_ref::<ReproduceError>() {
+            match reproduce {
+                _ if reproduce.is_cancelled() => is(INTERRUPTED),
+                ReproduceError::Train(train) => of_training(train),
+                ReproduceError::Search(search) => of_search(search),
+                ReproduceError::File(_) => is(OUTPUT),
+                ReproduceError::NoSamples => is(USAGE),
+                ReproduceError::Unlabelled(_) => is(DATA),
+                ReproduceError::Cancelled(_) => is(INTERRUPTED),
+            }
+        } else {
+            None
+        };
+        if let Some(code) = found {
+            return code;
+        }
+    }
+    FAILED
+}
+
+fn of_training(error: &TrainError) -> Option<u8> {
+    Some(match error {
+        TrainError::Cancelled { .. } => INTERRUPTED,
+        TrainError::NotFinite { .. } | TrainError::Data(_) => DATA,
+        TrainError::File(_) => OUTPUT,
+    })
+}
+
+fn of_search(error: &SearchError) -> Option<u8> {
+    Some(match error {
+        SearchError::Empty | SearchError::Box(_) => USAGE,
+        SearchError::Class { what: "target", .. } => USAGE,
+        SearchError::Classes(_) => MODEL,
+        SearchError::Size { .. } | SearchError::Class { .. } | SearchError::Outside { .. } => DATA,
+    })
+}

@@ -1,0 +1,171 @@
+//! The page: everything in one file that needs no network.
+
+use askama::Template;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use blindspot::paper;
+use blindspot::results::{Figure7Panel, Pictures, Results};
+
+use crate::histogram::histogram;
+use crate::table::Table;
+use crate::{all_tables, picture, tables};
+
+/// What the template shows.
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    quick: bool,
+    tables: Vec<Table>,
+    figure7: Option<Figure>,
+    models: Table,
+    examples: Vec<Examples>,
+    histograms: Vec<Histogram>,
+    filters: Vec<(String, String)>,
+    facts: Vec<(String, String)>,
+    version: String,
+}
+
+/// Figure 7 and what is said below it.
+struct Figure {
+    image: String,
+    captions: Vec<String>,
+}
+
+/// Examples of one model.
+struct Examples {
+    model: String,
+    image: String,
+    /// Label and answer of each.
+    answers: String,
+}
+
+/// Distortions of one model.
+struct Histogram {
+    model: String,
+    count: usize,
+    svg: String,
+}
+
+/// The page as HTML that is XML, too.
+pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, askama::Error> {
+    let figure7 = results
+        .figure7
+        .as_ref()
+        .filter(|_| !pictures.figure7.is_empty());
+    let figure7 = figure7.map(|figure| Figure {
+        image: data_address(&picture::png(&picture::figure7(&pictures.figure7))),
+        captions: figure.panels.iter().map(caption).collect(),
+    });
+    let examples = pictures
+        .examples
+        .iter()
+        .filter(|(_, pairs)| !pairs.is_empty());
+    let examples = examples.map(|(model, pairs)| {
+        let answers = pairs
+            .iter()
+            .map(|pair| format!("{} as {}", pair.label, pair.after));
+        Examples {
+            model: model.clone(),
+            image: data_address(&picture::png(&picture::examples(pairs))),
+            answers: answers.collect::<Vec<_>>().join(", "),
+        }
+    });
+    let finite = |values: &[f64]| {
+        values
+            .iter()
+            .copied()
+            .filter(|value| value.is_finite())
+            .fold(0.0, f64::max)
+    };
+    // One scale for all, so that they can be compared.
+    let largest = pictures
+        .distortions
+        .iter()
+        .map(|(_, values)| finite(values))
+        .fold(0.0, f64::max);
+    let histograms = pictures
+        .distortions
+        .iter()
+        .map(|(model, values)| Histogram {
+            model: model.clone(),
+            count: values.len(),
+            svg: histogram(model, values, largest),
+        });
+    let filters = pictures
+        .filters
+        .iter()
+        .filter(|(_, filters)| !filters.is_empty());
+    let filters = filters.map(|(model, filters)| {
+        (
+            model.clone(),
+            data_address(&picture::png(&picture::filters(filters))),
+        )
+    });
+    let page = Page {
+        quick: results.quick,
+        tables: all_tables(results)
+            .into_iter()
+            .map(|(_, table)| table)
+            .collect(),
+        figure7,
+        models: tables::models(&results.models),
+        examples: examples.collect(),
+        histograms: histograms.collect(),
+        filters: filters.collect(),
+        facts: facts(results),
+        version: results
+            .versions
+            .get("blindspot")
+            .cloned()
+            .unwrap_or_default(),
+    };
+    page.render()
+}
+
+/// How the run was made.
+fn facts(results: &Results) -> Vec<(String, String)> {
+    let mut facts = vec![("seed".to_owned(), results.seed.to_string())];
+    let text = |value: &dyn std::fmt::Display| value.to_string();
+    facts.extend(
+        results
+            .options
+            .iter()
+            .map(|(name, value)| (name.clone(), text(value))),
+    );
+    facts.extend(
+        results
+            .versions
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
+    let hash = |(name, value): (&String, &String)| (format!("SHA-256 of {name}"), value.clone());
+    facts.extend(results.data.iter().map(hash));
+    facts.dedup();
+    facts
+}
+
+fn caption(panel: &Figure7Panel) -> String {
+    let Figure7Panel {
+        panel: name,
+        model,
+        change,
+        distortion_pooled,
+        accuracy,
+        ..
+    } = panel;
+    let paper = paper::figure7(name).map_or(String::new(), |entry| {
+        format!(
+            " The paper: distortion {}, {:.0}% right.",
+            entry.distortion,
+            100.0 * entry.accuracy
+        )
+    });
+    format!(
+        "({name}) {change} for {model}: distortion {distortion_pooled:.3}, {:.1}% right.{paper}",
+        100.0 * accuracy
+    )
+}
+
+fn data_address(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", STANDARD.encode(png))
+}

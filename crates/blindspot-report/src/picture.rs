@@ -1,0 +1,201 @@
+//! Pictures for people, as PNG.
+
+use std::io::Cursor;
+
+use blindspot::results::{Pair, Picture};
+use image::{ImageFormat, Rgb, RgbImage};
+
+/// A pixel of an image becomes a square of this many pixels.
+const ZOOM: usize = 3;
+/// Between pictures.
+const GAP: usize = 6;
+/// Between an original and what belongs to it.
+const NARROW: usize = 2;
+/// A change is shown this many times magnified, around grey.
+const MAGNIFIED: f32 = 4.0;
+/// White paper, which both colour schemes of the page leave.
+const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
+
+/// The bytes of a PNG file.
+pub(crate) fn png(image: &RgbImage) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image
+        .write_to(&mut bytes, ImageFormat::Png)
+        .expect("memory takes an image of any size");
+    bytes.into_inner()
+}
+
+/// Figure 7: a panel below the other, each a row of original and changed side by side.
+pub(crate) fn figure7(panels: &[Vec<Pair>]) -> RgbImage {
+    let rows: Vec<Vec<Vec<Picture>>> = panels
+        .iter()
+        .map(|panel| {
+            let pair = |pair: &Pair| vec![pair.original.clone(), pair.changed.clone()];
+            panel.iter().map(pair).collect()
+        })
+        .collect();
+    sheet(&rows)
+}
+
+/// Examples: originals above, changes in the middle (magnified, around grey), adversarial images
+/// below, a column each.
+pub(crate) fn examples(pairs: &[Pair]) -> RgbImage {
+    let single = |picture: Picture| vec![picture];
+    let rows = vec![
+        pairs
+            .iter()
+            .map(|pair| single(pair.original.clone()))
+            .collect(),
+        pairs.iter().map(|pair| single(change(pair))).collect(),
+        pairs
+            .iter()
+            .map(|pair| single(pair.changed.clone()))
+            .collect(),
+    ];
+    sheet(&rows)
+}
+
+/// Filters in rows of 25, each scaled to its own largest weight, grey being 0.
+pub(crate) fn filters(filters: &[Picture]) -> RgbImage {
+    let rows: Vec<Vec<Vec<Picture>>> = filters
+        .chunks(25)
+        .map(|row| row.iter().map(|filter| vec![around_grey(filter)]).collect())
+        .collect();
+    sheet(&rows)
+}
+
+fn change(pair: &Pair) -> Picture {
+    let values = pair.original.values.iter().zip(&pair.changed.values);
+    let values = values
+        .map(|(original, changed)| 0.5 + MAGNIFIED * (changed - original))
+        .collect();
+    Picture {
+        values,
+        ..pair.original.clone()
+    }
+}
+
+fn around_grey(filter: &Picture) -> Picture {
+    let largest = filter
+        .values
+        .iter()
+        .fold(f32::MIN_POSITIVE, |max, value| max.max(value.abs()));
+    let values = filter
+        .values
+        .iter()
+        .map(|value| 0.5 + 0.5 * value / largest)
+        .collect();
+    Picture {
+        values,
+        ..filter.clone()
+    }
+}
+
+/// Rows of groups of pictures; those of a group stand close.
+fn sheet(rows: &[Vec<Vec<Picture>>]) -> RgbImage {
+    let width_of_group = |group: &Vec<Picture>| {
+        let widths: usize = group.iter().map(|picture| picture.width * ZOOM).sum();
+        widths + NARROW * group.len().saturating_sub(1)
+    };
+    let width_of_row = |row: &Vec<Vec<Picture>>| {
+        GAP + row
+            .iter()
+            .map(|group| width_of_group(group) + GAP)
+            .sum::<usize>()
+    };
+    let height_of_row = |row: &Vec<Vec<Picture>>| {
+        row.iter()
+            .flatten()
+            .map(|picture| picture.height * ZOOM)
+            .max()
+            .unwrap_or(0)
+    };
+    let width = rows.iter().map(width_of_row).max().unwrap_or(0).max(1);
+    let height = (GAP
+        + rows
+            .iter()
+            .map(|row| height_of_row(row) + GAP)
+            .sum::<usize>())
+    .max(1);
+    let mut sheet = RgbImage::from_pixel(width as u32, height as u32, PAPER);
+    let mut top = GAP;
+    for row in rows {
+        let mut left = GAP;
+        for group in row {
+            for picture in group {
+                draw(&mut sheet, picture, left, top);
+                left += picture.width * ZOOM + NARROW;
+            }
+            left += GAP - NARROW;
+        }
+        top += height_of_row(row) + GAP;
+    }
+    sheet
+}
+
+fn draw(sheet: &mut RgbImage, picture: &Picture, left: usize, top: usize) {
+    let plane = picture.width * picture.height;
+    let channel = |c: usize, at: usize| {
+        // One channel is shown grey.
+        let value = picture
+            .values
+            .get(c * plane + at)
+            .or(picture.values.get(at));
+        // NaN is shown black.
+        (value.copied().unwrap_or(0.0).clamp(0.0, 1.0) * 255.0).round() as u8
+    };
+    for y in 0..picture.height * ZOOM {
+        for x in 0..picture.width * ZOOM {
+            let at = y / ZOOM * picture.width + x / ZOOM;
+            let pixel = Rgb([channel(0, at), channel(1, at), channel(2, at)]);
+            sheet.put_pixel((left + x) as u32, (top + y) as u32, pixel);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grey(value: f32) -> Picture {
+        Picture {
+            width: 2,
+            height: 2,
+            values: vec![value; 4],
+        }
+    }
+
+    #[test]
+    fn pixels_are_where_they_belong() {
+        let pair = |changed| Pair {
+            original: grey(0.2),
+            changed: grey(changed),
+            label: 1,
+            before: 1,
+            after: 2,
+            distortion: 0.1,
+        };
+        let image = examples(&[pair(0.3), pair(f32::NAN)]);
+        assert_eq!(
+            image.dimensions(),
+            (GAP as u32 * 3 + 12, GAP as u32 * 4 + 18)
+        );
+        let at = |x: usize, y: usize| image.get_pixel(x as u32, y as u32).0;
+        assert_eq!(at(0, 0), PAPER.0);
+        assert_eq!(at(GAP, GAP), [51; 3]);
+        assert_eq!(at(GAP + 5, 2 * GAP + 6), [230; 3], "0.5 + 4 * 0.1");
+        assert_eq!(at(GAP, 3 * GAP + 12), [77; 3]);
+        assert_eq!(at(2 * GAP + 6, 3 * GAP + 12), [0; 3], "NaN");
+        let image = figure7(&[vec![pair(1.0)], vec![]]);
+        assert_eq!(
+            image.get_pixel((GAP + 6 + NARROW) as u32, GAP as u32).0,
+            [255; 3]
+        );
+        assert_eq!(
+            filters(&[grey(-3.0)]).get_pixel(GAP as u32, GAP as u32).0,
+            [0; 3]
+        );
+        assert_eq!(sheet(&[]).dimensions().0, 1);
+        assert_eq!(&png(&image)[1..4], b"PNG");
+    }
+}
