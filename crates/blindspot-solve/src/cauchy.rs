@@ -233,3 +233,83 @@ fn ordered(breaks: BinaryHeap<Reverse<Break>>, reach: &[f64]) -> BinaryHeap<Reve
 fn sum_of_products(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const N: usize = 5;
+
+    fn vector() -> impl Strategy<Value = Vec<f64>> {
+        prop::collection::vec(-1.0..1.0f64, N)
+    }
+
+    /// The model's change of value from x to x + v.
+    fn change(model: &mut Compact<f64>, g: &[f64], v: &[f64]) -> f64 {
+        let mut narrow = vec![0.0; model.width()];
+        model.project(v, &mut narrow);
+        let mut solved = narrow.clone();
+        model.apply_middle(&mut solved);
+        let curvature = model.theta() * dot(v, v) - sum_of_products(&narrow, &solved);
+        dot(g, v) + curvature / 2.0
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_minimum_along_the_bent_path_is_found(
+            steps in prop::collection::vec(vector(), 0..4),
+            (x, g) in (vector(), vector()),
+            (below, above) in (vector(), vector()),
+            open in prop::collection::vec(any::<bool>(), N),
+        ) {
+            let mut model = Compact::new(N, 3);
+            for step in &steps {
+                prop_assume!(dot(step, step) > 0.01);
+                let change = |i: usize| (i + 1) as f64 * step[i] + 0.5 * step.iter().sum::<f64>();
+                let down: Vec<f64> = step.iter().map(|s| -s).collect();
+                let after: Vec<f64> = (0..N).map(|i| down[i] + change(i)).collect();
+                prop_assert!(model.push((&[0.0; N], &down), (step, &after)));
+            }
+            let bound = |sign: f64, room: &[f64]| -> Vec<f64> {
+                let far = |i: usize| if open[i] { f64::INFINITY } else { 0.5 * room[i].abs() };
+                (0..N).map(|i| x[i] + sign * far(i)).collect()
+            };
+            let (lower, upper) = (bound(-1.0, &below), bound(1.0, &above));
+            let at = Boxed { x: &x, g: &g, lower: &lower, upper: &upper };
+            let path = |t: f64| -> Vec<f64> {
+                (0..N).map(|i| (x[i] - t * g[i]).clamp(lower[i], upper[i]) - x[i]).collect()
+            };
+            // Until the model rises, in small steps.
+            let mut lowest = 0.0;
+            for k in 1..20_000 {
+                let here = change(&mut model, &g, &path(f64::from(k) * 1e-3));
+                if here >= lowest {
+                    break;
+                }
+                lowest = here;
+            }
+
+            let mut cauchy = Cauchy::new(N, 3);
+            cauchy.find(at, &mut model);
+            let moved: Vec<f64> = (0..N).map(|i| cauchy.point[i] - x[i]).collect();
+            let found = change(&mut model, &g, &moved);
+            prop_assert!(found <= lowest + 1e-9, "{found} {lowest}");
+            prop_assert!(found >= lowest - 1e-3, "{found} {lowest}");
+
+            let t = (0..N).filter(|&i| g[i] != 0.0).map(|i| -moved[i] / g[i]).fold(0.0, f64::max);
+            for (on, moved) in path(t).iter().zip(&moved) {
+                prop_assert!((on - moved).abs() < 1e-9, "{on} {moved}");
+            }
+            let mut c = vec![0.0; model.width()];
+            model.project(&moved, &mut c);
+            for (kept, c) in cauchy.c.iter().zip(&c) {
+                prop_assert!((kept - c).abs() < 1e-8, "{kept} {c}");
+            }
+            for i in 0..N {
+                let at_bound = cauchy.point[i] == lower[i] || cauchy.point[i] == upper[i];
+                prop_assert!(cauchy.free[i] || at_bound);
+            }
+        }
+    }
+}

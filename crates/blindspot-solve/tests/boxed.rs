@@ -331,3 +331,41 @@ fn what_is_no_problem_is_refused() {
     assert!(solver.restart(&[f64::NAN]).is_err());
     assert_eq!(solver.point(), [1.0]);
 }
+
+#[test]
+fn a_search_follows_its_line_until_the_first_bound() {
+    let mut solver = BoxLbfgs::new(&[0.1, 0.1], &[0.0; 2], &[9.0, 1.0], exact()).unwrap();
+    assert_eq!(solver.tell(0.0, &[-0.1, -0.2]), Status::Evaluate);
+    assert_eq!(solver.tell(-0.04, &[-0.05, -0.15]), Status::Iterated);
+    // From here on the function is a plane: every step is too short.
+    let (from, gradient) = (solver.iterate().to_vec(), [-0.05, -0.15]);
+    let mut directions = Vec::new();
+    for _ in 0..20 {
+        let way = [solver.point()[0] - from[0], solver.point()[1] - from[1]];
+        directions.push(way[0] / way[1]);
+        let value = -0.04 + gradient[0] * way[0] + gradient[1] * way[1];
+        if solver.tell(value, &gradient) == Status::Iterated {
+            break;
+        }
+    }
+    assert!(directions.len() > 1, "the first step was taken");
+    assert!(
+        directions
+            .iter()
+            .all(|d| (d / directions[0] - 1.0).abs() < 1e-12),
+        "{directions:?}"
+    );
+    assert_eq!(solver.iterate()[1], 1.0);
+}
+
+#[test]
+fn values_that_differ_by_rounding_do_not_lift_an_iterate_above_the_start() {
+    let above = 1.0 + f64::EPSILON;
+    let mut boxed = BoxLbfgs::new(&[0.0], &[-9.0], &[9.0], exact()).unwrap();
+    let mut free = Lbfgs::new(vec![0.0], exact());
+    for (value, gradient) in [(1.0, 1.0), (above, -0.5)] {
+        assert_eq!(boxed.tell(value, &[gradient]), Status::Evaluate);
+        assert_eq!(free.tell(value, &[gradient]), Status::Evaluate);
+    }
+    assert_eq!((boxed.value(), free.value()), (1.0, 1.0));
+}
