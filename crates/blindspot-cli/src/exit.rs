@@ -28,6 +28,18 @@ impl std::fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// The model's file can't be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable(pub(crate) FileError);
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
 /// The work was interrupted; what was finished is kept.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub(crate) String);
@@ -63,7 +75,7 @@ fn code(error: &anyhow::Error) -> u8 {
             is(USAGE)
         } else if cause.is::<DataError>() {
             is(DATA)
-        } else if cause.is::<OnnxError>() {
+        } else if cause.is::<OnnxError>() || cause.is::<Unreadable>() {
             is(MODEL)
         } else if let Some(file) = cause.downcast_ref::<FileError>() {
             is(if file.action == "read" {

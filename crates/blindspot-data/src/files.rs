@@ -54,8 +54,7 @@ pub fn write_atomically(
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let temporary =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
+    let temporary = temporary_in(folder).map_err(fail)?;
     let mut writer = BufWriter::new(temporary);
     write(&mut writer).map_err(fail)?;
     let temporary = writer
@@ -64,6 +63,24 @@ pub fn write_atomically(
     temporary.as_file().sync_all().map_err(fail)?;
     temporary.persist(path).map_err(|error| fail(error.error))?;
     Ok(())
+}
+
+/// A temporary file that others may read as far as the user's mask lets them.
+fn temporary_in(folder: Option<&Path>) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let folder = folder.unwrap_or(Path::new("."));
+    // The temporary name in the library's message would hide the file's own.
+    builder
+        .tempfile_in(folder)
+        .map_err(|error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => error.kind().into(),
+        })
 }
 
 /// Finds out, before long work, whether a file could be written.
@@ -82,7 +99,7 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(fail)?;
+    temporary_in(folder).map_err(fail)?;
     Ok(())
 }
 

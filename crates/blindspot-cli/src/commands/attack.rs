@@ -10,7 +10,7 @@ use blindspot_net::onnx;
 
 use super::{json, load, say};
 use crate::args::{Attack, Common};
-use crate::exit::{Interrupted, Usage};
+use crate::exit::{Interrupted, Unreadable, Usage};
 use crate::interrupt::interrupted;
 use crate::progress::Progress;
 
@@ -24,7 +24,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             Usage("--out must not end in .json: that name is for the summary".into()).into(),
         );
     }
-    let bytes = files::read_limited(&command.model, onnx::MAX_BYTES)?;
+    let bytes = files::read_limited(&command.model, onnx::MAX_BYTES).map_err(Unreadable)?;
     let model = onnx::read(&bytes)
         .map_err(|error| anyhow::Error::new(error).context(command.model.display().to_string()))?;
     let network = model.network.without_softmax();

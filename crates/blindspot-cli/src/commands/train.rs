@@ -2,6 +2,7 @@
 
 use blindspot::models;
 use blindspot::train::{Recipe, TrainError, error};
+use blindspot_data::files;
 use serde::Serialize;
 
 use super::{json, load, say};
@@ -30,6 +31,8 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
             sparsity.iterations = sparsity.iterations.min(iterations as usize);
         }
     }
+    // Before the training: a file that can't be written is found out now.
+    files::check_writable(&command.out)?;
     let images = load(&command.data, common, progress)?;
     let Some(labels) = images.labels() else {
         let why = format!("{} has no labels", command.data);

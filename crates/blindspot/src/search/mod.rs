@@ -4,8 +4,11 @@
 mod batch;
 mod change;
 mod goal;
+#[cfg(test)]
 mod halfspace;
 mod penalty;
+#[cfg(test)]
+mod tests;
 
 use blindspot_net::{Network, argmax};
 use serde::{Deserialize, Serialize};

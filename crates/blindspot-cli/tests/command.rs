@@ -1,0 +1,209 @@
+//! The command as people run it.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use blindspot_testing::{data_dir, python, run_python, skip};
+
+/// The command with the machine's image sets and an empty cache.
+fn blindspot(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blindspot"));
+    command
+        .current_dir(folder)
+        .env("XDG_CACHE_HOME", folder.join("cache"));
+    match data_dir() {
+        Some(data) => command.env("BLINDSPOT_DATA", data),
+        None => command.env_remove("BLINDSPOT_DATA"),
+    };
+    command
+}
+
+/// Runs it with words, gives its exit code and what it said.
+fn run(folder: &Path, words: &str) -> (i32, String, String) {
+    let output = blindspot(folder)
+        .args(words.split_whitespace())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code().unwrap_or(-1),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn wrong_use_ends_in_one_line_and_its_exit_code() {
+    let folder = folder();
+    let dir = folder.path();
+    std::fs::write(dir.join("text.onnx"), "not a model").unwrap();
+    let cases = [
+        ("reproduce tabel1 --out x", 2, "did you mean `table1`"),
+        ("reproduce --samples 0 --out x", 2, "at least 1"),
+        ("train FC100 --out a.onnx", 2, "did you mean `FC100-100-10`"),
+        (
+            "train softmax2 --out no/such/folder/a.onnx",
+            5,
+            "make the folder first",
+        ),
+        (
+            "train softmax2 --data nmist:train --out a.onnx",
+            2,
+            "mnist:train",
+        ),
+        (
+            "train softmax2 --data idx:text.onnx --out a.onnx",
+            3,
+            "no IDX file",
+        ),
+        ("attack none.onnx --out a.npz", 4, "none.onnx"),
+        ("attack text.onnx --out a.npz", 4, "no ONNX model"),
+        ("attack text.onnx --out a.json", 2, "must not end in .json"),
+        ("attack text.onnx --samples 0 --out a.npz", 2, "at least 1"),
+    ];
+    for (words, code, says) in cases {
+        let (exit, _, error) = run(dir, words);
+        assert_eq!(exit, code, "{words}: {error}");
+        assert!(error.contains(says), "{words}: {error}");
+        assert_eq!(error.lines().count(), 1, "{words}: {error}");
+    }
+    for words in [
+        "attack a.onnx --target foo --out b.npz",
+        "reproduce",
+        "--threads 0 data list",
+    ] {
+        assert_eq!(run(dir, words).0, 2, "{words}");
+    }
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let folder = folder();
+    assert!(run(folder.path(), "--help").1.contains("130  interrupted"));
+    for command in ["reproduce", "attack", "train"] {
+        assert!(
+            run(folder.path(), &format!("{command} --help"))
+                .1
+                .contains("Examples:")
+        );
+    }
+}
+
+#[test]
+fn damaged_data_is_told_from_missing_data() {
+    let folder = folder();
+    let mnist = folder.path().join("data/mnist");
+    std::fs::create_dir_all(&mnist).unwrap();
+    std::fs::write(mnist.join("train-images-idx3-ubyte"), [0, 0, 8, 3, 0]).unwrap();
+    let (exit, _, error) = run(folder.path(), "train softmax1 --data-dir data --out a.onnx");
+    assert_eq!(exit, 3, "{error}");
+    assert!(
+        error.contains("train-images-idx3-ubyte") && error.contains("header"),
+        "{error}"
+    );
+    let (exit, _, error) = run(folder.path(), "data verify --data-dir data");
+    assert_eq!(exit, 3, "{error}");
+}
+
+/// A small trained model: where it is, and its folder.
+fn model(dir: &Path) -> PathBuf {
+    let (exit, _, error) = run(
+        dir,
+        "train FC100-100-10 --iterations 15 --quiet --out model.onnx",
+    );
+    assert_eq!(exit, 0, "{error}");
+    dir.join("model.onnx")
+}
+
+#[test]
+fn examples_are_what_onnxruntime_finds_them_to_be() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    if let Err(why) = python() {
+        skip!("{why}");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    let model = model(dir);
+    let (exit, said, error) = run(
+        dir,
+        "attack model.onnx --samples 40 --shuffle --seed 2 --out set.npz",
+    );
+    assert_eq!(exit, 0, "{error}");
+    assert!(said.contains("40 images of mnist:test"), "{said}");
+    let check = "import sys, numpy as np, onnxruntime\n\
+        f = np.load(sys.argv[1]); r = onnxruntime.InferenceSession(sys.argv[2])\n\
+        ask = lambda x: r.run(None, {'image': x})[0].argmax(1)\n\
+        a, o = f['adversarial'], f['original']\n\
+        assert sorted(f) == sorted(['index', 'label', 'target', 'prediction_before', \
+            'prediction_after', 'success', 'original', 'adversarial', 'l2', 'distortion', \
+            'evaluations'])\n\
+        assert a.shape == (40, 784) == o.shape and a.dtype == np.float32\n\
+        assert f['success'].dtype == bool and f['success'].all()\n\
+        assert f['evaluations'].dtype == np.int64 and f['l2'].dtype == np.float64\n\
+        assert (ask(o) == f['prediction_before']).all()\n\
+        assert (ask(a) == f['prediction_after']).all()\n\
+        assert (f['prediction_after'] != f['label']).all()\n\
+        assert (f['prediction_after'] == f['target']).all()\n\
+        assert a.min() >= 0 and a.max() <= 1\n\
+        l2 = np.sqrt(((a.astype(float) - o) ** 2).sum(1))\n\
+        assert np.allclose(l2, f['l2'], rtol=1e-12) and np.allclose(l2 / 28, f['distortion'])\n\
+        wrong = f['prediction_before'] != f['label']\n\
+        assert (f['l2'][wrong] == 0).all() and (f['l2'][~wrong] > 0).all()\n\
+        assert len(set(f['index'])) == 40\n\
+        print('held')";
+    let held = run_python(check, [dir.join("set.npz"), model], "").unwrap();
+    assert_eq!(held.trim(), "held");
+    let record = std::fs::read_to_string(dir.join("set.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["summary"]["samples"], 40);
+    assert_eq!(record["options"]["seed"], 2);
+    assert_eq!(record["model_sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_files_for_any_number_of_threads() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    model(dir);
+    let bytes = |name: &str| std::fs::read(dir.join(name)).unwrap();
+    for (name, words) in [
+        ("one", "--threads 1"),
+        ("two", "--threads 2"),
+        ("again", ""),
+    ] {
+        let words = format!("attack model.onnx --samples 30 --quiet --out {name}.npz {words}");
+        let (exit, said, error) = run(dir, &words);
+        assert_eq!((exit, said.as_str()), (0, ""), "{error}");
+        assert_eq!(bytes(&format!("{name}.npz")), bytes("one.npz"));
+        assert_eq!(bytes(&format!("{name}.json")), bytes("one.json"));
+    }
+}
+
+#[test]
+fn json_is_json() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let (exit, said, error) = run(folder.path(), "data verify --json");
+    assert_eq!(exit, 0, "{error}");
+    assert!(
+        serde_json::from_str::<serde_json::Value>(&said)
+            .unwrap()
+            .is_array()
+    );
+    let words = "train softmax3 --iterations 3 --json --out a.onnx";
+    let (exit, said, error) = run(folder.path(), words);
+    assert_eq!(exit, 0, "{error}");
+    let summary: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(summary["model"], "softmax3");
+}
