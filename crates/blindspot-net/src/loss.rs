@@ -3,7 +3,7 @@
 use crate::ops::softmax_rows;
 use crate::real::Real;
 
-/// The cross entropy of each row of `logits` with its label: -log softmax(logits)[label], in nats.
+/// The cross entropy of each row of `logits` with its label: -log p(label), in nats.
 /// Writes the gradient with respect to the logits into `gradient` and gives each row's loss to
 /// `each(row, loss)`.
 ///

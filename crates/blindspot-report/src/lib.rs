@@ -1,6 +1,6 @@
 //! Tables, figures and the HTML page of a replication.
 //!
-//! A table is built once ([`table`]), then shown in the terminal, as CSV, as Markdown and in the
+//! A table is built once, then shown in the terminal, as CSV, as Markdown and in the
 //! page; pictures are PNG, histograms SVG inside the page.
 
 mod histogram;

@@ -1,6 +1,6 @@
 //! ONNX, in and out: the one format of models.
 //!
-//! [`write`] gives a file that any ONNX runtime opens; [`read`] takes classifiers made of the
+//! [`write()`] gives a file that any ONNX runtime opens; [`read`] takes classifiers made of the
 //! operators in [`OPERATORS`], from wherever they come. The first axis of every value is that of
 //! the batch.
 

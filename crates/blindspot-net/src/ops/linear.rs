@@ -7,7 +7,7 @@ use crate::real::Real;
 
 /// `x w + b` for each row x of the value: ONNX's Gemm with the scale factors folded into the
 /// weights, and MatMul where `b` is missing. Operands: a value [..., k], a weight [k, m] (or
-/// [m, k] where `trans_b` is set), and a weight [m] if there is a bias.
+/// [m, k] where `trans_b` is set), and a weight of shape `[m]` if there is a bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gemm {
     /// The weight is stored transposed, [m, k].

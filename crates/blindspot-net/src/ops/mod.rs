@@ -1,6 +1,6 @@
 //! The operators: what each computes, its gradient, and the shapes that it takes.
 //!
-//! An operator is data (an [`Op`], as in the ONNX file); what runs it is its [`Kernel`]. A new one
+//! An operator is data (an [`Op`], as in the ONNX file); what runs it is its kernel. A new one
 //! is a file here with the two directions, and a line in each `match` below.
 
 mod activation;
