@@ -15,9 +15,9 @@ pub enum DataSpec {
     Known(usize),
     /// IDX files of the user's own.
     Idx {
-        /// The images, [n, height, width] or [n, channels, height, width].
+        /// The images: axes n, height, width, or n, channels, height, width.
         images: PathBuf,
-        /// Their classes, [n].
+        /// Their classes: one axis, n long.
         labels: Option<PathBuf>,
     },
 }

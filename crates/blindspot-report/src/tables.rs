@@ -48,7 +48,7 @@ pub fn table1(rows: &[Table1Row], quick: bool) -> Table {
         title: "Table 1: errors, and the smallest distortion that brings the accuracy to 0".into(),
         note: note(
             quick,
-            "In brackets: the paper. Distortion: root mean square of the change over all pixels of \
+            "The paper beside it. Distortion: root mean square of the change over all pixels of \
              all images distorted, random wrong targets; mean, median and L2 norm: over the \
              images. Images already wrong count as 0.",
         ),
@@ -80,7 +80,7 @@ pub fn table2(table: &TransferTable, quick: bool) -> Table {
             .into(),
         note: note(
             quick,
-            "In brackets: the paper. Training images; the noise is Gaussian, by its standard \
+            "The paper beside it. Training images; the noise is Gaussian, by its standard \
              deviation.",
         ),
         heads,
