@@ -43,6 +43,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         target: command.target,
         seed: command.seed,
         bounds: command.r#box,
+        shrink: true,
     };
     let all: Vec<usize> = (0..images.len()).collect();
     let mut examples = search(&network, &images, labels, &all, &options, progress)?;

@@ -181,13 +181,14 @@ impl Run<'_> {
         )
     }
 
-    /// The options of the tables' search: random targets (see [`Target::Random`]).
+    /// The options of the tables' search, the paper's: random targets, the minimiser as it is.
     fn search_options(&self) -> SearchOptions {
         let bounds = InputBox::default();
         SearchOptions {
             target: Target::Random,
             seed: self.options.seed,
             bounds,
+            shrink: false,
         }
     }
 }

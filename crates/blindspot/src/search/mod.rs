@@ -36,6 +36,9 @@ pub struct SearchOptions {
     pub seed: u64,
     /// The valid range of the input's values.
     pub bounds: InputBox,
+    /// Whether the change found is shrunk along its ray to the decision boundary. The paper's
+    /// search ends at the minimiser of the penalised loss, somewhat behind it.
+    pub shrink: bool,
 }
 
 /// An image and the smallest change found that makes the network answer the target.
@@ -158,7 +161,7 @@ pub fn search(
         network,
         tasks.len(),
         BATCH,
-        |task, spare| Penalty::new(image(tasks[task].0), tasks[task].1, options.bounds, spare),
+        |task, spare| Penalty::new(image(tasks[task].0), tasks[task].1, options, spare),
         |_, search: &Penalty| (search.best().map(<[f32]>::to_vec), search.evaluations),
         monitor,
     );

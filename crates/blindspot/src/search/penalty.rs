@@ -3,6 +3,7 @@
 
 use blindspot_solve::{BoxLbfgs, LbfgsOptions, Status};
 
+use super::SearchOptions;
 use super::batch::Search;
 use super::change::{Best, InputBox, SAFETY, along, norm};
 use super::goal::Goal;
@@ -16,7 +17,7 @@ const BRACKET: f64 = 1.15;
 const RAY: u32 = 5;
 
 /// How each minimisation ends.
-fn options() -> LbfgsOptions {
+fn tolerances() -> LbfgsOptions {
     LbfgsOptions {
         history: 8,
         max_iterations: 60,
@@ -51,6 +52,7 @@ pub(super) struct Penalty {
     original: Vec<f32>,
     goal: Goal,
     bounds: InputBox,
+    shrinks: bool,
     solver: BoxLbfgs<f32>,
     phase: Phase,
     c: f64,
@@ -79,18 +81,20 @@ impl Penalty {
     pub(super) fn new(
         original: &[f32],
         goal: Goal,
-        bounds: InputBox,
+        options: &SearchOptions,
         spare: Option<Penalty>,
     ) -> Self {
+        let bounds = options.bounds;
         let mut search = spare.unwrap_or_else(|| {
             let n = original.len();
             let (lower, upper) = (vec![bounds.lower; n], vec![bounds.upper; n]);
-            let solver = BoxLbfgs::new(original, &lower, &upper, options())
+            let solver = BoxLbfgs::new(original, &lower, &upper, tolerances())
                 .expect("the box was checked with the images");
             Penalty {
                 original: Vec::new(),
                 goal,
                 bounds,
+                shrinks: options.shrink,
                 solver,
                 phase: Phase::Start,
                 c: 0.0,
@@ -182,10 +186,10 @@ impl Penalty {
             .expect("the images have one size");
     }
 
-    /// Begins to shrink the best change along its ray, or gives up where there is none.
+    /// Begins to shrink the best change along its ray, if it is to be; else that is the end.
     fn shrink(&mut self) {
         match (self.best.image(), self.best.margin()) {
-            (Some(image), Some(margin)) => {
+            (Some(image), Some(margin)) if self.shrinks => {
                 self.end.clear();
                 self.end.extend_from_slice(image);
                 self.place_on_ray((0.0, self.margin_at_start), (1.0, margin), RAY);
