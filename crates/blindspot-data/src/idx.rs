@@ -37,8 +37,11 @@ pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
     })
 }
 
-/// Reads the bytes of an IDX file.
-pub(crate) fn parse_idx(packed: &[u8]) -> Result<Idx, String> {
+/// Reads the bytes of an IDX file, plain or gzipped: see [`read_idx`].
+///
+/// # Errors
+/// What is wrong with them, in words.
+pub fn parse_idx(packed: &[u8]) -> Result<Idx, String> {
     if packed.is_empty() {
         return Err("it is empty; fetch it again".into());
     }

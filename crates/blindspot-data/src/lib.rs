@@ -18,6 +18,6 @@ mod spec;
 
 pub use error::DataError;
 pub use fetch::{Download, Found, Locations, Silent, fetch, find, list};
-pub use idx::{Idx, read_idx};
+pub use idx::{Idx, parse_idx, read_idx};
 pub use set::ImageSet;
 pub use spec::DataSpec;
