@@ -57,10 +57,18 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    let line = format!("{error:#}")
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Many messages say already what their cause says.
+        if !line.contains(&cause) {
+            line = if line.is_empty() {
+                cause
+            } else {
+                format!("{line}: {cause}")
+            };
+        }
+    }
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
     eprintln!("blindspot: {line}");
     ExitCode::from(code(&error))
 }

@@ -49,7 +49,7 @@ pub fn write_atomically(
     let fail = |source| FileError {
         action: "write",
         path: path.to_owned(),
-        source,
+        source: plain(source),
     };
     let folder = path
         .parent()
@@ -74,13 +74,18 @@ fn temporary_in(folder: Option<&Path>) -> io::Result<tempfile::NamedTempFile> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let folder = folder.unwrap_or(Path::new("."));
-    // The temporary name in the library's message would hide the file's own.
-    builder
-        .tempfile_in(folder)
-        .map_err(|error| match error.raw_os_error() {
-            Some(code) => io::Error::from_raw_os_error(code),
-            None => error.kind().into(),
-        })
+    builder.tempfile_in(folder)
+}
+
+/// The system's error without the temporary name, which would hide the file's own.
+fn plain(error: io::Error) -> io::Error {
+    match error.raw_os_error().or_else(|| {
+        let inner = error.get_ref()?.source()?.downcast_ref::<io::Error>()?;
+        inner.raw_os_error()
+    }) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error,
+    }
 }
 
 /// Finds out, before long work, whether a file could be written.
@@ -91,7 +96,7 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
     let fail = |source| FileError {
         action: "write",
         path: path.to_owned(),
-        source,
+        source: plain(source),
     };
     if path.is_dir() {
         return Err(fail(io::Error::from(io::ErrorKind::IsADirectory)));

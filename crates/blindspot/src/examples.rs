@@ -133,7 +133,9 @@ fn array<T: npyz::AutoSerialize>(
     shape: &[u64],
     values: impl Iterator<Item = T>,
 ) -> io::Result<()> {
-    let options = npyz::zip::write::FileOptions::default();
+    // As NumPy's own `savez`: images hardly shrink, and deflating them takes longer than the search.
+    let options = npyz::zip::write::FileOptions::default()
+        .compression_method(npyz::zip::CompressionMethod::Stored);
     let mut writer = archive
         .array(name, options)?
         .default_dtype()
