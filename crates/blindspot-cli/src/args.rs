@@ -139,7 +139,7 @@ pub(crate) struct Attack {
     #[arg(long)]
     pub(crate) shuffle: bool,
     /// random (wrong, seeded), nearest (most likely wrong class), all (best of all wrong ones),
-    /// untargeted, or the number of a class
+    /// untargeted, or the number of a class (images of that class are left out)
     #[arg(long, value_name = "TARGET", default_value = "random")]
     pub(crate) target: Target,
     /// The range that input values stay in

@@ -96,7 +96,7 @@ fn text(summary: &Summary, command: &Attack) -> String {
          Written: {}",
         command.data,
         command.target,
-        100.0 * *successes as f64 / *samples as f64,
+        100.0 * *successes as f64 / (*samples).max(1) as f64,
         distortion.mean,
         distortion.pooled,
         distortion.median,

@@ -124,7 +124,7 @@ pub enum SearchError {
 
 /// Finds the smallest change for images `indices` of a set with their true classes.
 ///
-/// Each image has its own solver; the same bits come out for any number of threads. Images that
+/// Images of a fixed target class are left out. Each image has its own solver; the same bits come out for any number of threads. Images that
 /// the network gets wrong as they are need no change. Where the monitor cancels the work, the
 /// examples whose searches had ended are given.
 ///
@@ -151,7 +151,7 @@ pub fn search(
     let mut tasks: Vec<(usize, Goal)> = Vec::new();
     for (i, &index) in indices.iter().enumerate() {
         let label = labels[index];
-        if argmax(rows[i]) == label {
+        if argmax(rows[i]) == label && options.target != Target::Class(label) {
             let goals = goals(options, label, index, rows[i]);
             tasks.extend(goals.into_iter().map(|goal| (i, goal)));
         }
@@ -172,7 +172,9 @@ pub fn search(
         .enumerate()
         .map(|(i, &index)| {
             let (label, before) = (labels[index], argmax(rows[i]));
-            Some(Example {
+            // An image of the target class has no wrong answer to look for.
+            let searched = options.target != Target::Class(label);
+            searched.then(|| Example {
                 index,
                 label,
                 target: before,
@@ -256,8 +258,6 @@ fn goals(options: &SearchOptions, label: usize, index: usize, logits: &[f32]) ->
             nearest.map(Goal::Become).into_iter().collect()
         }
         Target::All => wrong.map(Goal::Become).collect(),
-        // An image of the class itself has no change to look for.
-        Target::Class(class) if class == label => Vec::new(),
         Target::Class(class) => vec![Goal::Become(class)],
         Target::Untargeted => vec![Goal::Leave(label)],
     }

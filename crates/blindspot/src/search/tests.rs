@@ -120,6 +120,10 @@ fn every_example_is_in_the_box_and_answers_as_asked() {
             assert_eq!(example.l2, norm(&original, &example.adversarial));
         }
     }
+    // Images of the target class are left out.
+    let fixed = run(&network, &set, 60, Target::Class(3));
+    assert!(fixed.len() < 60 && fixed.iter().all(|example| example.label != 3));
+    assert!(fixed.iter().all(|example| example.success));
     // The best of all targets is no larger than that of any one of them.
     let all = run(&network, &set, 60, Target::All);
     for other in [Target::Random, Target::Nearest] {
