@@ -135,7 +135,9 @@ fn array<T: npyz::AutoSerialize>(
 ) -> io::Result<()> {
     // As NumPy's own `savez`: images hardly shrink, and deflating them takes longer than the search.
     let options = npyz::zip::write::FileOptions::default()
-        .compression_method(npyz::zip::CompressionMethod::Stored);
+        .compression_method(npyz::zip::CompressionMethod::Stored)
+        // The clock has no place in a file that the same seed must give again.
+        .last_modified_time(npyz::zip::DateTime::default());
     let mut writer = archive
         .array(name, options)?
         .default_dtype()
