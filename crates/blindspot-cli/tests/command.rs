@@ -184,7 +184,7 @@ fn the_same_seed_gives_the_same_files_for_any_number_of_threads() {
         let (exit, said, error) = run(dir, &words);
         assert_eq!((exit, said.as_str()), (0, ""), "{error}");
         // The clock of an archive ticks every two seconds.
-        std::thread::sleep(wait);
+        std::thread::sleep(std::time::Duration::from_secs(2));
         assert!(bytes(&format!("{name}.npz")) == bytes("one.npz"), "{name}");
         assert_eq!(bytes(&format!("{name}.json")), bytes("one.json"));
     }
