@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use blindspot::search::Target;
+use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
 
 /// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
@@ -123,7 +123,7 @@ Examples:
   blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
 
 FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
-original, adversarial, l2, distortion and evaluations, one entry an image; FILE.json has the
+original, adversarial, l2, distortion, kkt and evaluations, one entry an image; FILE.json has the
 options, hashes and a summary.")]
 pub(crate) struct Attack {
     /// An ONNX file: a classifier whose input fits the images
@@ -142,6 +142,12 @@ pub(crate) struct Attack {
     /// untargeted, or the number of a class (images of that class are left out)
     #[arg(long, value_name = "TARGET", default_value = "random")]
     pub(crate) target: Target,
+    /// sqp (the smallest change, soonest) or lbfgs (the paper's search: box-constrained L-BFGS)
+    #[arg(long, value_name = "METHOD", default_value = "sqp")]
+    pub(crate) method: Method,
+    /// Evaluations of the network for each search at most; the best so far is kept
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_evaluations: Option<u64>,
     /// The range that input values stay in
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
     pub(crate) r#box: blindspot::search::InputBox,

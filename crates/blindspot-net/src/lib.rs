@@ -20,4 +20,4 @@ pub use graph::{
 pub use loss::{argmax, cross_entropy};
 pub use network::{Network, WeightError};
 pub use ops::Op;
-pub use real::Real;
+pub use real::{Real, vectorised};

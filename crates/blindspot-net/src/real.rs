@@ -118,7 +118,7 @@ impl Real for f64 {
 ///
 /// `body` must be marked `#[inline(always)]` all the way down for that to reach its loops.
 #[inline(always)]
-pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
+pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     struct Body<F>(F);
     impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Body<F> {
         type Output = R;

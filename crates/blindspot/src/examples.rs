@@ -65,7 +65,7 @@ impl Summary {
 
 /// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,
 /// prediction_after, evaluations (i64), success (bool), original, adversarial (f32, each of the
-/// shape `shape`), l2, distortion (f64). `originals` are the original images, one after the other.
+/// shape `shape`), l2, distortion, kkt (f64). `originals` are the original images, one after the other.
 ///
 /// # Errors
 /// [`FileError`].
@@ -106,6 +106,12 @@ pub fn write_arrays(
             "distortion",
             &count,
             examples.iter().map(Example::distortion),
+        )?;
+        array(
+            &mut archive,
+            "kkt",
+            &count,
+            examples.iter().map(|example| example.kkt),
         )?;
         let images: Vec<u64> = count
             .into_iter()

@@ -43,7 +43,9 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         target: command.target,
         seed: command.seed,
         bounds: command.r#box,
+        method: command.method,
         shrink: true,
+        max_evaluations: command.max_evaluations,
     };
     let all: Vec<usize> = (0..images.len()).collect();
     let mut examples = search(&network, &images, labels, &all, &options, progress)?;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::models::kept_or_trained;
 use crate::monitor::Monitor;
 use crate::results::{ModelRecord, Pictures, Results};
-use crate::search::{Example, InputBox, SearchError, SearchOptions, Target, search};
+use crate::search::{Example, InputBox, Method, SearchError, SearchOptions, Target, search};
 use crate::train::{Decay, Recipe, TrainError};
 
 /// One experiment of the paper.
@@ -188,7 +188,9 @@ impl Run<'_> {
             target: Target::Random,
             seed: self.options.seed,
             bounds,
+            method: Method::Lbfgs,
             shrink: false,
+            max_evaluations: None,
         }
     }
 }

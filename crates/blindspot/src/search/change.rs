@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A change counts as found only where the logits' lead is above this part of the largest logit:
 /// more than `f32` rounding, so that any runtime gives the same answer to the final image.
-pub(super) const SAFETY: f64 = 1e-5;
+pub(super) const SAFETY: f64 = 2e-6;
 
 /// The valid range of each input value, [0, 1] unless the user says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,11 @@ impl Best {
             self.image.clear();
             self.image.extend_from_slice(changed);
         }
+    }
+
+    /// The L2 norm of the change, where there is one.
+    pub(super) fn size(&self) -> Option<f64> {
+        self.norm
     }
 
     /// The changed image, where there is one.

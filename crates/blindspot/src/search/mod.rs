@@ -1,31 +1,32 @@
 //! Section 4.1: the blind-spot search, for the smallest change that makes the network answer a
 //! chosen class.
 
+mod anderson;
 mod batch;
 mod change;
+mod cuts;
 mod goal;
 #[cfg(test)]
 mod halfspace;
+mod method;
 mod penalty;
+mod sqp;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use blindspot_net::{Network, argmax};
 use serde::{Deserialize, Serialize};
 
 pub use change::{InputBox, norm};
 pub use goal::Target;
+pub use method::Method;
 
 use crate::inputs::{InMemory, Inputs};
 use crate::monitor::Monitor;
 use crate::random::Stream;
 use crate::train::outputs;
 use goal::Goal;
-use penalty::Penalty;
-
-/// Searches that a thread has under way: more share the cost of an evaluation, fewer keep their
-/// solvers' memory in the processor's cache.
-const BATCH: usize = 64;
 
 /// What is searched for, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -36,9 +37,14 @@ pub struct SearchOptions {
     pub seed: u64,
     /// The valid range of the input's values.
     pub bounds: InputBox,
-    /// Whether the change found is shrunk along its ray to the decision boundary. The paper's
-    /// search ends at the minimiser of the penalised loss, somewhat behind it.
+    /// How it is searched for.
+    pub method: Method,
+    /// Whether the change that [`Method::Lbfgs`] finds is shrunk along its ray to the decision
+    /// boundary. The paper's search ends at the minimiser of the penalised loss, somewhat behind
+    /// it; [`Method::Sqp`] ends on the boundary by itself.
     pub shrink: bool,
+    /// Evaluations of the network for each search at most; the best so far is kept.
+    pub max_evaluations: Option<u64>,
 }
 
 /// An image and the smallest change found that makes the network answer the target.
@@ -63,6 +69,11 @@ pub struct Example {
     pub l2: f64,
     /// Evaluations of the network and its gradient, over all targets tried.
     pub evaluations: u64,
+    /// How far from locally smallest the change can be, over its L2 norm: the distance to the
+    /// nearest point of the box that answers as asked, were the network linear around the changed
+    /// image (the natural residual of the Karush-Kuhn-Tucker conditions, in `f64`). 0 at a local
+    /// minimum; 0 where nothing was changed.
+    pub kkt: f64,
 }
 
 impl Example {
@@ -124,8 +135,8 @@ pub enum SearchError {
 
 /// Finds the smallest change for images `indices` of a set with their true classes.
 ///
-/// Images of a fixed target class are left out. Each image has its own solver; the same bits come out for any number of threads. Images that
-/// the network gets wrong as they are need no change. Where the monitor cancels the work, the
+/// Images of a fixed target class are left out. Each image has its own solver; the same bits come
+/// out for any number of threads. Images that the network gets wrong as they are need no change. Where the monitor cancels the work, the
 /// examples whose searches had ended are given.
 ///
 /// # Errors
@@ -157,14 +168,8 @@ pub fn search(
         }
     }
     monitor.begin("search", tasks.len() as u64);
-    let found = batch::run(
-        network,
-        tasks.len(),
-        BATCH,
-        |task, spare| Penalty::new(image(tasks[task].0), tasks[task].1, options, spare),
-        |_, search: &Penalty| (search.best().map(<[f32]>::to_vec), search.evaluations),
-        monitor,
-    );
+    let starts: Vec<(&[f32], Goal)> = tasks.iter().map(|&(i, goal)| (image(i), goal)).collect();
+    let found = method::run(network, &starts, options, monitor);
     monitor.end();
 
     let mut examples: Vec<Option<Example>> = indices
@@ -184,6 +189,7 @@ pub fn search(
                 adversarial: image(i).to_vec(),
                 l2: 0.0,
                 evaluations: 0,
+                kkt: 0.0,
             })
         })
         .collect();
@@ -212,30 +218,15 @@ pub fn search(
             }
         }
     }
-    let mut examples: Vec<Example> = examples.into_iter().flatten().collect();
-    check(network, options.target, &mut examples);
+    let (kept, mut examples): (Vec<usize>, Vec<Example>) = examples
+        .into_iter()
+        .enumerate()
+        .filter_map(|(i, example)| Some((i, example?)))
+        .unzip();
+    verify::verify(network, options, &mut examples, |position| {
+        image(kept[position])
+    });
     Ok(examples)
-}
-
-/// Asks the network again, in both number types, what it answers to the final images.
-fn check(network: &Network<f32>, target: Target, examples: &mut [Example]) {
-    let exact = network.cast::<f64>();
-    let mut evaluator = blindspot_net::Evaluator::new(network);
-    let mut exactly = blindspot_net::Evaluator::new(&exact);
-    for example in examples {
-        evaluator.input(1).copy_from_slice(&example.adversarial);
-        for (place, &value) in exactly.input(1).iter_mut().zip(&example.adversarial) {
-            *place = f64::from(value);
-        }
-        example.after = argmax(evaluator.forward());
-        if target == Target::Untargeted {
-            example.target = example.after;
-        }
-        let agreed = argmax(exactly.forward()) == example.after;
-        example.success =
-            agreed && example.after == example.target && example.after != example.label
-                || example.already_wrong();
-    }
 }
 
 /// The goals of one image.
@@ -257,6 +248,8 @@ fn goals(options: &SearchOptions, label: usize, index: usize, logits: &[f32]) ->
             });
             nearest.map(Goal::Become).into_iter().collect()
         }
+        // On the boundary to a rival, that rival leads: one search compares them all.
+        Target::All if options.method == Method::Sqp => vec![Goal::Leave(label)],
         Target::All => wrong.map(Goal::Become).collect(),
         Target::Class(class) => vec![Goal::Become(class)],
         Target::Untargeted => vec![Goal::Leave(label)],

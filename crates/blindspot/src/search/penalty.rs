@@ -53,6 +53,7 @@ pub(super) struct Penalty {
     goal: Goal,
     bounds: InputBox,
     shrinks: bool,
+    limit: u64,
     solver: BoxLbfgs<f32>,
     phase: Phase,
     c: f64,
@@ -95,6 +96,7 @@ impl Penalty {
                 goal,
                 bounds,
                 shrinks: options.shrink,
+                limit: options.max_evaluations.unwrap_or(u64::MAX),
                 solver,
                 phase: Phase::Start,
                 c: 0.0,
@@ -287,6 +289,9 @@ impl Search for Penalty {
                 }
             }
             Phase::Over => {}
+        }
+        if self.evaluations >= self.limit {
+            self.phase = Phase::Over;
         }
         !matches!(self.phase, Phase::Over)
     }

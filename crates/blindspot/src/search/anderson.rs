@@ -1,0 +1,122 @@
+//! Anderson's acceleration of a fixed-point iteration (Anderson 1965; Walker and Ni 2011, type II).
+
+use blindspot_net::vectorised;
+
+use super::cuts::{dot, eliminate};
+
+/// Differences kept.
+const HISTORY: usize = 4;
+
+/// The last steps of an iteration r -> g(r).
+#[derive(Debug, Default)]
+pub(super) struct Anderson {
+    /// Differences of the residuals g(r) - r, and of the images g(r), as a ring.
+    residuals: [Vec<f32>; HISTORY],
+    images: [Vec<f32>; HISTORY],
+    /// Inner products of the residuals' differences.
+    products: [[f64; HISTORY]; HISTORY],
+    kept: usize,
+    next: usize,
+    last: Option<f64>,
+    last_residual: Vec<f32>,
+    last_image: Vec<f32>,
+    residual: Vec<f32>,
+}
+
+impl Anderson {
+    pub(super) fn clear(&mut self) {
+        (self.kept, self.next, self.last) = (0, 0, None);
+    }
+
+    /// From r and g(r) the next r, written into `next`.
+    ///
+    /// Where the residual has grown, what was kept is forgotten: it misled.
+    pub(super) fn step(&mut self, r: &[f32], image: &[f32], next: &mut [f32]) {
+        let n = r.len();
+        self.residual.resize(n, 0.0);
+        difference(image, r, &mut self.residual);
+        let size = dot(&self.residual, &self.residual);
+        if let Some(last) = self.last {
+            if size > 2.0 * last {
+                (self.kept, self.next) = (0, 0);
+            }
+            let slot = self.next;
+            self.residuals[slot].resize(n, 0.0);
+            self.images[slot].resize(n, 0.0);
+            difference(
+                &self.residual,
+                &self.last_residual,
+                &mut self.residuals[slot],
+            );
+            difference(image, &self.last_image, &mut self.images[slot]);
+            self.kept = (self.kept + 1).min(HISTORY);
+            self.next = (slot + 1) % HISTORY;
+            for other in 0..self.kept {
+                let product = dot(&self.residuals[slot], &self.residuals[other]);
+                self.products[slot][other] = product;
+                self.products[other][slot] = product;
+            }
+        }
+        self.last = Some(size);
+        self.last_residual.clear();
+        self.last_residual.extend_from_slice(&self.residual);
+        self.last_image.clear();
+        self.last_image.extend_from_slice(image);
+        next.copy_from_slice(image);
+        let mut matrix: Vec<Vec<f64>> = (0..self.kept)
+            .map(|i| {
+                let mut row = self.products[i][..self.kept].to_vec();
+                // Differences in `f32` can be nearly dependent.
+                row[i] = row[i] * (1.0 + 1e-6) + 1e-30;
+                row.push(dot(&self.residuals[i], &self.residual));
+                row
+            })
+            .collect();
+        if !eliminate(&mut matrix) {
+            return;
+        }
+        for (i, row) in matrix.iter().enumerate() {
+            let weight = row[self.kept] as f32;
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (next, &image) in next.iter_mut().zip(&self.images[i]) {
+                        *next -= weight * image;
+                    }
+                },
+            );
+        }
+    }
+}
+
+fn difference(a: &[f32], b: &[f32], out: &mut [f32]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                *out = a - b;
+            }
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_linear_iteration_that_diverges_by_itself_ends_at_its_fixed_point() {
+        // g(r) = m r + 1 with factors up to 1.5 in size: at 1 / (1 - m).
+        let factors = [-1.5f32, 0.9, 0.5, -0.3];
+        let (mut r, mut next) = (vec![0.0f32; 4], vec![0.0f32; 4]);
+        let mut anderson = Anderson::default();
+        for _ in 0..40 {
+            let image: Vec<f32> = factors.iter().zip(&r).map(|(m, r)| m * r + 1.0).collect();
+            anderson.step(&r, &image, &mut next);
+            r.copy_from_slice(&next);
+        }
+        for (m, r) in factors.iter().zip(&r) {
+            assert!((r - 1.0 / (1.0 - m)).abs() < 1e-2, "{r} {m}");
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! The smallest change, by sequential quadratic programming on the decision boundary: minimise
+//! |r|^2 where the class wanted leads, with the leads linearised where the search stands.
+//!
+//! A step goes to the nearest point of the box that satisfies the linearised constraints, seen
+//! from the image itself: its fixed points are the points of the boundary that are locally
+//! nearest. Anderson's acceleration takes the place of the curvature. The label's rivals are
+//! ranked by their linearised distance first, and only the nearest are searched.
+
+use blindspot_net::vectorised;
+
+use super::SearchOptions;
+use super::anderson::Anderson;
+use super::batch::Search;
+use super::change::{Best, InputBox, SAFETY, along};
+use super::cuts::{Cuts, MOST, dot};
+use super::goal::Goal;
+
+/// Classes whose linearised distance is computed, the most likely first.
+const RANKED: usize = 9;
+/// Of these, the nearest that are searched: with one the mean norm is 1% above, see DESIGN.md.
+const SEARCHED: usize = 3;
+/// A rival this much farther away than the nearest by the linearisation is not searched.
+const FARTHEST: f64 = 2.0;
+/// Steps for one rival at most.
+const STEPS: u32 = 60;
+/// A step this small, as a part of the change, ends the search: the norm's own error is its
+/// square.
+const SMALL_STEP: f64 = 4e-3;
+/// Steps shorter than this, as a part of the change, are taken without a look at the merit: near
+/// the end it would refuse good ones (the Maratos effect).
+const LONG_STEP: f64 = 0.1;
+/// Halvings of a step at most.
+const HALVINGS: u32 = 6;
+/// Rivals behind the strongest by less than this part of its lead are linearised, too, if they are
+/// among the first.
+const NEAR: f32 = 0.3;
+const MOST_NEAR: usize = 2;
+/// Evaluations along the ray at the end.
+const RAY: u32 = 3;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Phase {
+    /// At the image, for the linearised distance of one rival after the other.
+    Rank(usize),
+    /// On the way for one rival, or for one target.
+    Step,
+    /// Between the image and the best change: parts that fail and that succeed, with margins.
+    Ray {
+        below: (f64, f64),
+        above: (f64, f64),
+        part: f64,
+        left: u32,
+    },
+    Over,
+}
+
+/// The search for one image and one goal.
+pub(super) struct Sqp {
+    original: Vec<f32>,
+    goal: Goal,
+    bounds: InputBox,
+    limit: u64,
+    every_rival: bool,
+    phase: Phase,
+    /// Rivals of the label with their linearised distances, and which one is searched.
+    rivals: Vec<(usize, f64)>,
+    current: usize,
+    cuts: Cuts,
+    anderson: Anderson,
+    point: Vec<f32>,
+    change: Vec<f32>,
+    projected: Vec<f32>,
+    end: Vec<f32>,
+    /// The rival whose lead was asked for, and that lead.
+    asked: usize,
+    lead: f64,
+    margin: f64,
+    margin_at_start: f64,
+    size: f64,
+    /// How far beyond the boundary steps aim, in units of the least margin.
+    aim: f64,
+    steps: u32,
+    /// True where the last step was small: the search has ended by itself.
+    pub(super) settled: bool,
+    /// Rivals that are still to be linearised at the point.
+    pending: Vec<usize>,
+    /// Where the last step began, and the merit there.
+    before: Vec<f32>,
+    merit: f64,
+    /// What a violated constraint weighs against the length of the change.
+    weight: f64,
+    halvings: u32,
+    best: Best,
+    pub(super) evaluations: u64,
+}
+
+impl Sqp {
+    /// The search for `goal` from `original`; `spare` gives its memory.
+    pub(super) fn new(
+        original: &[f32],
+        goal: Goal,
+        every_rival: bool,
+        options: &SearchOptions,
+        spare: Option<Sqp>,
+    ) -> Self {
+        Self::from(original, original, goal, every_rival, options, spare)
+    }
+
+    /// The same from another point than the image: a change that was found before.
+    pub(super) fn from(
+        original: &[f32],
+        start: &[f32],
+        goal: Goal,
+        every_rival: bool,
+        options: &SearchOptions,
+        spare: Option<Sqp>,
+    ) -> Self {
+        let n = original.len();
+        let mut search = spare.unwrap_or_else(|| Sqp {
+            original: Vec::with_capacity(n),
+            goal,
+            bounds: options.bounds,
+            limit: u64::MAX,
+            every_rival,
+            phase: Phase::Over,
+            rivals: Vec::new(),
+            current: 0,
+            cuts: Cuts::default(),
+            anderson: Anderson::default(),
+            point: Vec::with_capacity(n),
+            change: vec![0.0; n],
+            projected: vec![0.0; n],
+            end: Vec::new(),
+            asked: 0,
+            lead: 0.0,
+            margin: 0.0,
+            margin_at_start: 0.0,
+            size: 0.0,
+            aim: 1.0,
+            steps: 0,
+            settled: false,
+            pending: Vec::new(),
+            before: vec![0.0; n],
+            merit: f64::INFINITY,
+            weight: 0.0,
+            halvings: 0,
+            best: Best::default(),
+            evaluations: 0,
+        });
+        search.original.clear();
+        search.original.extend_from_slice(original);
+        search.goal = goal;
+        search.limit = options.max_evaluations.unwrap_or(u64::MAX).max(1);
+        search.rivals.clear();
+        search.current = 0;
+        search.best.clear();
+        search.evaluations = 0;
+        search.phase = match goal {
+            Goal::Leave(_) => Phase::Rank(0),
+            Goal::Become(_) => Phase::Step,
+        };
+        search.restart();
+        search.point.copy_from_slice(start);
+        for ((change, point), x) in search.change.iter_mut().zip(start).zip(original) {
+            *change = point - x;
+        }
+        search
+    }
+
+    /// The smallest change found, as the changed image; `None` where none succeeded.
+    pub(super) fn best(&self) -> Option<&[f32]> {
+        self.best.image()
+    }
+
+    /// From the image again, for another rival.
+    fn restart(&mut self) {
+        self.point.clear();
+        self.point.extend_from_slice(&self.original);
+        self.change.fill(0.0);
+        self.cuts.clear();
+        self.anderson.clear();
+        self.aim = 1.0;
+        self.steps = 0;
+        self.pending.clear();
+        self.merit = f64::INFINITY;
+        self.weight = 0.0;
+        self.halvings = 0;
+    }
+
+    /// The classes whose lead the gradient is asked of: it should rise, it should fall.
+    fn pair(&self, rival: usize) -> (usize, usize) {
+        match self.goal {
+            Goal::Become(target) => (target, rival),
+            Goal::Leave(label) => (rival, label),
+        }
+    }
+
+    /// Linearises the lead asked for.
+    fn put(&mut self, gradient: &[f32]) {
+        let aim = SAFETY * self.size * (1.0 + self.aim);
+        let offset = aim - self.lead + dot(gradient, &self.change);
+        self.cuts.put(self.asked, gradient, offset);
+    }
+
+    /// The nearest point by the constraints as they are, into `projected`.
+    fn project(&mut self, gradient: &[f32]) -> bool {
+        self.put(gradient);
+        self.cuts
+            .nearest(&self.original, self.bounds, &mut self.projected)
+    }
+
+    /// Which rivals to linearise at a new point: the strongest, those nearly as strong, and those
+    /// that held the last step.
+    fn rivals_near(&mut self, target: usize, logits: &[f32]) {
+        let mut others: Vec<usize> = (0..logits.len()).filter(|&class| class != target).collect();
+        others.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+        let near = logits[others[0]] - NEAR * (logits[others[0]] - logits[target]).abs();
+        let (cuts, asked) = (&self.cuts, others.into_iter().enumerate());
+        let asked = asked.filter(|&(rank, class)| {
+            rank == 0 || cuts.holds(class) || rank < MOST_NEAR && logits[class] > near
+        });
+        self.pending
+            .extend(asked.map(|(_, class)| class).take(MOST));
+        self.cuts.keep(&self.pending);
+    }
+
+    /// After a rival's linearised distance: the next one, or the search for the nearest.
+    fn rank(&mut self, rank: usize, gradient: &[f32]) {
+        let found = self.project(gradient);
+        let distance = dot(&self.projected, &self.projected).sqrt();
+        self.rivals[rank].1 = if found { distance } else { f64::INFINITY };
+        self.cuts.clear();
+        if rank + 1 < self.rivals.len() {
+            self.phase = Phase::Rank(rank + 1);
+            return;
+        }
+        self.rivals.sort_by(|a, b| a.1.total_cmp(&b.1));
+        if !self.every_rival {
+            let farthest = FARTHEST * self.rivals[0].1;
+            let near = self
+                .rivals
+                .iter()
+                .filter(|rival| rival.1 <= farthest)
+                .count();
+            self.rivals.truncate(near.clamp(1, SEARCHED));
+        }
+        self.phase = Phase::Step;
+    }
+
+    fn step(&mut self, gradient: &[f32]) {
+        if !self.pending.is_empty() {
+            // More rivals to linearise here.
+            self.put(gradient);
+            return;
+        }
+        self.steps += 1;
+        if self.steps < STEPS && self.worse() {
+            return self.place(&[]);
+        }
+        let feasible = self.margin > SAFETY * self.size;
+        let found = self.project(gradient);
+        let length = dot(&self.projected, &self.projected).sqrt();
+        let moved = distance(&self.projected, &self.change);
+        let small = found && moved <= SMALL_STEP * length;
+        self.settled = small && feasible;
+        if self.settled || self.steps >= STEPS || self.beaten(length, moved) {
+            return self.next_rival();
+        }
+        if small {
+            self.aim = (2.0 * self.aim).min(1e4);
+        }
+        self.weight = self.weight.max(2.0 * self.cuts.multipliers());
+        self.merit = self.merit_here();
+        let mut next = std::mem::take(&mut self.end);
+        next.resize(self.change.len(), 0.0);
+        self.anderson.step(&self.change, &self.projected, &mut next);
+        self.before.copy_from_slice(&self.change);
+        self.place(&next);
+        self.end = next;
+    }
+
+    /// Half the change's square, and what it lacks of the boundary.
+    fn merit_here(&self) -> f64 {
+        let lacking = (2.0 * SAFETY * self.size - self.margin).max(0.0);
+        0.5 * dot(&self.change, &self.change) + self.weight * lacking
+    }
+
+    /// True where a long step has led to a worse point: the search has gone half of the way back.
+    fn worse(&mut self) -> bool {
+        let step = distance(&self.change, &self.before);
+        let length = dot(&self.change, &self.change).sqrt();
+        let worse = self.merit_here() > self.merit && step > LONG_STEP * length;
+        if !worse || self.halvings >= HALVINGS {
+            self.halvings = 0;
+            return false;
+        }
+        self.halvings += 1;
+        self.anderson.clear();
+        for (change, &before) in self.change.iter_mut().zip(&self.before) {
+            *change = 0.5 * (*change + before);
+        }
+        true
+    }
+
+    /// Sets the point: the change, or the one that is there where none is given.
+    fn place(&mut self, change: &[f32]) {
+        let bounds = self.bounds;
+        for (i, (point, own)) in self.point.iter_mut().zip(&mut self.change).enumerate() {
+            let x = self.original[i];
+            *point = (x + change.get(i).unwrap_or(own))
+                .max(bounds.lower)
+                .min(bounds.upper);
+            *own = *point - x;
+        }
+    }
+
+    /// True where this rival can't give a smaller change any more.
+    fn beaten(&self, length: f64, moved: f64) -> bool {
+        let Some(best) = self.best.size() else {
+            return false;
+        };
+        self.steps >= 3 && moved < 0.3 * length && length - 0.5 * moved > 1.02 * best
+    }
+
+    fn next_rival(&mut self) {
+        self.current += 1;
+        let more = matches!(self.goal, Goal::Leave(_)) && self.current < self.rivals.len();
+        if more {
+            self.restart();
+            return;
+        }
+        self.finish();
+    }
+
+    /// To the boundary along the ray of the best change.
+    fn finish(&mut self) {
+        match (self.best.image(), self.best.margin()) {
+            (Some(image), Some(margin)) if margin > 3.0 * SAFETY * self.size => {
+                self.end.clear();
+                self.end.extend_from_slice(image);
+                self.place_on_ray((0.0, self.margin_at_start), (1.0, margin), RAY);
+            }
+            _ => self.phase = Phase::Over,
+        }
+    }
+
+    fn place_on_ray(&mut self, below: (f64, f64), above: (f64, f64), left: u32) {
+        let least = 1.5 * SAFETY * self.size;
+        let crossing = below.0 + (least - below.1) * (above.0 - below.0) / (above.1 - below.1);
+        let part = crossing.clamp(below.0, above.0);
+        along(
+            &self.original,
+            &self.end,
+            part,
+            self.bounds,
+            &mut self.point,
+        );
+        self.phase = Phase::Ray {
+            below,
+            above,
+            part,
+            left,
+        };
+    }
+}
+
+impl Search for Sqp {
+    fn point(&self) -> &[f32] {
+        &self.point
+    }
+
+    fn take_logits(&mut self, logits: &[f32], gradient: &mut [f32]) {
+        self.evaluations += 1;
+        self.margin = self.goal.margin(logits);
+        let sizes = logits.iter().map(|logit| f64::from(logit.abs()));
+        self.size = sizes.fold(1.0, f64::max);
+        if self.evaluations == 1 {
+            self.margin_at_start = self.margin;
+        }
+        if self.margin > SAFETY * self.size {
+            self.best.offer(&self.original, &self.point, self.margin);
+        }
+        self.asked = match (self.goal, self.phase) {
+            (Goal::Leave(label), Phase::Rank(rank)) => {
+                if rank == 0 {
+                    let wrong = (0..logits.len()).filter(|&class| class != label);
+                    self.rivals.extend(wrong.map(|class| (class, 0.0)));
+                    let likely = |rival: &(usize, f64)| -logits[rival.0];
+                    self.rivals.sort_by(|a, b| likely(a).total_cmp(&likely(b)));
+                    self.rivals
+                        .truncate(if self.every_rival { usize::MAX } else { RANKED });
+                }
+                self.rivals[rank].0
+            }
+            (Goal::Leave(_), _) => self.rivals[self.current.min(self.rivals.len() - 1)].0,
+            (Goal::Become(target), _) => {
+                if self.pending.is_empty() {
+                    self.rivals_near(target, logits);
+                }
+                self.pending.pop().unwrap_or(0)
+            }
+        };
+        let (up, down) = self.pair(self.asked);
+        self.lead = f64::from(logits[up]) - f64::from(logits[down]);
+        gradient.fill(0.0);
+        (gradient[up], gradient[down]) = (1.0, -1.0);
+    }
+
+    fn take_gradient(&mut self, gradient: &[f32]) -> bool {
+        match self.phase {
+            Phase::Rank(rank) => self.rank(rank, gradient),
+            Phase::Step => self.step(gradient),
+            Phase::Ray {
+                below,
+                above,
+                part,
+                left,
+            } => {
+                let (below, above) = match self.margin > SAFETY * self.size {
+                    true => (below, (part, self.margin)),
+                    false => ((part, self.margin), above),
+                };
+                match left > 1 && above.0 - below.0 > 1e-5 && above.1 > 3.0 * SAFETY * self.size {
+                    true => self.place_on_ray(below, above, left - 1),
+                    false => self.phase = Phase::Over,
+                }
+            }
+            Phase::Over => {}
+        }
+        if self.evaluations >= self.limit {
+            self.phase = Phase::Over;
+        }
+        self.phase != Phase::Over
+    }
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    vectorised(
+        #[inline(always)]
+        || {
+            let mut lanes = [0.0f32; 16];
+            let (a_chunks, a_rest) = a.as_chunks::<16>();
+            let (b_chunks, b_rest) = b.as_chunks::<16>();
+            for (a, b) in a_chunks.iter().zip(b_chunks) {
+                for lane in 0..16 {
+                    lanes[lane] += (a[lane] - b[lane]) * (a[lane] - b[lane]);
+                }
+            }
+            let rest: f32 = a_rest
+                .iter()
+                .zip(b_rest)
+                .map(|(a, b)| (a - b) * (a - b))
+                .sum();
+            f64::from(lanes.iter().sum::<f32>() + rest).sqrt()
+        },
+    )
+}
