@@ -1,51 +1,131 @@
 //! The operators: what each computes, its gradient, and the shapes that it takes.
 //!
-//! An operator is data (an [`Op`], as in the ONNX file); what runs it is its kernel. A new one
-//! is a file here with the two directions, and a line in each `match` below.
+//! An operator is data (an [`Op`], after the ONNX operators that it stands for); what runs it is
+//! its kernel. All shapes, axes and paddings are those of one image: the batch's axis stands before
+//! them and is no operator's concern. A new operator is a file here with the two directions, and a
+//! line in each `match` below.
 
-mod activation;
-mod add;
+mod binary;
+mod concat;
+mod conv;
+mod dropout;
+mod gather;
 mod linear;
+mod lrn;
+mod matmul;
+mod pad;
+mod pool;
+mod reduce;
 mod reshape;
+mod slice;
 mod softmax;
+mod transpose;
+mod unary;
+mod window;
 
-pub use activation::{Relu, Sigmoid};
-pub use add::Add;
+pub use binary::Binary;
+pub use concat::Concat;
+pub use conv::Conv;
+pub use dropout::Dropout;
+pub use gather::Gather;
 pub use linear::Gemm;
+pub use lrn::Lrn;
+pub use matmul::MatMul;
+pub use pad::{Pad, PadMode};
+pub use pool::{Pool, PoolKind};
+pub use reduce::{Reduce, ReduceKind};
 pub use reshape::Reshape;
+pub use slice::{Slice, SliceAxis};
 pub use softmax::Softmax;
 pub(crate) use softmax::softmax_rows;
+pub use transpose::Transpose;
+pub use unary::Unary;
+pub use window::Window;
 
 use crate::graph::OperandShape;
 use crate::real::Real;
 
-/// An operator and its attributes, by ONNX's names.
+/// An operator and its attributes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
+    /// A function of one number, applied to each: Relu, Sigmoid, Clip and so on.
+    Unary(Unary),
+    /// A function of two numbers, with broadcasting: Add, Mul, PRelu and so on.
+    Binary(Binary),
     /// `x w + b`: a fully connected layer.
     Gemm(Gemm),
-    /// The sum of two values, or of a value and a weight.
-    Add(Add),
-    /// The logistic function.
-    Sigmoid(Sigmoid),
-    /// max(0, x).
-    Relu(Relu),
-    /// Exponentials normalised to sum 1 over the last axis.
+    /// The matrix product of two values, or of a weight and a value.
+    MatMul(MatMul),
+    /// A convolution over one or two axes.
+    Conv(Conv),
+    /// The maximum or mean over windows.
+    Pool(Pool),
+    /// Local response normalisation over neighbouring channels.
+    Lrn(Lrn),
+    /// Exponentials normalised to sum 1 along an axis, or their logarithms.
     Softmax(Softmax),
+    /// Mean, sum or maximum over axes.
+    Reduce(Reduce),
     /// The same numbers under another shape.
     Reshape(Reshape),
+    /// The axes in another order.
+    Transpose(Transpose),
+    /// Operands one after the other along an axis.
+    Concat(Concat),
+    /// A part of each axis, perhaps in steps, perhaps backwards.
+    Slice(Slice),
+    /// Chosen positions of an axis.
+    Gather(Gather),
+    /// More at the borders.
+    Pad(Pad),
+    /// The identity, but while training.
+    Dropout(Dropout),
+}
+
+/// Applies an expression to the operator, whichever it is.
+macro_rules! each {
+    ($op:expr, $inner:ident => $result:expr) => {
+        match $op {
+            Op::Unary($inner) => $result,
+            Op::Binary($inner) => $result,
+            Op::Gemm($inner) => $result,
+            Op::MatMul($inner) => $result,
+            Op::Conv($inner) => $result,
+            Op::Pool($inner) => $result,
+            Op::Lrn($inner) => $result,
+            Op::Softmax($inner) => $result,
+            Op::Reduce($inner) => $result,
+            Op::Reshape($inner) => $result,
+            Op::Transpose($inner) => $result,
+            Op::Concat($inner) => $result,
+            Op::Slice($inner) => $result,
+            Op::Gather($inner) => $result,
+            Op::Pad($inner) => $result,
+            Op::Dropout($inner) => $result,
+        }
+    };
 }
 
 impl Op {
     /// ONNX's name for it.
     pub fn name(&self) -> &'static str {
         match self {
+            Op::Unary(op) => op.name(),
+            Op::Binary(op) => op.name(),
             Op::Gemm(_) => "Gemm",
-            Op::Add(_) => "Add",
-            Op::Sigmoid(_) => "Sigmoid",
-            Op::Relu(_) => "Relu",
-            Op::Softmax(_) => "Softmax",
+            Op::MatMul(_) => "MatMul",
+            Op::Conv(_) => "Conv",
+            Op::Pool(op) => op.name(),
+            Op::Lrn(_) => "LRN",
+            Op::Softmax(op) => op.name(),
+            Op::Reduce(op) => op.name(),
             Op::Reshape(_) => "Reshape",
+            Op::Transpose(_) => "Transpose",
+            Op::Concat(_) => "Concat",
+            Op::Slice(_) => "Slice",
+            Op::Gather(_) => "Gather",
+            Op::Pad(_) => "Pad",
+            Op::Dropout(_) => "Dropout",
         }
     }
 
@@ -54,25 +134,12 @@ impl Op {
     /// # Errors
     /// What does not fit, in words.
     pub fn infer(&self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
-        match self {
-            Op::Gemm(op) => op.infer(inputs),
-            Op::Add(op) => op.infer(inputs),
-            Op::Sigmoid(_) | Op::Relu(_) => activation::infer(inputs),
-            Op::Softmax(op) => op.infer(inputs),
-            Op::Reshape(op) => op.infer(inputs),
-        }
+        each!(self, op => op.infer(inputs))
     }
 
     /// What runs it in the number type `T`.
     pub(crate) fn kernel<T: Real>(&self) -> &dyn Kernel<T> {
-        match self {
-            Op::Gemm(op) => op,
-            Op::Add(op) => op,
-            Op::Sigmoid(op) => op,
-            Op::Relu(op) => op,
-            Op::Softmax(op) => op,
-            Op::Reshape(op) => op,
-        }
+        each!(self, op => op)
     }
 }
 
@@ -83,6 +150,8 @@ pub(crate) struct Input<'a, T> {
     pub(crate) data: &'a [T],
     /// The shape of one image's part, or of the weight.
     pub(crate) shape: &'a [usize],
+    /// True where `data` has a part for each image, false for a weight.
+    pub(crate) batched: bool,
 }
 
 /// Where the gradient with respect to an operand goes.
@@ -107,15 +176,25 @@ impl<T: Real> Gradient<'_, T> {
             }
         }
     }
+
+    /// Ready for sums: zero, unless what is there counts.
+    pub(crate) fn begin_sum(&mut self) {
+        if !self.accumulate {
+            self.data.fill(T::zero());
+            self.accumulate = true;
+        }
+    }
 }
 
-/// The two directions of an operator over a batch of `n` images.
+/// The two directions of an operator over a batch of `n` images. `scratch` is memory that is kept
+/// from call to call, of any length and content.
 pub(crate) trait Kernel<T: Real> {
     /// Writes the whole of `output`. The part of an image depends on that image alone, to the bit.
-    fn forward(&self, n: usize, inputs: &[Input<'_, T>], output: &mut [T]);
+    fn forward(&self, n: usize, inputs: &[Input<'_, T>], output: &mut [T], scratch: &mut Vec<T>);
 
     /// From the gradient with respect to the output, that with respect to each input for which
-    /// there is a place in `gradients`.
+    /// there is a place in `gradients`. The part of an image depends on that image alone, to the
+    /// bit; the sums over images in a weight's gradient run in the order of the images.
     fn backward(
         &self,
         n: usize,
@@ -123,7 +202,20 @@ pub(crate) trait Kernel<T: Real> {
         output: &[T],
         output_gradient: &[T],
         gradients: &mut [Option<Gradient<'_, T>>],
+        scratch: &mut Vec<T>,
     );
+
+    /// True where [`backward`](Kernel::backward) can do without its inputs' numbers: an operator on
+    /// one value may then write over them.
+    fn needs_no_inputs(&self) -> bool {
+        false
+    }
+
+    /// True where [`backward`](Kernel::backward) can do without its output's numbers: the operator
+    /// above may then write over them.
+    fn needs_no_output(&self) -> bool {
+        false
+    }
 }
 
 /// The one value among operands, where an operator takes just that.
