@@ -1,4 +1,9 @@
 //! Running a network over a batch of images: values forward, gradients backward.
+//!
+//! Memory: a value has a buffer of its own, unless the operator that makes it can work in the
+//! buffer of its input (an activation behind a convolution). Gradients live from the operator that
+//! makes them to the one that takes them, in buffers that are used again at once, so that a deep
+//! network needs no more than a few.
 
 use crate::graph::{Node, Operand, ValueId};
 use crate::network::Network;
@@ -7,15 +12,16 @@ use crate::real::Real;
 
 /// The buffers of one thread to run one network in.
 ///
-/// Write a batch into [`input`](Evaluator::input), run [`forward`](Evaluator::forward), read any
-/// value, and run [`backward`](Evaluator::backward) as often as wanted with different gradients of
+/// Write a batch into [`input`](Evaluator::input), run [`forward`](Evaluator::forward), read the
+/// output, and run [`backward`](Evaluator::backward) as often as wanted with different gradients of
 /// the output. What comes out for an image has the same bits whatever else is in the batch.
 /// Buffers grow to the largest batch seen and are used again.
 pub struct Evaluator<'n, T> {
     network: &'n Network<T>,
     batch: usize,
-    values: Vec<Vec<T>>,
-    gradients: Vec<Vec<T>>,
+    /// The buffer of each value: its own, or that of the value it was written over.
+    place: Vec<usize>,
+    buffers: Buffers<T>,
 }
 
 /// The memory of an [`Evaluator`], to be used again for another network (other weights, say).
@@ -23,18 +29,14 @@ pub struct Evaluator<'n, T> {
 pub struct Buffers<T> {
     values: Vec<Vec<T>>,
     gradients: Vec<Vec<T>>,
+    free: Vec<Vec<T>>,
+    scratch: Vec<T>,
 }
 
 impl<'n, T: Real> Evaluator<'n, T> {
     /// Buffers for a network, empty yet.
     pub fn new(network: &'n Network<T>) -> Self {
-        Self::with_buffers(
-            network,
-            Buffers {
-                values: Vec::new(),
-                gradients: Vec::new(),
-            },
-        )
+        Self::with_buffers(network, Buffers::default())
     }
 
     /// An evaluator in memory that another one has left.
@@ -42,21 +44,25 @@ impl<'n, T: Real> Evaluator<'n, T> {
         let count = network.graph().values().len();
         buffers.values.resize(count, Vec::new());
         buffers.gradients.resize(count, Vec::new());
-        let Buffers { values, gradients } = buffers;
         Evaluator {
             network,
             batch: 0,
-            values,
-            gradients,
+            place: places(network, &[]),
+            buffers,
         }
+    }
+
+    /// Lets these values be read after [`forward`](Evaluator::forward), too: none is written over
+    /// by the operator above it.
+    #[must_use]
+    pub fn keeping(mut self, values: &[ValueId]) -> Self {
+        self.place = places(self.network, values);
+        self
     }
 
     /// The memory, for another evaluator.
     pub fn into_buffers(self) -> Buffers<T> {
-        Buffers {
-            values: self.values,
-            gradients: self.gradients,
-        }
+        self.buffers
     }
 
     /// The network.
@@ -67,12 +73,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
     /// The place for a batch of `n` images, one after the other; it holds what it held before.
     pub fn input(&mut self, n: usize) -> &mut [T] {
         self.batch = n;
-        let length = n * self.network.input_len();
-        let input = &mut self.values[0];
-        if input.len() < length {
-            input.resize(length, T::zero());
-        }
-        &mut input[..length]
+        at_least(&mut self.buffers.values[0], n * self.network.input_len())
     }
 
     /// Runs the network on the batch that is in [`input`](Evaluator::input); gives the output,
@@ -80,24 +81,35 @@ impl<'n, T: Real> Evaluator<'n, T> {
     pub fn forward(&mut self) -> &[T] {
         let (graph, n) = (self.network.graph(), self.batch);
         for node in graph.nodes() {
-            // Nodes only read values that stand before their own.
-            let (before, after) = self.values.split_at_mut(node.output.0);
-            let output = &mut after[0];
+            let place = self.place[node.output.0];
+            let kernel = node.op.kernel::<T>();
             let length = n * graph.value(node.output).len();
-            if output.len() < length {
-                output.resize(length, T::zero());
+            // Nodes only read values that stand before their own.
+            let mut output = std::mem::take(&mut self.buffers.values[place]);
+            let out = at_least(&mut output, length);
+            if place != node.output.0 {
+                kernel
+                    .in_place()
+                    .expect("only operators that can are planned to work in place")
+                    .forward(out);
+            } else {
+                let inputs = self.inputs_of(node);
+                let mut scratch = std::mem::take(&mut self.buffers.scratch);
+                let inputs = inputs.as_slice();
+                kernel.forward(n, inputs, out, &mut scratch);
+                self.buffers.scratch = scratch;
             }
-            let inputs = inputs_of(self.network, node, before, n);
-            node.op
-                .kernel::<T>()
-                .forward(n, &inputs, &mut output[..length]);
+            self.buffers.values[place] = output;
         }
         self.value(graph.output())
     }
 
-    /// A value as the last [`forward`](Evaluator::forward) left it, n rows.
+    /// A value as the last [`forward`](Evaluator::forward) left it, n rows: the input, the output,
+    /// or one that it was asked to [keep](Evaluator::keeping). The place of another one may hold
+    /// what an operator above it has made of it.
     pub fn value(&self, id: ValueId) -> &[T] {
-        &self.values[id.0][..self.batch * self.network.graph().value(id).len()]
+        let length = self.batch * self.network.graph().value(id).len();
+        &self.buffers.values[self.place[id.0]][..length]
     }
 
     /// From the gradient with respect to the output (n rows) that with respect to the input
@@ -107,7 +119,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
     /// Where `output_gradient` is not as long as the output.
     pub fn backward(&mut self, output_gradient: &[T]) -> &[T] {
         self.run_backward(output_gradient, true, None);
-        &self.gradients[0][..self.batch * self.network.input_len()]
+        &self.buffers.gradients[0][..self.batch * self.network.input_len()]
     }
 
     /// Both at once: gives the gradient with respect to the input (n rows), and adds that with
@@ -122,7 +134,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
         weight_gradients: &mut [Vec<T>],
     ) -> &[T] {
         self.run_backward(output_gradient, true, Some(weight_gradients));
-        &self.gradients[0][..self.batch * self.network.input_len()]
+        &self.buffers.gradients[0][..self.batch * self.network.input_len()]
     }
 
     /// From the gradient with respect to the output (n rows), that with respect to the weights,
@@ -143,99 +155,190 @@ impl<'n, T: Real> Evaluator<'n, T> {
     ) {
         let (graph, n) = (self.network.graph(), self.batch);
         let output = graph.output();
-        let length = n * graph.value(output).len();
         assert_eq!(
             output_gradient.len(),
-            length,
+            n * graph.value(output).len(),
             "a gradient for each number of the output"
         );
-        // Which values need a gradient: those on a path to what was asked for.
-        let mut wanted = vec![false; self.values.len()];
-        wanted[0] = to_input;
-        for node in graph.nodes() {
-            wanted[node.output.0] = node.inputs.iter().any(|&operand| match operand {
-                Operand::Value(id) => wanted[id.0],
-                Operand::Weight(_) => weight_gradients.is_some(),
-            });
-        }
-        let mut written = vec![false; self.values.len()];
+        let wanted = wanted(self.network, to_input, weight_gradients.is_some());
+        // Where a value's gradient is under way its buffer is not empty.
+        let mut written = vec![false; wanted.len()];
         written[output.0] = true;
-        self.gradients[output.0].clear();
-        self.gradients[output.0].extend_from_slice(output_gradient);
+        self.take_buffer(output, output_gradient.len())
+            .copy_from_slice(output_gradient);
         for node in graph.nodes().iter().rev() {
             if !wanted[node.output.0] || !written[node.output.0] {
                 continue;
             }
-            let (before, after) = self.gradients.split_at_mut(node.output.0);
-            let length = n * graph.value(node.output).len();
-            let inputs = inputs_of(self.network, node, &self.values, n);
-            let gradient_of_output = &after[0][..length];
-            let mut places: Vec<Option<Gradient<'_, T>>> = Vec::with_capacity(inputs.len());
-            let mut free_values: Vec<Option<&mut Vec<T>>> = before.iter_mut().map(Some).collect();
-            let mut free_weights: Vec<Option<&mut Vec<T>>> = match &mut weight_gradients {
-                Some(weights) => weights.iter_mut().map(Some).collect(),
-                None => Vec::new(),
-            };
-            for &operand in &node.inputs {
-                places.push(match operand {
-                    Operand::Value(id) if wanted[id.0] => {
-                        let length = n * graph.value(id).len();
-                        let place = free_values[id.0].take().expect("operands are distinct");
-                        if place.len() < length {
-                            place.resize(length, T::zero());
-                        }
-                        let accumulate = std::mem::replace(&mut written[id.0], true);
-                        Some(Gradient {
-                            data: &mut place[..length],
-                            accumulate,
-                        })
-                    }
-                    Operand::Weight(id) => {
-                        free_weights
-                            .get_mut(id.0)
-                            .and_then(Option::take)
-                            .map(|place| Gradient {
-                                data: place,
-                                accumulate: true,
-                            })
-                    }
-                    Operand::Value(_) => None,
-                });
-            }
-            let output = &self.values[node.output.0][..length];
             let kernel = node.op.kernel::<T>();
-            kernel.backward(n, &inputs, output, gradient_of_output, &mut places);
+            let length = n * graph.value(node.output).len();
+            let mut of_output = std::mem::take(&mut self.buffers.gradients[node.output.0]);
+            if self.place[node.output.0] != node.output.0
+                && let Operand::Value(input) = node.inputs[0]
+            {
+                // The only use of its input: nothing is there to add to.
+                kernel
+                    .in_place()
+                    .expect("only operators that can are planned to work in place")
+                    .backward(self.value(node.output), &mut of_output[..length]);
+                self.recycle(input);
+                self.buffers.gradients[input.0] = of_output;
+                written[input.0] = true;
+                continue;
+            }
+            // The places are taken out of their lists for the time being.
+            let mut accumulate = Vec::with_capacity(node.inputs.len());
+            let mut taken: Vec<Option<Vec<T>>> = Vec::with_capacity(node.inputs.len());
+            for &operand in &node.inputs {
+                let (place, add) = match (operand, &mut weight_gradients) {
+                    (Operand::Value(id), _) if wanted[id.0] => {
+                        let add = std::mem::replace(&mut written[id.0], true);
+                        if !add {
+                            self.take_buffer(id, n * graph.value(id).len());
+                        }
+                        (Some(std::mem::take(&mut self.buffers.gradients[id.0])), add)
+                    }
+                    (Operand::Weight(id), Some(weights)) => {
+                        (Some(std::mem::take(&mut weights[id.0])), true)
+                    }
+                    _ => (None, false),
+                };
+                taken.push(place);
+                accumulate.push(add);
+            }
+            let mut scratch = std::mem::take(&mut self.buffers.scratch);
+            let inputs = self.inputs_of(node);
+            let mut places: Vec<Option<Gradient<'_, T>>> = taken
+                .iter_mut()
+                .zip(&inputs)
+                .zip(&accumulate)
+                .map(|((place, input), &accumulate)| {
+                    let data = &mut place.as_mut()?[..input.data.len()];
+                    Some(Gradient { data, accumulate })
+                })
+                .collect();
+            let values = self.value(node.output);
+            let gradient = &of_output[..length];
+            kernel.backward(n, &inputs, values, gradient, &mut places, &mut scratch);
+            self.buffers.scratch = scratch;
+            for (&operand, place) in node.inputs.iter().zip(taken) {
+                match (operand, place, &mut weight_gradients) {
+                    (Operand::Value(id), Some(place), _) => self.buffers.gradients[id.0] = place,
+                    (Operand::Weight(id), Some(place), Some(weights)) => weights[id.0] = place,
+                    _ => {}
+                }
+            }
+            self.buffers.gradients[node.output.0] = of_output;
+            self.recycle(node.output);
         }
         if to_input && !written[0] {
             let length = n * self.network.input_len();
-            self.gradients[0].clear();
-            self.gradients[0].resize(length, T::zero());
+            self.take_buffer(graph.input(), length).fill(T::zero());
         }
+    }
+
+    /// A buffer for the gradient of a value, with anything in it.
+    fn take_buffer(&mut self, id: ValueId, length: usize) -> &mut [T] {
+        let Buffers {
+            gradients, free, ..
+        } = &mut self.buffers;
+        if gradients[id.0].len() < length {
+            // The smallest that is large enough, or the largest.
+            let fit = |buffer: &Vec<T>| {
+                let enough = buffer.len() >= length;
+                (enough, if enough { usize::MAX - buffer.len() } else { buffer.len() })
+            };
+            let best = (0..free.len()).max_by_key(|&i| fit(&free[i]));
+            let buffer = best.map_or_else(Vec::new, |best| free.swap_remove(best));
+            let old = std::mem::replace(&mut gradients[id.0], buffer);
+            if !old.is_empty() {
+                free.push(old);
+            }
+        }
+        at_least(&mut gradients[id.0], length)
+    }
+
+    /// The gradient of a value is not needed any more.
+    fn recycle(&mut self, id: ValueId) {
+        let buffer = std::mem::take(&mut self.buffers.gradients[id.0]);
+        if !buffer.is_empty() {
+            self.buffers.free.push(buffer);
+        }
+    }
+
+    /// A node's operands, each value cut to the batch.
+    fn inputs_of(&self, node: &Node) -> Vec<Input<'_, T>> {
+        let graph = self.network.graph();
+        let input = |&operand: &Operand| match operand {
+            Operand::Value(id) => Input {
+                data: self.value(id),
+                shape: &graph.value(id).shape,
+                batched: true,
+            },
+            Operand::Weight(id) => Input {
+                data: &self.network.weights()[id.0],
+                shape: &graph.weights()[id.0].shape,
+                batched: false,
+            },
+        };
+        node.inputs.iter().map(input).collect()
     }
 }
 
-/// A node's operands, each value cut to the batch.
-fn inputs_of<'a, T: Real>(
-    network: &'a Network<T>,
-    node: &Node,
-    values: &'a [Vec<T>],
-    n: usize,
-) -> Vec<Input<'a, T>> {
+/// The first `length` numbers of a buffer, which grows to have them.
+fn at_least<T: Real>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
+    if buffer.len() < length {
+        buffer.resize(length, T::zero());
+    }
+    &mut buffer[..length]
+}
+
+/// Which values need a gradient: those on a path to what is asked for.
+fn wanted<T: Real>(network: &Network<T>, to_input: bool, to_weights: bool) -> Vec<bool> {
     let graph = network.graph();
-    node.inputs
-        .iter()
-        .map(|&operand| match operand {
-            Operand::Value(id) => {
-                let value = graph.value(id);
-                Input {
-                    data: &values[id.0][..n * value.len()],
-                    shape: &value.shape,
-                }
-            }
-            Operand::Weight(id) => Input {
-                data: &network.weights()[id.0],
-                shape: &graph.weights()[id.0].shape,
-            },
-        })
-        .collect()
+    let mut wanted = vec![false; graph.values().len()];
+    wanted[0] = to_input;
+    for node in graph.nodes() {
+        wanted[node.output.0] = node.inputs.iter().any(|&operand| match operand {
+            Operand::Value(id) => wanted[id.0],
+            Operand::Weight(_) => to_weights,
+        });
+    }
+    wanted
+}
+
+/// The buffer of each value. An operator works in the buffer of its input where it can, no other
+/// one uses that input, and its numbers are needed neither for gradients nor by the caller.
+fn places<T: Real>(network: &Network<T>, kept: &[ValueId]) -> Vec<usize> {
+    let graph = network.graph();
+    let count = graph.values().len();
+    let mut uses = vec![0; count];
+    for operand in graph.nodes().iter().flat_map(|node| &node.inputs) {
+        if let Operand::Value(id) = operand {
+            uses[id.0] += 1;
+        }
+    }
+    for id in kept {
+        // As if the caller were one more use.
+        uses[id.0] += 1;
+    }
+    let mut place: Vec<usize> = (0..count).collect();
+    // Whether what stands in a value's buffer may be written over.
+    let mut free = vec![false; count];
+    for node in graph.nodes() {
+        let kernel = node.op.kernel::<T>();
+        let output = node.output.0;
+        free[output] = kernel.needs_no_output();
+        let (Some(in_place), [Operand::Value(input), ..]) = (kernel.in_place(), &node.inputs[..])
+        else {
+            continue;
+        };
+        let may = uses[input.0] == 1 && (free[input.0] || !in_place.writes());
+        if may {
+            place[output] = place[input.0];
+            // Without a write, whoever needs what is below needs what is here.
+            free[output] &= in_place.writes() || free[input.0];
+        }
+    }
+    place
 }

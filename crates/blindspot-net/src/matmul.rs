@@ -168,16 +168,34 @@ pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
 
 /// `out = a b` or `out += a b`, `out` dense, row after row; on the calling thread. The order of
 /// the sums depends on the sizes.
-#[allow(unsafe_code)]
 pub(crate) fn product<T: Real>(
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
     out: &mut [T],
     accumulate: bool,
 ) {
-    let (n, k, m) = (a.rows, a.cols, b.cols);
     assert!(
-        b.rows == k && out.len() == n * m,
+        out.len() == a.rows * b.cols,
+        "the sizes of a matrix product disagree"
+    );
+    product_into(a, b, out, b.cols, accumulate);
+}
+
+/// The same into part of a larger matrix, whose rows are `row_stride` apart.
+#[allow(unsafe_code)]
+pub(crate) fn product_into<T: Real>(
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    out: &mut [T],
+    row_stride: usize,
+    accumulate: bool,
+) {
+    let (n, k, m) = (a.rows, a.cols, b.cols);
+    if n == 0 || m == 0 {
+        return;
+    }
+    assert!(
+        b.rows == k && row_stride >= m && out.len() >= (n - 1) * row_stride + m,
         "the sizes of a matrix product disagree"
     );
     a.check();
@@ -191,7 +209,7 @@ pub(crate) fn product<T: Real>(
             k,
             out.as_mut_ptr(),
             1,
-            m as isize,
+            row_stride as isize,
             accumulate,
             a.data.as_ptr(),
             a.col_stride as isize,

@@ -205,16 +205,31 @@ pub(crate) trait Kernel<T: Real> {
         scratch: &mut Vec<T>,
     );
 
-    /// True where [`backward`](Kernel::backward) can do without its inputs' numbers: an operator on
-    /// one value may then write over them.
-    fn needs_no_inputs(&self) -> bool {
-        false
+    /// How to work in the memory of the input, where that is possible.
+    fn in_place(&self) -> Option<&dyn InPlace<T>> {
+        None
     }
 
     /// True where [`backward`](Kernel::backward) can do without its output's numbers: the operator
     /// above may then write over them.
     fn needs_no_output(&self) -> bool {
         false
+    }
+}
+
+/// An operator on one value that can work in that value's memory, because its gradient can be had
+/// from its output alone.
+pub(crate) trait InPlace<T: Real> {
+    /// From the input to the output, in one place.
+    fn forward(&self, data: &mut [T]);
+
+    /// From the gradient with respect to the output to that with respect to the input, in one
+    /// place.
+    fn backward(&self, output: &[T], gradient: &mut [T]);
+
+    /// False where the numbers stay as they are (another shape).
+    fn writes(&self) -> bool {
+        true
     }
 }
 

@@ -1,6 +1,9 @@
 //! Pooling.
 
-use super::Window;
+use super::window::Plane;
+use super::{Gradient, Input, Kernel, Window, only_value};
+use crate::graph::OperandShape;
+use crate::real::{Real, vectorised};
 
 /// What a window becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +22,214 @@ pub enum PoolKind {
 pub struct Pool {
     /// What a window becomes.
     pub kind: PoolKind,
-    /// Where the windows stand.
+    /// Where the windows stand; the padding is less than a window.
     pub window: Window,
     /// Whether a last window that does not fit whole is taken, too (ONNX's ceil_mode).
     pub ceil: bool,
+}
+
+impl Pool {
+    pub(super) fn name(&self) -> &'static str {
+        match self.kind {
+            PoolKind::Max => "MaxPool",
+            PoolKind::Average { .. } => "AveragePool",
+        }
+    }
+
+    pub(super) fn infer(&self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
+        let [channels, positions @ ..] = only_value(inputs)? else {
+            return Err("takes a value [channels, positions...]".to_owned());
+        };
+        let mut shape = self.window.outputs(positions, self.ceil)?;
+        for (axis, &kernel) in self.window.kernel.iter().enumerate() {
+            // Otherwise a window could see nothing but padding.
+            let window = (kernel - 1) * self.window.dilations[axis] + 1;
+            let padding = self.window.before[axis].max(self.window.after[axis]);
+            // Taps farther apart than the input is long could see nothing of it.
+            let blind = kernel > 1 && self.window.dilations[axis] > positions[axis];
+            if padding >= window || blind {
+                return Err(format!(
+                    "a padding of {padding} does not fit windows over {window} positions of {}",
+                    positions[axis]
+                ));
+            }
+        }
+        shape.insert(0, *channels);
+        Ok(shape)
+    }
+
+    fn plane(&self, input: &Input<'_, impl Real>) -> Plane {
+        self.window.plane(&input.shape[1..], self.ceil)
+    }
+}
+
+/// How many positions of each window count along an axis.
+fn counts(plane: &Plane, axis: usize, padding: bool) -> Vec<usize> {
+    let mut counts = vec![0; plane.output[axis]];
+    for tap in 0..plane.kernel[axis] {
+        if padding {
+            let end = plane.before[axis] + plane.input[axis] + plane.after[axis];
+            let at = |output: usize| output * plane.stride[axis] + tap * plane.dilation[axis];
+            let counted = counts.iter_mut().enumerate();
+            for (_, count) in counted.filter(|&(output, _)| at(output) < end) {
+                *count += 1;
+            }
+        } else {
+            counts[plane.inside(axis, tap)].iter_mut().for_each(|count| *count += 1);
+        }
+    }
+    counts
+}
+
+/// One over the number of positions that count, for every window of a plane.
+fn shares<T: Real>(plane: &Plane, padding: bool, out: &mut [T]) {
+    let (rows, columns) = (counts(plane, 0, padding), counts(plane, 1, padding));
+    for (out, &row) in out.chunks_exact_mut(columns.len()).zip(&rows) {
+        for (out, &column) in out.iter_mut().zip(&columns) {
+            *out = T::of(1.0 / (row * column) as f64);
+        }
+    }
+}
+
+/// Calls `tap` for every output row and every row of positions that its windows see: the outputs
+/// (a range in the plane) and where the first of them looks.
+#[inline(always)]
+fn each_tap(plane: &Plane, y: usize, mut tap: impl FnMut(std::ops::Range<usize>, usize)) {
+    let start = y * plane.output[1];
+    for ky in 0..plane.kernel[0] {
+        if !plane.inside(0, ky).contains(&y) {
+            continue;
+        }
+        let row = plane.position(0, y, ky) * plane.input[1];
+        for kx in 0..plane.kernel[1] {
+            let inside = plane.inside(1, kx);
+            if !inside.is_empty() {
+                let from = row + plane.position(1, inside.start, kx);
+                tap(start + inside.start..start + inside.end, from);
+            }
+        }
+    }
+}
+
+/// Runs `with` on numbers of `x` that are `stride` apart and `out`; the usual strides are known to
+/// the compiler.
+#[inline(always)]
+fn strided<X, Y>(x: X, stride: usize, out: Y, mut with: impl FnMut(X::Item, Y::Item))
+where
+    X: ExactSizeIterator,
+    Y: ExactSizeIterator,
+{
+    match stride {
+        1 => x.zip(out).for_each(|(x, out)| with(x, out)),
+        2 => x.step_by(2).zip(out).for_each(|(x, out)| with(x, out)),
+        _ => x.step_by(stride).zip(out).for_each(|(x, out)| with(x, out)),
+    }
+}
+
+impl<T: Real> Kernel<T> for Pool {
+    fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], scratch: &mut Vec<T>) {
+        let plane = self.plane(&inputs[0]);
+        let (length, stride) = (plane.output_len(), plane.stride[1]);
+        scratch.resize(length.max(scratch.len()), T::zero());
+        let share = &mut scratch[..length];
+        if let PoolKind::Average { count_padding } = self.kind {
+            shares(&plane, count_padding, share);
+        }
+        let (kind, share) = (self.kind, &*share);
+        let planes = inputs[0].data.chunks_exact(plane.input_len());
+        vectorised(
+            #[inline(always)]
+            || {
+                for (x, out) in planes.zip(output.chunks_exact_mut(length)) {
+                    match kind {
+                        PoolKind::Max => {
+                            out.fill(T::neg_infinity());
+                            for y in 0..plane.output[0] {
+                                each_tap(&plane, y, |outputs, from| {
+                                    strided(x[from..].iter(), stride, out[outputs].iter_mut(), |&x, out| {
+                                        // Written so that NaN stays NaN.
+                                        *out = if x <= *out { *out } else { x };
+                                    });
+                                });
+                            }
+                        }
+                        PoolKind::Average { .. } => {
+                            out.fill(T::zero());
+                            for y in 0..plane.output[0] {
+                                each_tap(&plane, y, |outputs, from| {
+                                    strided(x[from..].iter(), stride, out[outputs].iter_mut(), |&x, out| {
+                                        *out += x;
+                                    });
+                                });
+                            }
+                            for (out, &share) in out.iter_mut().zip(share) {
+                                *out *= share;
+                            }
+                        }
+                    }
+                }
+            },
+        );
+    }
+
+    fn backward(
+        &self,
+        _n: usize,
+        inputs: &[Input<'_, T>],
+        output: &[T],
+        output_gradient: &[T],
+        gradients: &mut [Option<Gradient<'_, T>>],
+        scratch: &mut Vec<T>,
+    ) {
+        let Some(gradient) = &mut gradients[0] else {
+            return;
+        };
+        gradient.begin_sum();
+        let plane = self.plane(&inputs[0]);
+        let (length, stride) = (plane.output_len(), plane.stride[1]);
+        scratch.resize((2 * length).max(scratch.len()), T::zero());
+        let (share, left) = scratch[..2 * length].split_at_mut(length);
+        if let PoolKind::Average { count_padding } = self.kind {
+            shares(&plane, count_padding, share);
+        }
+        let (kind, share) = (self.kind, &*share);
+        let planes = inputs[0].data.chunks_exact(plane.input_len());
+        let planes = planes.zip(output.chunks_exact(length));
+        let planes = planes.zip(output_gradient.chunks_exact(length));
+        let planes = planes.zip(gradient.data.chunks_exact_mut(plane.input_len()));
+        vectorised(
+            #[inline(always)]
+            || {
+                for (((x, y), dy), dx) in planes {
+                    match kind {
+                        PoolKind::Max => left.copy_from_slice(dy),
+                        PoolKind::Average { .. } => {
+                            for (i, left) in left.iter_mut().enumerate() {
+                                *left = dy[i] * share[i];
+                            }
+                        }
+                    }
+                    for row in 0..plane.output[0] {
+                        each_tap(&plane, row, |outputs, from| {
+                            let left = left[outputs.clone()].iter_mut();
+                            let dx = dx[from..].iter_mut();
+                            if let PoolKind::Average { .. } = kind {
+                                strided(dx, stride, left, |dx, left| *dx += *left);
+                                return;
+                            }
+                            // What is left of an output's gradient goes to the first position that
+                            // equals the output.
+                            let at = x[from..].iter().zip(dx);
+                            let outputs = y[outputs].iter().zip(left);
+                            strided(at, stride, outputs, |(&x, dx), (&y, left)| {
+                                let given = if x == y { *left } else { T::zero() };
+                                *dx += given;
+                                *left -= given;
+                            });
+                        });
+                    }
+                }
+            },
+        );
+    }
 }

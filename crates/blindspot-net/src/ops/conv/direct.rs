@@ -1,0 +1,327 @@
+//! Convolutions whose output channels each see one input channel, without a matrix product.
+//!
+//! A plane is padded and cut into one plane for each remainder of the stride, so that all windows
+//! see a tap of theirs at one distance in memory: output p of the plane, counted with the rows'
+//! whole length, is the sum over the taps of weight * phase[p + offset]. That is a loop over
+//! neighbouring numbers only; the few outputs that a row has too many are left out afterwards.
+
+use super::super::Gradient;
+use super::super::window::Plane;
+use super::{Sizes, parts};
+use crate::real::{Real, vectorised};
+
+/// Numbers worked at once for one output plane.
+const WIDE: usize = 64;
+/// Output planes worked at once that see the same input plane, and numbers of each.
+const PLANES: usize = 4;
+const NARROW: usize = 32;
+
+/// How a plane lies in memory once it is cut.
+struct Layout {
+    plane: Plane,
+    /// Rows and length of a row of each phase.
+    rows: usize,
+    row: usize,
+    /// For each tap of the window: its phase, and the distance within that.
+    taps: Vec<(usize, usize)>,
+    /// The largest distance.
+    reach: usize,
+}
+
+impl Layout {
+    fn new(plane: Plane) -> Layout {
+        let padded = |axis: usize| {
+            (plane.before[axis] + plane.input[axis] + plane.after[axis]).div_ceil(plane.stride[axis])
+        };
+        let (rows, row) = (padded(0), padded(1));
+        let mut taps = Vec::with_capacity(plane.kernel_len());
+        for ky in 0..plane.kernel[0] {
+            for kx in 0..plane.kernel[1] {
+                let (y, x) = (ky * plane.dilation[0], kx * plane.dilation[1]);
+                let phase = (y % plane.stride[0]) * plane.stride[1] + x % plane.stride[1];
+                taps.push((phase, y / plane.stride[0] * row + x / plane.stride[1]));
+            }
+        }
+        let reach = taps.iter().map(|tap| tap.1).max().unwrap_or(0);
+        Layout {
+            plane,
+            rows,
+            row,
+            taps,
+            reach,
+        }
+    }
+
+    fn phases(&self) -> usize {
+        self.plane.stride[0] * self.plane.stride[1]
+    }
+
+    fn phase_len(&self) -> usize {
+        self.rows * self.row
+    }
+
+    /// Memory for the cut plane, and what a loop may read beyond it.
+    fn cut_len(&self) -> usize {
+        self.phases() * self.phase_len() + self.reach + WIDE
+    }
+
+    /// Outputs of a plane, with what its rows have too many, up to whole steps of the loop.
+    fn outputs(&self) -> usize {
+        (self.plane.output[0] * self.row).next_multiple_of(WIDE)
+    }
+
+    /// Offsets of the taps in the cut plane.
+    fn offsets(&self) -> Vec<usize> {
+        let at = |&(phase, offset): &(usize, usize)| phase * self.phase_len() + offset;
+        self.taps.iter().map(at).collect()
+    }
+
+    /// For each row of the input: where its numbers of one remainder lie in the cut plane, the
+    /// first of them in the row, and how many there are.
+    fn each_run(&self, mut run: impl FnMut(usize, usize, usize)) {
+        let [height, width] = self.plane.input;
+        let [sy, sx] = self.plane.stride;
+        for y in 0..height {
+            let at = y + self.plane.before[0];
+            for remainder in 0..sx {
+                // The first x with (x + before) % sx == remainder.
+                let first = (remainder + sx - self.plane.before[1] % sx) % sx;
+                if first >= width {
+                    continue;
+                }
+                let phase = at % sy * sx + remainder;
+                let column = (first + self.plane.before[1]) / sx;
+                let place = phase * self.phase_len() + at / sy * self.row + column;
+                run(place, y * width + first, (width - first).div_ceil(sx));
+            }
+        }
+    }
+
+    /// Cuts a plane; the padding is left as it is.
+    fn cut<T: Real>(&self, x: &[T], out: &mut [T]) {
+        let stride = self.plane.stride[1];
+        self.each_run(|place, from, count| {
+            let out = &mut out[place..place + count];
+            match stride {
+                1 => out.copy_from_slice(&x[from..from + count]),
+                _ => {
+                    for (out, &x) in out.iter_mut().zip(x[from..].iter().step_by(stride)) {
+                        *out = x;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// `out[r][p] = sum over taps of weights[tap][r] * x[p + offset of the tap]`, for `out` of `planes`
+/// rows one after the other, each a multiple of `WIDE` long.
+#[inline(always)]
+fn correlate<T: Real, const R: usize, const W: usize>(
+    x: &[T],
+    offsets: &[usize],
+    weights: &[T],
+    out: &mut [T],
+) {
+    let length = out.len() / R;
+    for start in (0..length).step_by(W) {
+        let mut sums = [[T::zero(); W]; R];
+        for (&offset, weights) in offsets.iter().zip(weights.chunks_exact(R)) {
+            let x = x[start + offset..].first_chunk::<W>();
+            let x = x.expect("the planes have room behind them");
+            for r in 0..R {
+                for lane in 0..W {
+                    sums[r][lane] = weights[r].mul_add(x[lane], sums[r][lane]);
+                }
+            }
+        }
+        for r in 0..R {
+            out[r * length + start..][..W].copy_from_slice(&sums[r]);
+        }
+    }
+}
+
+/// Writes the weights of `R` output planes tap by tap.
+fn interleave<T: Real>(weights: &[T], planes: usize, out: &mut [T]) {
+    let taps = weights.len() / planes;
+    for (tap, out) in out.chunks_exact_mut(planes).enumerate() {
+        for (r, out) in out.iter_mut().enumerate() {
+            *out = weights[r * taps + tap];
+        }
+    }
+}
+
+pub(super) fn forward<T: Real>(
+    sizes: &Sizes,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    output: &mut [T],
+    scratch: &mut Vec<T>,
+) {
+    let layout = Layout::new(sizes.plane);
+    let (taps, offsets) = (layout.taps.len(), layout.offsets());
+    let (features, count) = (sizes.features, layout.outputs());
+    let lengths = [count + layout.cut_len(), PLANES * count, PLANES * taps];
+    let [cut, sums, packed] = parts(scratch, lengths);
+    cut.fill(T::zero());
+    let [height, width] = sizes.plane.output;
+    let channels = sizes.groups;
+    let planes = x.chunks_exact(sizes.plane.input_len());
+    let outputs = output.chunks_exact_mut(features * height * width);
+    for (i, (x, out)) in planes.zip(outputs).enumerate() {
+        let channel = i % channels;
+        layout.cut(x, cut);
+        let mut feature = 0;
+        while feature < features {
+            let together = if features - feature >= PLANES { PLANES } else { 1 };
+            let first = channel * features + feature;
+            let weights = &weight[first * taps..(first + together) * taps];
+            let sums = &mut sums[..together * count];
+            if together == PLANES {
+                interleave(weights, PLANES, packed);
+                let (cut, packed) = (&*cut, &*packed);
+                vectorised(
+                    #[inline(always)]
+                    || correlate::<T, PLANES, NARROW>(cut, &offsets, packed, sums),
+                );
+            } else {
+                let cut = &*cut;
+                vectorised(
+                    #[inline(always)]
+                    || correlate::<T, 1, WIDE>(cut, &offsets, weights, sums),
+                );
+            }
+            let outs = out[feature * height * width..].chunks_exact_mut(height * width);
+            for ((r, out), sums) in outs.take(together).enumerate().zip(sums.chunks_exact(count)) {
+                let bias = bias.map_or(T::zero(), |bias| bias[first + r]);
+                for (out, sums) in out.chunks_exact_mut(width).zip(sums.chunks_exact(layout.row)) {
+                    for (out, &sum) in out.iter_mut().zip(sums) {
+                        *out = sum + bias;
+                    }
+                }
+            }
+            feature += together;
+        }
+    }
+}
+
+/// Puts a plane of outputs at their places with the rows' whole length, zeros between them.
+fn spread<T: Real>(layout: &Layout, dy: &[T], out: &mut [T]) {
+    let width = layout.plane.output[1];
+    for (out, dy) in out.chunks_mut(layout.row).zip(dy.chunks_exact(width)) {
+        out[..width].copy_from_slice(dy);
+    }
+}
+
+pub(super) fn by_value<T: Real>(
+    sizes: &Sizes,
+    weight: &[T],
+    dy: &[T],
+    gradient: &mut Gradient<'_, T>,
+    scratch: &mut Vec<T>,
+) {
+    let layout = Layout::new(sizes.plane);
+    let (taps, features) = (layout.taps.len(), sizes.features);
+    let phase = layout.phase_len();
+    let whole = phase.next_multiple_of(WIDE);
+    // Each plane of outputs with zeros before it, as far as a tap reaches, and behind it.
+    let spread_len = layout.reach + whole + WIDE;
+    let [spread_planes, sums, weights] = parts(
+        scratch,
+        [features * spread_len, whole, features * taps],
+    );
+    spread_planes.fill(T::zero());
+    // For each phase the taps in it: where they are among the spread planes, and which weights.
+    let phases: Vec<(Vec<usize>, Vec<usize>)> = (0..layout.phases())
+        .map(|phase| {
+            let taps_of = layout.taps.iter().enumerate().filter(|(_, tap)| tap.0 == phase);
+            let all = (0..features).flat_map(|feature| {
+                taps_of.clone().map(move |(tap, &(_, offset))| (feature, tap, offset))
+            });
+            let offset = |(feature, _, offset)| feature * spread_len + layout.reach - offset;
+            let weight = |(feature, tap, _): (usize, usize, usize)| feature * taps + tap;
+            (all.clone().map(offset).collect(), all.map(weight).collect())
+        })
+        .collect();
+    let accumulate = gradient.accumulate;
+    let in_plane = sizes.plane.input_len();
+    let out_planes = dy.chunks_exact(features * sizes.plane.output_len());
+    for (i, (dx, dy)) in gradient.data.chunks_exact_mut(in_plane).zip(out_planes).enumerate() {
+        let of_channel = &weight[i % sizes.groups * features * taps..][..features * taps];
+        let planes = dy.chunks_exact(sizes.plane.output_len());
+        for (dy, out) in planes.zip(spread_planes.chunks_exact_mut(spread_len)) {
+            spread(&layout, dy, &mut out[layout.reach..]);
+        }
+        for (remainder, (offsets, order)) in phases.iter().enumerate() {
+            for (place, &position) in weights.iter_mut().zip(order) {
+                *place = of_channel[position];
+            }
+            let (planes, weights) = (&*spread_planes, &weights[..order.len()]);
+            vectorised(
+                #[inline(always)]
+                || correlate::<T, 1, WIDE>(planes, offsets, weights, sums),
+            );
+            let stride = sizes.plane.stride[1];
+            layout.each_run(|place, from, count| {
+                if place / phase != remainder {
+                    return;
+                }
+                let sums = &sums[place % phase..][..count];
+                let dx = dx[from..].iter_mut().step_by(stride);
+                if accumulate {
+                    dx.zip(sums).for_each(|(dx, &sum)| *dx += sum);
+                } else {
+                    dx.zip(sums).for_each(|(dx, &sum)| *dx = sum);
+                }
+            });
+        }
+    }
+}
+
+/// Adds to `gradient`.
+pub(super) fn by_weight<T: Real>(
+    sizes: &Sizes,
+    x: &[T],
+    dy: &[T],
+    gradient: &mut [T],
+    scratch: &mut Vec<T>,
+) {
+    let layout = Layout::new(sizes.plane);
+    let (taps, offsets) = (layout.taps.len(), layout.offsets());
+    let (features, count) = (sizes.features, layout.outputs());
+    let [cut, wide] = parts(scratch, [count + layout.cut_len(), count]);
+    cut.fill(T::zero());
+    wide.fill(T::zero());
+    let out_plane = sizes.plane.output_len();
+    let planes = x.chunks_exact(sizes.plane.input_len());
+    for (i, (x, dy)) in planes.zip(dy.chunks_exact(features * out_plane)).enumerate() {
+        layout.cut(x, cut);
+        let of_channel = &mut gradient[i % sizes.groups * features * taps..][..features * taps];
+        let gradients = of_channel.chunks_exact_mut(taps);
+        for (dy, gradient) in dy.chunks_exact(out_plane).zip(gradients) {
+            spread(&layout, dy, wide);
+            let (cut, wide) = (&*cut, &*wide);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (gradient, &offset) in gradient.iter_mut().zip(&offsets) {
+                        *gradient += lanes_dot(wide, &cut[offset..]);
+                    }
+                },
+            );
+        }
+    }
+}
+
+/// The inner product over the whole of `a`, whose length is a multiple of `NARROW`.
+#[inline(always)]
+fn lanes_dot<T: Real>(a: &[T], b: &[T]) -> T {
+    let mut sums = [T::zero(); NARROW];
+    for (a, b) in a.chunks_exact(NARROW).zip(b.chunks_exact(NARROW)) {
+        for lane in 0..NARROW {
+            sums[lane] = a[lane].mul_add(b[lane], sums[lane]);
+        }
+    }
+    sums.iter().copied().sum()
+}
