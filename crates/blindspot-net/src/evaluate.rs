@@ -93,10 +93,8 @@ impl<'n, T: Real> Evaluator<'n, T> {
                     .expect("only operators that can are planned to work in place")
                     .forward(out);
             } else {
-                let inputs = self.inputs_of(node);
                 let mut scratch = std::mem::take(&mut self.buffers.scratch);
-                let inputs = inputs.as_slice();
-                kernel.forward(n, inputs, out, &mut scratch);
+                kernel.forward(n, &self.inputs_of(node), out, &mut scratch);
                 self.buffers.scratch = scratch;
             }
             self.buffers.values[place] = output;

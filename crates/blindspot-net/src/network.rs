@@ -1,6 +1,6 @@
 //! A network: a graph and the numbers in its weights.
 
-use crate::graph::{Graph, GraphError, ValueId, WeightId};
+use crate::graph::{Graph, GraphError, Operand, ValueId, WeightId};
 use crate::ops::Op;
 use crate::real::Real;
 
@@ -119,12 +119,15 @@ impl<T: Real> Network<T> {
         Ok(self.part(graph, &kept))
     }
 
-    /// The same network without a Softmax at its end: its output are the logits then.
+    /// The same network without a Softmax or LogSoftmax over the classes at its end: its output are
+    /// the logits then. (LogSoftmax's are logits, too, less a constant; so both give the same loss.)
     pub fn without_softmax(&self) -> Network<T> {
         match self.graph.nodes().last() {
             Some(node) if matches!(node.op, Op::Softmax(_)) => match node.inputs[0] {
-                crate::graph::Operand::Value(logits) => self.up_to(logits),
-                crate::graph::Operand::Weight(_) => self.clone(),
+                Operand::Value(logits) if self.graph.value(logits).shape.len() == 1 => {
+                    self.up_to(logits)
+                }
+                _ => self.clone(),
             },
             _ => self.clone(),
         }

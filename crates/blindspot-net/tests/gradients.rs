@@ -1,6 +1,6 @@
 //! Gradients against finite differences, and the parts of a network against the whole.
 
-use blindspot_net::ops::{Add, Gemm, Relu, Reshape, Sigmoid, Softmax};
+use blindspot_net::ops::{Binary, Gemm, Reshape, Softmax, Unary};
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand, cross_entropy};
 
 fn numbers(count: usize, seed: u64) -> Vec<f64> {
@@ -33,17 +33,29 @@ fn network(softmax: bool) -> Network<f64> {
     let x = value(graph.input());
     let a = graph.node("a", gemm(false), &[x, w0], "a").unwrap();
     let a = graph
-        .node("a1", Op::Add(Add), &[value(a), b0], "a1")
+        .node("a1", Op::Binary(Binary::Add), &[value(a), b0], "a1")
         .unwrap();
-    let r = graph.node("r", Op::Relu(Relu), &[value(a)], "r").unwrap();
+    let r = graph
+        .node("r", Op::Unary(Unary::Relu), &[value(a)], "r")
+        .unwrap();
     let s = graph
-        .node("s", Op::Sigmoid(Sigmoid), &[value(a)], "s")
+        .node("s", Op::Unary(Unary::Sigmoid), &[value(a)], "s")
         .unwrap();
     let both = graph
-        .node("both", Op::Add(Add), &[value(r), value(s)], "both")
+        .node(
+            "both",
+            Op::Binary(Binary::Add),
+            &[value(r), value(s)],
+            "both",
+        )
         .unwrap();
     let twice = graph
-        .node("twice", Op::Add(Add), &[value(both), value(both)], "twice")
+        .node(
+            "twice",
+            Op::Binary(Binary::Add),
+            &[value(both), value(both)],
+            "twice",
+        )
         .unwrap();
     let flat = Op::Reshape(Reshape { shape: vec![8] });
     let flat = graph.node("flat", flat, &[value(twice)], "flat").unwrap();
@@ -51,14 +63,22 @@ fn network(softmax: bool) -> Network<f64> {
         .node("h", gemm(true), &[value(flat), w1, b1], "h")
         .unwrap();
     let h = graph
-        .node("hs", Op::Sigmoid(Sigmoid), &[value(h)], "hidden")
+        .node("hs", Op::Unary(Unary::Sigmoid), &[value(h)], "hidden")
         .unwrap();
     let top = graph
         .node("top", gemm(false), &[value(h), w2], "logits")
         .unwrap();
     if softmax {
         graph
-            .node("p", Op::Softmax(Softmax), &[value(top)], "p")
+            .node(
+                "p",
+                Op::Softmax(Softmax {
+                    axis: 0,
+                    log: false,
+                }),
+                &[value(top)],
+                "p",
+            )
             .unwrap();
     }
     Network::new(graph, weights).unwrap()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use blindspot_net::ops::{Add, Gemm, Relu, Reshape, Sigmoid, Softmax};
+use blindspot_net::ops::{Binary, Gemm, Reshape, Softmax, Unary};
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand, onnx};
 use blindspot_testing::{python, run_python, skip};
 use proptest::prelude::*;
@@ -38,10 +38,10 @@ fn network() -> Network<f32> {
     let x = value(graph.input());
     let a = graph.node("product", gemm(false), &[x, w0], "a").unwrap();
     let a = graph
-        .node("sum", Op::Add(Add), &[value(a), b0], "a1")
+        .node("sum", Op::Binary(Binary::Add), &[value(a), b0], "a1")
         .unwrap();
     let a = graph
-        .node("relu", Op::Relu(Relu), &[value(a)], "a2")
+        .node("relu", Op::Unary(Unary::Relu), &[value(a)], "a2")
         .unwrap();
     let flat = Op::Reshape(Reshape { shape: vec![15] });
     let a = graph.node("flat", flat, &[value(a)], "a3").unwrap();
@@ -49,14 +49,22 @@ fn network() -> Network<f32> {
         .node("dense", gemm(false), &[value(a), w1, b1], "b")
         .unwrap();
     let c = graph
-        .node("sigmoid", Op::Sigmoid(Sigmoid), &[value(b)], "c")
+        .node("sigmoid", Op::Unary(Unary::Sigmoid), &[value(b)], "c")
         .unwrap();
     let d = graph
-        .node("both", Op::Add(Add), &[value(b), value(c)], "d")
+        .node("both", Op::Binary(Binary::Add), &[value(b), value(c)], "d")
         .unwrap();
     let e = graph.node("top", gemm(true), &[value(d), w2], "e").unwrap();
     graph
-        .node("softmax", Op::Softmax(Softmax), &[value(e)], "p")
+        .node(
+            "softmax",
+            Op::Softmax(Softmax {
+                axis: 0,
+                log: false,
+            }),
+            &[value(e)],
+            "p",
+        )
         .unwrap();
     Network::new(graph, weights).unwrap()
 }

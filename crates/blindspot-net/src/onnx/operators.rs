@@ -5,7 +5,7 @@ use super::constant::Constant;
 use super::proto::{AttributeProto, NodeProto};
 use super::read::{Import, fail, name_of};
 use crate::graph::Operand;
-use crate::ops::{Add, Gemm, Op, Relu, Reshape, Sigmoid, Softmax};
+use crate::ops::{Binary, Gemm, Op, Reshape, Softmax, Unary};
 
 /// The operators that are read.
 pub const OPERATORS: [&str; 13] = [
@@ -53,10 +53,10 @@ pub(super) fn import(to: &mut Import, node: &NodeProto) -> Result<(), OnnxError>
             if matches!(operands[0], Operand::Weight(_)) {
                 operands.swap(0, 1);
             }
-            to.node(node, Op::Add(Add), &operands)
+            to.node(node, Op::Binary(Binary::Add), &operands)
         }
-        "Sigmoid" => simple(to, node, Op::Sigmoid(Sigmoid)),
-        "Relu" => simple(to, node, Op::Relu(Relu)),
+        "Sigmoid" => simple(to, node, Op::Unary(Unary::Sigmoid)),
+        "Relu" => simple(to, node, Op::Unary(Unary::Relu)),
         "Softmax" => {
             let operands = operands(to, node, 1..=1)?;
             let axes = to.shape(operands[0]).map_or(0, <[usize]>::len) as i64;
@@ -66,7 +66,8 @@ pub(super) fn import(to: &mut Import, node: &NodeProto) -> Result<(), OnnxError>
                 axis if axis == axes => {}
                 axis => return Err(fail(node, format!("its axis is {axis}, not the last one"))),
             }
-            to.node(node, Op::Softmax(Softmax), &operands)
+            let axis = (axes as usize).saturating_sub(1);
+            to.node(node, Op::Softmax(Softmax { axis, log: false }), &operands)
         }
         "Flatten" => {
             let operands = operands(to, node, 1..=1)?;

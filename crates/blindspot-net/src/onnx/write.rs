@@ -51,7 +51,7 @@ pub fn write(network: &Network<f32>, metadata: &BTreeMap<String, String>) -> Vec
                     op_type = "MatMul";
                 }
             }
-            Op::Softmax(_) => attribute.push(integer("axis", -1)),
+            Op::Softmax(op) => attribute.push(integer("axis", op.axis as i64 + 1)),
             Op::Reshape(op) => {
                 let shape = format!("{}/shape", graph.value(node.output).name);
                 let sizes = op.shape.iter().map(|&size| size as i64);
@@ -66,7 +66,7 @@ pub fn write(network: &Network<f32>, metadata: &BTreeMap<String, String>) -> Vec
                 });
                 input.push(shape);
             }
-            Op::Add(_) | Op::Sigmoid(_) | Op::Relu(_) => {}
+            _ => {}
         }
         nodes.push(NodeProto {
             input,

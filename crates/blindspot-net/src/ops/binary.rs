@@ -1,10 +1,16 @@
 //! Functions of two numbers, with broadcasting.
 
+use super::nest::{Nest, broadcast, dense, image_step, repeated, significant, sum};
+use super::{Gradient, Input, Kernel};
+use crate::graph::OperandShape;
+use crate::real::{Real, vectorised};
+
 /// A function of two operands' numbers, each a value or a weight, at least one of them a value.
 ///
 /// Shapes are aligned at their last axes and axes of length 1 are repeated, as in NumPy; the
 /// batch's axis stands before all of a value's and is aligned by itself, so a value of shape [3]
-/// beside one of [2, 3] is repeated twice for each image.
+/// beside one of [2, 3] is repeated twice for each image. A weight's leading axes of length 1 may
+/// stand for the batch's axis: they count for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Binary {
     /// a + b.
@@ -15,7 +21,7 @@ pub enum Binary {
     Mul,
     /// a / b.
     Div,
-    /// a^b.
+    /// a^b. Where b is 0 the gradient with respect to a is 0, where a is 0 that with respect to b.
     Pow,
     /// The smaller one; where both are equal the gradient goes to a.
     Min,
@@ -23,4 +29,264 @@ pub enum Binary {
     Max,
     /// a where it is at least 0, a b elsewhere.
     PRelu,
+}
+
+impl Binary {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Binary::Add => "Add",
+            Binary::Sub => "Sub",
+            Binary::Mul => "Mul",
+            Binary::Div => "Div",
+            Binary::Pow => "Pow",
+            Binary::Min => "Min",
+            Binary::Max => "Max",
+            Binary::PRelu => "PRelu",
+        }
+    }
+
+    pub(super) fn infer(self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
+        let shape = |operand: &OperandShape<'_>| match *operand {
+            OperandShape::Value(shape) => shape.to_vec(),
+            OperandShape::Weight(shape) => significant(shape, false).to_vec(),
+        };
+        match inputs {
+            [OperandShape::Weight(_), OperandShape::Weight(_)] => {
+                Err("both operands are weights; one must depend on the image".to_owned())
+            }
+            [a, b] => broadcast(&shape(a), &shape(b))
+                .ok_or_else(|| format!("the shapes of {a:?} and {b:?} do not fit each other")),
+            _ => Err(format!("takes two operands, not {inputs:?}")),
+        }
+    }
+}
+
+/// Loops over the output, a and b.
+fn nest<T>(n: usize, inputs: &[Input<'_, T>]) -> Nest<3> {
+    let [a, b] = [0, 1].map(|i| significant(inputs[i].shape, inputs[i].batched));
+    let shape = broadcast(a, b).expect("checked when the graph was built");
+    let count = |shape: &[usize]| shape.iter().product();
+    let images = [
+        count(&shape) as isize,
+        image_step(&inputs[0], count(a)),
+        image_step(&inputs[1], count(b)),
+    ];
+    let steps = [
+        &dense(&shape)[..],
+        &repeated(a, &shape),
+        &repeated(b, &shape),
+    ];
+    Nest::new(n, images, &shape, steps)
+}
+
+/// Calls `each(i, a, b)` for the pairs of an innermost loop that starts at `at`.
+#[inline(always)]
+fn pairs<T: Real>(
+    nest: &Nest<3>,
+    inputs: &[Input<'_, T>],
+    at: [usize; 3],
+    mut each: impl FnMut(usize, T, T),
+) {
+    let (a, b) = (&inputs[0].data[at[1]..], &inputs[1].data[at[2]..]);
+    match (nest.steps[1], nest.steps[2]) {
+        (0, 0) => each(0, a[0], b[0]),
+        (0, _) => {
+            for (i, &b) in b[..nest.length].iter().enumerate() {
+                each(i, a[0], b);
+            }
+        }
+        (_, 0) => {
+            for (i, &a) in a[..nest.length].iter().enumerate() {
+                each(i, a, b[0]);
+            }
+        }
+        _ => {
+            let pairs = a[..nest.length].iter().zip(&b[..nest.length]);
+            for (i, (&a, &b)) in pairs.enumerate() {
+                each(i, a, b);
+            }
+        }
+    }
+}
+
+fn apply<T: Real>(
+    n: usize,
+    inputs: &[Input<'_, T>],
+    output: &mut [T],
+    function: impl Fn(T, T) -> T,
+) {
+    let nest = nest(n, inputs);
+    vectorised(
+        #[inline(always)]
+        || {
+            nest.runs(
+                [0; 3],
+                #[inline(always)]
+                |at| {
+                    let out = &mut output[at[0]..at[0] + nest.length];
+                    pairs(
+                        &nest,
+                        inputs,
+                        at,
+                        #[inline(always)]
+                        |i, a, b| out[i] = function(a, b),
+                    );
+                },
+            );
+        },
+    );
+}
+
+/// The gradient with respect to operand `side`, of which each pair (a, b) with the gradient dy of
+/// its output gives the part `part(a, b, dy)`; what an operand is repeated for is summed.
+fn chain<T: Real>(
+    n: usize,
+    inputs: &[Input<'_, T>],
+    dy: &[T],
+    side: usize,
+    gradient: &mut Gradient<'_, T>,
+    scratch: &mut Vec<T>,
+    part: impl Fn(T, T, T) -> T,
+) {
+    let nest = nest(n, inputs);
+    if nest.repeats(side + 1) {
+        gradient.begin_sum();
+    }
+    let one_place = nest.length > 1 && nest.steps[side + 1] == 0;
+    if one_place && scratch.len() < nest.length {
+        scratch.resize(nest.length, T::zero());
+    }
+    vectorised(
+        #[inline(always)]
+        || {
+            nest.runs(
+                [0; 3],
+                #[inline(always)]
+                |at| {
+                    let dy = &dy[at[0]..at[0] + nest.length];
+                    let start = at[side + 1];
+                    if one_place {
+                        let parts = &mut scratch[..nest.length];
+                        pairs(
+                            &nest,
+                            inputs,
+                            at,
+                            #[inline(always)]
+                            |i, a, b| parts[i] = part(a, b, dy[i]),
+                        );
+                        gradient.data[start] += sum(parts);
+                        return;
+                    }
+                    let place = &mut gradient.data[start..start + nest.length];
+                    if gradient.accumulate {
+                        pairs(
+                            &nest,
+                            inputs,
+                            at,
+                            #[inline(always)]
+                            |i, a, b| place[i] += part(a, b, dy[i]),
+                        );
+                    } else {
+                        pairs(
+                            &nest,
+                            inputs,
+                            at,
+                            #[inline(always)]
+                            |i, a, b| place[i] = part(a, b, dy[i]),
+                        );
+                    }
+                },
+            );
+        },
+    );
+}
+
+impl<T: Real> Kernel<T> for Binary {
+    fn forward(&self, n: usize, inputs: &[Input<'_, T>], output: &mut [T], _scratch: &mut Vec<T>) {
+        match self {
+            Binary::Add => apply(n, inputs, output, |a, b| a + b),
+            Binary::Sub => apply(n, inputs, output, |a, b| a - b),
+            Binary::Mul => apply(n, inputs, output, |a, b| a * b),
+            Binary::Div => apply(n, inputs, output, |a, b| a / b),
+            Binary::Pow => apply(n, inputs, output, T::powf),
+            // Written so that NaN stays NaN.
+            Binary::Min => apply(n, inputs, output, |a, b| match b < a || b.is_nan() {
+                true => b,
+                false => a,
+            }),
+            Binary::Max => apply(n, inputs, output, |a, b| match b > a || b.is_nan() {
+                true => b,
+                false => a,
+            }),
+            Binary::PRelu => apply(
+                n,
+                inputs,
+                output,
+                |a, b| if a < T::zero() { a * b } else { a },
+            ),
+        }
+    }
+
+    fn backward(
+        &self,
+        n: usize,
+        inputs: &[Input<'_, T>],
+        _output: &[T],
+        output_gradient: &[T],
+        gradients: &mut [Option<Gradient<'_, T>>],
+        scratch: &mut Vec<T>,
+    ) {
+        let (zero, dy) = (T::zero(), output_gradient);
+        macro_rules! chain {
+            ($side:literal, $part:expr) => {
+                if let Some(gradient) = &mut gradients[$side] {
+                    chain(n, inputs, dy, $side, gradient, scratch, $part);
+                }
+            };
+        }
+        match self {
+            Binary::Add => {
+                chain!(0, |_, _, dy| dy);
+                chain!(1, |_, _, dy| dy);
+            }
+            Binary::Sub => {
+                chain!(0, |_, _, dy| dy);
+                chain!(1, |_, _, dy: T| -dy);
+            }
+            Binary::Mul => {
+                chain!(0, |_, b, dy| dy * b);
+                chain!(1, |a, _, dy| dy * a);
+            }
+            Binary::Div => {
+                chain!(0, |_, b, dy| dy / b);
+                chain!(1, |a, b, dy| -dy * a / (b * b));
+            }
+            Binary::Pow => {
+                chain!(0, |a, b, dy| match b == zero {
+                    true => zero,
+                    false => dy * b * a.powf(b - T::one()),
+                });
+                chain!(1, |a, b, dy| match a == zero {
+                    true => zero,
+                    false => dy * a.powf(b) * a.ln(),
+                });
+            }
+            Binary::Min => {
+                chain!(0, |a, b, dy| if b < a { zero } else { dy });
+                chain!(1, |a, b, dy| if b < a { dy } else { zero });
+            }
+            Binary::Max => {
+                chain!(0, |a, b, dy| if b > a { zero } else { dy });
+                chain!(1, |a, b, dy| if b > a { dy } else { zero });
+            }
+            Binary::PRelu => {
+                chain!(0, |a, b, dy| if a < zero { dy * b } else { dy });
+                chain!(1, |a, _, dy| if a < zero { dy * a } else { zero });
+            }
+        }
+    }
+
+    fn needs_no_output(&self) -> bool {
+        true
+    }
 }

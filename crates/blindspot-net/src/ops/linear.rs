@@ -61,7 +61,7 @@ impl Gemm {
 }
 
 impl<T: Real> Kernel<T> for Gemm {
-    fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T]) {
+    fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], _scratch: &mut Vec<T>) {
         if let Some(bias) = inputs.get(2) {
             for row in output.chunks_exact_mut(bias.data.len()) {
                 row.copy_from_slice(bias.data);
@@ -82,6 +82,7 @@ impl<T: Real> Kernel<T> for Gemm {
         _output: &[T],
         output_gradient: &[T],
         gradients: &mut [Option<Gradient<'_, T>>],
+        _scratch: &mut Vec<T>,
     ) {
         let weight = self.weight(&inputs[1]);
         let rows = output_gradient.len() / weight.cols;
@@ -101,14 +102,16 @@ impl<T: Real> Kernel<T> for Gemm {
             product(a.transposed(), b, gradient.data, gradient.accumulate);
         }
         if let Some(Some(gradient)) = gradients.get_mut(2) {
-            if !gradient.accumulate {
-                gradient.data.fill(T::zero());
-            }
+            gradient.begin_sum();
             for row in output_gradient.chunks_exact(weight.cols) {
                 for (sum, &value) in gradient.data.iter_mut().zip(row) {
                     *sum += value;
                 }
             }
         }
+    }
+
+    fn needs_no_output(&self) -> bool {
+        true
     }
 }

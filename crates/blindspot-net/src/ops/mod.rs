@@ -13,6 +13,7 @@ mod gather;
 mod linear;
 mod lrn;
 mod matmul;
+mod nest;
 mod pad;
 mod pool;
 mod reduce;

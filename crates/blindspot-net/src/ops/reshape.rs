@@ -1,6 +1,6 @@
 //! The same numbers under another shape.
 
-use super::{Gradient, Input, Kernel, only_value};
+use super::{Gradient, InPlace, Input, Kernel, only_value};
 use crate::graph::OperandShape;
 use crate::real::Real;
 
@@ -28,7 +28,7 @@ impl Reshape {
 }
 
 impl<T: Real> Kernel<T> for Reshape {
-    fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T]) {
+    fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], _scratch: &mut Vec<T>) {
         output.copy_from_slice(inputs[0].data);
     }
 
@@ -39,9 +39,28 @@ impl<T: Real> Kernel<T> for Reshape {
         _output: &[T],
         output_gradient: &[T],
         gradients: &mut [Option<Gradient<'_, T>>],
+        _scratch: &mut Vec<T>,
     ) {
         if let Some(gradient) = &mut gradients[0] {
             gradient.put(|i| output_gradient[i]);
         }
+    }
+
+    fn in_place(&self) -> Option<&dyn InPlace<T>> {
+        Some(self)
+    }
+
+    fn needs_no_output(&self) -> bool {
+        true
+    }
+}
+
+impl<T: Real> InPlace<T> for Reshape {
+    fn forward(&self, _data: &mut [T]) {}
+
+    fn backward(&self, _output: &[T], _gradient: &mut [T]) {}
+
+    fn writes(&self) -> bool {
+        false
     }
 }

@@ -1,5 +1,10 @@
 //! A part of a value.
 
+use super::nest::{Nest, dense};
+use super::{Gradient, Input, Kernel, only_value};
+use crate::graph::OperandShape;
+use crate::real::Real;
+
 /// What is taken of one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SliceAxis {
@@ -18,4 +23,85 @@ pub struct SliceAxis {
 pub struct Slice {
     /// What is taken, an axis at most once.
     pub axes: Vec<SliceAxis>,
+}
+
+impl Slice {
+    pub(super) fn infer(&self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
+        let shape = only_value(inputs)?;
+        let mut taken = shape.to_vec();
+        for (i, part) in self.axes.iter().enumerate() {
+            let &SliceAxis {
+                axis,
+                start,
+                step,
+                length,
+            } = part;
+            if axis >= shape.len() || self.axes[..i].iter().any(|other| other.axis == axis) {
+                return Err(format!(
+                    "axis {axis} is not one of {shape:?}, or comes twice"
+                ));
+            }
+            let last = i128::from(step) * (length as i128 - 1) + start as i128;
+            let inside = |position: i128| (0..shape[axis] as i128).contains(&position);
+            if length == 0 || step == 0 || !inside(start as i128) || !inside(last) {
+                return Err(format!("{part:?} is no part of {shape:?}"));
+            }
+            taken[axis] = length;
+        }
+        Ok(taken)
+    }
+
+    /// Where the first number taken stands in an image, and the loops over the value and the
+    /// output.
+    fn nest(&self, n: usize, shape: &[usize]) -> (usize, Nest<2>) {
+        let (mut steps, mut taken, mut first) = (dense(shape), shape.to_vec(), 0);
+        let image = shape.iter().product::<usize>() as isize;
+        for part in &self.axes {
+            first += part.start * steps[part.axis] as usize;
+            // A step that is never taken may be too large for anything.
+            if part.length > 1 {
+                steps[part.axis] *= part.step as isize;
+            }
+            taken[part.axis] = part.length;
+        }
+        let count = taken.iter().product::<usize>() as isize;
+        let nest = Nest::new(n, [image, count], &taken, [&steps, &dense(&taken)]);
+        (first, nest)
+    }
+}
+
+impl<T: Real> Kernel<T> for Slice {
+    fn forward(&self, n: usize, inputs: &[Input<'_, T>], output: &mut [T], _scratch: &mut Vec<T>) {
+        let (first, nest) = self.nest(n, inputs[0].shape);
+        let (x, length) = (inputs[0].data, nest.length);
+        if nest.steps[0] == 1 {
+            nest.runs([first, 0], |[from, to]| {
+                output[to..to + length].copy_from_slice(&x[from..from + length]);
+            });
+        } else {
+            nest.places([first, 0], |[from, to]| output[to] = x[from]);
+        }
+    }
+
+    fn backward(
+        &self,
+        n: usize,
+        inputs: &[Input<'_, T>],
+        _output: &[T],
+        output_gradient: &[T],
+        gradients: &mut [Option<Gradient<'_, T>>],
+        _scratch: &mut Vec<T>,
+    ) {
+        if let Some(gradient) = &mut gradients[0] {
+            gradient.begin_sum();
+            let (first, nest) = self.nest(n, inputs[0].shape);
+            nest.places([first, 0], |[to, from]| {
+                gradient.data[to] += output_gradient[from]
+            });
+        }
+    }
+
+    fn needs_no_output(&self) -> bool {
+        true
+    }
 }

@@ -1,19 +1,29 @@
 //! Exponentials normalised to sum 1.
 
+use super::nest::around;
 use super::{Gradient, Input, Kernel, only_value};
 use crate::graph::OperandShape;
 use crate::matmul::dot;
 use crate::real::{Real, vectorised};
 
-/// e^x over its sum, along the last axis of the value.
+/// e^x over its sum along an axis, or the logarithm of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Softmax;
+pub struct Softmax {
+    /// The axis of one image.
+    pub axis: usize,
+    /// The logarithms instead (ONNX's LogSoftmax).
+    pub log: bool,
+}
 
 impl Softmax {
+    pub(super) fn name(self) -> &'static str {
+        if self.log { "LogSoftmax" } else { "Softmax" }
+    }
+
     pub(super) fn infer(self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
-        match only_value(inputs)? {
-            [] => Err("takes a value with at least one axis".to_owned()),
-            shape => Ok(shape.to_vec()),
+        match (only_value(inputs)?, self.axis) {
+            (shape, axis) if axis < shape.len() => Ok(shape.to_vec()),
+            (shape, axis) => Err(format!("{shape:?} has no axis {axis}")),
         }
     }
 }
@@ -43,13 +53,63 @@ pub(crate) fn softmax_rows<T: Real>(x: &[T], out: &mut [T], classes: usize) {
     }
 }
 
+/// The same along an axis after which `width` numbers stand, of which each is the start of a row;
+/// `sums` is memory for them.
+fn softmax_columns<T: Real>(
+    x: &[T],
+    out: &mut [T],
+    classes: usize,
+    width: usize,
+    log: bool,
+    sums: &mut Vec<T>,
+) {
+    sums.clear();
+    sums.resize(2 * width, T::zero());
+    let (max, sums) = sums.split_at_mut(width);
+    let size = classes * width;
+    vectorised(
+        #[inline(always)]
+        || {
+            for (x, out) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+                max.fill(T::neg_infinity());
+                sums.fill(T::zero());
+                for x in x.chunks_exact(width) {
+                    for j in 0..width {
+                        max[j] = max[j].max(x[j]);
+                    }
+                }
+                for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+                    for j in 0..width {
+                        let less = x[j] - max[j];
+                        let power = less.exp_poly();
+                        sums[j] += power;
+                        out[j] = if log { less } else { power };
+                    }
+                }
+                if log {
+                    sums.iter_mut().for_each(|sum| *sum = sum.ln());
+                }
+                for out in out.chunks_exact_mut(width) {
+                    for j in 0..width {
+                        out[j] = if log {
+                            out[j] - sums[j]
+                        } else {
+                            out[j] / sums[j]
+                        };
+                    }
+                }
+            }
+        },
+    );
+}
+
 impl<T: Real> Kernel<T> for Softmax {
-    fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T]) {
-        let classes = *inputs[0]
-            .shape
-            .last()
-            .expect("checked when the graph was built");
-        softmax_rows(inputs[0].data, output, classes);
+    fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], scratch: &mut Vec<T>) {
+        let (_, classes, width) = around(inputs[0].shape, self.axis);
+        match (width, self.log) {
+            (1, false) => softmax_rows(inputs[0].data, output, classes),
+            _ => softmax_columns(inputs[0].data, output, classes, width, self.log, scratch),
+        }
     }
 
     fn backward(
@@ -59,24 +119,40 @@ impl<T: Real> Kernel<T> for Softmax {
         output: &[T],
         output_gradient: &[T],
         gradients: &mut [Option<Gradient<'_, T>>],
+        scratch: &mut Vec<T>,
     ) {
         let Some(gradient) = &mut gradients[0] else {
             return;
         };
-        let classes = *inputs[0]
-            .shape
-            .last()
-            .expect("checked when the graph was built");
-        let rows = output
-            .chunks_exact(classes)
-            .zip(output_gradient.chunks_exact(classes));
-        for ((y, dy), out) in rows.zip(gradient.data.chunks_exact_mut(classes)) {
-            let mean = dot(y, dy);
-            let mut row = Gradient {
-                data: out,
-                accumulate: gradient.accumulate,
-            };
-            row.put(|i| y[i] * (dy[i] - mean));
+        let (_, classes, width) = around(inputs[0].shape, self.axis);
+        let size = classes * width;
+        let parts = output
+            .chunks_exact(size)
+            .zip(output_gradient.chunks_exact(size));
+        for ((y, dy), out) in parts.zip(gradient.data.chunks_exact_mut(size)) {
+            // Of the gradients weighted with the probabilities; of logarithms, without weights.
+            scratch.clear();
+            scratch.resize(width, T::zero());
+            if width == 1 && !self.log {
+                scratch[0] = dot(y, dy);
+            } else {
+                for (y, dy) in y.chunks_exact(width).zip(dy.chunks_exact(width)) {
+                    for (j, sum) in scratch.iter_mut().enumerate() {
+                        *sum += if self.log { dy[j] } else { y[j] * dy[j] };
+                    }
+                }
+            }
+            let rows = y.chunks_exact(width).zip(dy.chunks_exact(width));
+            for ((y, dy), out) in rows.zip(out.chunks_exact_mut(width)) {
+                let mut out = Gradient {
+                    data: out,
+                    accumulate: gradient.accumulate,
+                };
+                match self.log {
+                    false => out.put(|j| y[j] * (dy[j] - scratch[j])),
+                    true => out.put(|j| dy[j] - y[j].exp_poly() * scratch[j]),
+                }
+            }
         }
     }
 }

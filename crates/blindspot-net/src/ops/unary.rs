@@ -1,5 +1,9 @@
 //! Functions of one number, applied to each.
 
+use super::{Gradient, InPlace, Input, Kernel, only_value};
+use crate::graph::OperandShape;
+use crate::real::{Real, vectorised};
+
 /// A function of one number; ONNX's operator of the same name, with its attributes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Unary {
@@ -52,4 +56,276 @@ pub enum Unary {
     Neg,
     /// |x|; its gradient at 0 is 0.
     Abs,
+}
+
+impl Unary {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Unary::Relu => "Relu",
+            Unary::LeakyRelu { .. } => "LeakyRelu",
+            Unary::Elu { .. } => "Elu",
+            Unary::Clip { .. } => "Clip",
+            Unary::Sigmoid => "Sigmoid",
+            Unary::HardSigmoid { .. } => "HardSigmoid",
+            Unary::Tanh => "Tanh",
+            Unary::Softplus => "Softplus",
+            Unary::Erf => "Erf",
+            Unary::Gelu { .. } => "Gelu",
+            Unary::Exp => "Exp",
+            Unary::Log => "Log",
+            Unary::Sqrt => "Sqrt",
+            Unary::Neg => "Neg",
+            Unary::Abs => "Abs",
+        }
+    }
+
+    pub(super) fn infer(self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
+        only_value(inputs).map(<[usize]>::to_vec)
+    }
+
+    /// Whether the gradient is taken from the output's numbers, or else from the input's. From the
+    /// output wherever that says as much as the input, because the input may then be written over.
+    fn by_output(self) -> bool {
+        match self {
+            // Only where its sign is that of the input.
+            Unary::LeakyRelu { alpha } => alpha > 0.0,
+            Unary::Elu { alpha } => alpha >= 0.0,
+            Unary::Erf | Unary::Gelu { .. } | Unary::Log | Unary::Abs => false,
+            _ => true,
+        }
+    }
+}
+
+#[inline(always)]
+fn sigmoid<T: Real>(x: T) -> T {
+    T::one() / (T::one() + (-x).exp_poly())
+}
+
+#[inline(always)]
+fn tanh<T: Real>(x: T) -> T {
+    let e = (x + x).exp_m1_poly();
+    e / (e + T::of(2.0))
+}
+
+/// log(1 + e^x), without overflow.
+#[inline(always)]
+fn softplus<T: Real>(x: T) -> T {
+    let positive = if x < T::zero() { T::zero() } else { x };
+    positive + (-x.abs()).exp_poly().ln_1p()
+}
+
+/// The distribution function of the normal distribution.
+#[inline(always)]
+fn normal<T: Real>(x: T) -> T {
+    T::of(0.5) * (T::one() + (x * T::of(std::f64::consts::FRAC_1_SQRT_2)).error_function())
+}
+
+/// Its density.
+#[inline(always)]
+fn density<T: Real>(x: T) -> T {
+    let scale = std::f64::consts::FRAC_1_SQRT_2 * std::f64::consts::FRAC_2_SQRT_PI / 2.0;
+    (T::of(-0.5) * x * x).exp_poly() * T::of(scale)
+}
+
+/// The argument of tanh in the approximation of Gelu (Hendrycks and Gimpel 2016, section 2), and
+/// its derivative.
+#[inline(always)]
+fn gelu_argument<T: Real>(x: T) -> (T, T) {
+    let scale = T::of(std::f64::consts::FRAC_1_SQRT_2 * std::f64::consts::FRAC_2_SQRT_PI);
+    let cubic = T::of(0.044_715) * x * x;
+    (
+        scale * x * (T::one() + cubic),
+        scale * (T::one() + T::of(3.0) * cubic),
+    )
+}
+
+/// Written so that NaN stays NaN.
+#[inline(always)]
+fn cut<T: Real>(x: T, min: T, max: T) -> T {
+    let x = if x < min { min } else { x };
+    if x > max { max } else { x }
+}
+
+fn each<T: Real>(data: &mut [T], function: impl Fn(T) -> T) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for x in data {
+                *x = function(*x);
+            }
+        },
+    );
+}
+
+/// Makes of each gradient dy of an output `slope(at, dy)`.
+fn chain<T: Real>(at: &[T], dy: &mut [T], slope: impl Fn(T, T) -> T) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (dy, &at) in dy.iter_mut().zip(at) {
+                *dy = slope(at, *dy);
+            }
+        },
+    );
+}
+
+impl Unary {
+    /// From inputs to outputs.
+    fn function<T: Real>(self, data: &mut [T]) {
+        let (zero, one) = (T::zero(), T::one());
+        match self {
+            // Written so that NaN stays NaN.
+            Unary::Relu => each(data, |x| if x < zero { zero } else { x }),
+            Unary::LeakyRelu { alpha } => {
+                let alpha = T::of(alpha);
+                each(data, |x| if x < zero { alpha * x } else { x });
+            }
+            Unary::Elu { alpha } => {
+                let alpha = T::of(alpha);
+                each(data, |x| if x > zero { x } else { alpha * x.exp_m1_poly() });
+            }
+            Unary::Clip { min, max } => {
+                let (min, max) = (T::of(min), T::of(max));
+                each(data, |x| cut(x, min, max));
+            }
+            Unary::Sigmoid => each(data, sigmoid),
+            Unary::HardSigmoid { alpha, beta } => {
+                let (alpha, beta) = (T::of(alpha), T::of(beta));
+                each(data, |x| cut(alpha * x + beta, zero, one));
+            }
+            Unary::Tanh => each(data, tanh),
+            Unary::Softplus => each(data, softplus),
+            Unary::Erf => each(data, T::error_function),
+            Unary::Gelu { tanh: false } => each(data, |x| x * normal(x)),
+            Unary::Gelu { tanh: true } => {
+                let half = T::of(0.5);
+                each(data, |x| half * x * (one + tanh(gelu_argument(x).0)));
+            }
+            Unary::Exp => each(data, T::exp),
+            Unary::Log => each(data, T::ln),
+            Unary::Sqrt => each(data, T::sqrt),
+            Unary::Neg => each(data, |x| -x),
+            Unary::Abs => each(data, T::abs),
+        }
+    }
+
+    /// From the gradients with respect to outputs to those with respect to inputs; `at` are the
+    /// outputs or the inputs, as [`by_output`](Unary::by_output) says.
+    fn slopes<T: Real>(self, at: &[T], dy: &mut [T]) {
+        let (zero, one) = (T::zero(), T::one());
+        match self {
+            Unary::Relu => chain(at, dy, |y, dy| if y > zero { dy } else { zero }),
+            Unary::LeakyRelu { alpha } => {
+                let alpha = T::of(alpha);
+                chain(at, dy, |at, dy| if at < zero { dy * alpha } else { dy });
+            }
+            Unary::Elu { alpha } if self.by_output() => {
+                let alpha = T::of(alpha);
+                chain(at, dy, |y, dy| if y > zero { dy } else { dy * (y + alpha) });
+            }
+            Unary::Elu { alpha } => {
+                let alpha = T::of(alpha);
+                let below = |x: T, dy| dy * alpha * x.exp_poly();
+                chain(at, dy, |x, dy| if x > zero { dy } else { below(x, dy) });
+            }
+            Unary::Clip { min, max } => {
+                let (min, max) = (T::of(min), T::of(max));
+                chain(at, dy, |y, dy| if min < y && y < max { dy } else { zero });
+            }
+            Unary::Sigmoid => chain(at, dy, |y, dy| dy * y * (one - y)),
+            Unary::HardSigmoid { alpha, .. } => {
+                let alpha = T::of(alpha);
+                let inside = |y| zero < y && y < one;
+                chain(at, dy, |y, dy| if inside(y) { dy * alpha } else { zero });
+            }
+            Unary::Tanh => chain(at, dy, |y, dy| dy * (one - y * y)),
+            // The logistic function of x is 1 - e^-y.
+            Unary::Softplus => chain(at, dy, |y, dy| -dy * (-y).exp_m1_poly()),
+            Unary::Erf => {
+                let scale = T::of(std::f64::consts::FRAC_2_SQRT_PI);
+                chain(at, dy, |x, dy| dy * scale * (-x * x).exp_poly());
+            }
+            Unary::Gelu { tanh: false } => {
+                chain(at, dy, |x, dy| dy * (normal(x) + x * density(x)));
+            }
+            Unary::Gelu { tanh: true } => {
+                let half = T::of(0.5);
+                chain(at, dy, |x, dy| {
+                    let (argument, slope) = gelu_argument(x);
+                    let tanh = tanh(argument);
+                    dy * half * (one + tanh + x * (one - tanh * tanh) * slope)
+                });
+            }
+            Unary::Exp => chain(at, dy, |y, dy| dy * y),
+            Unary::Log => chain(at, dy, |x, dy| dy / x),
+            Unary::Sqrt => chain(at, dy, |y, dy| dy / (y + y)),
+            Unary::Neg => each(dy, |dy| -dy),
+            Unary::Abs => chain(at, dy, |x, dy| {
+                let below = if x < zero { -dy } else { zero };
+                if x > zero { dy } else { below }
+            }),
+        }
+    }
+}
+
+/// Numbers are copied so many at a time and then worked on in place: they are still in the cache.
+const PART: usize = 1024;
+
+impl<T: Real> Kernel<T> for Unary {
+    fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], _scratch: &mut Vec<T>) {
+        for (x, y) in inputs[0].data.chunks(PART).zip(output.chunks_mut(PART)) {
+            y.copy_from_slice(x);
+            self.function(y);
+        }
+    }
+
+    fn backward(
+        &self,
+        _n: usize,
+        inputs: &[Input<'_, T>],
+        output: &[T],
+        output_gradient: &[T],
+        gradients: &mut [Option<Gradient<'_, T>>],
+        _scratch: &mut Vec<T>,
+    ) {
+        let Some(gradient) = &mut gradients[0] else {
+            return;
+        };
+        let at = if self.by_output() {
+            output
+        } else {
+            inputs[0].data
+        };
+        let mut part = [T::zero(); PART];
+        let parts = at.chunks(PART).zip(output_gradient.chunks(PART));
+        for ((at, dy), to) in parts.zip(gradient.data.chunks_mut(PART)) {
+            if gradient.accumulate {
+                let part = &mut part[..dy.len()];
+                part.copy_from_slice(dy);
+                self.slopes(at, part);
+                to.iter_mut().zip(&*part).for_each(|(sum, &dx)| *sum += dx);
+            } else {
+                to.copy_from_slice(dy);
+                self.slopes(at, to);
+            }
+        }
+    }
+
+    fn in_place(&self) -> Option<&dyn InPlace<T>> {
+        self.by_output().then_some(self)
+    }
+
+    fn needs_no_output(&self) -> bool {
+        !self.by_output() || *self == Unary::Neg
+    }
+}
+
+impl<T: Real> InPlace<T> for Unary {
+    fn forward(&self, data: &mut [T]) {
+        self.function(data);
+    }
+
+    fn backward(&self, output: &[T], gradient: &mut [T]) {
+        self.slopes(output, gradient);
+    }
 }

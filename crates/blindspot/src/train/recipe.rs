@@ -246,7 +246,7 @@ pub(super) fn dense(
             };
             value = graph.node(&name, gemm, &operands, &linear)?;
             if layer.sigmoid {
-                let sigmoid = Op::Sigmoid(ops::Sigmoid);
+                let sigmoid = Op::Unary(ops::Unary::Sigmoid);
                 let operands = [Operand::Value(value)];
                 value = graph.node(&layer.output, sigmoid, &operands, &layer.output)?;
             }
