@@ -6,6 +6,8 @@ use std::ops::{AddAssign, MulAssign, SubAssign};
 
 use num_traits::Float;
 
+use crate::ops::{Kernel, Op};
+
 /// `f32` or `f64`: what weights, activations and gradients are made of.
 ///
 /// Everything in this crate is generic over it: `f32` is what networks run in, `f64` is for the
@@ -25,6 +27,11 @@ pub trait Real:
     fn exp_m1_poly(self) -> Self;
     /// The error function: 1.2e-7 relative in `f32`, free of branches and calls; 2.2e-16 in `f64`.
     fn error_function(self) -> Self;
+    /// What runs an operator in this number type. Here, and not generic, so that the kernels are
+    /// compiled with this crate and not with each one that uses it.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn kernel(op: &Op) -> &dyn Kernel<Self>;
 }
 
 /// e^r - 1 and 2^n, where x = r + n ln 2 and |r| is at most ln(2) / 2.
@@ -142,6 +149,11 @@ impl Real for f32 {
             .mul_add(self, self);
         if t > 0.927_734_4 { far } else { near }
     }
+
+    #[allow(private_interfaces)]
+    fn kernel(op: &Op) -> &dyn Kernel<Self> {
+        op.compiled()
+    }
 }
 
 impl Real for f64 {
@@ -170,6 +182,11 @@ impl Real for f64 {
     #[inline(always)]
     fn error_function(self) -> Self {
         libm::erf(self)
+    }
+
+    #[allow(private_interfaces)]
+    fn kernel(op: &Op) -> &dyn Kernel<Self> {
+        op.compiled()
     }
 }
 
@@ -232,13 +249,23 @@ mod tests {
             let narrow = x as f32;
             let shift = f64::from(narrow) - x;
             let exact = exact + shift * (-x * x).exp() * std::f64::consts::FRAC_2_SQRT_PI;
-            assert!((narrow.error_function().f64() - exact).abs() < 1e-7, "f32 at {x}");
+            assert!(
+                (narrow.error_function().f64() - exact).abs() < 1e-7,
+                "f32 at {x}"
+            );
         }
         // Known to all digits of a double; then beyond all digits.
         assert!((3.0.error_function() - 0.999_977_909_503_001_4).abs() < 2e-16);
         assert!((3.0f32.error_function() - 0.999_977_9).abs() < 1e-7);
         for x in [6.0f32, 1e4, 1e30, f32::INFINITY] {
-            assert_eq!((x.error_function(), (-x).error_function(), x.f64().error_function()), (1.0, -1.0, 1.0));
+            assert_eq!(
+                (
+                    x.error_function(),
+                    (-x).error_function(),
+                    x.f64().error_function()
+                ),
+                (1.0, -1.0, 1.0)
+            );
         }
         assert!(f32::NAN.error_function().is_nan() && f64::NAN.error_function().is_nan());
     }

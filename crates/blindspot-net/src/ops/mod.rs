@@ -140,6 +140,11 @@ impl Op {
 
     /// What runs it in the number type `T`.
     pub(crate) fn kernel<T: Real>(&self) -> &dyn Kernel<T> {
+        T::kernel(self)
+    }
+
+    /// The same, for [`Real::kernel`] alone: who else calls it compiles all kernels once more.
+    pub(crate) fn compiled<T: Real>(&self) -> &dyn Kernel<T> {
         each!(self, op => op)
     }
 }

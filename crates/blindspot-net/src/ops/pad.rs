@@ -115,9 +115,12 @@ impl<T: Real> Kernel<T> for Pad {
         }
         if let Some((start, nest)) = self.nest(n, shape) {
             let (x, length) = (inputs[0].data, nest.length);
-            nest.runs(start, |[from, to]| {
-                output[to..to + length].copy_from_slice(&x[from..from + length]);
-            });
+            match nest.steps {
+                [1, 1] => nest.runs(start, |[from, to]| {
+                    output[to..to + length].copy_from_slice(&x[from..from + length]);
+                }),
+                _ => nest.places(start, |[from, to]| output[to] = x[from]),
+            }
         }
         if let PadMode::Reflect | PadMode::Edge = self.mode {
             // One axis after the other, the borders of those done before taken along.
@@ -168,12 +171,7 @@ impl<T: Real> Kernel<T> for Pad {
         // What was taken away has no gradient.
         gradient.begin_sum();
         if let Some((start, nest)) = self.nest(n, shape) {
-            let length = nest.length;
-            nest.runs(start, |[to, from]| {
-                let places = gradient.data[to..to + length].iter_mut();
-                let dy = &dy[from..from + length];
-                places.zip(dy).for_each(|(sum, &dy)| *sum += dy);
-            });
+            nest.places(start, |[to, from]| gradient.data[to] += dy[from]);
         }
     }
 

@@ -1,0 +1,1 @@
+//! The numbers of each operator against onnxruntime.
