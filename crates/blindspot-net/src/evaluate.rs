@@ -244,7 +244,14 @@ impl<'n, T: Real> Evaluator<'n, T> {
             // The smallest that is large enough, or the largest.
             let fit = |buffer: &Vec<T>| {
                 let enough = buffer.len() >= length;
-                (enough, if enough { usize::MAX - buffer.len() } else { buffer.len() })
+                (
+                    enough,
+                    if enough {
+                        usize::MAX - buffer.len()
+                    } else {
+                        buffer.len()
+                    },
+                )
             };
             let best = (0..free.len()).max_by_key(|&i| fit(&free[i]));
             let buffer = best.map_or_else(Vec::new, |best| free.swap_remove(best));

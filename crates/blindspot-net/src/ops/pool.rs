@@ -75,7 +75,9 @@ fn counts(plane: &Plane, axis: usize, padding: bool) -> Vec<usize> {
                 *count += 1;
             }
         } else {
-            counts[plane.inside(axis, tap)].iter_mut().for_each(|count| *count += 1);
+            counts[plane.inside(axis, tap)]
+                .iter_mut()
+                .for_each(|count| *count += 1);
         }
     }
     counts
@@ -146,10 +148,15 @@ impl<T: Real> Kernel<T> for Pool {
                             out.fill(T::neg_infinity());
                             for y in 0..plane.output[0] {
                                 each_tap(&plane, y, |outputs, from| {
-                                    strided(x[from..].iter(), stride, out[outputs].iter_mut(), |&x, out| {
-                                        // Written so that NaN stays NaN.
-                                        *out = if x <= *out { *out } else { x };
-                                    });
+                                    strided(
+                                        x[from..].iter(),
+                                        stride,
+                                        out[outputs].iter_mut(),
+                                        |&x, out| {
+                                            // Written so that NaN stays NaN.
+                                            *out = if x <= *out { *out } else { x };
+                                        },
+                                    );
                                 });
                             }
                         }
@@ -157,9 +164,14 @@ impl<T: Real> Kernel<T> for Pool {
                             out.fill(T::zero());
                             for y in 0..plane.output[0] {
                                 each_tap(&plane, y, |outputs, from| {
-                                    strided(x[from..].iter(), stride, out[outputs].iter_mut(), |&x, out| {
-                                        *out += x;
-                                    });
+                                    strided(
+                                        x[from..].iter(),
+                                        stride,
+                                        out[outputs].iter_mut(),
+                                        |&x, out| {
+                                            *out += x;
+                                        },
+                                    );
                                 });
                             }
                             for (out, &share) in out.iter_mut().zip(share) {

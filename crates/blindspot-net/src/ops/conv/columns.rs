@@ -47,7 +47,10 @@ impl Sizes {
     }
 
     /// For each image and group: the group, its numbers in `x` and in `y`.
-    fn groups_of(&self, images: usize) -> impl Iterator<Item = (usize, Range<usize>, Range<usize>)> + use<> {
+    fn groups_of(
+        &self,
+        images: usize,
+    ) -> impl Iterator<Item = (usize, Range<usize>, Range<usize>)> + use<> {
         let x = self.channels * self.plane.input_len();
         let y = self.features * self.plane.output_len();
         let groups = self.groups;
@@ -61,12 +64,21 @@ impl Sizes {
     /// The weights of a group as a matrix, a row for each feature.
     fn weights<'a, T>(&self, weight: &'a [T], group: usize) -> Matrix<'a, T> {
         let length = self.features * self.depth();
-        Matrix::new(&weight[group * length..][..length], self.features, self.depth())
+        Matrix::new(
+            &weight[group * length..][..length],
+            self.features,
+            self.depth(),
+        )
     }
 }
 
 /// Part of a matrix whose rows are planes: the windows of some output rows.
-fn window<'a, T>(planes: &'a [T], count: usize, plane: usize, columns: Range<usize>) -> Matrix<'a, T> {
+fn window<'a, T>(
+    planes: &'a [T],
+    count: usize,
+    plane: usize,
+    columns: Range<usize>,
+) -> Matrix<'a, T> {
     Matrix {
         data: &planes[columns.start..],
         rows: count,
@@ -103,7 +115,13 @@ pub(super) fn forward<T: Real>(
                 gather(&sizes.plane, x, rows, columns);
                 Matrix::new(columns, sizes.depth(), place.len())
             };
-            product_into(weights, windows, &mut out[place.start..], out_plane, bias.is_some());
+            product_into(
+                weights,
+                windows,
+                &mut out[place.start..],
+                out_plane,
+                bias.is_some(),
+            );
         }
     }
 }

@@ -31,7 +31,8 @@ struct Layout {
 impl Layout {
     fn new(plane: Plane) -> Layout {
         let padded = |axis: usize| {
-            (plane.before[axis] + plane.input[axis] + plane.after[axis]).div_ceil(plane.stride[axis])
+            (plane.before[axis] + plane.input[axis] + plane.after[axis])
+                .div_ceil(plane.stride[axis])
         };
         let (rows, row) = (padded(0), padded(1));
         let mut taps = Vec::with_capacity(plane.kernel_len());
@@ -174,7 +175,11 @@ pub(super) fn forward<T: Real>(
         layout.cut(x, cut);
         let mut feature = 0;
         while feature < features {
-            let together = if features - feature >= PLANES { PLANES } else { 1 };
+            let together = if features - feature >= PLANES {
+                PLANES
+            } else {
+                1
+            };
             let first = channel * features + feature;
             let weights = &weight[first * taps..(first + together) * taps];
             let sums = &mut sums[..together * count];
@@ -193,9 +198,16 @@ pub(super) fn forward<T: Real>(
                 );
             }
             let outs = out[feature * height * width..].chunks_exact_mut(height * width);
-            for ((r, out), sums) in outs.take(together).enumerate().zip(sums.chunks_exact(count)) {
+            for ((r, out), sums) in outs
+                .take(together)
+                .enumerate()
+                .zip(sums.chunks_exact(count))
+            {
                 let bias = bias.map_or(T::zero(), |bias| bias[first + r]);
-                for (out, sums) in out.chunks_exact_mut(width).zip(sums.chunks_exact(layout.row)) {
+                for (out, sums) in out
+                    .chunks_exact_mut(width)
+                    .zip(sums.chunks_exact(layout.row))
+                {
                     for (out, &sum) in out.iter_mut().zip(sums) {
                         *out = sum + bias;
                     }
@@ -227,17 +239,21 @@ pub(super) fn by_value<T: Real>(
     let whole = phase.next_multiple_of(WIDE);
     // Each plane of outputs with zeros before it, as far as a tap reaches, and behind it.
     let spread_len = layout.reach + whole + WIDE;
-    let [spread_planes, sums, weights] = parts(
-        scratch,
-        [features * spread_len, whole, features * taps],
-    );
+    let [spread_planes, sums, weights] =
+        parts(scratch, [features * spread_len, whole, features * taps]);
     spread_planes.fill(T::zero());
     // For each phase the taps in it: where they are among the spread planes, and which weights.
     let phases: Vec<(Vec<usize>, Vec<usize>)> = (0..layout.phases())
         .map(|phase| {
-            let taps_of = layout.taps.iter().enumerate().filter(|(_, tap)| tap.0 == phase);
+            let taps_of = layout
+                .taps
+                .iter()
+                .enumerate()
+                .filter(|(_, tap)| tap.0 == phase);
             let all = (0..features).flat_map(|feature| {
-                taps_of.clone().map(move |(tap, &(_, offset))| (feature, tap, offset))
+                taps_of
+                    .clone()
+                    .map(move |(tap, &(_, offset))| (feature, tap, offset))
             });
             let offset = |(feature, _, offset)| feature * spread_len + layout.reach - offset;
             let weight = |(feature, tap, _): (usize, usize, usize)| feature * taps + tap;
@@ -247,7 +263,12 @@ pub(super) fn by_value<T: Real>(
     let accumulate = gradient.accumulate;
     let in_plane = sizes.plane.input_len();
     let out_planes = dy.chunks_exact(features * sizes.plane.output_len());
-    for (i, (dx, dy)) in gradient.data.chunks_exact_mut(in_plane).zip(out_planes).enumerate() {
+    for (i, (dx, dy)) in gradient
+        .data
+        .chunks_exact_mut(in_plane)
+        .zip(out_planes)
+        .enumerate()
+    {
         let of_channel = &weight[i % sizes.groups * features * taps..][..features * taps];
         let planes = dy.chunks_exact(sizes.plane.output_len());
         for (dy, out) in planes.zip(spread_planes.chunks_exact_mut(spread_len)) {
@@ -295,7 +316,10 @@ pub(super) fn by_weight<T: Real>(
     wide.fill(T::zero());
     let out_plane = sizes.plane.output_len();
     let planes = x.chunks_exact(sizes.plane.input_len());
-    for (i, (x, dy)) in planes.zip(dy.chunks_exact(features * out_plane)).enumerate() {
+    for (i, (x, dy)) in planes
+        .zip(dy.chunks_exact(features * out_plane))
+        .enumerate()
+    {
         layout.cut(x, cut);
         let of_channel = &mut gradient[i % sizes.groups * features * taps..][..features * taps];
         let gradients = of_channel.chunks_exact_mut(taps);

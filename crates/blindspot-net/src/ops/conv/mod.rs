@@ -61,14 +61,18 @@ impl Conv {
             ));
         }
         let groups = self.groups;
-        if groups == 0 || !features.is_multiple_of(groups) || seen.checked_mul(groups) != Some(*channels)
+        if groups == 0
+            || !features.is_multiple_of(groups)
+            || seen.checked_mul(groups) != Some(*channels)
         {
             return Err(format!(
                 "a weight of shape {weight:?} in {groups} groups does not fit {channels} channels"
             ));
         }
         if let Some(bias) = bias.filter(|&bias| bias != [*features]) {
-            return Err(format!("a bias of shape {bias:?} does not fit {features} features"));
+            return Err(format!(
+                "a bias of shape {bias:?} does not fit {features} features"
+            ));
         }
         let mut shape = self.window.outputs(positions, false)?;
         shape.insert(0, *features);
