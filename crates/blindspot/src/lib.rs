@@ -1,5 +1,6 @@
 //! The studies of the paper: training, the blind-spot search, transfer, and the replication.
 
+pub mod architectures;
 pub mod examples;
 pub mod inputs;
 pub mod models;
