@@ -8,6 +8,7 @@ mod page;
 mod picture;
 mod table;
 mod tables;
+mod transfer;
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,8 @@ use blindspot::results::{Pictures, Results};
 use blindspot_data::files::{FileError, write_atomically};
 
 pub use table::{Cell, Table};
-pub use tables::{models, table1, table2};
+pub use tables::{models, table1, table2, table3, table4};
+pub use transfer::{heat_map, transfer_matrix};
 
 /// Why a report can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -30,21 +32,14 @@ pub enum ReportError {
 
 /// The tables of a replication, in the paper's order, with the name of each one's files.
 fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
+    let quick = results.quick;
+    let (one, two) = (results.table1.as_ref(), results.table2.as_ref());
+    let (three, four) = (results.table3.as_ref(), results.table4.as_ref());
     let tables = [
-        (
-            "table1",
-            results
-                .table1
-                .as_ref()
-                .map(|rows| table1(rows, results.quick)),
-        ),
-        (
-            "table2",
-            results
-                .table2
-                .as_ref()
-                .map(|table| table2(table, results.quick)),
-        ),
+        ("table1", one.map(|rows| table1(rows, quick))),
+        ("table2", two.map(|table| table2(table, quick))),
+        ("table3", three.map(|rows| table3(rows, quick))),
+        ("table4", four.map(|table| table4(table, quick))),
     ];
     tables
         .into_iter()

@@ -57,6 +57,11 @@ impl InMemory {
         InMemory { values, input_len }
     }
 
+    /// All the values, input after input, to be changed.
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
     /// All the values, input after input.
     pub fn values(&self) -> &[f32] {
         &self.values

@@ -13,21 +13,38 @@ use crate::train::{Recipe, TrainError, Trained, train};
 
 /// What a network was made by, as it is kept in its file: recipe, seed, data, version.
 fn made_by(recipe: &Recipe, images: &ImageSet, seed: u64) -> BTreeMap<String, String> {
-    let hashes: Vec<&str> = images
-        .hashes()
-        .iter()
-        .map(|(_, hash)| hash.as_str())
-        .collect();
     BTreeMap::from([
         (
             "recipe".into(),
             serde_json::to_string(recipe).expect("a recipe is plain data"),
         ),
         ("seed".into(), seed.to_string()),
-        ("data".into(), hashes.join(" ")),
+        ("data".into(), data_of(images)),
         ("images".into(), images.len().to_string()),
         ("blindspot".into(), env!("CARGO_PKG_VERSION").to_owned()),
     ])
+}
+
+/// The hashes of a set's files, and of the choice of images where it is not the first ones.
+fn data_of(images: &ImageSet) -> String {
+    let mut hashes: Vec<String> = images
+        .hashes()
+        .iter()
+        .map(|(_, hash)| hash.clone())
+        .collect();
+    if images
+        .indices()
+        .iter()
+        .enumerate()
+        .any(|(position, &index)| position != index)
+    {
+        let indices = images.indices().iter();
+        let bytes: Vec<u8> = indices
+            .flat_map(|&index| (index as u64).to_le_bytes())
+            .collect();
+        hashes.push(files::sha256_hex(&bytes));
+    }
+    hashes.join(" ")
 }
 
 /// Trains the network of `recipe` and writes it to `path`. A checkpoint is kept beside it

@@ -194,16 +194,16 @@ pub const TABLE3: [Table3Entry; 3] = [
 ];
 
 /// Table 4: "Cross-training-set generalization error rate", made of the test set. The rows
-/// `... amplified 0.1` are the same examples with the change scaled to a standard deviation of 0.1.
+/// `... x0.1` are the same examples with the change scaled to a standard deviation of 0.1.
 pub const TABLE4: TransferEntries = TransferEntries {
     rows: &[
         "M1",
         "M2",
         "M3",
         "noise 0.06",
-        "M1 amplified 0.1",
-        "M2 amplified 0.1",
-        "M3 amplified 0.1",
+        "M1 x0.1",
+        "M2 x0.1",
+        "M3 x0.1",
         "noise 0.1",
     ],
     columns: &["M1", "M2", "M3"],

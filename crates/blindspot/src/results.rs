@@ -30,6 +30,17 @@ pub struct Results {
     /// Table 2, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub table2: Option<TransferTable>,
+    /// Table 3, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub table3: Option<Vec<Table3Row>>,
+    /// Table 4, where it was asked for: after the paper's rows those of the other reading of its
+    /// amplification, `M1 each x0.1` and so on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub table4: Option<TransferTable>,
+    /// P1 of tables 3 and 4: the training images of that half by their positions, separated by
+    /// commas. P2 are the others.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub p1: Option<String>,
     /// Figure 7, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub figure7: Option<Figure7>,
@@ -74,6 +85,29 @@ pub struct Table1Row {
     /// Images distorted.
     pub samples: u64,
     /// Of these, images that the model gets wrong undistorted (distortion 0).
+    pub already_wrong: u64,
+    /// Fraction of the images for which the model answers the target in the end.
+    pub success: f64,
+}
+
+/// One row of table 3: a model trained on one half of the training set, P1 or P2.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Table3Row {
+    /// `M1`, `M2` or `M3`.
+    pub model: String,
+    /// Error on P1, a fraction.
+    pub error_p1: f64,
+    /// Error on P2, a fraction.
+    pub error_p2: f64,
+    /// Error on the 10,000 test images, a fraction.
+    pub error_test: f64,
+    /// Mean over the test images distorted of the distortion; images already wrong count as 0.
+    pub distortion_mean: f64,
+    /// Root mean square of the change over all pixels of all these images.
+    pub distortion_pooled: f64,
+    /// Test images distorted.
+    pub samples: u64,
+    /// Of these, images that the model gets wrong undistorted.
     pub already_wrong: u64,
     /// Fraction of the images for which the model answers the target in the end.
     pub success: f64,

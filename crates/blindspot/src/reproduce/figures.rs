@@ -23,7 +23,7 @@ pub(super) fn pictures(run: &Run<'_>) -> Pictures {
         let changed = examples.iter().filter(|example| !example.already_wrong());
         let pairs = changed
             .take(EXAMPLES)
-            .map(|example| pair(run.train, example))
+            .map(|example| pair(run.distorted(name).0, example))
             .collect();
         pictures.examples.push((name.clone(), pairs));
         let distortions = examples.iter().map(Example::distortion).collect();

@@ -27,13 +27,23 @@ pub enum Experiment {
     Table1,
     /// Each model's examples on every model, and noise.
     Table2,
+    /// Three models trained on halves of the training set.
+    Table3,
+    /// Their examples, made of the test set, on each other; noise and amplified examples.
+    Table4,
     /// Pictures of examples and of noise.
     Figure7,
 }
 
 impl Experiment {
     /// All of them, in the paper's order.
-    pub const ALL: [Experiment; 3] = [Experiment::Table1, Experiment::Table2, Experiment::Figure7];
+    pub const ALL: [Experiment; 5] = [
+        Experiment::Table1,
+        Experiment::Table2,
+        Experiment::Table3,
+        Experiment::Table4,
+        Experiment::Figure7,
+    ];
 
     /// The models that it takes, in the order of its table.
     fn models(self) -> &'static [&'static str] {
@@ -46,6 +56,7 @@ impl Experiment {
                 "FC200-200-10",
                 "AE400-10",
             ],
+            Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
         }
     }
@@ -56,6 +67,8 @@ impl fmt::Display for Experiment {
         f.write_str(match self {
             Experiment::Table1 => "table1",
             Experiment::Table2 => "table2",
+            Experiment::Table3 => "table3",
+            Experiment::Table4 => "table4",
             Experiment::Figure7 => "figure7",
         })
     }
@@ -87,7 +100,8 @@ impl FromStr for Experiment {
 pub struct Options {
     /// The experiments.
     pub experiments: Vec<Experiment>,
-    /// Training images to distort for a table; all of them where `None`.
+    /// Images to distort for a table (training images, for tables 3 and 4 test images); all of
+    /// them where `None`.
     pub samples: Option<usize>,
     /// A first look: few iterations.
     pub quick: bool,
@@ -132,9 +146,22 @@ impl ReproduceError {
     }
 }
 
+/// The layers of a model of tables 3 and 4, and the half of the training set that it is trained
+/// on, 0 for P1, 1 for P2.
+fn halved(name: &str) -> Option<(&'static str, usize)> {
+    match name {
+        "M1" => Some(("FC100-100-10", 0)),
+        "M2" => Some(("FC123-456-10", 0)),
+        "M3" => Some(("FC100-100-10", 1)),
+        _ => None,
+    }
+}
+
 /// The recipe of a model under the options.
 fn recipe(name: &str, options: &Options) -> Recipe {
-    let mut recipe = Recipe::named(name).expect("experiments name models that there are");
+    let layers = halved(name).map_or(name, |(layers, _)| layers);
+    let mut recipe = Recipe::named(layers).expect("experiments name models that there are");
+    recipe.name = name.to_owned();
     if !recipe.hidden.is_empty() {
         recipe.decay = options.decay;
     }
@@ -160,8 +187,10 @@ struct Run<'a> {
     options: &'a Options,
     train: &'a ImageSet,
     test: &'a ImageSet,
-    /// The training images that are distorted.
-    sample: Vec<usize>,
+    /// P1 and P2 of tables 3 and 4.
+    halves: [ImageSet; 2],
+    /// The training and the test images that are distorted.
+    samples: [Vec<usize>; 2],
     models: Vec<Model>,
     /// By the model's name.
     examples: BTreeMap<String, Vec<Example>>,
@@ -179,6 +208,15 @@ impl Run<'_> {
             self.train.labels().unwrap_or_default(),
             self.test.labels().unwrap_or_default(),
         )
+    }
+
+    /// The images that a model's examples are made of, and which of them: test images for the
+    /// models of tables 3 and 4, training images for all others.
+    fn distorted(&self, name: &str) -> (&ImageSet, &[usize]) {
+        match halved(name) {
+            Some(_) => (self.test, &self.samples[1]),
+            None => (self.train, &self.samples[0]),
+        }
     }
 
     /// The options of the tables' search, the paper's: random targets, the minimiser as it is.
@@ -215,8 +253,10 @@ pub fn reproduce(
     if options.samples == Some(0) {
         return Err(ReproduceError::NoSamples);
     }
-    let samples = options.samples.unwrap_or(train.len()).min(train.len());
-    let sample = train.shuffled(samples, options.seed).indices().to_vec();
+    let samples = [train, test].map(|set| {
+        let count = options.samples.unwrap_or(set.len()).min(set.len());
+        set.shuffled(count, options.seed).indices().to_vec()
+    });
     let folder = out.join("models");
     std::fs::create_dir_all(&folder).map_err(|source| FileError {
         action: "make the folder",
@@ -227,7 +267,8 @@ pub fn reproduce(
         options,
         train,
         test,
-        sample,
+        halves: train.halves(options.seed),
+        samples,
         models: Vec::new(),
         examples: BTreeMap::new(),
     };
@@ -235,8 +276,9 @@ pub fn reproduce(
         for name in experiment.models() {
             if !run.models.iter().any(|model| model.record.name == *name) {
                 let recipe = recipe(name, options);
+                let images = halved(name).map_or(train, |(_, half)| &run.halves[half]);
                 let (network, record) =
-                    kept_or_trained(&recipe, train, options.seed, &folder, monitor)?;
+                    kept_or_trained(&recipe, images, options.seed, &folder, monitor)?;
                 let autoencoder = recipe.sparsity.is_some();
                 run.models.push(Model {
                     network,
@@ -246,18 +288,12 @@ pub fn reproduce(
             }
         }
     }
-    let labels = train.labels().expect("checked above");
     for model in &run.models {
         let name = &model.record.name;
         let options = run.search_options();
-        let found = search(
-            &model.network,
-            train,
-            labels,
-            &run.sample,
-            &options,
-            monitor,
-        )?;
+        let (images, sample) = run.distorted(name);
+        let labels = images.labels().expect("checked above");
+        let found = search(&model.network, images, labels, sample, &options, monitor)?;
         if monitor.cancelled() {
             return Err(ReproduceError::Cancelled(folder));
         }
@@ -284,6 +320,9 @@ pub fn reproduce(
             .collect(),
         table1: None,
         table2: None,
+        table3: None,
+        table4: None,
+        p1: None,
         figure7: None,
     };
     let mut pictures = figures::pictures(&run);
@@ -291,12 +330,18 @@ pub fn reproduce(
         match experiment {
             Experiment::Table1 => results.table1 = Some(tables::table1(&run)),
             Experiment::Table2 => results.table2 = Some(tables::table2(&run)),
+            Experiment::Table3 => results.table3 = Some(tables::table3(&run)),
+            Experiment::Table4 => results.table4 = Some(tables::table4(&run)),
             Experiment::Figure7 => {
                 let (figure, panels) = figures::figure7(&run);
                 results.figure7 = Some(figure);
                 pictures.figure7 = panels;
             }
         }
+    }
+    if results.table3.is_some() || results.table4.is_some() {
+        let indices = run.halves[0].indices().iter().map(usize::to_string);
+        results.p1 = Some(indices.collect::<Vec<_>>().join(","));
     }
     Ok((results, pictures))
 }

@@ -1,13 +1,18 @@
 //! Section 4.2: what a set of changed images does to other networks, and Gaussian noise as the
 //! control.
 
+mod matrix;
+mod saved;
+
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::{InMemory, Inputs};
 use crate::random::Stream;
-use crate::search::{Example, InputBox};
+use crate::search::{Example, InputBox, norm};
 use crate::train::error;
+pub use matrix::{Matrix, Rate, Variant, matrix};
+pub use saved::{SavedError, SavedExamples};
 
 /// How much a set of images was changed. Distortion is the root mean square of the change of an
 /// input value.
@@ -65,6 +70,15 @@ impl Distortion {
     }
 }
 
+/// How a set of changes is made larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amplify {
+    /// All by one factor.
+    Set,
+    /// Each to the same distortion.
+    Each,
+}
+
 /// A changed set of images, and what the change was.
 #[derive(Debug, Clone)]
 pub struct Changed {
@@ -99,6 +113,39 @@ impl Changed {
         }
     }
 
+    /// The same examples with their changes made larger, until the distortion is `distortion`: that
+    /// of each image by itself, or, by one factor for all of them, the mean of the set. The paper's
+    /// formula can be read in both ways; what comes out can leave the box, as its noise does. An
+    /// image that was not changed stays as it is.
+    ///
+    /// # Panics
+    /// Where there is no example.
+    pub fn amplified(
+        examples: &[Example],
+        inputs: &(impl Inputs + ?Sized),
+        distortion: f64,
+        amplify: Amplify,
+    ) -> Changed {
+        let mut changed = Changed::adversarial(examples);
+        let length = inputs.input_len();
+        let mean = changed.distortion.mean;
+        let mut norms = Vec::with_capacity(examples.len());
+        let mut original = vec![0.0; length];
+        let places = changed.images.values_mut().chunks_exact_mut(length);
+        for (example, place) in examples.iter().zip(places) {
+            let from = match amplify {
+                Amplify::Set => mean,
+                Amplify::Each => example.distortion(),
+            };
+            let factor = if from > 0.0 { distortion / from } else { 1.0 };
+            inputs.write(example.index, &mut original);
+            scale(&original, place, factor);
+            norms.push(norm(&original, place));
+        }
+        changed.distortion = Distortion::of(&norms, length);
+        changed
+    }
+
     /// Images `indices` of a set with Gaussian noise added to each value, drawn for each image
     /// from a stream of its own. The paper's noise leaves the box; with `clip` it is cut to it.
     pub fn noisy(
@@ -112,19 +159,17 @@ impl Changed {
         let length = inputs.input_len();
         let mut values = vec![0.0f32; indices.len() * length];
         let mut norms = Vec::with_capacity(indices.len());
+        let mut original = vec![0.0; length];
         for (&index, image) in indices.iter().zip(values.chunks_exact_mut(length)) {
-            inputs.write(index, image);
-            let mut stream = Stream::new(seed, &format!("noise {deviation}"), index);
-            let mut square = 0.0;
-            for value in image {
-                let original = f64::from(*value);
-                *value = (original + deviation * stream.normal()) as f32;
-                if let Some(bounds) = clip {
+            inputs.write(index, &mut original);
+            image.copy_from_slice(&original);
+            add_noise(image, deviation, seed, index);
+            if let Some(bounds) = clip {
+                for value in &mut *image {
                     *value = value.clamp(bounds.lower, bounds.upper);
                 }
-                square += (f64::from(*value) - original).powi(2);
             }
-            norms.push(square.sqrt());
+            norms.push(norm(&original, image));
         }
         Changed {
             images: InMemory::new(values, length),
@@ -137,6 +182,22 @@ impl Changed {
     /// the transfer rate.
     pub fn error_of(&self, network: &Network<f32>) -> f64 {
         error(network, &self.images, &self.labels)
+    }
+}
+
+/// Makes the change of an image larger by a factor.
+fn scale(original: &[f32], changed: &mut [f32], factor: f64) {
+    for (value, &original) in changed.iter_mut().zip(original) {
+        let change = f64::from(*value) - f64::from(original);
+        *value = (f64::from(original) + factor * change) as f32;
+    }
+}
+
+/// Adds the Gaussian noise of image `index`.
+fn add_noise(image: &mut [f32], deviation: f64, seed: u64, index: usize) {
+    let mut stream = Stream::new(seed, &format!("noise {deviation}"), index);
+    for value in image {
+        *value = (f64::from(*value) + deviation * stream.normal()) as f32;
     }
 }
 
@@ -153,6 +214,43 @@ mod tests {
         assert!((distortion.pooled - 3.5f64.sqrt()).abs() < 1e-15);
         assert_eq!(Distortion::of(&[1.0, 5.0, 2.0], 1).median, 2.0);
         assert_eq!(Distortion::of(&[], 784).pooled, 0.0);
+    }
+
+    #[test]
+    fn amplified_changes_keep_their_direction_and_have_the_distortion_asked_for() {
+        let inputs = InMemory::new(vec![0.5, 0.5, 0.25, 0.75, 0.5, 0.5], 2);
+        let example = |index, adversarial: [f32; 2]| {
+            let mut original = [0.0; 2];
+            inputs.write(index, &mut original);
+            Example {
+                index,
+                label: 0,
+                target: 1,
+                before: 0,
+                after: 1,
+                success: true,
+                l2: norm(&original, &adversarial),
+                adversarial: adversarial.to_vec(),
+                evaluations: 1,
+                kkt: 0.0,
+            }
+        };
+        let examples = [
+            example(0, [0.6, 0.5]),
+            example(1, [0.25, 0.45]),
+            example(2, [0.5, 0.5]),
+        ];
+        let each = Changed::amplified(&examples, &inputs, 0.5, Amplify::Each);
+        let root = 0.5f32.sqrt();
+        let expected = [0.5 + root, 0.5, 0.25, 0.75 - root, 0.5, 0.5];
+        for (value, expected) in each.images.values().iter().zip(expected) {
+            assert!((value - expected).abs() < 1e-6, "{:?}", each.images);
+        }
+        let set = Changed::amplified(&examples, &inputs, 0.5, Amplify::Set);
+        assert!((set.distortion.mean - 0.5).abs() < 1e-6);
+        // The changes keep their proportion, one to three.
+        let values = set.images.values();
+        assert!(((0.75 - values[3]) / (values[0] - 0.5) - 3.0).abs() < 1e-4);
     }
 
     #[test]

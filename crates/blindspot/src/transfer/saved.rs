@@ -1,0 +1,208 @@
+//! Examples read back from the files that `attack` writes, a block at a time: a file of any length
+//! is never held in memory.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use npyz::npz::NpzArchive;
+
+/// Values of a block's images, about: 16 megabytes.
+const BLOCK: usize = 1 << 22;
+
+/// A file of examples can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SavedError {
+    /// It can't be read, or is no such file.
+    #[error(
+        "{}: {why}; give a file that `blindspot attack` wrote, or one with its arrays label, \
+         original and adversarial", path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Examples and model don't fit.
+    #[error("{}: an image has {image} values, the model {model} takes {network}", path.display())]
+    Size {
+        /// The file of the examples.
+        path: PathBuf,
+        /// Values of an image.
+        image: usize,
+        /// The model's name.
+        model: String,
+        /// Values that it takes.
+        network: usize,
+    },
+    /// Examples are of a class that a model doesn't have.
+    #[error("{}: an image is of class {label}, the model {model} has {classes} classes", path.display())]
+    Label {
+        /// The file of the examples.
+        path: PathBuf,
+        /// The class.
+        label: usize,
+        /// The model's name.
+        model: String,
+        /// How many classes it has.
+        classes: usize,
+    },
+}
+
+/// A file of examples: its arrays label (i64, `[n]`), original and adversarial (f32, `[n, ...]`).
+#[derive(Debug, Clone)]
+pub struct SavedExamples {
+    path: PathBuf,
+    count: usize,
+    length: usize,
+}
+
+/// Some examples, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// Position of the first one in the file.
+    pub(super) first: usize,
+    pub(super) labels: Vec<usize>,
+    pub(super) originals: Vec<f32>,
+    pub(super) adversarial: Vec<f32>,
+}
+
+impl SavedExamples {
+    /// Looks at a file; its numbers are read later.
+    ///
+    /// # Errors
+    /// [`SavedError::Unreadable`].
+    pub fn open(path: &Path) -> Result<SavedExamples, SavedError> {
+        let mut archive = archive(path)?;
+        let mut shape = |name: &str| -> Result<Vec<u64>, SavedError> {
+            match archive.by_name(name) {
+                Ok(Some(array)) if array.order() == npyz::Order::C => Ok(array.shape().to_vec()),
+                Ok(Some(_)) => Err(unreadable(
+                    path,
+                    format!("its array `{name}` is column by column"),
+                )),
+                Ok(None) => Err(unreadable(path, format!("it has no array `{name}`"))),
+                Err(error) => Err(unreadable(path, error.to_string())),
+            }
+        };
+        let (labels, originals) = (shape("label")?, shape("original")?);
+        let adversarial = shape("adversarial")?;
+        let image = originals.get(1..).unwrap_or_default();
+        let length = image
+            .iter()
+            .try_fold(1u64, |length, &axis| length.checked_mul(axis));
+        let fits = originals == adversarial && labels.len() == 1 && labels[0] == originals[0];
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        match length {
+            Some(length)
+                if fits && (1..=blindspot_net::MAX_VALUES).contains(&length) && labels[0] > 0 =>
+            {
+                Ok(SavedExamples {
+                    path: path.to_owned(),
+                    count: usize::try_from(labels[0]).unwrap_or(usize::MAX),
+                    length,
+                })
+            }
+            _ => Err(unreadable(
+                path,
+                format!("its arrays have shapes {labels:?}, {originals:?} and {adversarial:?}"),
+            )),
+        }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many examples it has; never 0.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many values an image has.
+    pub fn image_len(&self) -> usize {
+        self.length
+    }
+
+    /// Gives block after block to `take`, until it says false.
+    pub(super) fn blocks(
+        &self,
+        mut take: impl FnMut(&Block) -> Result<bool, SavedError>,
+    ) -> Result<(), SavedError> {
+        // Each array is read by a reader of its own, side by side.
+        let (mut one, mut two, mut three) = (
+            archive(&self.path)?,
+            archive(&self.path)?,
+            archive(&self.path)?,
+        );
+        let missing = |_| unreadable(&self.path, "its arrays are not f32 and i64".into());
+        let mut labels = array(&mut one, "label", &self.path)?
+            .data::<i64>()
+            .map_err(missing)?;
+        let mut originals = array(&mut two, "original", &self.path)?
+            .data::<f32>()
+            .map_err(missing)?;
+        let mut adversarial = array(&mut three, "adversarial", &self.path)?
+            .data::<f32>()
+            .map_err(missing)?;
+        let mut block = Block::default();
+        while block.first < self.count {
+            let count = (BLOCK / self.length).max(1).min(self.count - block.first);
+            let broken = |error: std::io::Error| unreadable(&self.path, error.to_string());
+            block.labels.clear();
+            for label in labels.by_ref().take(count) {
+                let label = label.map_err(broken)?;
+                let label = usize::try_from(label)
+                    .map_err(|_| unreadable(&self.path, format!("it has a label {label}")))?;
+                block.labels.push(label);
+            }
+            for (values, place) in [
+                (&mut originals, &mut block.originals),
+                (&mut adversarial, &mut block.adversarial),
+            ] {
+                place.clear();
+                for value in values.by_ref().take(count * self.length) {
+                    place.push(value.map_err(broken)?);
+                }
+                if place.len() < count * self.length || block.labels.len() < count {
+                    return Err(unreadable(&self.path, "it ends early".into()));
+                }
+                if place.iter().any(|value| !value.is_finite()) {
+                    return Err(unreadable(&self.path, "it holds NaN or an infinity".into()));
+                }
+            }
+            if !take(&block)? {
+                return Ok(());
+            }
+            block.first += count;
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(path: &Path, why: String) -> SavedError {
+    SavedError::Unreadable {
+        path: path.to_owned(),
+        why,
+    }
+}
+
+type Archive = NpzArchive<BufReader<File>>;
+
+fn archive(path: &Path) -> Result<Archive, SavedError> {
+    NpzArchive::open(path).map_err(|error| unreadable(path, error.to_string()))
+}
+
+fn array<'a>(
+    archive: &'a mut Archive,
+    name: &str,
+    path: &Path,
+) -> Result<npyz::NpyFile<npyz::zip::read::ZipFile<'a>>, SavedError> {
+    match archive.by_name(name) {
+        Ok(Some(array)) => Ok(array),
+        Ok(None) => Err(unreadable(path, format!("it has no array `{name}`"))),
+        Err(error) => Err(unreadable(path, error.to_string())),
+    }
+}

@@ -1,0 +1,220 @@
+//! Examples on networks, beside onnxruntime, NumPy and SciPy.
+
+use std::path::{Path, PathBuf};
+
+use blindspot::examples::write_arrays;
+use blindspot::inputs::{InMemory, Inputs};
+use blindspot::monitor::Unwatched;
+use blindspot::search::{Example, norm};
+use blindspot::train::{Recipe, train};
+use blindspot::transfer::{Matrix, Rate, SavedExamples, Variant, matrix};
+use blindspot_net::{Network, onnx};
+use blindspot_testing::{python, run_python, skip};
+
+/// More values than a block has.
+const COUNT: usize = 6_000;
+const LENGTH: usize = 784;
+const CLASSES: usize = 3;
+
+/// Numbers in [0, 1).
+fn numbers(count: usize, mut state: u32) -> Vec<f32> {
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// Networks that know a little.
+fn networks(length: usize) -> Vec<(String, Network<f32>)> {
+    let inputs = InMemory::new(numbers(60 * length, 1), length);
+    let labels: Vec<usize> = (0..60).map(|i| i % CLASSES).collect();
+    ["softmax1", "FC100-100-10"]
+        .map(|name| {
+            let mut recipe = Recipe::named(name).unwrap();
+            recipe.iterations = 3;
+            let trained = train(&recipe, &inputs, &labels, "", 0, None, &Unwatched);
+            (name.to_owned(), trained.unwrap().network)
+        })
+        .to_vec()
+}
+
+/// A file of examples whose changes differ in size; every tenth image is not changed.
+fn file(path: &Path) -> SavedExamples {
+    let originals = InMemory::new(numbers(COUNT * LENGTH, 2), LENGTH);
+    let changes = numbers(COUNT * LENGTH, 3);
+    let example = |index: usize| {
+        let mut original = vec![0.0; LENGTH];
+        originals.write(index, &mut original);
+        let size = (index % 10) as f32 / 40.0;
+        let changes = &changes[index * LENGTH..][..LENGTH];
+        let pairs = original.iter().zip(changes);
+        let adversarial: Vec<f32> = pairs.map(|(value, c)| value + size * (c - 0.5)).collect();
+        Example {
+            index,
+            label: index % CLASSES,
+            target: 0,
+            before: 0,
+            after: 0,
+            success: true,
+            l2: norm(&original, &adversarial),
+            adversarial,
+            evaluations: 1,
+            kkt: 0.0,
+        }
+    };
+    let examples: Vec<Example> = (0..COUNT).map(example).collect();
+    write_arrays(path, &examples, originals.values(), &[1, 28, 28]).unwrap();
+    SavedExamples::open(path).unwrap()
+}
+
+/// Prints errors and distortions as Blindspot should find them: rates[row][column] as counts.
+const REFERENCE: &str = r#"
+import json, sys
+import numpy as np, onnxruntime as ort
+data = np.load(sys.argv[1])
+original = data["original"].astype(np.float64).reshape(len(data["label"]), -1)
+change = data["adversarial"].astype(np.float64).reshape(original.shape) - original
+rms = np.sqrt((change ** 2).mean(axis=1))
+rows = [change, change * 0.5 / rms.mean(), change * 3]
+out = {"wrong": [], "mean": [], "pooled": []}
+for row in rows:
+    images = (original + row).astype(np.float32)
+    wrong = []
+    for model in sys.argv[2:]:
+        session = ort.InferenceSession(model)
+        logits = session.run(None, {session.get_inputs()[0].name: images})[0]
+        wrong.append(int((logits.argmax(axis=1) != data["label"]).sum()))
+    out["wrong"].append(wrong)
+    out["mean"].append(np.sqrt((row ** 2).mean(axis=1)).mean())
+    out["pooled"].append(np.sqrt((row ** 2).mean()))
+print(json.dumps(out))
+"#;
+
+#[test]
+fn the_matrix_is_that_of_onnxruntime_and_numpy() {
+    if let Err(why) = python() {
+        skip!("{why}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let files = [("a".to_owned(), file(&path))];
+    let networks = networks(LENGTH);
+    let variants = [
+        Variant::Plain,
+        Variant::Distortion(0.5),
+        Variant::Factor(3.0),
+        Variant::Noise(0.2),
+    ];
+    let found = matrix(&files, &networks, &variants, 0, &Unwatched).unwrap();
+    assert_eq!(found.rows, ["a", "a x0.5", "a times 3", "a: noise 0.2"]);
+    assert!((found.distortion[3].pooled - 0.2).abs() < 1e-3);
+
+    let mut arguments: Vec<PathBuf> = vec![path];
+    for (name, network) in &networks {
+        let model = folder.path().join(format!("{name}.onnx"));
+        std::fs::write(&model, onnx::write(network, &Default::default())).unwrap();
+        arguments.push(model);
+    }
+    let expected = run_python(REFERENCE, &arguments, "").unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    for row in 0..3 {
+        for (column, rate) in found.rates[row].iter().enumerate() {
+            let wrong = expected["wrong"][row][column].as_u64().unwrap();
+            // An image on the boundary to the last bit can fall on either side.
+            assert!(rate.wrong.abs_diff(wrong) <= 1, "{row} {column}: {rate:?}");
+            assert!(
+                wrong > 0 && wrong < COUNT as u64,
+                "a rate that says nothing"
+            );
+        }
+        let distortion = found.distortion[row];
+        let near = |value: f64, name: &str| {
+            let expected = expected[name][row].as_f64().unwrap();
+            assert!((value / expected - 1.0).abs() < 1e-5, "{value} {expected}");
+        };
+        near(distortion.mean, "mean");
+        near(distortion.pooled, "pooled");
+    }
+}
+
+#[test]
+fn intervals_are_those_of_scipy() {
+    if let Err(why) = python() {
+        skip!("{why}");
+    }
+    let script = r#"
+import sys
+from scipy.stats import binomtest
+for pair in sys.argv[1:]:
+    k, n = map(int, pair.split("/"))
+    interval = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    print(repr(float(interval.low)), repr(float(interval.high)))
+"#;
+    let pairs = [(0, 20), (10, 100), (1, 1), (1_000, 1_000), (59_999, 60_000)];
+    let arguments = pairs.map(|(wrong, images)| format!("{wrong}/{images}"));
+    let said = run_python(script, arguments, "").unwrap();
+    for ((wrong, images), line) in pairs.into_iter().zip(said.lines()) {
+        let rate = Rate::of(wrong, images);
+        let (low, high) = line.split_once(' ').unwrap();
+        let near = |a: f64, b: &str| (a - b.parse::<f64>().unwrap()).abs() < 1e-12;
+        assert!(
+            near(rate.low, low) && near(rate.high, high),
+            "{rate:?} {line}"
+        );
+    }
+}
+
+/// Why examples of one image can't be used, in words.
+fn refused(path: &Path, networks: &[(String, Network<f32>)]) -> String {
+    let found = SavedExamples::open(path).and_then(|file| {
+        let files = [("a".to_owned(), file)];
+        matrix(&files, networks, &[Variant::Plain], 0, &Unwatched).map(|_: Matrix| ())
+    });
+    found.unwrap_err().to_string()
+}
+
+#[test]
+fn what_does_not_fit_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let fits = networks(4);
+    let mut example = Example {
+        index: 0,
+        label: 7,
+        target: 0,
+        before: 0,
+        after: 0,
+        success: true,
+        l2: 0.0,
+        adversarial: vec![0.5; 4],
+        evaluations: 1,
+        kkt: 0.0,
+    };
+    write_arrays(&path, &[example.clone()], &[0.5; 4], &[4]).unwrap();
+    let said = refused(&path, &networks(5));
+    assert!(
+        said.contains("4 values") && said.contains("takes 5"),
+        "{said}"
+    );
+    let said = refused(&path, &fits);
+    assert!(
+        said.contains("class 7") && said.contains("3 classes"),
+        "{said}"
+    );
+
+    example.label = 1;
+    example.adversarial[2] = f32::NAN;
+    write_arrays(&path, &[example.clone()], &[0.5; 4], &[4]).unwrap();
+    let said = refused(&path, &fits);
+    assert!(said.contains("NaN"), "{said}");
+    write_arrays(&path, &[], &[], &[4]).unwrap();
+    assert!(refused(&path, &fits).contains("[0]"), "no example");
+    let bytes = std::fs::read(&path).unwrap();
+    for damaged in [&bytes[..bytes.len() / 2], b"no archive", b""] {
+        std::fs::write(&path, damaged).unwrap();
+        let said = refused(&path, &fits);
+        assert!(said.contains("blindspot attack"), "{said}");
+    }
+    assert!(refused(&folder.path().join("none.npz"), &fits).contains("none.npz"));
+}
