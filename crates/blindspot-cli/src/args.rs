@@ -48,6 +48,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     Reproduce(Reproduce),
     Attack(Attack),
+    Transfer(Transfer),
     Train(Train),
     #[command(subcommand)]
     Data(Data),
@@ -64,13 +65,13 @@ Examples:
 DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
 DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
 pub(crate) struct Reproduce {
-    /// table1, table2, figure7; all of them by default
+    /// table1, table2, table3, table4, figure7; all of them by default
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
     /// The folder for tables, figures, models and the report
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Training images to distort for the tables
+    /// Images to distort for the tables: training images, for tables 3 and 4 test images
     #[arg(
         long,
         value_name = "N",
@@ -78,7 +79,7 @@ pub(crate) struct Reproduce {
         conflicts_with = "full"
     )]
     pub(crate) samples: usize,
-    /// Distort all 60,000 training images
+    /// Distort all 60,000 training images, and all 10,000 test images
     #[arg(long)]
     pub(crate) full: bool,
     /// A first look in about two minutes: few iterations, 100 images unless --samples says
@@ -167,6 +168,38 @@ fn parse_box(text: &str) -> Result<blindspot::search::InputBox, String> {
         Some((lower, upper)) if lower < upper => Ok(blindspot::search::InputBox { lower, upper }),
         _ => Err("give a lower and a higher number, as in 0,1".into()),
     }
+}
+
+/// See what examples made for one network do to others
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot transfer --examples a.npz b.npz --models a.onnx b.onnx c.onnx
+  blindspot transfer --examples a.npz --models a.onnx b.onnx --amplify 0.1 --noise 0.06,0.1 --out DIR
+
+DIR gets transfer.json, transfer.csv, transfer.md and the heat map transfer.svg.")]
+pub(crate) struct Transfer {
+    /// Files that `attack` wrote
+    #[arg(long, value_name = "FILE.npz", num_args = 1.., required = true)]
+    pub(crate) examples: Vec<PathBuf>,
+    /// The networks that are to answer
+    #[arg(long, value_name = "MODEL.onnx", num_args = 1.., required = true)]
+    pub(crate) models: Vec<PathBuf>,
+    /// Also: all changes of a file by one factor, to this mean distortion
+    #[arg(long, value_name = "D", value_delimiter = ',')]
+    pub(crate) amplify: Vec<f64>,
+    /// Also: all changes times this factor
+    #[arg(long, value_name = "F", value_delimiter = ',')]
+    pub(crate) amplify_by: Vec<f64>,
+    /// Also: Gaussian noise of this standard deviation in place of the changes
+    #[arg(long, value_name = "S", value_delimiter = ',')]
+    pub(crate) noise: Vec<f64>,
+    /// Where the noise comes from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// A folder for the table and the heat map
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Train one of the paper's networks, and keep it as ONNX

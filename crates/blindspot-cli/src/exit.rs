@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use blindspot::reproduce::ReproduceError;
 use blindspot::search::SearchError;
 use blindspot::train::{TrainError, UnknownModel};
+use blindspot::transfer::SavedError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
 use blindspot_net::onnx::OnnxError;
@@ -81,7 +82,7 @@ fn code(error: &anyhow::Error) -> u8 {
             is(INTERRUPTED)
         } else if cause.is::<Usage>() || cause.is::<UnknownModel>() {
             is(USAGE)
-        } else if cause.is::<DataError>() {
+        } else if cause.is::<DataError>() || cause.is::<SavedError>() {
             is(DATA)
         } else if cause.is::<OnnxError>() || cause.is::<Unreadable>() {
             is(MODEL)

@@ -64,6 +64,21 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
         ("attack text.onnx --out a.npz", 4, "no ONNX model"),
         ("attack text.onnx --out a.json", 2, "must not end in .json"),
         ("attack text.onnx --samples 0 --out a.npz", 2, "at least 1"),
+        (
+            "transfer --examples none.npz --models a.onnx",
+            3,
+            "none.npz",
+        ),
+        (
+            "transfer --examples text.onnx --models a.onnx",
+            3,
+            "blindspot attack",
+        ),
+        (
+            "transfer --examples a.npz --models a.onnx --noise 0",
+            2,
+            "above 0",
+        ),
     ];
     for (words, code, says) in cases {
         let (exit, _, error) = run(dir, words);
@@ -84,7 +99,7 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
 fn help_has_examples_and_exit_codes() {
     let folder = folder();
     assert!(run(folder.path(), "--help").1.contains("130  interrupted"));
-    for command in ["reproduce", "attack", "train"] {
+    for command in ["reproduce", "attack", "transfer", "train"] {
         assert!(
             run(folder.path(), &format!("{command} --help"))
                 .1

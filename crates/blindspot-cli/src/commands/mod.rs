@@ -4,6 +4,7 @@ mod attack;
 mod data;
 mod reproduce;
 mod train;
+mod transfer;
 
 use anyhow::Context;
 use blindspot_data::{DataSpec, ImageSet, Locations};
@@ -27,6 +28,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Reproduce(command) => reproduce::run(command, common, &progress),
         Command::Attack(command) => attack::run(command, common, &progress),
+        Command::Transfer(command) => transfer::run(command, common, &progress),
         Command::Train(command) => train::run(command, common, &progress),
         Command::Data(command) => data::run(command, common, &progress),
     }
