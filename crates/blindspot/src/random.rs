@@ -28,14 +28,27 @@ impl Stream {
         StandardNormal.sample(&mut self.0)
     }
 
+    /// From [0, 1), evenly.
+    pub(crate) fn uniform(&mut self) -> f64 {
+        StandardUniform.sample(&mut self.0)
+    }
+
+    /// The numbers below `count` in a random order.
+    pub(crate) fn order(&mut self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..count).collect();
+        for i in 0..count {
+            order.swap(i, i + self.below(count - i));
+        }
+        order
+    }
+
     /// A whole number below `end`, each with the same probability.
     ///
     /// # Panics
     /// Where `end` is 0.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         assert!(end > 0, "a number below 0 was asked for");
-        let uniform: f64 = StandardUniform.sample(&mut self.0);
-        ((uniform * end as f64) as usize).min(end - 1)
+        ((self.uniform() * end as f64) as usize).min(end - 1)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use blindspot::inputs::InMemory;
 use blindspot::monitor::{Monitor, Unwatched};
-use blindspot::train::{Recipe, TrainError, Trained, error, train};
+use blindspot::train::{MiniBatch, Recipe, TrainError, Trained, error, train, train_in_batches};
 
 /// Blobs: images of 12 values around one of three corners.
 fn blobs() -> (InMemory, Vec<usize>) {
@@ -131,4 +131,80 @@ fn data_that_can_not_be_trained_on_is_said() {
     let wrong = InMemory::new(vec![f32::NAN; 8], 4);
     let failed = train(&recipe, &wrong, &[0, 1], "", 0, None, &Unwatched).unwrap_err();
     assert!(failed.to_string().contains("not finite"), "{failed}");
+}
+
+/// A network for blobs, trained by mini-batches.
+fn in_batches(checkpoint: Option<&Path>, monitor: &dyn Monitor) -> Result<Trained, TrainError> {
+    let (inputs, labels) = blobs();
+    let mut recipe = recipe("FC100-100-10");
+    recipe.iterations = 1;
+    let start = train(&recipe, &inputs, &labels, "blobs", 5, None, &Unwatched)?.network;
+    let options = MiniBatch {
+        batch: 100,
+        rate: 0.05,
+        decay: vec![1e-4],
+        dropout: vec![("hidden1".into(), 0.2)],
+        ..MiniBatch::new(12)
+    };
+    train_in_batches(
+        start,
+        &inputs,
+        &labels,
+        &options,
+        ("blobs", "blobs"),
+        5,
+        checkpoint,
+        monitor,
+    )
+}
+
+#[test]
+fn mini_batches_learn_with_the_same_bits_however_they_are_run() {
+    let (inputs, labels) = blobs();
+    let through = in_batches(None, &Unwatched).unwrap();
+    assert!(error(&through.network, &inputs, &labels) < 0.05);
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let other = pool.install(|| in_batches(None, &Unwatched).unwrap());
+        assert_eq!(other.network, through.network, "{threads}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    // The monitor hears of every 16th of the 180 steps.
+    for after in [1, 7] {
+        let cancel = CancelAfter(after, AtomicU64::new(0));
+        in_batches(Some(&checkpoint), &cancel).unwrap_err();
+        assert!(checkpoint.exists());
+        let resumed = in_batches(Some(&checkpoint), &Unwatched).unwrap();
+        assert_eq!(resumed.network, through.network, "after {after}");
+        assert_eq!(resumed.loss.to_bits(), through.loss.to_bits());
+        assert!(!checkpoint.exists());
+    }
+}
+
+#[test]
+fn mini_batches_that_can_not_be_are_said() {
+    let (inputs, labels) = blobs();
+    let start = in_batches(None, &Unwatched).unwrap().network;
+    let said = |change: fn(&mut MiniBatch), labels: &[usize]| {
+        let mut options = MiniBatch::new(1);
+        change(&mut options);
+        let names = ("blobs", "");
+        let (start, watch) = (start.clone(), &Unwatched);
+        train_in_batches(start, &inputs, labels, &options, names, 0, None, watch)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(said(|options| options.epochs = 0, &labels).contains("at least 1"));
+    assert!(said(|options| options.rate = f64::NAN, &labels).contains("above 0"));
+    let dropped = |options: &mut MiniBatch| options.dropout = vec![("hidden1".into(), 1.0)];
+    assert!(said(dropped, &labels).contains("below 1"));
+    let missing = |options: &mut MiniBatch| options.dropout = vec![("hidden7".into(), 0.5)];
+    assert!(said(missing, &labels).contains("hidden2"));
+    assert!(said(|_| (), &labels[1..]).contains("1499 labels"));
+    assert!(said(|_| (), &vec![3; labels.len()]).contains("label 3"));
+    assert!(said(|options| options.rate = 1e39, &labels).contains("not finite"));
 }

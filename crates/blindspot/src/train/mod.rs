@@ -1,6 +1,10 @@
-//! Section 2: training the paper's networks, by full-batch L-BFGS until convergence.
+//! Section 2: training the paper's networks, by full-batch L-BFGS until convergence; and any
+//! network by mini-batches.
 
+mod adam;
 mod autoencoder;
+mod chain;
+mod minibatch;
 mod minimise;
 mod objective;
 mod parallel;
@@ -13,6 +17,7 @@ use blindspot_net::{Evaluator, Network};
 use blindspot_solve::LbfgsOptions;
 use rayon::prelude::*;
 
+pub use minibatch::{MiniBatch, train_in_batches};
 pub use objective::{LossValue, TrainingLoss};
 pub use recipe::{Decay, Recipe, Sparsity, UnknownModel};
 
@@ -27,11 +32,12 @@ use parallel::CHUNK;
 pub struct Trained {
     /// It gives logits.
     pub network: Network<f32>,
-    /// L-BFGS iterations, all stages together.
+    /// L-BFGS iterations, all stages together; steps, of mini-batches.
     pub iterations: usize,
     /// Why the last stage stopped, in words.
     pub stopped: String,
-    /// The last stage's loss, decay included.
+    /// The last stage's loss, decay included; of mini-batches, the mean cross entropy of the last
+    /// pass.
     pub loss: f64,
 }
 
@@ -45,7 +51,7 @@ pub enum TrainError {
         checkpoint: Option<PathBuf>,
     },
     /// The loss is NaN or infinite.
-    #[error("the loss of {stage} is not finite at its start; are all inputs finite?")]
+    #[error("the loss of {stage} is not finite; are all inputs finite, and the rate low enough?")]
     NotFinite {
         /// What was being trained.
         stage: String,
@@ -53,6 +59,9 @@ pub enum TrainError {
     /// There is nothing to train on.
     #[error("training takes labelled images: {0}")]
     Data(String),
+    /// Options that make no training, or don't fit the network.
+    #[error("{0}")]
+    Options(String),
     /// A checkpoint can't be written.
     #[error(transparent)]
     File(#[from] files::FileError),
