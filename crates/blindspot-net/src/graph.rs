@@ -1,6 +1,6 @@
 //! The network as data: named values, and the operators between them, as in ONNX.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::ops::Op;
 
@@ -85,6 +85,8 @@ pub struct Graph {
     values: Vec<Value>,
     weights: Vec<WeightInfo>,
     nodes: Vec<Node>,
+    /// The names of values and weights.
+    names: HashSet<String>,
 }
 
 /// Why a graph can't be built.
@@ -146,6 +148,7 @@ impl Graph {
         };
         check_size(&value.name, &value.shape)?;
         Ok(Graph {
+            names: HashSet::from([value.name.clone()]),
             values: vec![value],
             weights: Vec::new(),
             nodes: Vec::new(),
@@ -159,6 +162,7 @@ impl Graph {
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<WeightId, GraphError> {
         self.check_name(name)?;
         check_size(name, shape)?;
+        self.names.insert(name.to_owned());
         self.weights.push(WeightInfo {
             name: name.to_owned(),
             shape: shape.to_vec(),
@@ -193,19 +197,9 @@ impl Graph {
                 inputs[i] = Operand::Value(self.node(&copied, copy, &[inputs[i]], &copied)?);
             }
         }
-        let shapes: Vec<OperandShape<'_>> = inputs
-            .iter()
-            .map(|&operand| match operand {
-                Operand::Value(id) => OperandShape::Value(&self.values[id.0].shape),
-                Operand::Weight(id) => OperandShape::Weight(&self.weights[id.0].shape),
-            })
-            .collect();
-        let shape = op.infer(&shapes).map_err(|why| GraphError::Shape {
-            node: name.to_owned(),
-            op: op.name(),
-            why,
-        })?;
+        let shape = self.infer(name, &op, &inputs)?;
         check_size(output, &shape)?;
+        self.names.insert(output.to_owned());
         self.values.push(Value {
             name: output.to_owned(),
             shape,
@@ -218,6 +212,47 @@ impl Graph {
             output,
         });
         Ok(output)
+    }
+
+    /// The shape that an operator's output has with these operands.
+    fn infer(&self, node: &str, op: &Op, operands: &[Operand]) -> Result<Vec<usize>, GraphError> {
+        let shapes = operands.iter().map(|&operand| match operand {
+            Operand::Value(id) => OperandShape::Value(&self.values[id.0].shape),
+            Operand::Weight(id) => OperandShape::Weight(&self.weights[id.0].shape),
+        });
+        let shapes: Vec<OperandShape<'_>> = shapes.collect();
+        op.infer(&shapes).map_err(|why| GraphError::Shape {
+            node: node.to_owned(),
+            op: op.name(),
+            why,
+        })
+    }
+
+    /// Gives the operator of a value other operands, for the same output shape.
+    pub(crate) fn replace_operands(
+        &mut self,
+        value: ValueId,
+        operands: &[Operand],
+    ) -> Result<(), GraphError> {
+        // The first value is the input, each other one that of a node.
+        let node = &self.nodes[value.0 - 1];
+        let shape = self.infer(&node.name, &node.op, operands)?;
+        debug_assert_eq!(shape, self.values[value.0].shape);
+        self.nodes[value.0 - 1].inputs = operands.to_vec();
+        Ok(())
+    }
+
+    /// Gives a value another name, which must be free.
+    pub(crate) fn rename(&mut self, value: ValueId, name: &str) {
+        debug_assert!(!self.has_name(name));
+        let old = std::mem::replace(&mut self.values[value.0].name, name.to_owned());
+        self.names.remove(&old);
+        self.names.insert(name.to_owned());
+    }
+
+    /// Whether a value or weight has the name.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.names.contains(name)
     }
 
     /// The values, the input first.
@@ -319,6 +354,7 @@ impl Graph {
             values: vec![self.values[input.0].clone()],
             weights: Vec::new(),
             nodes: Vec::new(),
+            names: HashSet::new(),
         };
         let mut values = HashMap::from([(input, ValueId(0))]);
         let mut weights: HashMap<WeightId, WeightId> = HashMap::new();
@@ -352,13 +388,14 @@ impl Graph {
                 ..node.clone()
             });
         }
+        let values = part.values.iter().map(|value| value.name.clone());
+        let weights = part.weights.iter().map(|weight| weight.name.clone());
+        part.names = values.chain(weights).collect();
         Ok((part, kept))
     }
 
     fn check_name(&self, name: &str) -> Result<(), GraphError> {
-        let taken = self.values.iter().map(|value| &value.name);
-        let taken = taken.chain(self.weights.iter().map(|weight| &weight.name));
-        match taken.into_iter().any(|other| other == name) {
+        match self.has_name(name) {
             true => Err(GraphError::Name(name.to_owned())),
             false => Ok(()),
         }

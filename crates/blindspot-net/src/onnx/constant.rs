@@ -1,14 +1,48 @@
-//! Tensors that are part of the file.
+//! Tensors that are part of the file: their numbers.
+
+use std::borrow::Cow;
+use std::path::Path;
 
 use super::OnnxError;
-use super::proto::{DOUBLE, FLOAT, INT64, TensorProto};
+use super::external;
+use super::proto::*;
 use crate::graph::MAX_VALUES;
+
+/// The most whole numbers in one constant: shapes and positions are small.
+pub(super) const MAX_WHOLE: usize = 1 << 22;
+
+/// A whole number of the arithmetic with shapes that exporters leave in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// A number.
+    Known(i64),
+    /// How many images the batch has, which is open.
+    Batch,
+}
 
 /// The numbers of a constant.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Numbers {
     Real(Vec<f32>),
-    Whole(Vec<i64>),
+    /// Integers, and truth values as 0 and 1.
+    Whole(Vec<Size>),
+}
+
+impl Numbers {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Numbers::Real(values) => values.len(),
+            Numbers::Whole(values) => values.len(),
+        }
+    }
+
+    /// How many bytes of memory they take.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Numbers::Real(values) => size_of_val(&values[..]),
+            Numbers::Whole(values) => size_of_val(&values[..]),
+        }
+    }
 }
 
 /// A constant: its shape and numbers.
@@ -19,55 +53,60 @@ pub(super) struct Constant {
 }
 
 impl Constant {
-    /// Reads a tensor of floats, doubles (rounded to floats) or 64-bit integers.
-    pub(super) fn new(tensor: &TensorProto) -> Result<Constant, OnnxError> {
-        let wrong = |why: String| OnnxError::Tensor {
+    /// A list of whole numbers.
+    pub(super) fn list(values: Vec<Size>) -> Constant {
+        Constant {
+            shape: vec![values.len()],
+            numbers: Numbers::Whole(values),
+        }
+    }
+
+    /// Reads a tensor of any of ONNX's float types (kept as `f32`), integer types, or truth values.
+    /// Numbers in another file are looked for in `folder`.
+    pub(super) fn read(tensor: &TensorProto, folder: Option<&Path>) -> Result<Constant, OnnxError> {
+        let read = || {
+            let shape =
+                shape_of(tensor).ok_or_else(|| format!("its shape is {:?}", tensor.dims))?;
+            let count = shape.iter().product();
+            let width = width(tensor.data_type)?;
+            let whole = !matches!(tensor.data_type, FLOAT | DOUBLE | FLOAT16 | BFLOAT16);
+            if whole && count > MAX_WHOLE {
+                return Err(format!(
+                    "it has {count} whole numbers, more than {MAX_WHOLE}"
+                ));
+            }
+            let bytes = match tensor.data_location {
+                0 if tensor.raw_data.is_empty() => None,
+                0 => Some(Cow::Borrowed(&tensor.raw_data[..])),
+                _ => Some(Cow::Owned(external::read(
+                    &tensor.external_data,
+                    count * width,
+                    folder,
+                )?)),
+            };
+            let found = bytes.as_ref().map(|bytes| bytes.len());
+            if let Some(found) = found.filter(|&found| found != count * width) {
+                return Err(format!(
+                    "its shape is {shape:?}, but it has {found} bytes, not {}",
+                    count * width
+                ));
+            }
+            let numbers = match bytes {
+                Some(bytes) => of_bytes(tensor.data_type, &bytes),
+                None => of_fields(tensor),
+            };
+            match numbers.len() == count {
+                true => Ok(Constant { shape, numbers }),
+                false => Err(format!(
+                    "its shape is {shape:?}, but it has {} numbers",
+                    numbers.len()
+                )),
+            }
+        };
+        read().map_err(|why| OnnxError::Tensor {
             name: tensor.name.clone(),
             why,
-        };
-        if tensor.data_location != 0 {
-            let why = "its numbers are in another file; save the model as one file";
-            return Err(wrong(why.into()));
-        }
-        let shape: Option<Vec<usize>> = tensor
-            .dims
-            .iter()
-            .map(|&size| usize::try_from(size).ok())
-            .collect();
-        let count = shape.as_ref().and_then(|shape| {
-            shape
-                .iter()
-                .try_fold(1usize, |n, &size| n.checked_mul(size))
-        });
-        let (Some(shape), Some(count)) = (shape, count.filter(|&count| count <= MAX_VALUES)) else {
-            return Err(wrong(format!("its shape is {:?}", tensor.dims)));
-        };
-        let raw = &tensor.raw_data;
-        let numbers = match tensor.data_type {
-            FLOAT if raw.is_empty() => Numbers::Real(tensor.float_data.clone()),
-            FLOAT => Numbers::Real(words(raw, f32::from_le_bytes)),
-            DOUBLE if raw.is_empty() => {
-                Numbers::Real(tensor.double_data.iter().map(|&x| x as f32).collect())
-            }
-            DOUBLE => Numbers::Real(words(raw, |bytes| f64::from_le_bytes(bytes) as f32)),
-            INT64 if raw.is_empty() => Numbers::Whole(tensor.int64_data.clone()),
-            INT64 => Numbers::Whole(words(raw, i64::from_le_bytes)),
-            other => {
-                return Err(wrong(format!(
-                    "its numbers are of ONNX's type {other}; export the model in float32"
-                )));
-            }
-        };
-        let found = match &numbers {
-            Numbers::Real(values) => values.len(),
-            Numbers::Whole(values) => values.len(),
-        };
-        if found != count {
-            return Err(wrong(format!(
-                "its shape is {shape:?}, but it has {found} numbers"
-            )));
-        }
-        Ok(Constant { shape, numbers })
+        })
     }
 
     /// Its numbers, where they are real.
@@ -79,7 +118,7 @@ impl Constant {
     }
 
     /// Its numbers, where they are whole.
-    pub(super) fn whole(&self) -> Option<&[i64]> {
+    pub(super) fn whole(&self) -> Option<&[Size]> {
         match &self.numbers {
             Numbers::Whole(values) => Some(values),
             Numbers::Real(_) => None,
@@ -87,13 +126,117 @@ impl Constant {
     }
 }
 
-/// Little-endian numbers; bytes left over make one number more, so that the count is wrong.
-fn words<const N: usize, T>(raw: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {
-    let whole = raw.chunks(N).map(|bytes| {
-        let mut word = [0; N];
-        word[..bytes.len()].copy_from_slice(bytes);
-        number(word)
-    });
-    let rest = !raw.len().is_multiple_of(N);
-    whole.chain(rest.then(|| number([0; N]))).collect()
+/// The shape of a tensor, where it is none that no memory could hold.
+fn shape_of(tensor: &TensorProto) -> Option<Vec<usize>> {
+    let sizes = tensor.dims.iter().map(|&size| usize::try_from(size).ok());
+    let shape: Vec<usize> = sizes.collect::<Option<_>>()?;
+    let count = shape
+        .iter()
+        .try_fold(1usize, |n, &size| n.checked_mul(size.max(1)))?;
+    (count <= MAX_VALUES).then_some(shape)
+}
+
+/// How many bytes a number takes where a tensor is stored as bytes.
+fn width(data_type: i32) -> Result<usize, String> {
+    match data_type {
+        BOOL | INT8 | UINT8 => Ok(1),
+        FLOAT16 | BFLOAT16 | INT16 | UINT16 => Ok(2),
+        FLOAT | INT32 | UINT32 => Ok(4),
+        DOUBLE | INT64 | UINT64 => Ok(8),
+        other => Err(format!(
+            "its numbers are of ONNX's type {other}; export the model in float32"
+        )),
+    }
+}
+
+/// Numbers stored as little-endian bytes.
+fn of_bytes(data_type: i32, bytes: &[u8]) -> Numbers {
+    match data_type {
+        FLOAT => real(words(bytes).map(f32::from_le_bytes)),
+        DOUBLE => real(words(bytes).map(|word| f64::from_le_bytes(word) as f32)),
+        FLOAT16 => real(words(bytes).map(|word| half(u16::from_le_bytes(word)))),
+        BFLOAT16 => real(words(bytes).map(|word| brain(u16::from_le_bytes(word)))),
+        INT64 => whole(words(bytes).map(i64::from_le_bytes)),
+        INT32 => whole(words(bytes).map(i32::from_le_bytes)),
+        INT16 => whole(words(bytes).map(i16::from_le_bytes)),
+        INT8 => whole(words(bytes).map(i8::from_le_bytes)),
+        UINT64 => whole(words(bytes).map(|word| saturated(u64::from_le_bytes(word)))),
+        UINT32 => whole(words(bytes).map(u32::from_le_bytes)),
+        UINT16 => whole(words(bytes).map(u16::from_le_bytes)),
+        // Bytes, and truth values.
+        _ => whole(bytes.iter().copied()),
+    }
+}
+
+/// Numbers stored in the field for their type.
+fn of_fields(tensor: &TensorProto) -> Numbers {
+    let ints = || tensor.int32_data.iter().copied();
+    match tensor.data_type {
+        FLOAT => Numbers::Real(tensor.float_data.clone()),
+        DOUBLE => real(tensor.double_data.iter().map(|&x| x as f32)),
+        FLOAT16 => real(ints().map(|bits| half(bits as u16))),
+        BFLOAT16 => real(ints().map(|bits| brain(bits as u16))),
+        INT64 => whole(tensor.int64_data.iter().copied()),
+        UINT64 | UINT32 => whole(tensor.uint64_data.iter().map(|&x| saturated(x))),
+        _ => whole(ints()),
+    }
+}
+
+fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    let words = bytes.chunks_exact(N);
+    words.map(|word| word.try_into().expect("chunks are exact"))
+}
+
+fn real(values: impl Iterator<Item = f32>) -> Numbers {
+    Numbers::Real(values.collect())
+}
+
+fn whole(values: impl Iterator<Item = impl Into<i64>>) -> Numbers {
+    Numbers::Whole(values.map(|value| Size::Known(value.into())).collect())
+}
+
+/// The nearest number that has a sign.
+fn saturated(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// An IEEE half-precision number of these bits.
+fn half(bits: u16) -> f32 {
+    let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction as f32 * 2f32.powi(-24),
+        31 => f32::from_bits(0xff << 23 | fraction << 13),
+        _ => f32::from_bits((exponent + 112) << 23 | fraction << 13),
+    };
+    if bits >> 15 == 1 { -size } else { size }
+}
+
+/// A bfloat16 number of these bits: the upper half of an `f32`.
+fn brain(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_has_its_known_numbers() {
+        for (bits, number) in [
+            (0x0000, 0.0),
+            (0x0001, 5.960_464_5e-8),
+            (0x03ff, 6.097_555e-5),
+            (0x0400, 6.103_515_6e-5),
+            (0x3c00, 1.0),
+            (0x3555, 0.333_251_95),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x7c00, f32::INFINITY),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(half(bits), number, "{bits:#06x}");
+        }
+        assert!(half(0x7e00).is_nan());
+        assert_eq!(brain(0xbf80), -1.0);
+    }
 }

@@ -1,19 +1,29 @@
 //! ONNX, in and out: the one format of models.
 //!
-//! [`write()`] gives a file that any ONNX runtime opens; [`read`] takes classifiers made of the
+//! [`write()`] gives a file that any ONNX runtime opens; [`read_file`] takes classifiers made of the
 //! operators in [`OPERATORS`], from wherever they come. The first axis of every value is that of
 //! the batch.
+//!
+//! A file is read node by node, in its order (`import` is what is known so far, `operators` what
+//! each node adds). What does not depend on the image is computed on the way (`fold`), the
+//! arithmetic with shapes that exporters leave included (`whole`).
 
 mod constant;
+mod external;
+mod fold;
+mod import;
+mod node;
 mod operators;
 mod proto;
 mod read;
+mod whole;
 mod write;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 pub use operators::OPERATORS;
-pub use read::read;
+pub use read::{Options, read, read_file, read_with};
 pub use write::write;
 
 use crate::graph::GraphError;
@@ -34,12 +44,21 @@ pub struct Model {
 /// Why a file can't be run as a network.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum OnnxError {
+    /// The file can't be read.
+    #[error("can't read {}: {why}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// It is no ONNX file, or a damaged one.
     #[error("this is no ONNX model ({0}); give a file made by an ONNX exporter")]
     NotOnnx(String),
     /// An operator is not one of [`OPERATORS`].
     #[error(
-        "node `{node}` is a {operator}, which is not supported; supported are {}",
+        "node `{node}` is a {operator}, which is not supported; simplify the model \
+         (onnxsim), or export it with operators that are: {}",
         OPERATORS.join(", ")
     )]
     Operator {

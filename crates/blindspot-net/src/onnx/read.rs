@@ -1,115 +1,223 @@
 //! A network out of an ONNX file.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::rc::Rc;
 
 use prost::Message;
 
 use super::constant::Constant;
+use super::fold::is_real;
+use super::import::{Batch, Given, Import};
 use super::operators::import;
-use super::proto::{Dimension, GraphProto, ModelProto, NodeProto, ValueInfoProto};
-use super::{Model, OnnxError};
-use crate::graph::{Graph, Operand, ValueId};
+use super::proto::{Dimension, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use super::{MAX_BYTES, Model, OnnxError};
 use crate::network::Network;
-use crate::ops::Op;
+
+/// The oldest version of ONNX's operators that is read: the first where shapes broadcast as in
+/// NumPy.
+const OLDEST_OPSET: i64 = 7;
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// The model's folder, where it may keep numbers in other files.
+    pub folder: Option<&'a Path>,
+    /// The first axis of the input is not the batch's but one of the image's: the model takes one
+    /// image at a time. It is read so anyway where the input has one axis only.
+    pub unbatched: bool,
+}
 
 /// Reads the bytes of an ONNX file: a network with one input and one output that are tensors of
-/// floats, the first axis of each that of the batch.
+/// floats, the first axis of each that of the batch. All numbers must be in the file.
+///
+/// A batch of a fixed size is read as one of any size.
 ///
 /// # Errors
 /// [`OnnxError`], which names the node or tensor that does not fit.
 pub fn read(bytes: &[u8]) -> Result<Model, OnnxError> {
+    read_with(bytes, &Options::default())
+}
+
+/// Reads an ONNX file, and those beside it that hold numbers of its tensors; see [`read`].
+///
+/// # Errors
+/// [`OnnxError::File`] where the file can't be read or is larger than [`MAX_BYTES`], or what
+/// [`read`] gives.
+pub fn read_file(path: &Path) -> Result<Model, OnnxError> {
+    let wrong = |why: String| OnnxError::File {
+        path: path.to_owned(),
+        why,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    let length = read.map_err(|error| wrong(error.to_string()))?;
+    if length as u64 > MAX_BYTES {
+        return Err(wrong(format!("it is larger than {MAX_BYTES} bytes")));
+    }
+    let folder = path
+        .parent()
+        .map(|folder| match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        });
+    let options = Options {
+        folder,
+        unbatched: false,
+    };
+    read_with(&bytes, &options)
+}
+
+/// Reads the bytes of an ONNX file as [`read`] does, but as the options say.
+///
+/// # Errors
+/// [`OnnxError`], which names the node or tensor that does not fit.
+pub fn read_with(bytes: &[u8], options: &Options<'_>) -> Result<Model, OnnxError> {
     let model = ModelProto::decode(bytes).map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
     let graph = model
         .graph
         .ok_or_else(|| OnnxError::NotOnnx("it has no graph".into()))?;
-    let metadata: BTreeMap<String, String> = model
-        .metadata_props
-        .into_iter()
-        .map(|entry| (entry.key, entry.value))
-        .collect();
+    let opset = model
+        .opset_import
+        .iter()
+        .find(|opset| matches!(opset.domain.as_str(), "" | "ai.onnx"))
+        .map_or(1, |opset| opset.version);
+    if opset < OLDEST_OPSET {
+        return Err(OnnxError::Interface(format!(
+            "the model uses version {opset} of ONNX's operators, older than {OLDEST_OPSET}; convert \
+             it with onnx.version_converter"
+        )));
+    }
+    let entries = model.metadata_props.into_iter();
     Ok(Model {
-        network: network(&graph)?,
-        metadata,
+        network: network(&graph, opset, options)?,
+        metadata: entries
+            .map(|entry| (entry.key, entry.value))
+            .collect::<BTreeMap<_, _>>(),
     })
 }
 
-/// A network under construction.
-pub(super) struct Import {
-    graph: Graph,
-    weights: Vec<Vec<f32>>,
-    /// What each name of the file stands for.
-    values: HashMap<String, ValueId>,
-    constants: HashMap<String, Constant>,
-}
-
-fn network(proto: &GraphProto) -> Result<Network<f32>, OnnxError> {
-    let mut constants = HashMap::new();
+fn network(
+    proto: &GraphProto,
+    opset: i64,
+    options: &Options<'_>,
+) -> Result<Network<f32>, OnnxError> {
+    let [output] = &proto.output[..] else {
+        return Err(OnnxError::Interface(format!(
+            "a classifier has one output, this model has {}: {:?}; export the logits only",
+            proto.output.len(),
+            names(&proto.output)
+        )));
+    };
+    let output = output.name.as_str();
+    let (nodes, needed) = needed(proto, output);
+    let mut tensors: HashMap<&str, &TensorProto> = HashMap::new();
     for tensor in &proto.initializer {
-        constants.insert(tensor.name.clone(), Constant::new(tensor)?);
+        if tensors.insert(&tensor.name, tensor).is_some() {
+            return Err(OnnxError::Interface(format!(
+                "the name `{}` stands for two values; give each its own",
+                tensor.name
+            )));
+        }
     }
     // Old files list their weights as inputs, too.
-    let inputs: Vec<&ValueInfoProto> = proto
-        .input
-        .iter()
-        .filter(|input| !constants.contains_key(&input.name))
-        .collect();
-    let [input] = inputs[..] else {
-        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
-        return Err(OnnxError::Interface(format!(
-            "a classifier has one input, this model has {}: {names:?}",
-            names.len()
-        )));
+    let inputs = proto.input.iter();
+    let inputs = inputs.filter(|input| !tensors.contains_key(input.name.as_str()));
+    let (used, idle): (Vec<_>, Vec<_>) = inputs.partition(|x| needed.contains(x.name.as_str()));
+    let input = match (&used[..], &idle[..]) {
+        (&[input], _) => input,
+        ([], &[input]) => {
+            return Err(OnnxError::Interface(format!(
+                "the output `{output}` does not depend on the input `{}`",
+                input.name
+            )));
+        }
+        _ => {
+            return Err(OnnxError::Interface(format!(
+                "a classifier has one input, this model has {}: {:?}",
+                used.len() + idle.len(),
+                names(used.into_iter().chain(idle))
+            )));
+        }
     };
-    let [output] = &proto.output[..] else {
-        let names: Vec<&str> = proto
-            .output
-            .iter()
-            .map(|output| output.name.as_str())
-            .collect();
-        return Err(OnnxError::Interface(format!(
-            "a classifier has one output, this model has {}: {names:?}; export the logits only",
-            names.len()
-        )));
-    };
-    let graph = Graph::new(&input.name, &input_shape(input)?)?;
-    let values = HashMap::from([(input.name.clone(), graph.input())]);
-    let mut import_of = Import {
-        graph,
-        weights: Vec::new(),
-        values,
-        constants,
-    };
-    for node in &proto.node {
-        import(&mut import_of, node)?;
+    let mut to = of_input(input, opset, options.unbatched)?;
+    to.announce(&nodes, output);
+    for tensor in &proto.initializer {
+        if needed.contains(tensor.name.as_str()) {
+            let constant = Constant::read(tensor, options.folder)?;
+            to.take_bytes(&tensor.name, constant.numbers.bytes())?;
+            to.define(&tensor.name, Given::Constant(Rc::new(constant)))?;
+        }
     }
-    let Import {
-        graph,
-        weights,
-        values,
-        ..
-    } = import_of;
-    let Some(&output) = values.get(&output.name) else {
-        return Err(OnnxError::Interface(format!(
-            "the output `{}` does not depend on the input `{}`",
-            output.name, input.name
-        )));
-    };
-    let network = Network::new(graph, weights)?;
-    // What is not needed for the output is left out.
-    Ok(network.up_to(output))
+    for node in nodes {
+        import(&mut to, node)?;
+    }
+    match to.named(output) {
+        Some(&Given::Value(value)) => to.finish(value.id),
+        Some(Given::Constant(_)) => Err(OnnxError::Interface(format!(
+            "the output `{output}` does not depend on the numbers of the input `{}`",
+            input.name
+        ))),
+        None => Err(OnnxError::Interface(format!(
+            "nothing gives the output `{output}`"
+        ))),
+    }
 }
 
-/// The shape of one image.
-fn input_shape(input: &ValueInfoProto) -> Result<Vec<usize>, OnnxError> {
+fn names<'a>(values: impl IntoIterator<Item = &'a ValueInfoProto>) -> Vec<&'a str> {
+    values
+        .into_iter()
+        .map(|value| value.name.as_str())
+        .collect()
+}
+
+/// The nodes that the output needs, in the file's order, and the names.
+fn needed<'f>(proto: &'f GraphProto, output: &'f str) -> (Vec<&'f NodeProto>, HashSet<&'f str>) {
+    let mut names = HashSet::from([output]);
+    let mut nodes = Vec::new();
+    for node in proto.node.iter().rev() {
+        if node.output.iter().any(|name| names.contains(name.as_str())) {
+            names.extend(node.input.iter().map(String::as_str));
+            nodes.push(node);
+        }
+    }
+    nodes.reverse();
+    (nodes, names)
+}
+
+/// A network that is only its input yet.
+fn of_input<'f>(
+    input: &'f ValueInfoProto,
+    opset: i64,
+    unbatched: bool,
+) -> Result<Import<'f>, OnnxError> {
+    let name = input.name.as_str();
+    let wrong = |why: String| OnnxError::Interface(format!("the input `{name}` {why}"));
     let tensor = input
         .r#type
         .as_ref()
         .and_then(|r#type| r#type.tensor_type.as_ref());
+    if let Some(kind) = tensor
+        .map(|tensor| tensor.elem_type)
+        .filter(|&kind| kind != 0)
+        && !is_real(kind)
+    {
+        return Err(wrong(format!(
+            "holds numbers of ONNX's type {kind}; export the model with an input of floats"
+        )));
+    }
     let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
-    let name = &input.name;
-    let Some(shape) = shape.filter(|shape| shape.dim.len() > 1) else {
-        let why = format!("the input `{name}` must say its shape, as in [n, 784]");
-        return Err(OnnxError::Interface(why));
+    let Some(shape) = shape.filter(|shape| (1..=64).contains(&shape.dim.len())) else {
+        return Err(wrong("must say its shape, as in [n, 784]".into()));
+    };
+    let first = match &shape.dim[0].value {
+        _ if unbatched || shape.dim.len() == 1 => None,
+        Some(Dimension::Size(1)) => Some(Batch::One),
+        Some(Dimension::Size(size @ 2..)) => Some(Batch::Fixed(*size)),
+        _ => Some(Batch::Any),
     };
     let size = |axis: usize| match &shape.dim[axis].value {
         Some(Dimension::Size(size)) if *size > 0 => Ok(*size as usize),
@@ -122,116 +230,13 @@ fn input_shape(input: &ValueInfoProto) -> Result<Vec<usize>, OnnxError> {
              size"
         ))),
     };
-    (1..shape.dim.len()).map(size).collect()
-}
-
-impl Import {
-    /// The operand that a name stands for, a constant becoming a weight.
-    pub(super) fn operand(&mut self, node: &NodeProto, name: &str) -> Result<Operand, OnnxError> {
-        if let Some(&id) = self.values.get(name) {
-            return Ok(Operand::Value(id));
-        }
-        let constant = self.constants.get(name).ok_or_else(|| {
-            fail(
-                node,
-                format!("`{name}` is neither a value computed before nor a constant"),
-            )
-        })?;
-        let real = constant.real().ok_or_else(|| {
-            fail(
-                node,
-                format!("`{name}` holds integers; numbers to compute with must be real"),
-            )
-        })?;
-        let (shape, values) = (constant.shape.clone(), real.to_vec());
-        self.weight(name, &shape, values)
-    }
-
-    /// Adds a weight; one that is used twice is stored twice, under another name.
-    pub(super) fn weight(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        values: Vec<f32>,
-    ) -> Result<Operand, OnnxError> {
-        let taken = |name: &str| {
-            self.graph
-                .weights()
-                .iter()
-                .any(|weight| weight.name == name)
-        };
-        let mut unique = name.to_owned();
-        let mut copy = 1;
-        while taken(&unique) {
-            copy += 1;
-            unique = format!("{name}/{copy}");
-        }
-        let id = self.graph.weight(&unique, shape)?;
-        self.weights.push(values);
-        Ok(Operand::Weight(id))
-    }
-
-    /// The shape of one image's part of an operand that is a value.
-    pub(super) fn shape(&self, operand: Operand) -> Option<&[usize]> {
-        match operand {
-            Operand::Value(id) => Some(&self.graph.value(id).shape),
-            Operand::Weight(_) => None,
-        }
-    }
-
-    /// The constant that a name stands for.
-    pub(super) fn constant(&self, name: &str) -> Option<&Constant> {
-        self.constants.get(name)
-    }
-
-    /// Adds a constant that a node gives.
-    pub(super) fn define(&mut self, name: &str, constant: Constant) {
-        self.constants.insert(name.to_owned(), constant);
-    }
-
-    /// Adds an operator whose output is that of the node.
-    pub(super) fn node(
-        &mut self,
-        node: &NodeProto,
-        op: Op,
-        operands: &[Operand],
-    ) -> Result<(), OnnxError> {
-        let output = node.output.first().map_or("", String::as_str);
-        let id = self.graph.node(name_of(node), op, operands, output)?;
-        self.values.insert(output.to_owned(), id);
-        Ok(())
-    }
-
-    /// Lets the node's output be the same as its input.
-    pub(super) fn alias(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
-        let (Some(input), Some(output)) = (node.input.first(), node.output.first()) else {
-            return Err(fail(node, "it has no input or no output".into()));
-        };
-        if let Some(&id) = self.values.get(input) {
-            self.values.insert(output.clone(), id);
-        } else if let Some(constant) = self.constants.get(input).cloned() {
-            self.constants.insert(output.clone(), constant);
-        } else {
-            return Err(fail(node, format!("`{input}` is not computed before")));
-        }
-        Ok(())
-    }
-}
-
-/// A node's name: of its output where it has none.
-pub(super) fn name_of(node: &NodeProto) -> &str {
-    match node.name.as_str() {
-        "" => node.output.first().map_or("", String::as_str),
-        name => name,
-    }
-}
-
-/// An error about a node.
-pub(super) fn fail(node: &NodeProto, why: String) -> OnnxError {
-    let (node, operator) = (name_of(node).to_owned(), node.op_type.clone());
-    OnnxError::Node {
-        node,
-        operator,
-        why,
-    }
+    let axes = usize::from(first.is_some())..shape.dim.len();
+    let shape = axes.map(size).collect::<Result<Vec<_>, _>>()?;
+    Import::new(
+        name,
+        &shape,
+        first.is_some(),
+        first.unwrap_or(Batch::One),
+        opset,
+    )
 }
