@@ -50,6 +50,32 @@ pub enum DataError {
         why: String,
     },
     /// Labels are needed, and there are none.
-    #[error("{0} has no labels; name them as in idx:IMAGES,LABELS")]
+    #[error(
+        "{0} has no labels; name them as in idx:IMAGES,LABELS or folder:DIR,LABELS, put images into a \
+         subfolder for each class, or write folder:DIR,position where each image is a class of its own"
+    )]
     Unlabelled(String),
+    /// Images of a folder can't be used.
+    #[error(
+        "{}: {broken} of {of} images can't be used: {images}; mend or remove them, or add \
+         --skip-broken", folder.display()
+    )]
+    Broken {
+        /// The folder.
+        folder: PathBuf,
+        /// How many.
+        broken: usize,
+        /// Of how many images.
+        of: usize,
+        /// The first ones, and why.
+        images: String,
+    },
+    /// A set can't be used as asked.
+    #[error("{set}: {why}")]
+    Unfit {
+        /// The set.
+        set: String,
+        /// Why, and what to do.
+        why: String,
+    },
 }

@@ -9,15 +9,22 @@
 //! # Ok::<(), blindspot_data::DataError>(())
 //! ```
 
+mod cifar;
+mod decode;
 mod error;
 mod fetch;
 pub mod files;
+mod folder;
 mod idx;
+mod npz;
 mod set;
 mod spec;
 
+pub use decode::{Fit, Resize};
 pub use error::DataError;
 pub use fetch::{Download, Found, Locations, Silent, fetch, find, list};
+pub use folder::{Labels, read_classes};
 pub use idx::{Idx, parse_idx, read_idx};
-pub use set::ImageSet;
+pub use npz::Axes;
+pub use set::{Broken, ImageSet};
 pub use spec::DataSpec;

@@ -1,23 +1,58 @@
-//! Image sets in memory.
+//! Image sets: in memory, or read from their files as they are needed.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use rayon::prelude::*;
 
-/// Images of one shape as bytes, perhaps with their classes; or a choice of some of them.
+use crate::decode::{Fit, MAX_FILE_BYTES, Planes, Resize, decode, fit_planes};
+use crate::error::DataError;
+use crate::files::{read_limited, sha256_hex};
+use crate::folder::{Listing, few, name};
+
+/// Where images are.
+#[derive(Debug)]
+enum Source {
+    /// One after the other, each of this shape.
+    Bytes(Vec<u8>, [usize; 3]),
+    /// Likewise.
+    Floats(Vec<f32>),
+    /// A folder, and files relative to it.
+    Files(PathBuf, Vec<PathBuf>),
+}
+
+/// Images of one shape, perhaps with their classes; or a choice of some of them.
 ///
-/// A choice shares the images with the set that it was made from.
+/// A choice shares the images with the set that it was made from. Images of a folder stay in their
+/// files until they are asked for, so a set may be larger than memory; [`ImageSet::checked`] finds
+/// broken ones before the work begins.
 #[derive(Debug, Clone)]
 pub struct ImageSet {
     name: String,
     shape: [usize; 3],
-    pixels: Arc<Vec<u8>>,
-    /// Positions in `pixels`.
+    source: Arc<Source>,
+    /// How images become those of the set's shape; None where they are so already.
+    fit: Option<Fit>,
+    /// Positions in the source.
     indices: Vec<usize>,
     /// Of the images chosen.
     labels: Option<Vec<usize>>,
+    classes: Option<Arc<Vec<String>>>,
     hashes: Vec<(String, String)>,
+    /// The first file that broke after it had been checked, and why.
+    failure: Arc<OnceLock<(PathBuf, String)>>,
+}
+
+/// An image that can't be used: its file, relative to the set's folder, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 impl ImageSet {
@@ -33,27 +68,135 @@ impl ImageSet {
         labels: Option<Vec<usize>>,
         hashes: Vec<(String, String)>,
     ) -> Result<ImageSet, String> {
+        let count = pixels.len();
+        ImageSet::of(
+            name,
+            shape,
+            Source::Bytes(pixels, shape),
+            count,
+            labels,
+            hashes,
+        )
+    }
+
+    /// The same of images whose values are floats and stay as they are.
+    ///
+    /// # Errors
+    /// What does not fit, in words.
+    pub fn of_floats(
+        name: &str,
+        shape: [usize; 3],
+        values: Vec<f32>,
+        labels: Option<Vec<usize>>,
+        hashes: Vec<(String, String)>,
+    ) -> Result<ImageSet, String> {
+        let count = values.len();
+        ImageSet::of(name, shape, Source::Floats(values), count, labels, hashes)
+    }
+
+    fn of(
+        name: &str,
+        shape: [usize; 3],
+        source: Source,
+        values: usize,
+        labels: Option<Vec<usize>>,
+        hashes: Vec<(String, String)>,
+    ) -> Result<ImageSet, String> {
         let length: usize = shape.iter().product();
-        if length == 0 || pixels.is_empty() || !pixels.len().is_multiple_of(length) {
-            return Err(format!(
-                "{} bytes are no images of shape {shape:?}",
-                pixels.len()
-            ));
+        if length == 0 || values == 0 || !values.is_multiple_of(length) {
+            return Err(format!("{values} values are no images of shape {shape:?}"));
         }
-        let count = pixels.len() / length;
+        let count = values / length;
         if let Some(labels) = &labels
             && labels.len() != count
         {
             return Err(format!("{count} images have {} labels", labels.len()));
         }
-        let (name, indices) = (name.to_owned(), (0..count).collect());
         Ok(ImageSet {
-            name,
+            name: name.to_owned(),
             shape,
-            pixels: Arc::new(pixels),
-            indices,
+            source: Arc::new(source),
+            fit: None,
+            indices: (0..count).collect(),
             labels,
+            classes: None,
             hashes,
+            failure: Arc::default(),
+        })
+    }
+
+    /// The images of a folder. The shape is that of the first one that can be read.
+    pub(crate) fn of_folder(root: PathBuf, listing: Listing) -> Result<ImageSet, DataError> {
+        let Listing {
+            files,
+            labels,
+            classes,
+            hashes,
+        } = listing;
+        let set = ImageSet {
+            name: name(&root),
+            shape: [0; 3],
+            indices: (0..files.len()).collect(),
+            source: Arc::new(Source::Files(root, files)),
+            fit: None,
+            labels,
+            classes: classes.map(Arc::new),
+            hashes,
+            failure: Arc::default(),
+        };
+        set.fitted(&Fit::default())
+    }
+
+    /// The same images resized, cropped and with the channels asked for.
+    ///
+    /// # Errors
+    /// [`DataError`] where the set's values are floats, which are not resized, or no image can be
+    /// read.
+    pub fn fitted(&self, fit: &Fit) -> Result<ImageSet, DataError> {
+        let unfit = |why: String| DataError::Unfit {
+            set: self.name.clone(),
+            why,
+        };
+        let [channels, height, width] = self.shape;
+        let same = fit
+            .resize
+            .is_none_or(|size| size == Resize::Exactly([height, width]))
+            && fit.crop.is_none_or(|crop| crop == [height, width])
+            && fit.channels.is_none_or(|asked| asked == channels);
+        match &*self.source {
+            Source::Floats(_) if !same => {
+                return Err(unfit(format!(
+                    "its {height}x{width} images of {channels} channels are floats, which are used \
+                     as they are; resize or crop the arrays before"
+                )));
+            }
+            Source::Bytes(..) | Source::Floats(_) if same => return Ok(self.clone()),
+            _ => {}
+        }
+        let mut first = None;
+        for index in 0..self.len() {
+            match self.planes(index, fit) {
+                Ok(planes) => {
+                    return Ok(ImageSet {
+                        shape: planes.shape,
+                        // What the first image has, the others have to have.
+                        fit: Some(Fit {
+                            channels: Some(planes.shape[0]),
+                            ..*fit
+                        }),
+                        ..self.clone()
+                    });
+                }
+                Err(failure) => first = first.or(Some(failure)),
+            }
+        }
+        let (path, why) = first.unwrap_or_default();
+        Err(match &*self.source {
+            Source::Files(..) => DataError::Damaged {
+                path,
+                why: format!("{why}; no image of this folder can be used"),
+            },
+            _ => unfit(why),
         })
     }
 
@@ -82,9 +225,64 @@ impl ImageSet {
         self.shape.iter().product()
     }
 
+    /// True where images are read from their files one by one, and have to be
+    /// [`checked`](ImageSet::checked).
+    pub fn is_of_files(&self) -> bool {
+        matches!(*self.source, Source::Files(..))
+    }
+
+    /// The file of image `index`, relative to the set's folder, where it has one of its own.
+    pub fn file(&self, index: usize) -> Option<&Path> {
+        match &*self.source {
+            Source::Files(_, files) => Some(&files[self.indices[index]]),
+            _ => None,
+        }
+    }
+
     /// The class of each image.
     pub fn labels(&self) -> Option<&[usize]> {
         self.labels.as_deref()
+    }
+
+    /// The names of the classes.
+    pub fn classes(&self) -> Option<&[String]> {
+        self.classes.as_ref().map(|names| names.as_slice())
+    }
+
+    /// The same images with these classes, that of class 0 first. Where the set names its classes
+    /// and all those names are given, labels become positions among the given ones: a folder of some
+    /// of a network's classes gets the network's numbers. Otherwise the given names take the place
+    /// of the set's.
+    ///
+    /// # Errors
+    /// [`DataError::Unfit`] where there are too few.
+    pub fn with_classes(&self, names: Vec<String>) -> Result<ImageSet, DataError> {
+        let mut set = self.clone();
+        let own = self.classes().unwrap_or_default();
+        let places: Option<Vec<usize>> = own
+            .iter()
+            .map(|own| names.iter().position(|name| name == own))
+            .collect();
+        match (places, &mut set.labels) {
+            (Some(places), Some(labels)) if !own.is_empty() => {
+                labels.iter_mut().for_each(|label| *label = places[*label]);
+            }
+            (_, labels) => {
+                let most = labels.iter().flatten().max().map_or(0, |label| label + 1);
+                let needed = own.len().max(most);
+                if names.len() < needed {
+                    let why = format!(
+                        "it has {needed} classes, and {} names are given; give one for each class, \
+                         or all the names that it uses itself",
+                        names.len()
+                    );
+                    let set = self.name.clone();
+                    return Err(DataError::Unfit { set, why });
+                }
+            }
+        }
+        set.classes = Some(Arc::new(names));
+        Ok(set)
     }
 
     /// The position of each image in the set as it was loaded.
@@ -92,28 +290,156 @@ impl ImageSet {
         &self.indices
     }
 
-    /// Name and SHA-256 (unpacked) of each file that the set came from.
+    /// Name and SHA-256 (unpacked) of each file that the set came from. Of a folder, once it is
+    /// [`checked`](ImageSet::checked), one hash stands for all images: that of the lines
+    /// `<SHA-256>  <file>` in the order of the files, as `sha256sum` prints them.
     pub fn hashes(&self) -> &[(String, String)] {
         &self.hashes
     }
 
-    /// The bytes of image `index`.
+    /// Reads every image of a folder once, several at a time, to find broken ones and to hash them;
+    /// a set that is in memory is as it should be. `done` is told how many have been read.
     ///
-    /// # Panics
-    /// Where there is no such image.
-    pub fn pixels(&self, index: usize) -> &[u8] {
-        let length = self.image_len();
-        &self.pixels[self.indices[index] * length..][..length]
+    /// The set that is given lacks the broken images if `skip` is true; they are given beside it.
+    ///
+    /// # Errors
+    /// [`DataError::Broken`] where an image is broken and `skip` is false, or none is left.
+    pub fn checked(
+        &self,
+        skip: bool,
+        done: &(dyn Fn(usize) + Sync),
+    ) -> Result<(ImageSet, Vec<Broken>), DataError> {
+        let Source::Files(root, files) = &*self.source else {
+            return Ok((self.clone(), Vec::new()));
+        };
+        let (count, fit) = (AtomicUsize::new(0), self.fit.unwrap_or_default());
+        let check = |index: usize| -> Result<String, Broken> {
+            let file = &files[self.indices[index]];
+            let broken = |why: String| Broken {
+                file: file.clone(),
+                why,
+            };
+            let content = read_limited(&root.join(file), MAX_FILE_BYTES)
+                .map_err(|error| broken(error.to_string()))?;
+            let planes = decode(&content, &fit).map_err(broken)?;
+            if planes.shape != self.shape {
+                return Err(broken(self.other_shape(planes.shape)));
+            }
+            done(count.fetch_add(1, Ordering::Relaxed) + 1);
+            Ok(sha256_hex(&content))
+        };
+        let results: Vec<Result<String, Broken>> =
+            (0..self.len()).into_par_iter().map(check).collect();
+        let (mut kept, mut lines, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(hash) => {
+                    kept.push(index);
+                    lines.push((self.indices[index], hash));
+                }
+                Err(image) => broken.push(image),
+            }
+        }
+        if !broken.is_empty() && (!skip || kept.is_empty()) {
+            let images: Vec<String> = broken
+                .iter()
+                .map(|image| format!("{} ({})", image.file.display(), image.why))
+                .collect();
+            return Err(DataError::Broken {
+                folder: root.clone(),
+                broken: broken.len(),
+                of: self.len(),
+                images: few(&images),
+            });
+        }
+        lines.sort();
+        lines.dedup();
+        let list: String = lines
+            .iter()
+            .map(|(index, hash)| format!("{hash}  {}\n", files[*index].display()))
+            .collect();
+        let mut set = self.select(&kept);
+        let hash = sha256_hex(list.as_bytes());
+        set.hashes.retain(|(name, _)| *name != self.name);
+        set.hashes.push((self.name.clone(), hash));
+        Ok((set, broken))
     }
 
-    /// Writes image `index` as numbers in [0, 1]: byte / 255.
+    /// Writes image `index` as numbers, those of bytes as byte / 255.
+    ///
+    /// An image whose file can't be read becomes NaN, which no study takes for a number, and
+    /// [`ImageSet::intact`] is an error from then on. After [`ImageSet::checked`] that happens only
+    /// where a file changes while it is worked with.
     ///
     /// # Panics
     /// Where there is no such image.
     pub fn write_image(&self, index: usize, out: &mut [f32]) {
-        for (out, &byte) in out.iter_mut().zip(self.pixels(index)) {
-            *out = f32::from(byte) / 255.0;
+        let (at, length) = (self.indices[index], self.image_len());
+        match (&*self.source, &self.fit) {
+            (Source::Floats(values), _) => out.copy_from_slice(&values[at * length..][..length]),
+            (Source::Bytes(pixels, _), None) => scale(&pixels[at * length..][..length], out),
+            (_, fit) => {
+                let planes = self.planes(index, &fit.unwrap_or_default());
+                let planes = planes.and_then(|planes| match planes.shape == self.shape {
+                    true => Ok(planes),
+                    false => Err((self.path(index), self.other_shape(planes.shape))),
+                });
+                match planes {
+                    Ok(planes) => scale(&planes.bytes, out),
+                    Err(failure) => {
+                        out.fill(f32::NAN);
+                        let _ = self.failure.set(failure);
+                    }
+                }
+            }
         }
+    }
+
+    /// Whether every image written so far could be read.
+    ///
+    /// # Errors
+    /// [`DataError::Damaged`] with the first file that could not.
+    pub fn intact(&self) -> Result<(), DataError> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some((path, why)) => Err(DataError::Damaged {
+                path: path.clone(),
+                why: why.clone(),
+            }),
+        }
+    }
+
+    /// Image `index`, fitted; or its file and what is wrong with it.
+    fn planes(&self, index: usize, fit: &Fit) -> Result<Planes, (PathBuf, String)> {
+        let planes = match &*self.source {
+            Source::Bytes(pixels, shape) => {
+                let length: usize = shape.iter().product();
+                let pixels = &pixels[self.indices[index] * length..][..length];
+                fit_planes(pixels, *shape, fit)
+            }
+            Source::Files(..) => read_limited(&self.path(index), MAX_FILE_BYTES)
+                .map_err(|error| error.to_string())
+                .and_then(|content| decode(&content, fit)),
+            Source::Floats(_) => Err("its values are floats".into()),
+        };
+        planes.map_err(|why| (self.path(index), why))
+    }
+
+    /// The file of image `index`; that of nothing where it has none of its own.
+    fn path(&self, index: usize) -> PathBuf {
+        match &*self.source {
+            Source::Files(root, files) => root.join(&files[self.indices[index]]),
+            _ => PathBuf::new(),
+        }
+    }
+
+    /// What to say of an image of another shape than the set's.
+    fn other_shape(&self, [channels, height, width]: [usize; 3]) -> String {
+        let [_, h, w] = self.shape;
+        format!(
+            "it has {width}x{height} pixels (width x height) and {channels} channels, others have \
+             {w}x{h}; give --crop, and perhaps --resize"
+        )
     }
 
     /// Images `positions` of this set, in that order.
@@ -171,6 +497,13 @@ impl ImageSet {
     }
 }
 
+/// Bytes as numbers in [0, 1].
+fn scale(bytes: &[u8], out: &mut [f32]) {
+    for (out, &byte) in out.iter_mut().zip(bytes) {
+        *out = f32::from(byte) / 255.0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,10 +520,11 @@ mod tests {
         let chosen = set.select(&[7, 3]).select(&[1]);
         assert_eq!(chosen.indices(), [3]);
         assert_eq!(chosen.labels(), Some(&[0][..]));
-        assert_eq!(chosen.pixels(0), set.pixels(3));
-        let mut image = [0.0; 6];
-        set.write_image(0, &mut image);
-        assert_eq!(image[5], 5.0 / 255.0);
+        let (mut image, mut same) = ([0.0; 6], [0.0; 6]);
+        chosen.write_image(0, &mut image);
+        set.write_image(3, &mut same);
+        assert_eq!(image, same);
+        assert_eq!(image[5], 23.0 / 255.0);
     }
 
     #[test]

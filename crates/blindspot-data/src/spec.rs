@@ -1,11 +1,15 @@
-//! How a command names images: `mnist:test`, `idx:IMAGES,LABELS`.
+//! How a command names images: `mnist:test`, `folder:DIR`, `npz:FILE`, `cifar10:DIR`,
+//! `idx:IMAGES,LABELS`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::cifar::read_cifar10;
 use crate::error::DataError;
 use crate::fetch::{Download, Locations, PARTS, find};
+use crate::folder::{Labels, list_images, name};
 use crate::idx::{Idx, read_idx};
+use crate::npz::{Axes, read_npz};
 use crate::set::ImageSet;
 
 /// A specification of an image set.
@@ -20,7 +24,33 @@ pub enum DataSpec {
         /// Their classes: one axis, n long.
         labels: Option<PathBuf>,
     },
+    /// A folder of JPEG and PNG files: `folder:DIR` (a subfolder a class), `folder:DIR,LABELS`,
+    /// `folder:DIR,position`.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Where the classes are.
+        labels: Labels,
+    },
+    /// An archive of NumPy arrays `x` and `y`: `npz:FILE`, `npz:FILE,nchw`, `npz:FILE,nhwc`.
+    Npz {
+        /// The archive.
+        path: PathBuf,
+        /// The order of the images' axes, where it can't be seen from their sizes.
+        axes: Option<Axes>,
+    },
+    /// CIFAR-10's binary batches: `cifar10:FILE`, or a folder of them as `cifar10:DIR` (the test
+    /// images) or `cifar10:DIR,train`.
+    Cifar10 {
+        /// The file or folder.
+        path: PathBuf,
+        /// Of a folder, whether the training images are meant.
+        train: bool,
+    },
 }
+
+/// What specifications there are besides the known sets.
+const FORMS: &str = "folder:DIR[,LABELS], npz:FILE, cifar10:DIR[,train] and idx:IMAGES[,LABELS]";
 
 impl FromStr for DataSpec {
     type Err = DataError;
@@ -29,29 +59,62 @@ impl FromStr for DataSpec {
         if let Some(position) = PARTS.iter().position(|part| part.name == text) {
             return Ok(DataSpec::Known(position));
         }
-        if let Some(files) = text.strip_prefix("idx:").filter(|files| !files.is_empty()) {
-            let (images, labels) = match files.split_once(',') {
-                Some((images, labels)) => (images, Some(PathBuf::from(labels))),
-                None => (files, None),
+        let refused = |why: String| DataError::Spec {
+            spec: text.to_owned(),
+            why,
+        };
+        if let Some((form, rest)) = text.split_once(':').filter(|(_, rest)| !rest.is_empty()) {
+            // A path may have a comma itself: that of a file or folder that is there counts as one.
+            let (path, option) = match rest.rsplit_once(',') {
+                Some((path, option)) if !Path::new(rest).exists() => (path, Some(option)),
+                _ => (rest, None),
             };
-            return Ok(DataSpec::Idx {
-                images: images.into(),
-                labels,
-            });
+            let path = PathBuf::from(path);
+            match form {
+                "idx" => {
+                    let (images, labels) = match rest.split_once(',') {
+                        Some((images, labels)) => (images, Some(PathBuf::from(labels))),
+                        None => (rest, None),
+                    };
+                    let images = images.into();
+                    return Ok(DataSpec::Idx { images, labels });
+                }
+                "folder" => {
+                    let labels = match option {
+                        None => Labels::Subfolders,
+                        Some("position") => Labels::Position,
+                        Some(file) => Labels::File(file.into()),
+                    };
+                    return Ok(DataSpec::Folder { path, labels });
+                }
+                "npz" => {
+                    let axes = option.map(str::parse).transpose().map_err(refused)?;
+                    return Ok(DataSpec::Npz { path, axes });
+                }
+                "cifar10" => {
+                    let train = match option {
+                        None | Some("test") => false,
+                        Some("train") => true,
+                        Some(other) => {
+                            return Err(refused(format!(
+                                "`{other}` is no part of CIFAR-10: write test or train"
+                            )));
+                        }
+                    };
+                    return Ok(DataSpec::Cifar10 { path, train });
+                }
+                _ => {}
+            }
         }
         let names = PARTS.iter().map(|part| part.name).collect::<Vec<_>>();
         let likely = names
             .iter()
             .max_by(|a, b| strsim::jaro_winkler(a, text).total_cmp(&strsim::jaro_winkler(b, text)));
-        let why = format!(
-            "did you mean `{}`? There are {} and idx:IMAGES[,LABELS]",
+        Err(refused(format!(
+            "did you mean `{}`? There are {}, {FORMS}",
             likely.unwrap_or(&"mnist:test"),
             names.join(", ")
-        );
-        Err(DataError::Spec {
-            spec: text.to_owned(),
-            why,
-        })
+        )))
     }
 }
 
@@ -83,22 +146,20 @@ impl DataSpec {
                     Some(path) => Some((path.as_path(), read_idx(path)?)),
                     None => None,
                 };
-                assemble(&file_name(images), images, read_idx(images)?, of_labels)
+                assemble(&name(images), images, read_idx(images)?, of_labels)
             }
+            DataSpec::Folder { path, labels } => {
+                ImageSet::of_folder(path.clone(), list_images(path, labels)?)
+            }
+            DataSpec::Npz { path, axes } => read_npz(path, *axes),
+            DataSpec::Cifar10 { path, train } => read_cifar10(path, *train),
         }
     }
 }
 
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned()
-}
-
 /// An image set of the contents of two files.
 fn assemble(
-    name: &str,
+    set: &str,
     path: &Path,
     images: Idx,
     labels: Option<(&Path, Idx)>,
@@ -115,7 +176,7 @@ fn assemble(
             return Err(damaged(path, why));
         }
     };
-    let mut hashes = vec![(file_name(path), images.sha256)];
+    let mut hashes = vec![(name(path), images.sha256)];
     let labels = match labels {
         None => None,
         Some((path, labels)) => {
@@ -123,11 +184,11 @@ fn assemble(
                 let why = format!("its shape is {:?}: labels have 1 axis", labels.shape);
                 return Err(damaged(path, why));
             }
-            hashes.push((file_name(path), labels.sha256));
+            hashes.push((name(path), labels.sha256));
             Some(labels.values.into_iter().map(usize::from).collect())
         }
     };
-    ImageSet::new(name, shape, images.values, labels, hashes).map_err(|why| {
+    ImageSet::new(set, shape, images.values, labels, hashes).map_err(|why| {
         damaged(
             path,
             format!("{why}; give the two files that belong together"),
