@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::options::{ChoiceArgs, DataArgs, ModelArgs};
+
 /// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
 /// what they do to other networks, and the experiments of the paper that found them, "Intriguing
 /// properties of neural networks" (Szegedy et al., 2013).
@@ -122,23 +124,19 @@ Examples:
   blindspot attack model.onnx --data mnist:test --out examples.npz
   blindspot attack model.onnx --data mnist:test --samples 500 --target all --out examples.npz
   blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
+  blindspot attack resnet.onnx --data folder:val,labels.csv --resize 256 \\
+      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out examples.npz
 
 FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
 original, adversarial, l2, distortion, kkt and evaluations, one entry an image; FILE.json has the
 options, hashes and a summary.")]
 pub(crate) struct Attack {
-    /// An ONNX file: a classifier whose input fits the images
-    #[arg(value_name = "MODEL.onnx")]
-    pub(crate) model: PathBuf,
-    /// The images: mnist:test, mnist:train, fashion-mnist:test, idx:IMAGES,LABELS
-    #[arg(long, value_name = "DATA", default_value = "mnist:test")]
-    pub(crate) data: String,
-    /// How many images: the first ones, or a random choice with --shuffle
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) samples: usize,
-    /// Take a seeded random choice of the images
-    #[arg(long)]
-    pub(crate) shuffle: bool,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
     /// random (wrong, seeded), nearest (most likely wrong class), all (best of all wrong ones),
     /// untargeted, or the number of a class (images of that class are left out)
     #[arg(long, value_name = "TARGET", default_value = "random")]

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use blindspot::preprocess::PreprocessError;
 use blindspot::reproduce::ReproduceError;
 use blindspot::search::SearchError;
 use blindspot::train::{TrainError, UnknownModel};
@@ -84,7 +85,10 @@ fn code(error: &anyhow::Error) -> u8 {
             is(USAGE)
         } else if cause.is::<DataError>() || cause.is::<SavedError>() {
             is(DATA)
-        } else if cause.is::<OnnxError>() || cause.is::<Unreadable>() {
+        } else if cause.is::<OnnxError>()
+            || cause.is::<Unreadable>()
+            || cause.is::<PreprocessError>()
+        {
             is(MODEL)
         } else if let Some(file) = cause.downcast_ref::<FileError>() {
             is(if file.action == "read" {

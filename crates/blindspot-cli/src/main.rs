@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod exit;
 mod interrupt;
+mod options;
 mod progress;
 
 use clap::Parser;

@@ -131,6 +131,14 @@ pub enum GraphError {
         /// What it uses.
         uses: String,
     },
+    /// Two graphs can't be joined.
+    #[error("a graph that gives {gives:?} can't stand before one that takes {takes:?}")]
+    Join {
+        /// The output's shape of the first.
+        gives: Vec<usize>,
+        /// The input's shape of the second.
+        takes: Vec<usize>,
+    },
     /// No operator stands above the value asked for.
     #[error("nothing stands above `{0}`: it is the network's output")]
     Nothing(String),
@@ -343,6 +351,54 @@ impl Graph {
             .iter()
             .filter(|node| needed[node.output.0] && node.output != value);
         self.part(value, nodes)
+    }
+
+    /// This graph after `first`, whose output becomes this graph's input. The weights are those of
+    /// `first`, then this graph's. Names of `first` that this graph has too get `before/` in front.
+    ///
+    /// # Errors
+    /// [`GraphError::Join`] where the shapes differ.
+    pub fn after(&self, first: &Graph) -> Result<Graph, GraphError> {
+        let (gives, takes) = (first.value(first.output()), self.value(self.input()));
+        if gives.shape != takes.shape {
+            return Err(GraphError::Join {
+                gives: gives.shape.clone(),
+                takes: takes.shape.clone(),
+            });
+        }
+        let mut joined = first.clone();
+        let own = self.values[1..].iter().map(|value| &value.name);
+        let own: HashSet<&String> = own.chain(self.weights.iter().map(|w| &w.name)).collect();
+        let values = joined.values.iter_mut().map(|value| &mut value.name);
+        let weights = joined.weights.iter_mut().map(|weight| &mut weight.name);
+        for name in values.chain(weights) {
+            while own.contains(name) {
+                name.insert_str(0, "before/");
+            }
+        }
+        joined.values.extend_from_slice(&self.values[1..]);
+        joined.weights.extend_from_slice(&self.weights);
+        let value = |id: ValueId| match id.0 {
+            0 => first.output(),
+            later => ValueId(first.values.len() + later - 1),
+        };
+        joined.nodes.extend(self.nodes.iter().map(|node| {
+            Node {
+                inputs: node
+                    .inputs
+                    .iter()
+                    .map(|&operand| match operand {
+                        Operand::Value(id) => Operand::Value(value(id)),
+                        Operand::Weight(id) => {
+                            Operand::Weight(WeightId(first.weights.len() + id.0))
+                        }
+                    })
+                    .collect(),
+                output: value(node.output),
+                ..node.clone()
+            }
+        }));
+        Ok(joined)
     }
 
     fn part<'a>(

@@ -119,6 +119,18 @@ impl<T: Real> Network<T> {
         Ok(self.part(graph, &kept))
     }
 
+    /// This network after `first`, whose output becomes this network's input.
+    ///
+    /// # Errors
+    /// [`GraphError::Join`] where the shapes differ.
+    pub fn after(&self, first: &Network<T>) -> Result<Network<T>, GraphError> {
+        let weights = first.weights.iter().chain(&self.weights);
+        Ok(Network {
+            graph: self.graph.after(&first.graph)?,
+            weights: weights.cloned().collect(),
+        })
+    }
+
     /// The same network without a Softmax or LogSoftmax over the classes at its end: its output are
     /// the logits then. (LogSoftmax's are logits, too, less a constant; so both give the same loss.)
     pub fn without_softmax(&self) -> Network<T> {

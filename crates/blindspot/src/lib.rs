@@ -6,6 +6,7 @@ pub mod inputs;
 pub mod models;
 pub mod monitor;
 pub mod paper;
+pub mod preprocess;
 mod random;
 pub mod reproduce;
 pub mod results;

@@ -5,37 +5,26 @@ use std::collections::BTreeMap;
 use blindspot::examples::{Record, Summary, write_arrays, write_record};
 use blindspot::inputs::Inputs;
 use blindspot::search::{SearchOptions, search};
-use blindspot_data::{DataError, files};
-use blindspot_net::onnx;
+use blindspot_data::files;
 
 use super::{json, load, say};
 use crate::args::{Attack, Common};
-use crate::exit::{Interrupted, Unreadable, Usage};
+use crate::exit::{Interrupted, Usage};
 use crate::interrupt::interrupted;
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    if command.samples == 0 {
-        return Err(Usage("--samples 0 asks for no image; ask for at least 1".into()).into());
-    }
     let beside = command.out.with_extension("json");
     if beside == command.out {
         return Err(
             Usage("--out must not end in .json: that name is for the summary".into()).into(),
         );
     }
-    let bytes = files::read_limited(&command.model, onnx::MAX_BYTES).map_err(Unreadable)?;
-    let model = onnx::read(&bytes)
-        .map_err(|error| anyhow::Error::new(error).context(command.model.display().to_string()))?;
-    let network = model.network.without_softmax();
-    let set = load(&command.data, common, progress)?;
-    let images = match command.shuffle {
-        true => set.shuffled(command.samples, command.seed),
-        false => set.first(command.samples),
-    };
-    let Some(labels) = images.labels() else {
-        return Err(DataError::Unlabelled(command.data.clone()).into());
-    };
+    let model = load::model(&command.model)?;
+    let choice = Some((&command.choice, command.seed));
+    let images = load::images(&command.data, choice, Some(&model), common, progress)?;
+    let labels = load::labels(&images, &command.data.data)?;
+    let network = &model.network;
     // Before the search: a file that can't be written is found out now.
     files::check_writable(&command.out)?;
 
@@ -48,7 +37,10 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         max_evaluations: command.max_evaluations,
     };
     let all: Vec<usize> = (0..images.len()).collect();
-    let mut examples = search(&network, &images, labels, &all, &options, progress)?;
+    let examples = search(network, &images, labels, &all, &options, progress);
+    // An image that broke meanwhile is NaN to the search: what the file says is the better message.
+    images.intact()?;
+    let mut examples = examples?;
     let mut originals = vec![0.0; examples.len() * images.image_len()];
     for (example, place) in examples
         .iter_mut()
@@ -58,12 +50,13 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         // From the place in the choice to that in the data set.
         example.index = images.indices()[example.index];
     }
+    images.intact()?;
     write_arrays(&command.out, &examples, &originals, network.input_shape())?;
     let record = Record {
         options,
-        data: command.data.clone(),
-        data_sha256: set.hashes().iter().cloned().collect(),
-        model_sha256: files::sha256_hex(&bytes),
+        data: command.data.data.clone(),
+        data_sha256: images.hashes().iter().cloned().collect(),
+        model_sha256: model.sha256.clone(),
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
         summary: Summary::of(&examples),
     };
@@ -96,7 +89,7 @@ fn text(summary: &Summary, command: &Attack) -> String {
          L2 norm            mean {:.4}\n\
          evaluations        {evaluations_mean:.0} an image\n\
          Written: {}",
-        command.data,
+        command.data.data,
         command.target,
         100.0 * *successes as f64 / (*samples).max(1) as f64,
         distortion.mean,

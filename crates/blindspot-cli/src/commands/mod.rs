@@ -2,15 +2,14 @@
 
 mod attack;
 mod data;
+mod load;
 mod reproduce;
 mod train;
 mod transfer;
 
 use anyhow::Context;
-use blindspot_data::{DataSpec, ImageSet, Locations};
 
 use crate::args::{Args, Command, Common};
-use crate::exit::Usage;
 use crate::interrupt;
 use crate::progress::Progress;
 
@@ -32,13 +31,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Command::Train(command) => train::run(command, common, &progress),
         Command::Data(command) => data::run(command, common, &progress),
     }
-}
-
-/// The image set that a specification names.
-fn load(spec: &str, common: &Common, progress: &Progress) -> anyhow::Result<ImageSet> {
-    let spec: DataSpec = spec.parse().map_err(|error| Usage(format!("{error}")))?;
-    let locations = Locations::new(common.data_dir.clone());
-    Ok(spec.load(&locations, &mut data::Download(progress))?)
 }
 
 /// Prints text for people, unless nothing or JSON is wanted.

@@ -43,8 +43,8 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     files::write_atomically(&marker, |_| Ok(()))?;
     let _ = std::fs::remove_file(&marker);
 
-    let train = load("mnist:train", common, progress)?;
-    let test = load("mnist:test", common, progress)?;
+    let train = load::set("mnist:train", common, progress)?;
+    let test = load::set("mnist:test", common, progress)?;
     let options = Options {
         experiments,
         samples,

@@ -33,7 +33,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     }
     // Before the training: a file that can't be written is found out now.
     files::check_writable(&command.out)?;
-    let images = load(&command.data, common, progress)?;
+    let images = load::set(&command.data, common, progress)?;
     let Some(labels) = images.labels() else {
         let why = format!("{} has no labels", command.data);
         return Err(TrainError::Data(why).into());
