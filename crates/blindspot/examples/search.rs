@@ -8,7 +8,7 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use blindspot::monitor::Unwatched;
-use blindspot::search::{InputBox, SearchOptions, search};
+use blindspot::search::{SearchOptions, search};
 use blindspot_data::{DataSpec, Locations, Silent};
 use blindspot_net::onnx;
 
@@ -30,11 +30,8 @@ fn main() -> Result<(), Failure> {
     let labels = images.labels().ok_or("no labels")?;
     let options = SearchOptions {
         target: target.parse()?,
-        seed: 0,
-        bounds: InputBox::default(),
         method: method.parse()?,
-        shrink: true,
-        max_evaluations: None,
+        ..SearchOptions::default()
     };
     let indices: Vec<usize> = (0..images.len()).collect();
     let pool = rayon::ThreadPoolBuilder::new()
@@ -51,11 +48,12 @@ fn main() -> Result<(), Failure> {
             .iter()
             .map(|example| if example.success { example.l2 } else { -1.0 })
             .collect();
+        let gradients: u64 = examples.iter().map(|example| example.gradients).sum();
         let evaluations: u64 = examples.iter().map(|example| example.evaluations).sum();
         let kkt: Vec<f64> = examples.iter().map(|example| example.kkt).collect();
         println!(
             "{}",
-            serde_json::json!({"seconds": seconds, "evaluations": evaluations, "l2": norms, "kkt": kkt})
+            serde_json::json!({"seconds": seconds, "evaluations": evaluations, "gradients": gradients, "l2": norms, "kkt": kkt})
         );
     }
     Ok(())

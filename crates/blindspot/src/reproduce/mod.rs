@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::models::kept_or_trained;
 use crate::monitor::Monitor;
 use crate::results::{ModelRecord, Pictures, Results};
-use crate::search::{Example, InputBox, Method, SearchError, SearchOptions, Target, search};
+use crate::search::{Example, Method, SearchError, SearchOptions, Target, search};
 use crate::train::{Decay, Recipe, TrainError};
 
 /// One experiment of the paper.
@@ -221,14 +221,12 @@ impl Run<'_> {
 
     /// The options of the tables' search, the paper's: random targets, the minimiser as it is.
     fn search_options(&self) -> SearchOptions {
-        let bounds = InputBox::default();
         SearchOptions {
             target: Target::Random,
             seed: self.options.seed,
-            bounds,
             method: Method::Lbfgs,
             shrink: false,
-            max_evaluations: None,
+            ..SearchOptions::default()
         }
     }
 }

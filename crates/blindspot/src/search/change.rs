@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ranges::Room;
+
 /// A change counts as found only where the logits' lead is above this part of the largest logit:
 /// more than `f32` rounding, so that any runtime gives the same answer to the final image.
 pub(super) const SAFETY: f64 = 2e-6;
@@ -44,10 +46,10 @@ pub fn norm(original: &[f32], changed: &[f32]) -> f64 {
 }
 
 /// Writes the point `part` of the way from the image to `end`, inside the box.
-pub(super) fn along(original: &[f32], end: &[f32], part: f64, bounds: InputBox, out: &mut [f32]) {
+pub(super) fn along(original: &[f32], end: &[f32], part: f64, room: &Room, out: &mut [f32]) {
     let part = part as f32;
-    for ((out, &from), &to) in out.iter_mut().zip(original).zip(end) {
-        *out = (from + part * (to - from)).clamp(bounds.lower, bounds.upper);
+    for (i, ((out, &from), &to)) in out.iter_mut().zip(original).zip(end).enumerate() {
+        *out = room.inside(i, from + part * (to - from));
     }
 }
 

@@ -7,7 +7,7 @@
 
 use blindspot_net::vectorised;
 
-use super::change::InputBox;
+use super::ranges::Room;
 
 /// Constraints kept at a time: the rivals that meet near one point of the boundary.
 pub(super) const MOST: usize = 6;
@@ -77,17 +77,12 @@ impl Cuts {
 
     /// Writes the smallest change that satisfies all constraints; false where the box has none
     /// (what is written then goes as far as it allows).
-    pub(super) fn nearest(
-        &mut self,
-        original: &[f32],
-        bounds: InputBox,
-        change: &mut [f32],
-    ) -> bool {
+    pub(super) fn nearest(&mut self, original: &[f32], room: &Room, change: &mut [f32]) -> bool {
         let found = match &mut self.cuts[..] {
-            [cut] => one(original, bounds, cut),
-            cuts => several(original, bounds, cuts, change),
+            [cut] => one(original, room, cut),
+            cuts => several(original, room, cuts, change),
         };
-        write(original, bounds, &self.cuts, change);
+        write(original, room, &self.cuts, change);
         found
     }
 }
@@ -96,14 +91,14 @@ impl Cuts {
 ///
 /// `normal · r(m)` rises with m, piecewise linear and concave, so that Newton's iteration from
 /// anywhere ends on the right piece from below after finitely many steps.
-fn one(original: &[f32], bounds: InputBox, cut: &mut Cut) -> bool {
+fn one(original: &[f32], room: &Room, cut: &mut Cut) -> bool {
     if cut.offset <= 0.0 {
         cut.multiplier = 0.0;
         return true;
     }
     let mut restarted = false;
     for _ in 0..50 {
-        let (reached, slope) = reach(original, &cut.normal, cut.multiplier as f32, bounds);
+        let (reached, slope) = reach(original, &cut.normal, cut.multiplier as f32, room);
         let missing = cut.offset - reached;
         if missing.abs() <= TOLERANCE * cut.offset {
             return true;
@@ -123,34 +118,37 @@ fn one(original: &[f32], bounds: InputBox, cut: &mut Cut) -> bool {
 
 /// One input value's part of `normal · r(m)` and of its slope.
 #[inline(always)]
-fn term(x: f32, a: f32, multiplier: f32, bounds: InputBox) -> (f32, f32) {
+fn term(x: f32, a: f32, multiplier: f32, lower: f32, upper: f32) -> (f32, f32) {
     let wanted = x + multiplier * a;
-    let inside = wanted.max(bounds.lower).min(bounds.upper);
-    let room = if a > 0.0 {
-        bounds.upper - wanted
+    let inside = wanted.max(lower).min(upper);
+    let ahead = if a > 0.0 {
+        upper - wanted
     } else {
-        wanted - bounds.lower
+        wanted - lower
     };
-    (a * (inside - x), if room > 0.0 { a * a } else { 0.0 })
+    (a * (inside - x), if ahead > 0.0 { a * a } else { 0.0 })
 }
 
 /// `normal · r(m)` and its slope.
-fn reach(original: &[f32], normal: &[f32], multiplier: f32, bounds: InputBox) -> (f64, f64) {
+fn reach(original: &[f32], normal: &[f32], multiplier: f32, room: &Room) -> (f64, f64) {
     vectorised(
         #[inline(always)]
         || {
             let (mut reached, mut slope) = ([0.0f32; LANES], [0.0f32; LANES]);
             let (xs, x_rest) = original.as_chunks::<LANES>();
             let (normals, a_rest) = normal.as_chunks::<LANES>();
-            for (x, a) in xs.iter().zip(normals) {
+            let (lowers, l_rest) = room.lower.as_chunks::<LANES>();
+            let (uppers, u_rest) = room.upper.as_chunks::<LANES>();
+            for (((x, a), l), u) in xs.iter().zip(normals).zip(lowers).zip(uppers) {
                 for lane in 0..LANES {
-                    let (moved, ahead) = term(x[lane], a[lane], multiplier, bounds);
+                    let (moved, ahead) = term(x[lane], a[lane], multiplier, l[lane], u[lane]);
                     reached[lane] += moved;
                     slope[lane] += ahead;
                 }
             }
-            for (lane, (&x, &a)) in x_rest.iter().zip(a_rest).enumerate() {
-                let (moved, ahead) = term(x, a, multiplier, bounds);
+            let rest = x_rest.iter().zip(a_rest).zip(l_rest).zip(u_rest);
+            for (lane, (((&x, &a), &l), &u)) in rest.enumerate() {
+                let (moved, ahead) = term(x, a, multiplier, l, u);
                 reached[lane] += moved;
                 slope[lane] += ahead;
             }
@@ -163,12 +161,12 @@ fn reach(original: &[f32], normal: &[f32], multiplier: f32, bounds: InputBox) ->
 /// The multipliers of several constraints: projected Newton ascent of the dual, on those that are
 /// violated or hold the answer, with steps halved until the dual rises. Where it has not ended
 /// after many steps, what it has is used: the next linearisation corrects it.
-fn several(original: &[f32], bounds: InputBox, cuts: &mut [Cut], change: &mut [f32]) -> bool {
+fn several(original: &[f32], room: &Room, cuts: &mut [Cut], change: &mut [f32]) -> bool {
     let mut free = vec![0.0f32; original.len()];
     let mut best = f64::NEG_INFINITY;
     let mut before: Vec<f64> = cuts.iter().map(|cut| cut.multiplier).collect();
     for _ in 0..STEPS {
-        write(original, bounds, cuts, change);
+        write(original, room, cuts, change);
         let missing: Vec<f64> = cuts
             .iter()
             .map(|cut| cut.offset - dot(&cut.normal, change))
@@ -193,7 +191,7 @@ fn several(original: &[f32], bounds: InputBox, cuts: &mut [Cut], change: &mut [f
         if working.iter().all(|&j| missing[j].abs() <= tolerance(j)) {
             return true;
         }
-        mark_free(original, bounds, change, &mut free);
+        mark_free(original, room, change, &mut free);
         let Some(steps) = newton(cuts, &working, &missing, &free) else {
             return false;
         };
@@ -208,13 +206,19 @@ fn several(original: &[f32], bounds: InputBox, cuts: &mut [Cut], change: &mut [f
 }
 
 /// Marks with 1 the values that the box lets move.
-fn mark_free(original: &[f32], bounds: InputBox, change: &[f32], free: &mut [f32]) {
+fn mark_free(original: &[f32], room: &Room, change: &[f32], free: &mut [f32]) {
     vectorised(
         #[inline(always)]
         || {
-            for ((free, &x), &r) in free.iter_mut().zip(original).zip(change) {
-                let inside = x + r > bounds.lower && x + r < bounds.upper;
-                *free = if inside || r == 0.0 { 1.0 } else { 0.0 };
+            let ranges = room.lower.iter().zip(&room.upper);
+            let values = original.iter().zip(change).zip(ranges);
+            for (free, ((&x, &r), (&lower, &upper))) in free.iter_mut().zip(values) {
+                let inside = x + r > lower && x + r < upper;
+                *free = if inside || r == 0.0 && lower < upper {
+                    1.0
+                } else {
+                    0.0
+                };
             }
         },
     );
@@ -264,7 +268,7 @@ pub(super) fn eliminate(matrix: &mut [Vec<f64>]) -> bool {
 }
 
 /// r(m), for the multipliers that the constraints have.
-fn write(original: &[f32], bounds: InputBox, cuts: &[Cut], change: &mut [f32]) {
+fn write(original: &[f32], room: &Room, cuts: &[Cut], change: &mut [f32]) {
     vectorised(
         #[inline(always)]
         || {
@@ -275,8 +279,9 @@ fn write(original: &[f32], bounds: InputBox, cuts: &[Cut], change: &mut [f32]) {
                     *r += multiplier * a;
                 }
             }
-            for (r, &x) in change.iter_mut().zip(original) {
-                *r = (x + *r).max(bounds.lower).min(bounds.upper) - x;
+            let ranges = room.lower.iter().zip(&room.upper);
+            for ((r, &x), (&lower, &upper)) in change.iter_mut().zip(original).zip(ranges) {
+                *r = (x + *r).max(lower).min(upper) - x;
             }
         },
     );
@@ -324,11 +329,13 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::change::InputBox;
+    use super::super::ranges::{Ranges, Rooms};
     use super::*;
     use crate::random::Stream;
 
     /// Projected gradient on the dual with tiny steps, in f64: slow, and nothing else.
-    fn brute(original: &[f32], cuts: &[Cut]) -> Vec<f64> {
+    fn brute(original: &[f32], room: &Room, cuts: &[Cut]) -> Vec<f64> {
         let mut multipliers = vec![0.0f64; cuts.len()];
         let scale: f64 = cuts.iter().map(|cut| dot(&cut.normal, &cut.normal)).sum();
         let change = |multipliers: &[f64]| -> Vec<f64> {
@@ -336,7 +343,7 @@ mod tests {
                 let terms = cuts.iter().zip(multipliers);
                 let moved: f64 = terms.map(|(cut, m)| m * f64::from(cut.normal[i])).sum();
                 let x = f64::from(original[i]);
-                (x + moved).clamp(0.0, 1.0) - x
+                (x + moved).clamp(room.lower[i].into(), room.upper[i].into()) - x
             };
             (0..original.len()).map(at).collect()
         };
@@ -361,9 +368,15 @@ mod tests {
             let mut stream = Stream::new(5, "cuts", case);
             let (n, count) = (3 + stream.below(20), 1 + stream.below(3));
             let original: Vec<f32> = (0..n).map(|_| stream.below(9) as f32 / 8.0).collect();
+            // In every other case some values may move a little only, or not at all.
+            let mut ranges = Ranges::within(InputBox::default(), n);
+            if case % 2 == 1 {
+                ranges.change = (0..n).map(|_| stream.below(4) as f32 / 4.0).collect();
+            }
+            let room = Rooms::new(&ranges).of(&original);
             // A point of the box that satisfies them all, so that there is an answer.
             let inside: Vec<f32> = (0..n)
-                .map(|i| stream.below(9) as f32 / 8.0 - original[i])
+                .map(|i| room.inside(i, stream.below(9) as f32 / 8.0) - original[i])
                 .collect();
             let mut cuts = Cuts::default();
             for rival in 0..count {
@@ -371,11 +384,8 @@ mod tests {
                 cuts.put(rival, &normal, dot(&normal, &inside) - 0.05);
             }
             let mut change = vec![0.0; n];
-            assert!(
-                cuts.nearest(&original, InputBox::default(), &mut change),
-                "{case}"
-            );
-            let expected = brute(&original, &cuts.cuts);
+            assert!(cuts.nearest(&original, &room, &mut change), "{case}");
+            let expected = brute(&original, &room, &cuts.cuts);
             for (a, b) in change.iter().zip(&expected) {
                 assert!(
                     (f64::from(*a) - b).abs() < 2e-3,
@@ -390,6 +400,7 @@ mod tests {
         let mut cuts = Cuts::default();
         cuts.put(0, &[1.0, -1.0], 1.5);
         let mut change = [0.0; 2];
-        assert!(!cuts.nearest(&[0.5, 0.5], InputBox::default(), &mut change));
+        let room = Room::within(InputBox::default(), 2);
+        assert!(!cuts.nearest(&[0.5, 0.5], &room, &mut change));
     }
 }

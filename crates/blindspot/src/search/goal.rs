@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use blindspot_net::cross_entropy;
+use blindspot_net::{Real, cross_entropy};
 use serde::{Deserialize, Serialize};
 
 /// How the target class of each image is chosen.
@@ -67,76 +67,120 @@ impl TryFrom<String> for Target {
     }
 }
 
+/// When a changed answer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Criterion {
+    /// The label must leave the so many most likely classes: 1 for any wrong answer. Above 1 it
+    /// takes a search that has no target class.
+    pub top_k: usize,
+    /// By how much, in logits, the classes wanted must lead the others; 0 for any lead.
+    pub confidence: f64,
+}
+
+impl Default for Criterion {
+    fn default() -> Self {
+        Criterion {
+            top_k: 1,
+            confidence: 0.0,
+        }
+    }
+}
+
 /// What the answer to one image must become.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Goal {
+    pub(super) aim: Aim,
+    /// By how much the classes wanted must lead.
+    pub(super) confidence: f64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Goal {
+pub(super) enum Aim {
     /// This class.
     Become(usize),
-    /// Any class but this one.
-    Leave(usize),
+    /// `top` other classes before this one.
+    Leave { label: usize, top: usize },
 }
 
 impl Goal {
-    /// By how much the class wanted leads all others: above 0 where the goal is reached.
-    pub(super) fn margin(self, logits: &[f32]) -> f64 {
-        let (Goal::Become(class) | Goal::Leave(class)) = self;
-        let others = logits
-            .iter()
-            .enumerate()
-            .filter(|&(other, _)| other != class);
-        let best = others
-            .map(|(_, &logit)| f64::from(logit))
-            .fold(f64::NEG_INFINITY, f64::max);
-        match self {
-            Goal::Become(_) => f64::from(logits[class]) - best,
-            Goal::Leave(_) => best - f64::from(logits[class]),
-        }
+    /// By how much the class wanted leads all others, or the weakest of the `top` other classes
+    /// the label, beyond what is asked for: above 0 where the goal is reached.
+    pub(super) fn margin<T: Real>(self, logits: &[T]) -> f64 {
+        let others = |class: usize| {
+            let others = logits.iter().enumerate();
+            let others = others.filter(move |&(other, _)| other != class);
+            others.map(|(_, &logit)| logit.f64())
+        };
+        let lead = match self.aim {
+            Aim::Become(class) => {
+                logits[class].f64() - others(class).fold(f64::NEG_INFINITY, f64::max)
+            }
+            Aim::Leave { label, top } => nth_largest(others(label), top) - logits[label].f64(),
+        };
+        lead - self.confidence
     }
 
     /// The loss of the paper's search, and its gradient with respect to the logits: the cross
     /// entropy of the class wanted, -log p(target), or that of all classes but the label,
-    /// -log(1 - p(label)).
+    /// -log(1 - p(label)). The lead asked for is taken off the class wanted; of the classes that
+    /// are to stand before the label, all but the weakest are left out.
     pub(super) fn loss(self, logits: &[f32], gradient: &mut [f32]) -> f64 {
-        let mut loss = 0.0;
-        match self {
-            Goal::Become(target) => {
-                cross_entropy(logits, logits.len(), &[target], gradient, |_, l| loss = l);
+        match self.aim {
+            Aim::Become(target) => {
+                let mut shifted = logits.to_vec();
+                shifted[target] -= self.confidence as f32;
+                let mut loss = 0.0;
+                cross_entropy(&shifted, logits.len(), &[target], gradient, |_, l| loss = l);
+                loss
             }
-            Goal::Leave(label) => {
+            Aim::Leave { label, top } => {
                 // -log(1 - p) = log(1 + e^own / sum of the others' e^logit).
-                let own = f64::from(logits[label]);
+                let own = f64::from(logits[label]) + self.confidence;
                 let others = logits
                     .iter()
                     .enumerate()
                     .filter(|&(class, _)| class != label);
-                let max = others
-                    .clone()
-                    .map(|(_, &logit)| f64::from(logit))
-                    .fold(f64::NEG_INFINITY, f64::max);
+                let max = nth_largest(others.clone().map(|(_, &logit)| f64::from(logit)), top);
+                let counts = |class: usize| class != label && f64::from(logits[class]) <= max;
                 let sum: f64 = others
+                    .filter(|&(class, _)| counts(class))
                     .map(|(_, &logit)| (f64::from(logit) - max).exp())
                     .sum();
                 let lead = own - max - sum.ln();
-                loss = if lead > 30.0 {
+                let p = 1.0 / (1.0 + (-lead).exp());
+                for (class, (gradient, &logit)) in gradient.iter_mut().zip(logits).enumerate() {
+                    *gradient = if class == label {
+                        p as f32
+                    } else if counts(class) {
+                        (-p * (f64::from(logit) - max).exp() / sum) as f32
+                    } else {
+                        0.0
+                    };
+                }
+                if lead > 30.0 {
                     lead
                 } else {
                     lead.exp().ln_1p()
-                };
-                let p = 1.0 / (1.0 + (-lead).exp());
-                for (class, (gradient, &logit)) in gradient.iter_mut().zip(logits).enumerate() {
-                    let share = (f64::from(logit) - max).exp() / sum;
-                    *gradient = if class == label { p } else { -p * share } as f32;
                 }
             }
         }
-        loss
     }
+}
+
+/// The n-th largest of some numbers, counted from 1.
+fn nth_largest(numbers: impl Iterator<Item = f64>, n: usize) -> f64 {
+    if n <= 1 {
+        return numbers.fold(f64::NEG_INFINITY, f64::max);
+    }
+    let mut numbers: Vec<f64> = numbers.collect();
+    let position = (n - 1).min(numbers.len() - 1);
+    *numbers
+        .select_nth_unstable_by(position, |a, b| b.total_cmp(a))
+        .1
 }
 
 #[cfg(test)]
 mod tests {
-    use blindspot_net::argmax;
-
     use super::*;
 
     #[test]
@@ -152,15 +196,26 @@ mod tests {
         );
     }
 
+    fn goals() -> Vec<Goal> {
+        let leave = |label, top| Aim::Leave { label, top };
+        let aims = [
+            Aim::Become(0),
+            Aim::Become(2),
+            leave(2, 1),
+            leave(1, 1),
+            leave(2, 2),
+            leave(0, 3),
+        ];
+        let goals = aims
+            .iter()
+            .flat_map(|&aim| [0.0, 0.75].map(|confidence| Goal { aim, confidence }));
+        goals.collect()
+    }
+
     #[test]
     fn losses_have_the_gradients_of_finite_differences() {
         let logits = [0.5f32, -1.0, 2.0, 0.25];
-        for goal in [
-            Goal::Become(0),
-            Goal::Become(2),
-            Goal::Leave(2),
-            Goal::Leave(1),
-        ] {
+        for goal in goals() {
             let mut gradient = [0.0; 4];
             goal.loss(&logits, &mut gradient);
             for i in 0..4 {
@@ -175,17 +230,41 @@ mod tests {
                     "{goal:?} {i}"
                 );
             }
-            let reached = match goal {
-                Goal::Become(target) => argmax(&logits) == target,
-                Goal::Leave(label) => argmax(&logits) != label,
+        }
+    }
+
+    #[test]
+    fn a_margin_is_above_0_where_the_goal_is_reached() {
+        let logits = [0.5f32, -1.0, 2.0, 0.25];
+        for goal in goals() {
+            let ahead = |class: usize| {
+                let behind = logits.iter().enumerate().filter(|&(other, &logit)| {
+                    other != class && f64::from(logit) + goal.confidence < f64::from(logits[class])
+                });
+                behind.count()
             };
-            assert_eq!(goal.margin(&logits) > 0.0, reached);
+            let reached = match goal.aim {
+                Aim::Become(target) => ahead(target) == 3,
+                Aim::Leave { label, top } => {
+                    let own = f64::from(logits[label]) + goal.confidence;
+                    logits
+                        .iter()
+                        .filter(|&&logit| f64::from(logit) > own)
+                        .count()
+                        >= top
+                }
+            };
+            assert_eq!(goal.margin(&logits) > 0.0, reached, "{goal:?}");
         }
     }
 
     #[test]
     fn huge_logits_have_finite_losses() {
-        for goal in [Goal::Become(0), Goal::Leave(1)] {
+        for aim in [Aim::Become(0), Aim::Leave { label: 1, top: 1 }] {
+            let goal = Goal {
+                aim,
+                confidence: 0.0,
+            };
             let mut gradient = [f32::NAN; 3];
             let loss = goal.loss(&[-3e4, 3e4, 0.0], &mut gradient);
             assert!(loss > 2.9e4 && loss.is_finite(), "{loss}");

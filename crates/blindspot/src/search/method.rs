@@ -2,22 +2,19 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use super::SearchOptions;
-use super::Target;
-use super::batch;
+use super::batch::{self, Found, Watch};
 use super::change::norm;
 use super::goal::Goal;
 use super::penalty::Penalty;
+use super::ranges::Room;
 use super::sqp::Sqp;
-use crate::monitor::{Monitor, Unwatched};
-
-/// Searches that a thread has under way: more share the cost of an evaluation, fewer keep their
-/// solvers' memory in the processor's cache.
-const BATCH: usize = 64;
+use crate::monitor::Monitor;
 
 /// How the smallest change is searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,82 +48,116 @@ impl FromStr for Method {
     }
 }
 
-/// What a search has found, if anything, and its evaluations.
-type Found = (Option<Vec<f32>>, u64);
+/// Lets work be stopped, but hears nothing of it: it is a part of work that has been told.
+struct Quiet<'a>(&'a dyn Monitor);
 
-/// Searches from each image for its goal; `None` where the monitor cancelled the search.
+impl Monitor for Quiet<'_> {
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}
+
+/// Where a search begins, what for, and where it may go.
+#[derive(Debug, Clone)]
+pub(super) struct Start<'a> {
+    pub(super) original: &'a [f32],
+    pub(super) goal: Goal,
+    pub(super) room: Arc<Room>,
+    /// Evaluations at most; at least one is taken.
+    pub(super) limit: u64,
+}
+
+/// Searches from each start; `None` where the monitor cancelled the search.
 pub(super) fn run(
     network: &Network<f32>,
-    starts: &[(&[f32], Goal)],
+    starts: &[Start<'_>],
     options: &SearchOptions,
-    monitor: &dyn Monitor,
+    watch: Watch<'_>,
 ) -> Vec<Option<Found>> {
-    let penalty = |starts: &[(&[f32], Goal)], monitor: &dyn Monitor| {
+    let penalty = |starts: &[Start<'_>], watch: Watch<'_>| {
         batch::run(
             network,
             starts.len(),
-            BATCH,
-            |task, spare| Penalty::new(starts[task].0, starts[task].1, options, spare),
-            |_, search: &Penalty| (search.best().map(<[f32]>::to_vec), search.evaluations),
-            monitor,
+            |task, spare: Option<Penalty>| Penalty::new(&starts[task], options, spare),
+            watch,
         )
     };
     if options.method == Method::Lbfgs {
-        return penalty(starts, monitor);
+        return penalty(starts, watch);
     }
-    let every_rival = options.target == Target::All;
     let mut found: Vec<Option<Found>> = batch::run(
         network,
         starts.len(),
-        BATCH,
-        |task, spare| Sqp::new(starts[task].0, starts[task].1, every_rival, options, spare),
-        |_, search: &Sqp| (search.best().map(<[f32]>::to_vec), search.evaluations),
-        monitor,
+        |task, spare: Option<Sqp>| Sqp::new(&starts[task], options, spare),
+        watch,
     );
-    let within = |evaluations| {
-        options
-            .max_evaluations
-            .is_none_or(|most| evaluations < most)
-    };
     let failed: Vec<usize> = (0..starts.len())
-        .filter(|&i| matches!(found[i], Some((None, evaluations)) if within(evaluations)))
+        .filter(|&i| matches!(found[i], Some((None, effort)) if effort.forward < starts[i].limit))
         .collect();
-    if failed.is_empty() || monitor.cancelled() {
+    if failed.is_empty() || watch.over() {
         return found;
     }
-    let again: Vec<(&[f32], Goal)> = failed.iter().map(|&i| starts[i]).collect();
-    let others = penalty(&again, &Unwatched);
+    let quiet = Quiet(watch.monitor);
+    let watch = Watch {
+        monitor: &quiet,
+        ..watch
+    };
+    let left = |i: usize, found: &Option<Found>| Start {
+        limit: starts[i].limit - found.as_ref().map_or(0, |found| found.1.forward),
+        ..starts[i].clone()
+    };
+    let again: Vec<Start<'_>> = failed.iter().map(|&i| left(i, &found[i])).collect();
+    let others = penalty(&again, watch);
     // From what the paper's search found to the nearest point of the boundary.
-    let ends: Vec<(usize, &[f32])> = failed
-        .iter()
-        .zip(&others)
-        .filter_map(|(&i, other)| Some((i, other.as_ref()?.0.as_deref()?)))
+    let ends = again.iter().zip(&failed).zip(&others);
+    let ends: Vec<(usize, Start<'_>, &[f32])> = ends
+        .filter_map(|((start, &i), other)| {
+            let (image, effort) = other.as_ref()?;
+            let limit = start
+                .limit
+                .checked_sub(effort.forward)
+                .filter(|&left| left > 0)?;
+            Some((
+                i,
+                Start {
+                    limit,
+                    ..start.clone()
+                },
+                image.as_deref()?,
+            ))
+        })
         .collect();
     let polished = batch::run(
         network,
         ends.len(),
-        BATCH,
-        |task, spare| {
-            let (i, end) = ends[task];
-            Sqp::from(starts[i].0, end, starts[i].1, every_rival, options, spare)
+        |task, spare: Option<Sqp>| {
+            let (_, start, end) = &ends[task];
+            Sqp::from(end, start, options, spare)
         },
-        |_, search: &Sqp| (search.best().map(<[f32]>::to_vec), search.evaluations),
-        &Unwatched,
+        watch,
     );
-    let mut better: Vec<(usize, Found)> = ends
+    let better: Vec<(usize, Found)> = ends
         .iter()
-        .map(|&(i, _)| i)
+        .map(|&(i, ..)| i)
         .zip(polished.into_iter().flatten())
         .collect();
-    for (&i, other) in failed.iter().zip(&others) {
-        if let (Some(found), Some((image, evaluations))) = (&mut found[i], other) {
-            *found = (image.clone(), found.1 + evaluations);
+    for (&i, other) in failed.iter().zip(others) {
+        match other {
+            Some((image, effort)) => {
+                if let Some(found) = &mut found[i] {
+                    found.0 = image;
+                    found.1 += effort;
+                }
+            }
+            // Not searched through.
+            None if watch.monitor.cancelled() => found[i] = None,
+            None => {}
         }
     }
-    for (i, (image, evaluations)) in better.drain(..) {
+    for (i, (image, effort)) in better {
         if let Some(found) = &mut found[i] {
-            found.1 += evaluations;
-            let size = |image: &[f32]| norm(starts[i].0, image);
+            found.1 += effort;
+            let size = |image: &[f32]| norm(starts[i].original, image);
             let Some(image) = image else { continue };
             if found
                 .0

@@ -5,31 +5,41 @@ mod anderson;
 mod batch;
 mod change;
 mod cuts;
+mod error;
 mod goal;
 #[cfg(test)]
 mod halfspace;
 mod method;
 mod penalty;
+mod ranges;
 mod sqp;
 #[cfg(test)]
 mod tests;
 mod verify;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
 use blindspot_net::{Network, argmax};
 use serde::{Deserialize, Serialize};
 
 pub use change::{InputBox, norm};
-pub use goal::Target;
+pub use error::SearchError;
+pub use goal::{Criterion, Target};
 pub use method::Method;
+pub use ranges::{RangeError, Ranges};
 
-use crate::inputs::{InMemory, Inputs};
+use crate::inputs::Inputs;
 use crate::monitor::Monitor;
 use crate::random::Stream;
-use crate::train::outputs;
-use goal::Goal;
+use batch::Watch;
+use goal::{Aim, Goal};
+use method::Start;
+use ranges::Rooms;
 
 /// What is searched for, and where.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchOptions {
     /// The class that the network is to answer.
     pub target: Target,
@@ -43,8 +53,54 @@ pub struct SearchOptions {
     /// boundary. The paper's search ends at the minimiser of the penalised loss, somewhat behind
     /// it; [`Method::Sqp`] ends on the boundary by itself.
     pub shrink: bool,
+    /// When a changed answer counts.
+    pub criterion: Criterion,
     /// Evaluations of the network for each search at most; the best so far is kept.
     pub max_evaluations: Option<u64>,
+    /// Seconds for the whole search at most: the best so far is kept, images not begun are left
+    /// out. How far a search comes depends on the machine then.
+    pub time_limit: Option<f64>,
+    /// Where each value of an input may move, instead of `bounds`.
+    #[serde(skip)]
+    pub ranges: Option<Arc<Ranges>>,
+}
+
+impl Default for SearchOptions {
+    /// Random targets with seed 0, in [0, 1], by [`Method::Sqp`], as long as it takes.
+    fn default() -> Self {
+        SearchOptions {
+            target: Target::Random,
+            seed: 0,
+            bounds: InputBox::default(),
+            method: Method::Sqp,
+            shrink: true,
+            criterion: Criterion::default(),
+            max_evaluations: None,
+            time_limit: None,
+            ranges: None,
+        }
+    }
+}
+
+impl SearchOptions {
+    /// What success is for an image with a label and, where there is one, a target.
+    fn goal(&self, label: usize, target: usize) -> Goal {
+        let Criterion { top_k, confidence } = self.criterion;
+        let aim = match self.target {
+            Target::All | Target::Untargeted => Aim::Leave { label, top: top_k },
+            Target::Random | Target::Nearest | Target::Class(_) => Aim::Become(target),
+        };
+        Goal { aim, confidence }
+    }
+
+    /// True where the network's answer to an original leaves nothing to search for.
+    fn wrong(&self, label: usize, logits: &[f32]) -> bool {
+        let any_class = matches!(self.target, Target::All | Target::Untargeted);
+        if any_class && self.criterion != Criterion::default() {
+            return self.goal(label, label).margin(logits) > 0.0;
+        }
+        argmax(logits) != label
+    }
 }
 
 /// An image and the smallest change found that makes the network answer the target.
@@ -60,6 +116,9 @@ pub struct Example {
     pub before: usize,
     /// What it answers to the changed image.
     pub after: usize,
+    /// True where the network gets the original wrong, as far as the criterion asks: there was
+    /// nothing to search for.
+    pub wrong_before: bool,
     /// True where the network answers the target to the changed image, evaluated again on that
     /// image in `f32` and in `f64`.
     pub success: bool,
@@ -67,8 +126,10 @@ pub struct Example {
     pub adversarial: Vec<f32>,
     /// L2 norm of the change.
     pub l2: f64,
-    /// Evaluations of the network and its gradient, over all targets tried.
+    /// Evaluations of the network, over all targets tried.
     pub evaluations: u64,
+    /// Gradients of it that the search used.
+    pub gradients: u64,
     /// How far from locally smallest the change can be, over its L2 norm: the distance to the
     /// nearest point of the box that answers as asked, were the network linear around the changed
     /// image (the natural residual of the Karush-Kuhn-Tucker conditions, in `f64`). 0 at a local
@@ -79,7 +140,7 @@ pub struct Example {
 impl Example {
     /// True where the network gets the original wrong: there is nothing to change.
     pub fn already_wrong(&self) -> bool {
-        self.before != self.label
+        self.wrong_before
     }
 
     /// Root mean square of the change.
@@ -88,56 +149,12 @@ impl Example {
     }
 }
 
-/// Why a search can't begin.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum SearchError {
-    /// Images and network don't fit.
-    #[error("the network takes {network} values, an image has {image}; choose other data")]
-    Size {
-        /// Values of the network's input.
-        network: usize,
-        /// Values of an image.
-        image: usize,
-    },
-    /// There is no image.
-    #[error("there is no image to search from; ask for at least one")]
-    Empty,
-    /// A network without a choice.
-    #[error("the network has {0} classes; a search takes at least 2 and at most 2^24")]
-    Classes(usize),
-    /// A label or target is not one of the network's classes.
-    #[error("{what} {class} is not one of the network's {classes} classes, 0 to {}", classes - 1)]
-    Class {
-        /// `label` or `target`.
-        what: &'static str,
-        /// The class.
-        class: usize,
-        /// How many classes the network has.
-        classes: usize,
-    },
-    /// An image is outside of the box.
-    #[error(
-        "image {index} has the value {value}, outside of the box [{}, {}]; scale the images or \
-         choose another box", bounds.lower, bounds.upper
-    )]
-    Outside {
-        /// Position in the data set.
-        index: usize,
-        /// The value.
-        value: f32,
-        /// The box.
-        bounds: InputBox,
-    },
-    /// The box holds nothing.
-    #[error("[{}, {}] is no box: give a lower and a higher finite number", .0.lower, .0.upper)]
-    Box(InputBox),
-}
-
 /// Finds the smallest change for images `indices` of a set with their true classes.
 ///
 /// Images of a fixed target class are left out. Each image has its own solver; the same bits come
-/// out for any number of threads. Images that the network gets wrong as they are need no change. Where the monitor cancels the work, the
-/// examples whose searches had ended are given.
+/// out for any number of threads, unless a time limit ends the search. Images that the network gets
+/// wrong as they are need no change. Where the monitor cancels the work, the examples whose
+/// searches had ended are given.
 ///
 /// # Errors
 /// [`SearchError`] where images, labels, target and network don't fit each other.
@@ -149,29 +166,125 @@ pub fn search(
     options: &SearchOptions,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Example>, SearchError> {
-    let classes = network.output_len();
-    let originals = originals(network, inputs, labels, indices, options)?;
-    let logits = outputs(network, &originals);
-    let rows: Vec<&[f32]> = logits.values().chunks_exact(classes).collect();
-    let image = |i: usize| {
-        let length = originals.input_len();
-        &originals.values()[i * length..(i + 1) * length]
-    };
+    let mut all = Vec::with_capacity(indices.len());
+    search_in_blocks(
+        network,
+        inputs,
+        labels,
+        indices,
+        options,
+        monitor,
+        |found| {
+            all.extend(found.examples);
+            Ok::<(), SearchError>(())
+        },
+    )?;
+    Ok(all)
+}
 
-    // What to search: an image, a goal. An image with several goals keeps its smallest change.
-    let mut tasks: Vec<(usize, Goal)> = Vec::new();
-    for (i, &index) in indices.iter().enumerate() {
-        let label = labels[index];
-        if argmax(rows[i]) == label && options.target != Target::Class(label) {
-            let goals = goals(options, label, index, rows[i]);
-            tasks.extend(goals.into_iter().map(|goal| (i, goal)));
+/// The examples of some images, and these images.
+#[derive(Debug)]
+pub struct Block {
+    /// In the order of the images.
+    pub examples: Vec<Example>,
+    /// The original image of each example, one after the other.
+    pub originals: Vec<f32>,
+}
+
+/// The same as [`search`], some images at a time: memory does not grow with their number. `take`
+/// is given each block as it is done, in order.
+///
+/// # Errors
+/// [`SearchError`] where images, labels, target and network don't fit each other, what `take`
+/// fails with.
+pub fn search_in_blocks<E: From<SearchError>>(
+    network: &Network<f32>,
+    inputs: &(impl Inputs + ?Sized),
+    labels: &[usize],
+    indices: &[usize],
+    options: &SearchOptions,
+    monitor: &dyn Monitor,
+    mut take: impl FnMut(Block) -> Result<(), E>,
+) -> Result<(), E> {
+    let length = network.input_len();
+    let ranges = check(network, inputs, indices, options)?;
+    let rooms = Rooms::new(&ranges);
+    let deadline = options.time_limit.map(|seconds| {
+        let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let now = Instant::now();
+        now.checked_add(limit)
+            .unwrap_or(now + Duration::from_secs(1 << 30))
+    });
+    let size = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, BLOCK);
+    let mut done = 0;
+    monitor.begin("search", indices.len() as u64);
+    for indices in indices.chunks(size) {
+        let part = Part {
+            monitor,
+            before: done,
+            images: indices.len() as u64,
+            searches: AtomicU64::new(0),
+        };
+        let watch = Watch {
+            monitor: &part,
+            deadline,
+        };
+        if done > 0 && watch.over() {
+            break;
         }
+        let originals = originals(&ranges, network, inputs, labels, indices)?;
+        take(block(
+            network, originals, labels, indices, options, &rooms, watch,
+        ))?;
+        done += indices.len() as u64;
+        monitor.progress(done, "");
     }
-    monitor.begin("search", tasks.len() as u64);
-    let starts: Vec<(&[f32], Goal)> = tasks.iter().map(|&(i, goal)| (image(i), goal)).collect();
-    let found = method::run(network, &starts, options, monitor);
     monitor.end();
+    Ok(())
+}
 
+/// Images that are held at a time at most, and bytes that they and their examples may take.
+const BLOCK: usize = 4096;
+const BLOCK_MEMORY: usize = 256 << 20;
+
+/// Counts the searches of a block as images of the whole.
+struct Part<'a> {
+    monitor: &'a dyn Monitor,
+    before: u64,
+    images: u64,
+    searches: AtomicU64,
+}
+
+impl Monitor for Part<'_> {
+    fn begin(&self, _: &str, total: u64) {
+        self.searches.store(total, Ordering::Relaxed);
+    }
+
+    fn progress(&self, done: u64, detail: &str) {
+        let searches = self.searches.load(Ordering::Relaxed).max(1);
+        let images = self.images * done / searches;
+        self.monitor.progress(self.before + images, detail);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.monitor.cancelled()
+    }
+}
+
+/// Searches from some images.
+fn block(
+    network: &Network<f32>,
+    originals: Vec<f32>,
+    labels: &[usize],
+    indices: &[usize],
+    options: &SearchOptions,
+    rooms: &Rooms<'_>,
+    watch: Watch<'_>,
+) -> Block {
+    let (length, classes) = (network.input_len(), network.output_len());
+    let image = |i: usize| &originals[i * length..(i + 1) * length];
+    let logits = batch::logits(network, &originals);
+    let rows: Vec<&[f32]> = logits.chunks_exact(classes).collect();
     let mut examples: Vec<Option<Example>> = indices
         .iter()
         .enumerate()
@@ -179,64 +292,102 @@ pub fn search(
             let (label, before) = (labels[index], argmax(rows[i]));
             // An image of the target class has no wrong answer to look for.
             let searched = options.target != Target::Class(label);
+            let wrong_before = options.wrong(label, rows[i]);
             searched.then(|| Example {
                 index,
                 label,
                 target: before,
                 before,
                 after: before,
-                success: before != label,
+                wrong_before,
+                success: wrong_before,
                 adversarial: image(i).to_vec(),
                 l2: 0.0,
                 evaluations: 0,
+                gradients: 0,
                 kkt: 0.0,
             })
         })
         .collect();
-    for (&(i, goal), found) in tasks.iter().zip(found) {
-        let Some((changed, evaluations)) = found else {
-            // Cancelled: an image that is not searched through is not an example.
-            examples[i] = None;
+
+    // What to search: an image, a goal. An image with several goals keeps its smallest change.
+    let mut tasks: Vec<usize> = Vec::new();
+    let mut starts: Vec<Start<'_>> = Vec::new();
+    for (i, example) in examples.iter().enumerate() {
+        let Some(example) = example.as_ref().filter(|example| !example.wrong_before) else {
             continue;
         };
-        let Some(example) = &mut examples[i] else {
-            continue;
-        };
-        example.evaluations += evaluations;
-        if let Goal::Become(target) = goal
-            && example.l2 == 0.0
-        {
-            example.target = target;
+        let room = rooms.of(image(i));
+        for goal in goals(options, example.label, example.index, rows[i]) {
+            tasks.push(i);
+            starts.push(Start {
+                original: image(i),
+                goal,
+                room: Arc::clone(&room),
+                limit: options.max_evaluations.unwrap_or(u64::MAX),
+            });
         }
-        let Some(changed) = changed else { continue };
-        let l2 = norm(image(i), &changed);
-        if example.l2 == 0.0 || l2 < example.l2 {
-            example.l2 = l2;
-            example.adversarial = changed;
-            if let Goal::Become(target) = goal {
-                example.target = target;
+    }
+    watch.monitor.begin("search", starts.len() as u64);
+    let found = method::run(network, &starts, options, watch);
+
+    let cancelled = watch.monitor.cancelled();
+    let mut begun = vec![true; examples.len()];
+    for (&i, found) in tasks.iter().zip(&found) {
+        // An image that was not searched through is no example, unless time was limited.
+        begun[i] &= found.is_some() || !cancelled;
+    }
+    for i in tasks.chunk_by(|a, b| a == b).map(|same| same[0]) {
+        let mut of_image = tasks.iter().zip(&found).filter(|&(&task, _)| task == i);
+        begun[i] &= of_image.any(|(_, found)| found.is_some());
+    }
+    for ((&i, start), found) in tasks.iter().zip(&starts).zip(found) {
+        let (Some(example), Some((changed, effort))) = (&mut examples[i], found) else {
+            continue;
+        };
+        example.evaluations += effort.forward;
+        example.gradients += effort.gradient;
+        let wanted = match start.goal.aim {
+            Aim::Become(target) => Some(target),
+            Aim::Leave { .. } => None,
+        };
+        let l2 = changed
+            .as_ref()
+            .map(|changed| norm(start.original, changed));
+        if example.l2 == 0.0 || l2.is_some_and(|l2| l2 < example.l2) {
+            example.target = wanted.unwrap_or(example.target);
+            if let (Some(l2), Some(changed)) = (l2, changed) {
+                (example.l2, example.adversarial) = (l2, changed);
             }
         }
     }
     let (kept, mut examples): (Vec<usize>, Vec<Example>) = examples
         .into_iter()
         .enumerate()
-        .filter_map(|(i, example)| Some((i, example?)))
+        .filter_map(|(i, example)| Some((i, example.filter(|_| begun[i])?)))
         .unzip();
     verify::verify(network, options, &mut examples, |position| {
-        image(kept[position])
+        let original = image(kept[position]);
+        (original, rooms.of(original))
     });
-    Ok(examples)
+    let mut held = Vec::with_capacity(kept.len() * length);
+    for &i in &kept {
+        held.extend_from_slice(image(i));
+    }
+    Block {
+        examples,
+        originals: held,
+    }
 }
 
 /// The goals of one image.
 fn goals(options: &SearchOptions, label: usize, index: usize, logits: &[f32]) -> Vec<Goal> {
     let classes = logits.len();
     let wrong = (0..classes).filter(|&class| class != label);
-    match options.target {
+    let targets: Vec<usize> = match options.target {
         Target::Random => {
             let draw = Stream::new(options.seed, "target", index).below(classes - 1);
-            vec![Goal::Become(draw + usize::from(draw >= label))]
+            vec![draw + usize::from(draw >= label)]
         }
         Target::Nearest => {
             let nearest = wrong.reduce(|best, class| {
@@ -246,24 +397,30 @@ fn goals(options: &SearchOptions, label: usize, index: usize, logits: &[f32]) ->
                     best
                 }
             });
-            nearest.map(Goal::Become).into_iter().collect()
+            nearest.into_iter().collect()
         }
+        Target::All if options.method == Method::Lbfgs && options.criterion.top_k == 1 => {
+            wrong.collect()
+        }
+        Target::Class(class) => vec![class],
         // On the boundary to a rival, that rival leads: one search compares them all.
-        Target::All if options.method == Method::Sqp => vec![Goal::Leave(label)],
-        Target::All => wrong.map(Goal::Become).collect(),
-        Target::Class(class) => vec![Goal::Become(class)],
-        Target::Untargeted => vec![Goal::Leave(label)],
-    }
+        Target::All | Target::Untargeted => return vec![options.goal(label, label)],
+    };
+    let confidence = options.criterion.confidence;
+    let goal = |target| Goal {
+        aim: Aim::Become(target),
+        confidence,
+    };
+    targets.into_iter().map(goal).collect()
 }
 
-/// The images to search from, checked.
-fn originals(
+/// Finds out whether options, images and network fit; gives the range of each input value.
+fn check(
     network: &Network<f32>,
     inputs: &(impl Inputs + ?Sized),
-    labels: &[usize],
     indices: &[usize],
     options: &SearchOptions,
-) -> Result<InMemory, SearchError> {
+) -> Result<Ranges, SearchError> {
     let (classes, length, bounds) = (network.output_len(), inputs.input_len(), options.bounds);
     if !(bounds.lower < bounds.upper && bounds.lower.is_finite() && bounds.upper.is_finite()) {
         return Err(SearchError::Box(bounds));
@@ -280,29 +437,61 @@ fn originals(
     if !(2..=1 << 24).contains(&classes) {
         return Err(SearchError::Classes(classes));
     }
-    let class = |what, class| match class < classes {
+    if let Target::Class(target) = options.target {
+        is_class("target", target, classes)?;
+    }
+    let Criterion { top_k, confidence } = options.criterion;
+    if !(1..classes).contains(&top_k) {
+        return Err(SearchError::TopK { top_k, classes });
+    }
+    if top_k > 1 && !matches!(options.target, Target::All | Target::Untargeted) {
+        return Err(SearchError::TopKOfTarget(top_k));
+    }
+    if !(confidence >= 0.0 && confidence.is_finite()) {
+        return Err(SearchError::Confidence(confidence));
+    }
+    if let Some(limit) = options.time_limit.filter(|limit| !(*limit > 0.0)) {
+        return Err(SearchError::TimeLimit(limit));
+    }
+    let ranges = match &options.ranges {
+        Some(ranges) => Ranges::clone(ranges),
+        None => Ranges::within(bounds, length),
+    };
+    ranges.check(length)?;
+    Ok(ranges)
+}
+
+fn is_class(what: &'static str, class: usize, classes: usize) -> Result<(), SearchError> {
+    match class < classes {
         true => Ok(()),
         false => Err(SearchError::Class {
             what,
             class,
             classes,
         }),
-    };
-    if let Target::Class(target) = options.target {
-        class("target", target)?;
     }
+}
+
+/// The images to search from, one after the other, checked.
+fn originals(
+    ranges: &Ranges,
+    network: &Network<f32>,
+    inputs: &(impl Inputs + ?Sized),
+    labels: &[usize],
+    indices: &[usize],
+) -> Result<Vec<f32>, SearchError> {
+    let length = network.input_len();
     let mut values = vec![0.0; indices.len() * length];
     for (&index, image) in indices.iter().zip(values.chunks_exact_mut(length)) {
-        class("label", labels[index])?;
+        is_class("label", labels[index], network.output_len())?;
         inputs.write(index, image);
-        let inside = |value: &&f32| (bounds.lower..=bounds.upper).contains(*value);
-        if let Some(&value) = image.iter().find(|value| !inside(value)) {
+        if let Some((position, bounds)) = ranges.outside(image) {
             return Err(SearchError::Outside {
                 index,
-                value,
+                value: image[position],
                 bounds,
             });
         }
     }
-    Ok(InMemory::new(values, length))
+    Ok(values)
 }

@@ -1,12 +1,16 @@
 //! The paper's search (section 4.1): box-constrained L-BFGS on `c |r|^2 + loss(x + r, l)`, and a
 //! line search on c for the smallest change that makes the network answer l.
 
+use std::sync::Arc;
+
 use blindspot_solve::{BoxLbfgs, LbfgsOptions, Status};
 
 use super::SearchOptions;
-use super::batch::Search;
-use super::change::{Best, InputBox, SAFETY, along, norm};
+use super::batch::{Effort, Search};
+use super::change::{Best, SAFETY, along, norm};
 use super::goal::Goal;
+use super::method::Start;
+use super::ranges::Room;
 
 /// Values of c that are tried at most.
 const MAX_SOLVES: u32 = 14;
@@ -51,7 +55,7 @@ enum Phase {
 pub(super) struct Penalty {
     original: Vec<f32>,
     goal: Goal,
-    bounds: InputBox,
+    room: Arc<Room>,
     shrinks: bool,
     limit: u64,
     solver: BoxLbfgs<f32>,
@@ -74,29 +78,29 @@ pub(super) struct Penalty {
     /// The end of the ray.
     end: Vec<f32>,
     gradient: Vec<f32>,
-    pub(super) evaluations: u64,
+    effort: Effort,
 }
 
 impl Penalty {
-    /// The search for `goal` from `original`; `spare` gives its memory.
-    pub(super) fn new(
-        original: &[f32],
-        goal: Goal,
-        options: &SearchOptions,
-        spare: Option<Penalty>,
-    ) -> Self {
-        let bounds = options.bounds;
+    /// The search from an image for its goal; `spare` gives its memory, where the room is the same.
+    pub(super) fn new(start: &Start<'_>, options: &SearchOptions, spare: Option<Penalty>) -> Self {
+        let Start {
+            original,
+            goal,
+            limit,
+            ref room,
+        } = *start;
+        let spare = spare.filter(|spare| Arc::ptr_eq(&spare.room, room));
         let mut search = spare.unwrap_or_else(|| {
             let n = original.len();
-            let (lower, upper) = (vec![bounds.lower; n], vec![bounds.upper; n]);
-            let solver = BoxLbfgs::new(original, &lower, &upper, tolerances())
-                .expect("the box was checked with the images");
+            let solver = BoxLbfgs::new(original, &room.lower, &room.upper, tolerances())
+                .expect("the ranges were checked with the images");
             Penalty {
                 original: Vec::new(),
                 goal,
-                bounds,
+                room: Arc::clone(room),
                 shrinks: options.shrink,
-                limit: options.max_evaluations.unwrap_or(u64::MAX),
+                limit,
                 solver,
                 phase: Phase::Start,
                 c: 0.0,
@@ -112,7 +116,7 @@ impl Penalty {
                 point: Vec::new(),
                 end: Vec::new(),
                 gradient: vec![0.0; n],
-                evaluations: 0,
+                effort: Effort::default(),
             }
         });
         search.original.clear();
@@ -120,10 +124,11 @@ impl Penalty {
         search.point.clear();
         search.point.extend_from_slice(original);
         search.goal = goal;
+        search.limit = limit;
         search.phase = Phase::Start;
         (search.succeeded, search.failed) = (None, None);
         search.solves = 0;
-        search.evaluations = 0;
+        search.effort = Effort::default();
         search.best.clear();
         search
             .solver
@@ -132,13 +137,9 @@ impl Penalty {
         search
     }
 
-    /// The smallest change found, as the changed image; `None` where none succeeded.
-    pub(super) fn best(&self) -> Option<&[f32]> {
-        self.best.image()
-    }
-
     /// Tells the solver the value at its point; `true` when it has ended.
     fn tell(&mut self, gradient: &[f32]) -> bool {
+        self.effort.gradient += 1;
         let square = norm(&self.original, self.solver.point()).powi(2);
         let scale = (2.0 * self.c) as f32;
         let changed = self.solver.point().iter().zip(&self.original);
@@ -205,13 +206,7 @@ impl Penalty {
         let crossing = below.0 - below.1 * (above.0 - below.0) / (above.1 - below.1);
         // A little towards the side that succeeds.
         let part = crossing + 0.05 * (above.0 - crossing);
-        along(
-            &self.original,
-            &self.end,
-            part,
-            self.bounds,
-            &mut self.point,
-        );
+        along(&self.original, &self.end, part, &self.room, &mut self.point);
         self.phase = Phase::Ray {
             below,
             above,
@@ -222,6 +217,14 @@ impl Penalty {
 }
 
 impl Search for Penalty {
+    fn best(&self) -> Option<&[f32]> {
+        self.best.image()
+    }
+
+    fn effort(&self) -> Effort {
+        self.effort
+    }
+
     fn point(&self) -> &[f32] {
         match self.phase {
             Phase::Solve => self.solver.point(),
@@ -230,7 +233,7 @@ impl Search for Penalty {
     }
 
     fn take_logits(&mut self, logits: &[f32], gradient: &mut [f32]) {
-        self.evaluations += 1;
+        self.effort.forward += 1;
         self.loss = self.goal.loss(logits, gradient);
         self.margin = self.goal.margin(logits);
         let size = logits
@@ -290,7 +293,7 @@ impl Search for Penalty {
             }
             Phase::Over => {}
         }
-        if self.evaluations >= self.limit {
+        if self.effort.forward >= self.limit {
             self.phase = Phase::Over;
         }
         !matches!(self.phase, Phase::Over)

@@ -6,14 +6,18 @@
 //! nearest. Anderson's acceleration takes the place of the curvature. The label's rivals are
 //! ranked by their linearised distance first, and only the nearest are searched.
 
+use std::sync::Arc;
+
 use blindspot_net::vectorised;
 
-use super::SearchOptions;
 use super::anderson::Anderson;
-use super::batch::Search;
-use super::change::{Best, InputBox, SAFETY, along};
+use super::batch::{Effort, Search};
+use super::change::{Best, SAFETY, along};
 use super::cuts::{Cuts, MOST, dot};
-use super::goal::Goal;
+use super::goal::{Aim, Goal};
+use super::method::Start;
+use super::ranges::Room;
+use super::{SearchOptions, Target};
 
 /// Classes whose linearised distance is computed, the most likely first.
 const RANKED: usize = 9;
@@ -33,7 +37,7 @@ const LONG_STEP: f64 = 0.1;
 const HALVINGS: u32 = 6;
 /// Rivals behind the strongest by less than this part of its lead are linearised, too, if they are
 /// among the first.
-const NEAR: f32 = 0.3;
+const NEAR: f64 = 0.3;
 const MOST_NEAR: usize = 2;
 /// Evaluations along the ray at the end.
 const RAY: u32 = 3;
@@ -58,7 +62,7 @@ enum Phase {
 pub(super) struct Sqp {
     original: Vec<f32>,
     goal: Goal,
-    bounds: InputBox,
+    room: Arc<Room>,
     limit: u64,
     every_rival: bool,
     phase: Phase,
@@ -91,35 +95,34 @@ pub(super) struct Sqp {
     weight: f64,
     halvings: u32,
     best: Best,
-    pub(super) evaluations: u64,
+    effort: Effort,
 }
 
 impl Sqp {
-    /// The search for `goal` from `original`; `spare` gives its memory.
-    pub(super) fn new(
-        original: &[f32],
-        goal: Goal,
-        every_rival: bool,
-        options: &SearchOptions,
-        spare: Option<Sqp>,
-    ) -> Self {
-        Self::from(original, original, goal, every_rival, options, spare)
+    /// The search from an image for its goal; `spare` gives its memory.
+    pub(super) fn new(start: &Start<'_>, options: &SearchOptions, spare: Option<Sqp>) -> Self {
+        Self::from(start.original, start, options, spare)
     }
 
     /// The same from another point than the image: a change that was found before.
     pub(super) fn from(
-        original: &[f32],
-        start: &[f32],
-        goal: Goal,
-        every_rival: bool,
+        point: &[f32],
+        start: &Start<'_>,
         options: &SearchOptions,
         spare: Option<Sqp>,
     ) -> Self {
+        let Start {
+            original,
+            goal,
+            limit,
+            ref room,
+        } = *start;
+        let every_rival = options.target == Target::All;
         let n = original.len();
         let mut search = spare.unwrap_or_else(|| Sqp {
             original: Vec::with_capacity(n),
             goal,
-            bounds: options.bounds,
+            room: Arc::clone(room),
             limit: u64::MAX,
             every_rival,
             phase: Phase::Over,
@@ -145,31 +148,27 @@ impl Sqp {
             weight: 0.0,
             halvings: 0,
             best: Best::default(),
-            evaluations: 0,
+            effort: Effort::default(),
         });
         search.original.clear();
         search.original.extend_from_slice(original);
         search.goal = goal;
-        search.limit = options.max_evaluations.unwrap_or(u64::MAX).max(1);
+        search.room = Arc::clone(room);
+        search.limit = limit;
         search.rivals.clear();
         search.current = 0;
         search.best.clear();
-        search.evaluations = 0;
-        search.phase = match goal {
-            Goal::Leave(_) => Phase::Rank(0),
-            Goal::Become(_) => Phase::Step,
+        search.effort = Effort::default();
+        search.phase = match goal.aim {
+            Aim::Leave { .. } => Phase::Rank(0),
+            Aim::Become(_) => Phase::Step,
         };
         search.restart();
-        search.point.copy_from_slice(start);
-        for ((change, point), x) in search.change.iter_mut().zip(start).zip(original) {
+        search.point.copy_from_slice(point);
+        for ((change, point), x) in search.change.iter_mut().zip(point).zip(original) {
             *change = point - x;
         }
         search
-    }
-
-    /// The smallest change found, as the changed image; `None` where none succeeded.
-    pub(super) fn best(&self) -> Option<&[f32]> {
-        self.best.image()
     }
 
     /// From the image again, for another rival.
@@ -189,14 +188,15 @@ impl Sqp {
 
     /// The classes whose lead the gradient is asked of: it should rise, it should fall.
     fn pair(&self, rival: usize) -> (usize, usize) {
-        match self.goal {
-            Goal::Become(target) => (target, rival),
-            Goal::Leave(label) => (rival, label),
+        match self.goal.aim {
+            Aim::Become(target) => (target, rival),
+            Aim::Leave { label, .. } => (rival, label),
         }
     }
 
     /// Linearises the lead asked for.
     fn put(&mut self, gradient: &[f32]) {
+        self.effort.gradient += 1;
         let aim = SAFETY * self.size * (1.0 + self.aim);
         let offset = aim - self.lead + dot(gradient, &self.change);
         self.cuts.put(self.asked, gradient, offset);
@@ -206,22 +206,49 @@ impl Sqp {
     fn project(&mut self, gradient: &[f32]) -> bool {
         self.put(gradient);
         self.cuts
-            .nearest(&self.original, self.bounds, &mut self.projected)
+            .nearest(&self.original, &self.room, &mut self.projected)
     }
 
-    /// Which rivals to linearise at a new point: the strongest, those nearly as strong, and those
-    /// that held the last step.
-    fn rivals_near(&mut self, target: usize, logits: &[f32]) {
-        let mut others: Vec<usize> = (0..logits.len()).filter(|&class| class != target).collect();
-        others.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
-        let near = logits[others[0]] - NEAR * (logits[others[0]] - logits[target]).abs();
-        let (cuts, asked) = (&self.cuts, others.into_iter().enumerate());
-        let asked = asked.filter(|&(rank, class)| {
-            rank == 0 || cuts.holds(class) || rank < MOST_NEAR && logits[class] > near
+    /// Which leads to linearise at a new point: the weakest, those nearly as weak (of a class that
+    /// must lead all others) or lacking (of several that must lead the label), and those that held
+    /// the last step.
+    fn rivals_near(&mut self, logits: &[f32]) {
+        let lead = |&rival: &usize| self.lead_of(rival, logits);
+        let mut rivals: Vec<usize> = match self.goal.aim {
+            Aim::Become(target) => (0..logits.len()).filter(|&class| class != target).collect(),
+            Aim::Leave { top, .. } => {
+                let last = (top - 1 + self.current).min(self.rivals.len() - 1);
+                let first = self.rivals[..top - 1].iter().chain([&self.rivals[last]]);
+                first.map(|rival| rival.0).collect()
+            }
+        };
+        rivals.sort_by(|a, b| lead(a).total_cmp(&lead(b)));
+        let weakest = lead(&rivals[0]);
+        let (near, most) = match self.goal.aim {
+            Aim::Become(_) => (weakest + NEAR * weakest.abs(), MOST_NEAR),
+            Aim::Leave { .. } => (0.0, MOST),
+        };
+        let asked = rivals.iter().enumerate().filter(|&(rank, rival)| {
+            rank == 0 || self.cuts.holds(*rival) || rank < most && lead(rival) < near
         });
-        self.pending
-            .extend(asked.map(|(_, class)| class).take(MOST));
-        self.cuts.keep(&self.pending);
+        let asked: Vec<usize> = asked.map(|(_, &rival)| rival).take(MOST).collect();
+        self.cuts.keep(&asked);
+        self.pending = asked;
+    }
+
+    /// The lead that a rival decides, beyond what is asked for.
+    fn lead_of(&self, rival: usize, logits: &[f32]) -> f64 {
+        let (up, down) = self.pair(rival);
+        f64::from(logits[up]) - f64::from(logits[down]) - self.goal.confidence
+    }
+
+    /// Rivals that are searched one after the other: the weakest of the classes that are to stand
+    /// before the label.
+    fn candidates(&self) -> usize {
+        match self.goal.aim {
+            Aim::Become(_) => 1,
+            Aim::Leave { top, .. } => self.rivals.len() - (top - 1),
+        }
     }
 
     /// After a rival's linearised distance: the next one, or the search for the nearest.
@@ -235,14 +262,11 @@ impl Sqp {
             return;
         }
         self.rivals.sort_by(|a, b| a.1.total_cmp(&b.1));
-        if !self.every_rival {
-            let farthest = FARTHEST * self.rivals[0].1;
-            let near = self
-                .rivals
-                .iter()
-                .filter(|rival| rival.1 <= farthest)
-                .count();
-            self.rivals.truncate(near.clamp(1, SEARCHED));
+        if let (false, Aim::Leave { top, .. }) = (self.every_rival, self.goal.aim) {
+            let farthest = FARTHEST * self.rivals[top - 1].1;
+            let near = self.rivals.iter().filter(|rival| rival.1 <= farthest);
+            let searched = near.count().clamp(top, top - 1 + SEARCHED);
+            self.rivals.truncate(searched);
         }
         self.phase = Phase::Step;
     }
@@ -304,12 +328,9 @@ impl Sqp {
 
     /// Sets the point: the change, or the one that is there where none is given.
     fn place(&mut self, change: &[f32]) {
-        let bounds = self.bounds;
         for (i, (point, own)) in self.point.iter_mut().zip(&mut self.change).enumerate() {
             let x = self.original[i];
-            *point = (x + change.get(i).unwrap_or(own))
-                .max(bounds.lower)
-                .min(bounds.upper);
+            *point = self.room.inside(i, x + change.get(i).unwrap_or(own));
             *own = *point - x;
         }
     }
@@ -324,8 +345,7 @@ impl Sqp {
 
     fn next_rival(&mut self) {
         self.current += 1;
-        let more = matches!(self.goal, Goal::Leave(_)) && self.current < self.rivals.len();
-        if more {
+        if self.current < self.candidates() {
             self.restart();
             return;
         }
@@ -348,13 +368,7 @@ impl Sqp {
         let least = 1.5 * SAFETY * self.size;
         let crossing = below.0 + (least - below.1) * (above.0 - below.0) / (above.1 - below.1);
         let part = crossing.clamp(below.0, above.0);
-        along(
-            &self.original,
-            &self.end,
-            part,
-            self.bounds,
-            &mut self.point,
-        );
+        along(&self.original, &self.end, part, &self.room, &mut self.point);
         self.phase = Phase::Ray {
             below,
             above,
@@ -365,43 +379,51 @@ impl Sqp {
 }
 
 impl Search for Sqp {
+    fn best(&self) -> Option<&[f32]> {
+        self.best.image()
+    }
+
+    fn effort(&self) -> Effort {
+        self.effort
+    }
+
     fn point(&self) -> &[f32] {
         &self.point
     }
 
     fn take_logits(&mut self, logits: &[f32], gradient: &mut [f32]) {
-        self.evaluations += 1;
+        self.effort.forward += 1;
         self.margin = self.goal.margin(logits);
         let sizes = logits.iter().map(|logit| f64::from(logit.abs()));
         self.size = sizes.fold(1.0, f64::max);
-        if self.evaluations == 1 {
+        if self.effort.forward == 1 {
             self.margin_at_start = self.margin;
         }
         if self.margin > SAFETY * self.size {
             self.best.offer(&self.original, &self.point, self.margin);
         }
-        self.asked = match (self.goal, self.phase) {
-            (Goal::Leave(label), Phase::Rank(rank)) => {
+        self.asked = match (self.goal.aim, self.phase) {
+            (Aim::Leave { label, top }, Phase::Rank(rank)) => {
                 if rank == 0 {
                     let wrong = (0..logits.len()).filter(|&class| class != label);
                     self.rivals.extend(wrong.map(|class| (class, 0.0)));
                     let likely = |rival: &(usize, f64)| -logits[rival.0];
                     self.rivals.sort_by(|a, b| likely(a).total_cmp(&likely(b)));
-                    self.rivals
-                        .truncate(if self.every_rival { usize::MAX } else { RANKED });
+                    if !self.every_rival {
+                        self.rivals.truncate(RANKED + top - 1);
+                    }
                 }
                 self.rivals[rank].0
             }
-            (Goal::Leave(_), _) => self.rivals[self.current.min(self.rivals.len() - 1)].0,
-            (Goal::Become(target), _) => {
+            _ => {
                 if self.pending.is_empty() {
-                    self.rivals_near(target, logits);
+                    self.rivals_near(logits);
                 }
                 self.pending.pop().unwrap_or(0)
             }
         };
         let (up, down) = self.pair(self.asked);
-        self.lead = f64::from(logits[up]) - f64::from(logits[down]);
+        self.lead = self.lead_of(self.asked, logits);
         gradient.fill(0.0);
         (gradient[up], gradient[down]) = (1.0, -1.0);
     }
@@ -427,7 +449,7 @@ impl Search for Sqp {
             }
             Phase::Over => {}
         }
-        if self.evaluations >= self.limit {
+        if self.effort.forward >= self.limit {
             self.phase = Phase::Over;
         }
         self.phase != Phase::Over

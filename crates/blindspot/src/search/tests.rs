@@ -7,6 +7,7 @@ use blindspot_net::{Evaluator, Network, argmax};
 
 use super::halfspace::nearest_beyond;
 use super::*;
+use crate::inputs::{InMemory, Inputs};
 use crate::monitor::Unwatched;
 use crate::train::{Recipe, train};
 
@@ -38,10 +39,7 @@ fn options(target: Target) -> SearchOptions {
     SearchOptions {
         target,
         seed: 3,
-        bounds: InputBox::default(),
-        method: Method::Sqp,
-        shrink: true,
-        max_evaluations: None,
+        ..SearchOptions::default()
     }
 }
 
@@ -257,17 +255,187 @@ fn what_does_not_fit_is_said() {
             .unwrap_err()
             .to_string()
     };
-    let random = options(Target::Random);
-    assert!(error(&[], &[0, 0], random).contains("at least one"));
-    assert!(error(&[0], &[7, 0], random).contains("label 7"));
+    let random = || options(Target::Random);
+    assert!(error(&[], &[0, 0], random()).contains("at least one"));
+    assert!(error(&[0], &[7, 0], random()).contains("label 7"));
     assert!(error(&[0], &[0, 0], options(Target::Class(3))).contains("target 3"));
-    assert!(error(&[1], &[0, 0], random).contains("image 1 has the value 2"));
-    let bounds = InputBox {
-        lower: 1.0,
-        upper: 0.0,
+    assert!(error(&[1], &[0, 0], random()).contains("image 1 has the value 2"));
+    let with = |change: fn(&mut SearchOptions)| {
+        let mut options = random();
+        change(&mut options);
+        error(&[0], &[0, 0], options)
     };
-    assert!(error(&[0], &[0, 0], SearchOptions { bounds, ..random }).contains("no box"));
+    let none = with(|options| options.bounds.lower = 1.0);
+    assert!(none.contains("no box"), "{none}");
+    assert!(with(|options| options.criterion.top_k = 2).contains("without a target class"));
+    assert!(with(|options| options.criterion.top_k = 3).contains("takes 1 to 2"));
+    assert!(with(|options| options.criterion.confidence = -1.0).contains("confidence of -1"));
+    assert!(with(|options| options.time_limit = Some(f64::NAN)).contains("positive number"));
+    let short = Ranges::within(InputBox::default(), 3);
+    let options = SearchOptions {
+        ranges: Some(Arc::new(short)),
+        ..random()
+    };
+    assert!(error(&[0], &[0, 0], options).contains("lower has 3 numbers"));
     let wide = InMemory::new(vec![0.0; 5], 5);
-    let error = search(&network, &wide, &[0], &[0], &random, &Unwatched).unwrap_err();
+    let error = search(&network, &wide, &[0], &[0], &random(), &Unwatched).unwrap_err();
     assert!(error.to_string().contains("takes 4 values"));
+}
+
+/// The k-th smallest exact distance to the rivals' hyperplanes: no change that puts k classes
+/// before the label is smaller. The change that does it may be larger.
+#[test]
+fn criteria_are_met_by_the_networks_own_answer_and_cost_more_the_more_they_ask() {
+    let Some((network, set)) = network("FC100-100-10", 2_000, 60) else {
+        blindspot_testing::skip!("no MNIST; set BLINDSPOT_DATA");
+    };
+    let labels = set.labels().unwrap();
+    let indices: Vec<usize> = (0..40).collect();
+    let exact = network.cast::<f64>();
+    let mut evaluator = Evaluator::new(&exact);
+    for method in [Method::Sqp, Method::Lbfgs] {
+        for target in [Target::Untargeted, Target::Random] {
+            let mut least = 0.0;
+            for (top_k, confidence) in [(1, 0.0), (1, 1.0), (3, 0.0), (3, 0.5)] {
+                if top_k > 1 && target == Target::Random {
+                    continue;
+                }
+                let options = SearchOptions {
+                    method,
+                    criterion: Criterion { top_k, confidence },
+                    ..options(target)
+                };
+                let found = search(&network, &set, labels, &indices, &options, &Unwatched).unwrap();
+                assert_eq!(found.len(), 40);
+                for example in &found {
+                    let context =
+                        format!("{method} {target} {top_k} {confidence} {}", example.index);
+                    assert!(example.success, "{context}");
+                    if example.already_wrong() {
+                        continue;
+                    }
+                    let input = evaluator.input(1);
+                    for (place, &value) in input.iter_mut().zip(&example.adversarial) {
+                        *place = f64::from(value);
+                    }
+                    let logits = evaluator.forward().to_vec();
+                    let before = |class: usize| {
+                        let own = logits[class] + confidence;
+                        logits.iter().filter(|&&logit| logit > own).count()
+                    };
+                    match target {
+                        Target::Untargeted => assert!(before(example.label) >= top_k, "{context}"),
+                        _ => {
+                            let lead = |&(class, logit): &(usize, &f64)| {
+                                class == example.target
+                                    || logits[example.target] > logit + confidence
+                            };
+                            assert!(
+                                logits.iter().enumerate().all(|pair| lead(&pair)),
+                                "{context}"
+                            );
+                        }
+                    }
+                    assert!(example.gradients > 0 && example.gradients <= example.evaluations);
+                }
+                let mean = found.iter().map(|example| example.l2).sum::<f64>();
+                assert!(mean > least, "{method} {target} {top_k} {confidence}");
+                if top_k == 1 || confidence == 0.0 {
+                    least = if top_k == 1 {
+                        mean.min(if least == 0.0 { mean } else { least })
+                    } else {
+                        mean
+                    };
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn values_move_as_far_as_their_ranges_let_them() {
+    let Some((network, set)) = network("FC100-100-10", 2_000, 60) else {
+        blindspot_testing::skip!("no MNIST; set BLINDSPOT_DATA");
+    };
+    let labels = set.labels().unwrap();
+    let indices: Vec<usize> = (0..40).collect();
+    let mut ranges = Ranges::within(InputBox::default(), 784);
+    for position in 0..784 {
+        // A third must not change, a third by little, some up to 0.75 of the box.
+        ranges.change[position] = [0.0, 0.25, f32::INFINITY][position % 3];
+        ranges.upper[position] = if position % 5 == 0 { 1.5 } else { 1.0 };
+    }
+    let ranges = Arc::new(ranges);
+    let mut sums = Vec::new();
+    for method in [Method::Sqp, Method::Lbfgs] {
+        let options = SearchOptions {
+            method,
+            ranges: Some(Arc::clone(&ranges)),
+            ..options(Target::Untargeted)
+        };
+        let found = search(&network, &set, labels, &indices, &options, &Unwatched).unwrap();
+        let mut original = vec![0.0; 784];
+        for example in &found {
+            assert!(example.success, "{method} {}", example.index);
+            assert!(
+                method == Method::Lbfgs || example.kkt < 0.2,
+                "{}",
+                example.kkt
+            );
+            set.write(example.index, &mut original);
+            for (i, (&x, &to)) in original.iter().zip(&example.adversarial).enumerate() {
+                let most = ranges.change[i];
+                assert!(to >= (x - most).max(0.0) && to <= (x + most).min(ranges.upper[i]));
+            }
+        }
+        sums.push(found.iter().map(|example| example.l2).sum::<f64>());
+    }
+    assert!(sums[0] < 1.001 * sums[1], "{sums:?}");
+}
+
+#[test]
+fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
+    let recipe = Recipe::named("softmax1").unwrap();
+    let network = recipe.start(4, 3, 0);
+    let count = BLOCK + 100;
+    let mut stream = Stream::new(1, "blocks", 0);
+    let values = (0..4 * count)
+        .map(|_| stream.below(256) as f32 / 255.0)
+        .collect();
+    let images = InMemory::new(values, 4);
+    let labels: Vec<usize> = (0..count).map(|i| i % 3).collect();
+    let indices: Vec<usize> = (0..count).rev().collect();
+    let mut blocks = Vec::new();
+    let random = options(Target::Random);
+    search_in_blocks(
+        &network,
+        &images,
+        &labels,
+        &indices,
+        &random,
+        &Unwatched,
+        |block| {
+            for (example, original) in block.examples.iter().zip(block.originals.chunks(4)) {
+                let mut image = [0.0; 4];
+                images.write(example.index, &mut image);
+                assert_eq!(image, original);
+            }
+            blocks.push(block.examples);
+            Ok::<(), SearchError>(())
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        blocks.iter().map(Vec::len).collect::<Vec<_>>(),
+        [BLOCK, 100]
+    );
+    let few: Vec<usize> = indices[BLOCK..].to_vec();
+    let alone = search(&network, &images, &labels, &few, &random, &Unwatched).unwrap();
+    assert_eq!(alone, blocks[1]);
+    let hasty = SearchOptions {
+        time_limit: Some(1e-9),
+        ..random
+    };
+    let found = search(&network, &images, &labels, &indices, &hasty, &Unwatched).unwrap();
+    assert!(found.iter().all(Example::already_wrong));
 }
