@@ -128,7 +128,7 @@ Examples:
       --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out examples.npz
 
 FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
-original, adversarial, l2, distortion, kkt and evaluations, one entry an image; FILE.json has the
+original, adversarial, l2, distortion, kkt, evaluations and gradients, one entry an image; FILE.json has the
 options, hashes and a summary.")]
 pub(crate) struct Attack {
     #[command(flatten)]
@@ -147,6 +147,23 @@ pub(crate) struct Attack {
     /// Evaluations of the network for each search at most; the best so far is kept
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_evaluations: Option<u64>,
+    /// Seconds for the whole search at most: the best so far is kept, images not begun are left
+    /// out. The results depend on the machine then
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) time_limit: Option<f64>,
+    /// The label must leave the K most likely classes (targets untargeted and all)
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub(crate) top_k: usize,
+    /// By how many logits the wanted answer must lead
+    #[arg(long, value_name = "LOGITS", default_value_t = 0.0)]
+    pub(crate) confidence: f64,
+    /// An array of the input's shape: values where it is 0 must not change
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) mask: Option<PathBuf>,
+    /// Arrays of the input's shape: lower and upper, the range of each value, instead of --box;
+    /// change, how far it may move. Each may be missing
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) bounds: Option<PathBuf>,
     /// The range that input values stay in
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
     pub(crate) r#box: blindspot::search::InputBox,

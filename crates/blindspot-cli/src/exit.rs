@@ -130,7 +130,9 @@ fn of_training(error: &TrainError) -> Option<u8> {
 
 fn of_search(error: &SearchError) -> Option<u8> {
     Some(match error {
-        SearchError::Empty | SearchError::Box(_) => USAGE,
+        SearchError::Empty | SearchError::Box(_) | SearchError::Ranges(_) => USAGE,
+        SearchError::TopK { .. } | SearchError::TopKOfTarget(_) => USAGE,
+        SearchError::Confidence(_) | SearchError::TimeLimit(_) => USAGE,
         SearchError::Class { what: "target", .. } => USAGE,
         SearchError::Classes(_) => MODEL,
         SearchError::Size { .. } | SearchError::Class { .. } | SearchError::Outside { .. } => DATA,

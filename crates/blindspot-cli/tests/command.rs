@@ -157,7 +157,7 @@ fn examples_are_what_onnxruntime_finds_them_to_be() {
         a, o = f['adversarial'], f['original']\n\
         assert sorted(f) == sorted(['index', 'label', 'target', 'prediction_before', \
             'prediction_after', 'success', 'original', 'adversarial', 'l2', 'distortion', \
-            'kkt', 'evaluations'])\n\
+            'kkt', 'evaluations', 'gradients'])\n\
         assert a.shape == (40, 784) == o.shape and a.dtype == np.float32\n\
         assert f['success'].dtype == bool and f['success'].all()\n\
         assert f['evaluations'].dtype == np.int64 and f['l2'].dtype == np.float64\n\

@@ -21,6 +21,9 @@ pub struct Record {
     pub data: String,
     /// SHA-256 of each data file (unpacked), by name.
     pub data_sha256: BTreeMap<String, String>,
+    /// SHA-256 of the files of a mask and of ranges, by option, where they were given.
+    #[serde(default)]
+    pub ranges_sha256: BTreeMap<String, String>,
     /// SHA-256 of the model's file.
     pub model_sha256: String,
     /// Versions of the program, by name.
@@ -40,8 +43,10 @@ pub struct Summary {
     pub successes: usize,
     /// The change of all images: those already wrong, or not changed for want of success, count 0.
     pub distortion: Distortion,
-    /// Evaluations of the network and its gradient for each image searched from, on average.
+    /// Evaluations of the network for each image searched from, on average.
     pub evaluations_mean: f64,
+    /// Gradients that the search used for each image searched from, on average.
+    pub gradients_mean: f64,
 }
 
 impl Summary {
@@ -52,6 +57,7 @@ impl Summary {
             .filter(|example| example.already_wrong())
             .count();
         let evaluations: u64 = examples.iter().map(|example| example.evaluations).sum();
+        let gradients: u64 = examples.iter().map(|example| example.gradients).sum();
         let searched = examples.len() - already_wrong;
         Summary {
             samples: examples.len(),
@@ -59,12 +65,13 @@ impl Summary {
             successes: examples.iter().filter(|example| example.success).count(),
             distortion: Distortion::of_examples(examples),
             evaluations_mean: evaluations as f64 / searched.max(1) as f64,
+            gradients_mean: gradients as f64 / searched.max(1) as f64,
         }
     }
 }
 
 /// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,
-/// prediction_after, evaluations (i64), success (bool), original, adversarial (f32, each of the
+/// prediction_after, evaluations, gradients (i64), success (bool), original, adversarial (f32, each of the
 /// shape `shape`), l2, distortion, kkt (f64). `originals` are the original images, one after the other.
 ///
 /// # Errors
@@ -89,6 +96,7 @@ pub fn write_arrays(
         integers("prediction_before", |example| example.before)?;
         integers("prediction_after", |example| example.after)?;
         integers("evaluations", |example| example.evaluations as usize)?;
+        integers("gradients", |example| example.gradients as usize)?;
         array(
             &mut archive,
             "success",

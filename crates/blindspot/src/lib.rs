@@ -8,6 +8,7 @@ pub mod monitor;
 pub mod paper;
 pub mod preprocess;
 mod random;
+pub mod range_files;
 pub mod reproduce;
 pub mod results;
 pub mod search;

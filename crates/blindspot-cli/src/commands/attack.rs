@@ -1,11 +1,15 @@
 //! `blindspot attack`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use blindspot::examples::{Record, Summary, write_arrays, write_record};
 use blindspot::inputs::Inputs;
-use blindspot::search::{SearchOptions, search};
+use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
+use blindspot::search::{Criterion, Ranges, SearchOptions, search};
 use blindspot_data::files;
+use blindspot_net::Network;
 
 use super::{json, load, say};
 use crate::args::{Attack, Common};
@@ -28,13 +32,20 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     // Before the search: a file that can't be written is found out now.
     files::check_writable(&command.out)?;
 
+    let (ranges, ranges_sha256) = ranges(command, network)?;
     let options = SearchOptions {
         target: command.target,
         seed: command.seed,
         bounds: command.r#box,
         method: command.method,
         shrink: true,
+        criterion: Criterion {
+            top_k: command.top_k,
+            confidence: command.confidence,
+        },
         max_evaluations: command.max_evaluations,
+        time_limit: command.time_limit,
+        ranges,
     };
     let all: Vec<usize> = (0..images.len()).collect();
     let examples = search(network, &images, labels, &all, &options, progress);
@@ -56,6 +67,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         options,
         data: command.data.data.clone(),
         data_sha256: images.hashes().iter().cloned().collect(),
+        ranges_sha256,
         model_sha256: model.sha256.clone(),
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
         summary: Summary::of(&examples),
@@ -73,6 +85,31 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     json(common, &record)
 }
 
+/// The ranges of the input's values that the command asks for, and their files' hashes.
+fn ranges(
+    command: &Attack,
+    network: &Network<f32>,
+) -> anyhow::Result<(Option<Arc<Ranges>>, BTreeMap<String, String>)> {
+    let mut hashes = BTreeMap::new();
+    if command.mask.is_none() && command.bounds.is_none() {
+        return Ok((None, hashes));
+    }
+    let mut ranges = Ranges::within(command.r#box, network.input_len());
+    type Apply = fn(&mut Ranges, &[u8], &[usize]) -> Result<(), RangeFileError>;
+    let files: [(&str, &Option<PathBuf>, Apply); 2] = [
+        ("bounds", &command.bounds, apply_bounds),
+        ("mask", &command.mask, apply_mask),
+    ];
+    for (option, path, apply) in files {
+        let Some(path) = path else { continue };
+        let bytes = files::read_limited(path, 1 << 30)?;
+        apply(&mut ranges, &bytes, network.input_shape())
+            .map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+        hashes.insert(option.to_owned(), files::sha256_hex(&bytes));
+    }
+    Ok((Some(Arc::new(ranges)), hashes))
+}
+
 /// The summary for people.
 fn text(summary: &Summary, command: &Attack) -> String {
     let Summary {
@@ -81,13 +118,14 @@ fn text(summary: &Summary, command: &Attack) -> String {
         successes,
         distortion,
         evaluations_mean,
+        gradients_mean,
     } = summary;
     format!(
         "{samples} images of {}, target {}\n\
          wrong in the end   {successes} ({:.1}%), {already_wrong} of them before any change\n\
          distortion         mean {:.4}, pooled {:.4}, median {:.4}\n\
          L2 norm            mean {:.4}\n\
-         evaluations        {evaluations_mean:.0} an image\n\
+         evaluations        {evaluations_mean:.0} an image, {gradients_mean:.0} gradients\n\
          Written: {}",
         command.data.data,
         command.target,

@@ -377,17 +377,15 @@ fn values_move_as_far_as_their_ranges_let_them() {
         let mut original = vec![0.0; 784];
         for example in &found {
             assert!(example.success, "{method} {}", example.index);
-            assert!(
-                method == Method::Lbfgs || example.kkt < 0.2,
-                "{}",
-                example.kkt
-            );
             set.write(example.index, &mut original);
             for (i, (&x, &to)) in original.iter().zip(&example.adversarial).enumerate() {
                 let most = ranges.change[i];
                 assert!(to >= (x - most).max(0.0) && to <= (x + most).min(ranges.upper[i]));
             }
         }
+        // Where many values meet their ranges, few searches end short of a local minimum.
+        let short = found.iter().filter(|example| example.kkt > 0.15).count();
+        assert!(short <= 2, "{method}: {short} of 40");
         sums.push(found.iter().map(|example| example.l2).sum::<f64>());
     }
     assert!(sums[0] < 1.001 * sums[1], "{sums:?}");
