@@ -49,7 +49,7 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Reproduce(Reproduce),
-    Attack(Attack),
+    Attack(Box<Attack>),
     Transfer(Transfer),
     Train(Train),
     #[command(subcommand)]

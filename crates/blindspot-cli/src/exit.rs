@@ -124,6 +124,7 @@ fn of_training(error: &TrainError) -> Option<u8> {
     Some(match error {
         TrainError::Cancelled { .. } => INTERRUPTED,
         TrainError::NotFinite { .. } | TrainError::Data(_) => DATA,
+        TrainError::Options(_) => USAGE,
         TrainError::File(_) => OUTPUT,
     })
 }

@@ -9,6 +9,7 @@ use npyz::WriterBuilder;
 use npyz::npz::NpzWriter;
 use serde::{Deserialize, Serialize};
 
+use crate::preprocess::Preprocess;
 use crate::search::{Example, SearchOptions};
 use crate::transfer::Distortion;
 
@@ -17,6 +18,9 @@ use crate::transfer::Distortion;
 pub struct Record {
     /// What was searched for.
     pub options: SearchOptions,
+    /// What was put between image and network.
+    #[serde(default)]
+    pub preprocess: Preprocess,
     /// The image set, as it was named.
     pub data: String,
     /// SHA-256 of each data file (unpacked), by name.

@@ -60,6 +60,8 @@ fn file(path: &Path) -> SavedExamples {
             l2: norm(&original, &adversarial),
             adversarial,
             evaluations: 1,
+            gradients: 1,
+            wrong_before: false,
             kkt: 0.0,
         }
     };
@@ -189,6 +191,8 @@ fn what_does_not_fit_is_said() {
         l2: 0.0,
         adversarial: vec![0.5; 4],
         evaluations: 1,
+        gradients: 1,
+        wrong_before: false,
         kkt: 0.0,
     };
     write_arrays(&path, &[example.clone()], &[0.5; 4], &[4]).unwrap();

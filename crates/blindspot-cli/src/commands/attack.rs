@@ -65,6 +65,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     write_arrays(&command.out, &examples, &originals, network.input_shape())?;
     let record = Record {
         options,
+        preprocess: model.preprocess,
         data: command.data.data.clone(),
         data_sha256: images.hashes().iter().cloned().collect(),
         ranges_sha256,
@@ -85,12 +86,15 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     json(common, &record)
 }
 
+/// The SHA-256 of the file that an option names.
+type Hashes = BTreeMap<String, String>;
+
 /// The ranges of the input's values that the command asks for, and their files' hashes.
 fn ranges(
     command: &Attack,
     network: &Network<f32>,
-) -> anyhow::Result<(Option<Arc<Ranges>>, BTreeMap<String, String>)> {
-    let mut hashes = BTreeMap::new();
+) -> anyhow::Result<(Option<Arc<Ranges>>, Hashes)> {
+    let mut hashes = Hashes::new();
     if command.mask.is_none() && command.bounds.is_none() {
         return Ok((None, hashes));
     }

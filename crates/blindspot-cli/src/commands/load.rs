@@ -107,7 +107,9 @@ pub(super) fn labels<'a>(images: &'a ImageSet, spec: &str) -> Result<&'a [usize]
 fn fits(images: &ImageSet, wanted: [usize; 3]) -> Result<(), DataError> {
     let found = images.shape();
     // Images that are mere lists of values have no shape to compare.
-    if found == wanted || found[..2] == [1, 1] && images.image_len() == wanted.iter().product::<usize>() {
+    if found == wanted
+        || found[..2] == [1, 1] && images.image_len() == wanted.iter().product::<usize>()
+    {
         return Ok(());
     }
     let text = |[channels, height, width]: [usize; 3]| {

@@ -11,6 +11,9 @@ use crate::graph::MAX_VALUES;
 /// The most whole numbers in one constant: shapes and positions are small.
 pub(super) const MAX_WHOLE: usize = 1 << 22;
 
+/// Shape and numbers of a constant as plain values.
+pub(super) type Array = (Vec<usize>, Vec<f32>);
+
 /// A whole number of the arithmetic with shapes that exporters leave in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use super::OnnxError;
-use super::constant::{Constant, MAX_WHOLE, Numbers, Size};
+use super::constant::{Array, Constant, MAX_WHOLE, Numbers, Size};
 use super::import::{Batch, Given, Import};
 use super::node::{attribute, fail, integer};
 use super::operators::{import, shape_part};
@@ -241,7 +241,7 @@ fn run(
     node: &NodeProto,
     most: usize,
     mut data: impl FnMut(&Rc<Constant>) -> Rc<Constant>,
-) -> Result<Vec<(Vec<usize>, Vec<f32>)>, OnnxError> {
+) -> Result<Vec<Array>, OnnxError> {
     let mut inputs = Vec::with_capacity(node.input.len());
     for (position, name) in node.input.iter().enumerate() {
         if let Some(constant) = to.constant(node, position)? {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::OnnxError;
-use super::constant::{Constant, Numbers, Size};
+use super::constant::{Array, Constant, Numbers, Size};
 use super::node::{fail, name_of};
 use super::proto::NodeProto;
 use crate::graph::{Graph, MAX_VALUES, Operand, ValueId, WeightId};
@@ -265,7 +265,7 @@ impl<'f> Import<'f> {
         &self,
         node: &NodeProto,
         position: usize,
-    ) -> Result<Option<(Vec<usize>, Vec<f32>)>, OnnxError> {
+    ) -> Result<Option<Array>, OnnxError> {
         let Some(constant) = self.constant(node, position)? else {
             return Ok(None);
         };
@@ -286,7 +286,7 @@ impl<'f> Import<'f> {
         &self,
         node: &NodeProto,
         position: usize,
-    ) -> Result<Option<(Vec<usize>, Vec<f32>)>, OnnxError> {
+    ) -> Result<Option<Array>, OnnxError> {
         let numbers = self.numbers(node, position)?;
         let values = numbers.iter().flat_map(|(_, values)| values);
         match values.copied().find(|value| !value.is_finite()) {

@@ -9,6 +9,7 @@
 //! arithmetic with shapes that exporters leave included (`whole`).
 
 mod constant;
+mod export;
 mod external;
 mod fold;
 mod import;

@@ -102,6 +102,9 @@ pub(super) const UINT64: i32 = 13;
 pub(super) const BFLOAT16: i32 = 16;
 /// `AttributeProto.AttributeType`.
 pub(super) const ATTRIBUTE_INT: i32 = 2;
+pub(super) const ATTRIBUTE_FLOAT: i32 = 1;
+pub(super) const ATTRIBUTE_STRING: i32 = 3;
+pub(super) const ATTRIBUTE_INTS: i32 = 7;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TensorProto {

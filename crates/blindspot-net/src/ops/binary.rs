@@ -8,7 +8,7 @@ use crate::real::{Real, vectorised};
 /// A function of two operands' numbers, each a value or a weight, at least one of them a value.
 ///
 /// Shapes are aligned at their last axes and axes of length 1 are repeated, as in NumPy; the
-/// batch's axis stands before all of a value's and is aligned by itself, so a value of shape [3]
+/// batch's axis stands before all of a value's and is aligned by itself, so a value of shape `[3]`
 /// beside one of [2, 3] is repeated twice for each image. A weight's leading axes of length 1 may
 /// stand for the batch's axis: they count for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub enum Binary {
 }
 
 impl Binary {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Binary::Add => "Add",
             Binary::Sub => "Sub",

@@ -29,7 +29,7 @@ pub struct Reduce {
 }
 
 impl Reduce {
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self.kind {
             ReduceKind::Mean => "ReduceMean",
             ReduceKind::Sum => "ReduceSum",

@@ -59,7 +59,7 @@ pub enum Unary {
 }
 
 impl Unary {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Unary::Relu => "Relu",
             Unary::LeakyRelu { .. } => "LeakyRelu",

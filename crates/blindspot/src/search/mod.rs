@@ -450,7 +450,10 @@ fn check(
     if !(confidence >= 0.0 && confidence.is_finite()) {
         return Err(SearchError::Confidence(confidence));
     }
-    if let Some(limit) = options.time_limit.filter(|limit| !(*limit > 0.0)) {
+    if let Some(limit) = options
+        .time_limit
+        .filter(|limit| limit.is_nan() || *limit <= 0.0)
+    {
         return Err(SearchError::TimeLimit(limit));
     }
     let ranges = match &options.ranges {

@@ -13,7 +13,7 @@ use crate::graph::OperandShape;
 use crate::real::Real;
 
 /// A convolution over one or two axes, as in ONNX (no flip). Operands: a value [C, positions...],
-/// a weight [F, C / groups, kernel...], and a weight [F] if there is a bias; the padding is 0.
+/// a weight `[F, C / groups, kernel...]`, and a weight `[F]` if there is a bias; the padding is 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conv {
     /// Where the windows stand.
