@@ -232,6 +232,8 @@ mod tests {
                 l2: norm(&original, &adversarial),
                 adversarial: adversarial.to_vec(),
                 evaluations: 1,
+                gradients: 0,
+                wrong_before: false,
                 kkt: 0.0,
             }
         };
