@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::options::{ChoiceArgs, DataArgs, ModelArgs};
+use crate::options::{ChoiceArgs, DataArgs, ModelArgs, PreprocessArgs};
 
 /// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
 /// what they do to other networks, and the experiments of the paper that found them, "Intriguing
@@ -63,11 +63,13 @@ Examples:
   blindspot reproduce --out replication
   blindspot reproduce --quick --out first-look
   blindspot reproduce table2 --samples 256 --seed 7 --out tables
+  blindspot reproduce figure5 --model model.onnx --data folder:images --out photographs
 
 DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
 DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
 pub(crate) struct Reproduce {
-    /// table1, table2, table3, table4, figure7; all of them by default
+    /// table1, table2, table3, table4, figure5, figure7; all of them by default, figure5 only where
+    /// there is a --model
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
     /// The folder for tables, figures, models and the report
@@ -97,6 +99,14 @@ pub(crate) struct Reproduce {
     /// What the lambdas of the networks with hidden layers mean
     #[arg(long, value_enum, default_value_t = Decay::PerUnit)]
     pub(crate) decay: Decay,
+    /// For figure5: an ONNX file, a classifier of photographs. 64 images of --data that it classifies
+    /// correctly are changed; DIR/figure5 gets the changed ones as PNG
+    #[arg(long, value_name = "MODEL.onnx")]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) preprocess: PreprocessArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 /// How weight decay enters the loss.
@@ -125,7 +135,7 @@ Examples:
   blindspot attack model.onnx --data mnist:test --samples 500 --target all --out examples.npz
   blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
   blindspot attack resnet.onnx --data folder:val,labels.csv --resize 256 \\
-      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out examples.npz
+      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --save-images changed --out examples.npz
 
 FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
 original, adversarial, l2, distortion, kkt, evaluations and gradients, one entry an image; FILE.json has the
@@ -141,7 +151,8 @@ pub(crate) struct Attack {
     /// untargeted, or the number of a class (images of that class are left out)
     #[arg(long, value_name = "TARGET", default_value = "random")]
     pub(crate) target: Target,
-    /// sqp (the smallest change, soonest) or lbfgs (the paper's search: box-constrained L-BFGS)
+    /// sqp (the smallest change, soonest), lbfgs (the paper's search: box-constrained L-BFGS), or to
+    /// compare with: fgsm, pgd, deepfool, cw, ddn
     #[arg(long, value_name = "METHOD", default_value = "sqp")]
     pub(crate) method: Method,
     /// Evaluations of the network for each search at most; the best so far is kept
@@ -170,6 +181,11 @@ pub(crate) struct Attack {
     /// Where random choices come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Also save the changed images as PNG files that fool the network when they are read back: where
+    /// rounding to 8 bits undoes a change, a larger one is searched for among such images.
+    /// DIR/labels.csv has their true classes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_images: Option<PathBuf>,
     /// The file to write; FILE.json is written beside it
     #[arg(long, value_name = "FILE.npz")]
     pub(crate) out: PathBuf,
@@ -223,16 +239,18 @@ pub(crate) struct Transfer {
 Examples:
   blindspot train FC100-100-10 --out fc100.onnx
   blindspot train softmax2 --seed 3 --out softmax2.onnx
+  blindspot train conv --out conv.onnx
 
 Ctrl-C keeps a checkpoint beside FILE; the same command goes on from it.")]
 pub(crate) struct Train {
-    /// softmax1, softmax2, softmax3, FC100-100-10, FC200-200-10, FC123-456-10 or AE400-10
+    /// softmax1, softmax2, softmax3, FC100-100-10, FC200-200-10, FC123-456-10, AE400-10 or conv
+    /// (by mini-batches, with dropout)
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
     /// The labelled images to train on
     #[arg(long, value_name = "DATA", default_value = "mnist:train")]
     pub(crate) data: String,
-    /// L-BFGS iterations at most, instead of the recipe's
+    /// L-BFGS iterations at most, or passes over the data of conv, instead of the recipe's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) iterations: Option<u32>,
     /// Where the first weights come from

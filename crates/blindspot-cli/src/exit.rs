@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use blindspot::image_files::ImageFileError;
 use blindspot::preprocess::PreprocessError;
 use blindspot::reproduce::ReproduceError;
 use blindspot::search::SearchError;
@@ -96,6 +97,11 @@ fn code(error: &anyhow::Error) -> u8 {
             } else {
                 OUTPUT
             })
+        } else if let Some(saved) = cause.downcast_ref::<ImageFileError>() {
+            is(match saved {
+                ImageFileError::File(_) => OUTPUT,
+                ImageFileError::Shape(_) => USAGE,
+            })
         } else if let Some(train) = cause.downcast_ref::<TrainError>() {
             of_training(train)
         } else if let Some(search) = cause.downcast_ref::<SearchError>() {
@@ -107,8 +113,10 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Search(search) => of_search(search),
                 ReproduceError::File(_) => is(OUTPUT),
                 ReproduceError::NoSamples => is(USAGE),
-                ReproduceError::Unlabelled(_) => is(DATA),
-                ReproduceError::Cancelled(_) => is(INTERRUPTED),
+                ReproduceError::Unlabelled(_)
+                | ReproduceError::NoneKnown(..)
+                | ReproduceError::Images(_) => is(DATA),
+                ReproduceError::Cancelled(_) | ReproduceError::Stopped => is(INTERRUPTED),
             }
         } else {
             None
@@ -133,7 +141,7 @@ fn of_search(error: &SearchError) -> Option<u8> {
     Some(match error {
         SearchError::Empty | SearchError::Box(_) | SearchError::Ranges(_) => USAGE,
         SearchError::TopK { .. } | SearchError::TopKOfTarget(_) => USAGE,
-        SearchError::Confidence(_) | SearchError::TimeLimit(_) => USAGE,
+        SearchError::Confidence(_) | SearchError::TimeLimit(_) | SearchError::Levels(_) => USAGE,
         SearchError::Class { what: "target", .. } => USAGE,
         SearchError::Classes(_) => MODEL,
         SearchError::Size { .. } | SearchError::Class { .. } | SearchError::Outside { .. } => DATA,

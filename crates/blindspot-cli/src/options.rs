@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
 use blindspot_data::{Fit, Resize};
 
+use crate::exit::Usage;
+
 /// A network from a file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ModelArgs {
-    /// An ONNX file: a classifier whose input fits the images
+    /// An ONNX file: a classifier whose input fits the images; or alexnet, with random weights
     #[arg(value_name = "MODEL.onnx")]
     pub(crate) model: PathBuf,
     #[command(flatten)]
@@ -96,10 +98,22 @@ impl DataArgs {
 pub(crate) struct ChoiceArgs {
     /// How many images: the first ones, or a random choice with --shuffle
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) samples: usize,
+    samples: usize,
     /// Take a seeded random choice of the images
     #[arg(long)]
     pub(crate) shuffle: bool,
+}
+
+impl ChoiceArgs {
+    /// How many images, at least 1.
+    pub(crate) fn count(&self) -> Result<usize, Usage> {
+        match self.samples {
+            0 => Err(Usage(
+                "--samples 0 asks for no image; ask for at least 1".into(),
+            )),
+            samples => Ok(samples),
+        }
+    }
 }
 
 /// The largest side that images are resized to: larger than any network takes.

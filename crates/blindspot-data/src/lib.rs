@@ -11,6 +11,7 @@
 
 mod cifar;
 mod decode;
+mod encode;
 mod error;
 mod fetch;
 pub mod files;
@@ -21,6 +22,7 @@ mod set;
 mod spec;
 
 pub use decode::{Fit, Resize};
+pub use encode::png;
 pub use error::DataError;
 pub use fetch::{Download, Found, Locations, Silent, fetch, find, list};
 pub use folder::{Labels, read_classes};

@@ -4,12 +4,16 @@
 //! row of a product of 500 rows can differ in the last bit from the same row computed alone. The
 //! answer for one image must not depend on its neighbours in the batch, so [`rows_times_matrix`]
 //! only lets it choose among paths whose sums run in one order: full blocks of rows, and
-//! contractions of at most [`DEPTH`].
+//! contractions of at most [`DEPTH`]. A few rows that fill no block are our own loops, in the same order.
+
+mod few_rows;
 
 use crate::real::{Real, vectorised};
 
 /// Rows are worked in multiples of this: above `gemm`'s limit for its small-product kernels.
 const ROW_BLOCK: usize = 32;
+/// Rows beyond the last full block that are our own loops; more are filled up to a block.
+const FEW: usize = 12;
 /// The longest contraction that `gemm` never splits by itself.
 const DEPTH: usize = 512;
 /// Products narrower than this are plain loops: `gemm` has kernels of other orders for them.
@@ -87,26 +91,33 @@ pub(crate) fn rows_times_matrix<T: Real>(
     if full > 0 {
         by_depth(&a[..full * k], b, &mut out[..full * m]);
     }
-    if full < n {
-        // The rest, in a block of its own filled up with zeros.
+    let rest = &mut out[full * m..];
+    if n - full <= FEW {
+        few_rows::few_rows(&a[full * k..], b, rest);
+    } else {
+        // In a block of their own filled up with zeros.
         let mut a_block = vec![T::zero(); ROW_BLOCK * k];
         let mut out_block = vec![T::zero(); ROW_BLOCK * m];
         a_block[..(n - full) * k].copy_from_slice(&a[full * k..]);
-        let rest = &mut out[full * m..];
         out_block[..rest.len()].copy_from_slice(rest);
         by_depth(&a_block, b, &mut out_block);
         rest.copy_from_slice(&out_block[..rest.len()]);
     }
 }
 
+/// The slices of a contraction of `k` that `gemm` leaves whole: where each begins, how long it is.
+fn slices(k: usize) -> impl Iterator<Item = (usize, usize)> {
+    let slice = k.div_ceil(k.div_ceil(DEPTH));
+    (0..k)
+        .step_by(slice)
+        .map(move |start| (start, slice.min(k - start)))
+}
+
 /// `out += a b` in slices of the contraction that `gemm` leaves whole.
 fn by_depth<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
     let (k, m) = (b.rows, b.cols);
     let n = out.len() / m;
-    let slice = k.div_ceil(k.div_ceil(DEPTH));
-    let mut start = 0;
-    while start < k {
-        let depth = slice.min(k - start);
+    for (start, depth) in slices(k) {
         let a_slice = Matrix {
             data: &a[start..],
             rows: n,
@@ -120,7 +131,6 @@ fn by_depth<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
             ..b
         };
         product(a_slice, b_slice, out, true);
-        start += depth;
     }
 }
 

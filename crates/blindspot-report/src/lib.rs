@@ -50,14 +50,17 @@ fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
 /// The tables as text for a terminal.
 pub fn terminal(results: &Results) -> String {
     let tables = all_tables(results);
-    tables
-        .iter()
-        .map(|(_, table)| table.text())
-        .collect::<Vec<_>>()
-        .join("\n")
+    let mut parts: Vec<String> = tables.iter().map(|(_, table)| table.text()).collect();
+    if let Some(figure) = &results.figure5 {
+        let mut captions = page::figure5_captions(figure);
+        // The last one is about the picture.
+        captions.pop();
+        parts.push(format!("Figure 5\n{}\n", captions.join("\n")));
+    }
+    parts.join("\n")
 }
 
-/// Writes each table as CSV and Markdown, figure 7 and the filters as PNG, and `report.html`, into
+/// Writes each table as CSV and Markdown, figures 5 and 7 and the filters as PNG, and `report.html`, into
 /// the folder `dir`; gives the files written. What the results don't have is not written.
 ///
 /// # Errors
@@ -77,6 +80,12 @@ pub fn write(
     for (name, table) in all_tables(results) {
         file(format!("{name}.csv"), table.csv().as_bytes())?;
         file(format!("{name}.md"), table.markdown().as_bytes())?;
+    }
+    if !pictures.figure5.is_empty() {
+        file(
+            "figure5.png".into(),
+            &picture::png(&picture::figure5(&pictures.figure5)),
+        )?;
     }
     if !pictures.figure7.is_empty() {
         file(

@@ -4,7 +4,7 @@ use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use blindspot::paper;
-use blindspot::results::{Figure7Panel, Pictures, Results};
+use blindspot::results::{Figure5, Figure7Panel, Pair, Pictures, Results};
 
 use crate::histogram::histogram;
 use crate::table::Table;
@@ -16,6 +16,7 @@ use crate::{all_tables, picture, tables};
 struct Page {
     quick: bool,
     tables: Vec<Table>,
+    figure5: Option<Figure>,
     figure7: Option<Figure>,
     models: Table,
     examples: Vec<Examples>,
@@ -25,7 +26,7 @@ struct Page {
     version: String,
 }
 
-/// Figure 7 and what is said below it.
+/// A figure and what is said below it.
 struct Figure {
     image: String,
     captions: Vec<String>,
@@ -55,6 +56,14 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
     let figure7 = figure7.map(|figure| Figure {
         image: data_address(&picture::png(&picture::figure7(&pictures.figure7))),
         captions: figure.panels.iter().map(caption).collect(),
+    });
+    let figure5 = results
+        .figure5
+        .as_ref()
+        .filter(|_| !pictures.figure5.is_empty());
+    let figure5 = figure5.map(|figure| Figure {
+        image: data_address(&picture::png(&picture::figure5(shown(&pictures.figure5)))),
+        captions: figure5_captions(figure),
     });
     let examples = pictures
         .examples
@@ -107,6 +116,7 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
             .into_iter()
             .map(|(_, table)| table)
             .collect(),
+        figure5,
         figure7,
         models: tables::models(&results.models),
         examples: examples.collect(),
@@ -142,6 +152,53 @@ fn facts(results: &Results) -> Vec<(String, String)> {
     facts.extend(results.data.iter().map(hash));
     facts.dedup();
     facts
+}
+
+/// How many photographs the page shows of figure 5: each takes some 100 kB.
+const SHOWN: usize = 8;
+
+/// The part of figure 5 that the page shows.
+pub(crate) fn shown(pairs: &[Pair]) -> &[Pair] {
+    &pairs[..pairs.len().min(SHOWN)]
+}
+
+/// The figures of figure 5, and what is to be seen in each column.
+pub(crate) fn figure5_captions(figure: &Figure5) -> Vec<String> {
+    let Figure5 {
+        model,
+        samples,
+        success,
+        distortion_mean,
+        success_8bit,
+        rounded,
+        distortion_8bit_mean,
+        images,
+        ..
+    } = figure;
+    let percent = |part: &f64| format!("{:.0}%", 100.0 * part);
+    let mut captions = vec![
+        format!(
+            "{model}, {samples} images that it classifies correctly, random targets: {} answered as the \
+             target, average distortion {distortion_mean:.6} (the paper, on AlexNet: {}).",
+            percent(success),
+            paper::FIGURE5_DISTORTION
+        ),
+        format!(
+            "As 8-bit files hold them: {}, average distortion {distortion_8bit_mean:.6}; rounding alone \
+             kept {}.",
+            percent(success_8bit),
+            percent(rounded)
+        ),
+    ];
+    let columns = images.iter().take(SHOWN).map(|image| {
+        let (label, target) = (&image.label_name, &image.target_name);
+        format!("{label} as {target}")
+    });
+    captions.push(format!(
+        "From the left: {}.",
+        columns.collect::<Vec<_>>().join("; ")
+    ));
+    captions
 }
 
 fn caption(panel: &Figure7Panel) -> String {

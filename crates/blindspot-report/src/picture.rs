@@ -5,14 +5,17 @@ use std::io::Cursor;
 use blindspot::results::{Pair, Picture};
 use image::{ImageFormat, Rgb, RgbImage};
 
-/// A pixel of an image becomes a square of this many pixels.
-const ZOOM: usize = 3;
+/// Small images are enlarged, each pixel to a square, until they are about as wide as this.
+const WIDTH: usize = 84;
 /// Between pictures.
 const GAP: usize = 6;
 /// Between an original and what belongs to it.
 const NARROW: usize = 2;
 /// A change is shown this many times magnified, around grey.
 const MAGNIFIED: f32 = 4.0;
+/// The paper's figure 5 has it so many times magnified, around the level 128 of 255.
+const MAGNIFIED_5: f32 = 10.0;
+const GREY_5: f32 = 128.0 / 255.0;
 /// White paper, which both colour schemes of the page leave.
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 
@@ -40,6 +43,15 @@ pub(crate) fn figure7(panels: &[Vec<Pair>]) -> RgbImage {
 /// Examples: originals above, changes in the middle (magnified, around grey), adversarial images
 /// below, a column each.
 pub(crate) fn examples(pairs: &[Pair]) -> RgbImage {
+    columns(pairs, |pair| change(pair, MAGNIFIED, 0.5))
+}
+
+/// Figure 5, laid out in the same way.
+pub(crate) fn figure5(pairs: &[Pair]) -> RgbImage {
+    columns(pairs, |pair| change(pair, MAGNIFIED_5, GREY_5))
+}
+
+fn columns(pairs: &[Pair], change: impl Fn(&Pair) -> Picture) -> RgbImage {
     let single = |picture: Picture| vec![picture];
     let rows = vec![
         pairs
@@ -64,10 +76,10 @@ pub(crate) fn filters(filters: &[Picture]) -> RgbImage {
     sheet(&rows)
 }
 
-fn change(pair: &Pair) -> Picture {
+fn change(pair: &Pair, magnified: f32, grey: f32) -> Picture {
     let values = pair.original.values.iter().zip(&pair.changed.values);
     let values = values
-        .map(|(original, changed)| 0.5 + MAGNIFIED * (changed - original))
+        .map(|(original, changed)| grey + magnified * (changed - original))
         .collect();
     Picture {
         values,
@@ -94,7 +106,10 @@ fn around_grey(filter: &Picture) -> Picture {
 /// Rows of groups of pictures; those of a group stand close.
 fn sheet(rows: &[Vec<Vec<Picture>>]) -> RgbImage {
     let width_of_group = |group: &Vec<Picture>| {
-        let widths: usize = group.iter().map(|picture| picture.width * ZOOM).sum();
+        let widths: usize = group
+            .iter()
+            .map(|picture| picture.width * zoom(picture))
+            .sum();
         widths + NARROW * group.len().saturating_sub(1)
     };
     let width_of_row = |row: &Vec<Vec<Picture>>| {
@@ -106,7 +121,7 @@ fn sheet(rows: &[Vec<Vec<Picture>>]) -> RgbImage {
     let height_of_row = |row: &Vec<Vec<Picture>>| {
         row.iter()
             .flatten()
-            .map(|picture| picture.height * ZOOM)
+            .map(|picture| picture.height * zoom(picture))
             .max()
             .unwrap_or(0)
     };
@@ -124,13 +139,17 @@ fn sheet(rows: &[Vec<Vec<Picture>>]) -> RgbImage {
         for group in row {
             for picture in group {
                 draw(&mut sheet, picture, left, top);
-                left += picture.width * ZOOM + NARROW;
+                left += picture.width * zoom(picture) + NARROW;
             }
             left += GAP - NARROW;
         }
         top += height_of_row(row) + GAP;
     }
     sheet
+}
+
+fn zoom(picture: &Picture) -> usize {
+    (WIDTH / picture.width.max(1)).clamp(1, 3)
 }
 
 fn draw(sheet: &mut RgbImage, picture: &Picture, left: usize, top: usize) {
@@ -144,9 +163,10 @@ fn draw(sheet: &mut RgbImage, picture: &Picture, left: usize, top: usize) {
         // NaN is shown black.
         (value.copied().unwrap_or(0.0).clamp(0.0, 1.0) * 255.0).round() as u8
     };
-    for y in 0..picture.height * ZOOM {
-        for x in 0..picture.width * ZOOM {
-            let at = y / ZOOM * picture.width + x / ZOOM;
+    let zoom = zoom(picture);
+    for y in 0..picture.height * zoom {
+        for x in 0..picture.width * zoom {
+            let at = y / zoom * picture.width + x / zoom;
             let pixel = Rgb([channel(0, at), channel(1, at), channel(2, at)]);
             sheet.put_pixel((left + x) as u32, (top + y) as u32, pixel);
         }

@@ -10,7 +10,7 @@ use npyz::npz::NpzWriter;
 use serde::{Deserialize, Serialize};
 
 use crate::preprocess::Preprocess;
-use crate::search::{Example, SearchOptions};
+use crate::search::{EightBit, Example, SearchOptions};
 use crate::transfer::Distortion;
 
 /// What is said of a set of examples besides its arrays: the content of the JSON file.
@@ -34,6 +34,32 @@ pub struct Record {
     pub versions: BTreeMap<String, String>,
     /// The examples in figures.
     pub summary: Summary,
+    /// The same of the images as 8-bit files hold them, where they were saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eight_bit: Option<EightBitSummary>,
+}
+
+/// Examples as 8-bit files hold them, in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EightBitSummary {
+    /// Images for which the network ends wrong in the way asked for.
+    pub successes: usize,
+    /// Of these, those for which rounding was enough; the others were searched for again.
+    pub rounded: usize,
+    /// Mean of the distortions.
+    pub distortion_mean: f64,
+}
+
+impl EightBitSummary {
+    /// That of a set of images.
+    pub fn of(images: &[EightBit]) -> EightBitSummary {
+        let sum: f64 = images.iter().map(EightBit::distortion).sum();
+        EightBitSummary {
+            successes: images.iter().filter(|image| image.success).count(),
+            rounded: images.iter().filter(|image| image.rounded).count(),
+            distortion_mean: sum / images.len().max(1) as f64,
+        }
+    }
 }
 
 /// A set of examples in figures.
@@ -77,6 +103,8 @@ impl Summary {
 /// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,
 /// prediction_after, evaluations, gradients (i64), success (bool), original, adversarial (f32, each of the
 /// shape `shape`), l2, distortion, kkt (f64). `originals` are the original images, one after the other.
+/// Of their images in 8 bits, where there are some: prediction_8bit (i64), success_8bit (bool), l2_8bit
+/// (f64), and adversarial_8bit (u8, 255 standing for 1).
 ///
 /// # Errors
 /// [`FileError`].
@@ -84,6 +112,7 @@ pub fn write_arrays(
     path: &Path,
     examples: &[Example],
     originals: &[f32],
+    eight_bit: Option<&[EightBit]>,
     shape: &[usize],
 ) -> Result<(), FileError> {
     files::write_atomically(path, |writer| {
@@ -135,6 +164,16 @@ pub fn write_arrays(
             .flat_map(|example| &example.adversarial)
             .copied();
         array(&mut archive, "adversarial", &images, adversarial)?;
+        if let Some(eight) = eight_bit {
+            let answers = eight.iter().map(|image| image.after as i64);
+            array(&mut archive, "prediction_8bit", &count, answers)?;
+            let successes = eight.iter().map(|image| image.success);
+            array(&mut archive, "success_8bit", &count, successes)?;
+            let norms = eight.iter().map(|image| image.l2);
+            array(&mut archive, "l2_8bit", &count, norms)?;
+            let levels = eight.iter().flat_map(|image| image.levels.iter().copied());
+            array(&mut archive, "adversarial_8bit", &images, levels)?;
+        }
         let bytes = archive
             .zip_writer()
             .finish()

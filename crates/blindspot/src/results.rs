@@ -41,6 +41,9 @@ pub struct Results {
     /// commas. P2 are the others.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub p1: Option<String>,
+    /// Figure 5, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub figure5: Option<Figure5>,
     /// Figure 7, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub figure7: Option<Figure7>,
@@ -155,6 +158,59 @@ pub struct Figure7Panel {
     pub images: Vec<u64>,
 }
 
+/// Figure 5: examples for a network trained on photographs, random targets.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Figure5 {
+    /// The network's file.
+    pub model: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// The image set, as it is called.
+    pub data: String,
+    /// Images distorted, each classified correctly before.
+    pub samples: u64,
+    /// Fraction of the images for which the network answers the target in the end.
+    pub success: f64,
+    /// Mean of the images' distortions.
+    pub distortion_mean: f64,
+    /// Fraction for which it does so to the image as an 8-bit file holds it.
+    pub success_8bit: f64,
+    /// Fraction for which rounding to 8 bits kept the success by itself; the others were searched
+    /// for again among the images that such files hold.
+    pub rounded: f64,
+    /// Mean of the distortions as 8-bit files hold the images.
+    pub distortion_8bit_mean: f64,
+    /// Each image.
+    pub images: Vec<Figure5Image>,
+}
+
+/// One image of figure 5.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Figure5Image {
+    /// Position in the data set.
+    pub index: u64,
+    /// Its file, relative to the set's folder, where it has one.
+    pub file: Option<String>,
+    /// The true class.
+    pub label: usize,
+    /// Its name; its number where it has none.
+    pub label_name: String,
+    /// The class that the network was to answer.
+    pub target: usize,
+    /// Its name.
+    pub target_name: String,
+    /// Whether it answers the target.
+    pub success: bool,
+    /// Root mean square of the change.
+    pub distortion: f64,
+    /// Whether it answers the target to the image as an 8-bit file holds it.
+    pub success_8bit: bool,
+    /// Whether rounding was enough for that.
+    pub rounded: bool,
+    /// Root mean square of that image's change.
+    pub distortion_8bit: f64,
+}
+
 /// An image for people to look at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
@@ -186,6 +242,8 @@ pub struct Pair {
 /// Everything of a run that is looked at rather than read.
 #[derive(Debug, Clone, Default)]
 pub struct Pictures {
+    /// The images of figure 5, in the order of [`Figure5::images`].
+    pub figure5: Vec<Pair>,
     /// The panels of figure 7, in the order of [`Figure7::panels`].
     pub figure7: Vec<Vec<Pair>>,
     /// For each model, by its name: some of its examples.

@@ -66,7 +66,7 @@ fn file(path: &Path) -> SavedExamples {
         }
     };
     let examples: Vec<Example> = (0..COUNT).map(example).collect();
-    write_arrays(path, &examples, originals.values(), &[1, 28, 28]).unwrap();
+    write_arrays(path, &examples, originals.values(), None, &[1, 28, 28]).unwrap();
     SavedExamples::open(path).unwrap()
 }
 
@@ -195,7 +195,7 @@ fn what_does_not_fit_is_said() {
         wrong_before: false,
         kkt: 0.0,
     };
-    write_arrays(&path, &[example.clone()], &[0.5; 4], &[4]).unwrap();
+    write_arrays(&path, &[example.clone()], &[0.5; 4], None, &[4]).unwrap();
     let said = refused(&path, &networks(5));
     assert!(
         said.contains("4 values") && said.contains("takes 5"),
@@ -209,10 +209,10 @@ fn what_does_not_fit_is_said() {
 
     example.label = 1;
     example.adversarial[2] = f32::NAN;
-    write_arrays(&path, &[example.clone()], &[0.5; 4], &[4]).unwrap();
+    write_arrays(&path, &[example.clone()], &[0.5; 4], None, &[4]).unwrap();
     let said = refused(&path, &fits);
     assert!(said.contains("NaN"), "{said}");
-    write_arrays(&path, &[], &[], &[4]).unwrap();
+    write_arrays(&path, &[], &[], None, &[4]).unwrap();
     assert!(refused(&path, &fits).contains("[0]"), "no example");
     let bytes = std::fs::read(&path).unwrap();
     for damaged in [&bytes[..bytes.len() / 2], b"no archive", b""] {

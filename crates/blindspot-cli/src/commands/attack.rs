@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use blindspot::examples::{Record, Summary, write_arrays, write_record};
+use blindspot::examples::{EightBitSummary, Record, Summary, write_arrays, write_record};
+use blindspot::image_files::{Saved, save_images};
 use blindspot::inputs::Inputs;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
-use blindspot::search::{Criterion, Ranges, SearchOptions, search};
+use blindspot::search::{Criterion, Ranges, SearchOptions, eight_bit, search};
 use blindspot_data::files;
 use blindspot_net::Network;
 
@@ -24,7 +25,9 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             Usage("--out must not end in .json: that name is for the summary".into()).into(),
         );
     }
-    let model = load::model(&command.model)?;
+    // Before anything is read: what is wrong with the command is said first.
+    command.choice.count()?;
+    let model = load::model(&command.model.model, &command.model.preprocess)?;
     let choice = Some((&command.choice, command.seed));
     let images = load::images(&command.data, choice, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
@@ -62,7 +65,28 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         example.index = images.indices()[example.index];
     }
     images.intact()?;
-    write_arrays(&command.out, &examples, &originals, network.input_shape())?;
+    let eight_bit = match &command.save_images {
+        Some(_) => Some(eight_bit(
+            network, &options, &examples, &originals, progress,
+        )?),
+        None => None,
+    };
+    let shape = network.input_shape();
+    write_arrays(
+        &command.out,
+        &examples,
+        &originals,
+        eight_bit.as_deref(),
+        shape,
+    )?;
+    if let (Some(dir), Some(found)) = (&command.save_images, &eight_bit) {
+        let saved = examples.iter().zip(found).map(|(example, image)| Saved {
+            index: example.index,
+            label: example.label,
+            image,
+        });
+        save_images(dir, saved, images.shape())?;
+    }
     let record = Record {
         options,
         preprocess: model.preprocess,
@@ -72,6 +96,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         model_sha256: model.sha256.clone(),
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
         summary: Summary::of(&examples),
+        eight_bit: eight_bit.as_deref().map(EightBitSummary::of),
     };
     write_record(&beside, &record)?;
     if interrupted() {
@@ -82,7 +107,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         );
         return Err(Interrupted(found).into());
     }
-    say(common, &text(&record.summary, command));
+    say(common, &text(&record, command));
     json(common, &record)
 }
 
@@ -115,7 +140,18 @@ fn ranges(
 }
 
 /// The summary for people.
-fn text(summary: &Summary, command: &Attack) -> String {
+fn text(record: &Record, command: &Attack) -> String {
+    let eight_bit = match (&record.eight_bit, &command.save_images) {
+        (Some(eight), Some(dir)) => format!(
+            "as 8-bit files     {} wrong, {} of them by rounding alone; distortion mean {:.4}\n\
+             Saved: {}\n",
+            eight.successes,
+            eight.rounded,
+            eight.distortion_mean,
+            dir.display()
+        ),
+        _ => String::new(),
+    };
     let Summary {
         samples,
         already_wrong,
@@ -123,17 +159,17 @@ fn text(summary: &Summary, command: &Attack) -> String {
         distortion,
         evaluations_mean,
         gradients_mean,
-    } = summary;
+    } = record.summary;
     format!(
         "{samples} images of {}, target {}\n\
          wrong in the end   {successes} ({:.1}%), {already_wrong} of them before any change\n\
          distortion         mean {:.4}, pooled {:.4}, median {:.4}\n\
          L2 norm            mean {:.4}\n\
          evaluations        {evaluations_mean:.0} an image, {gradients_mean:.0} gradients\n\
-         Written: {}",
+         {eight_bit}Written: {}",
         command.data.data,
         command.target,
-        100.0 * *successes as f64 / (*samples).max(1) as f64,
+        100.0 * successes as f64 / samples.max(1) as f64,
         distortion.mean,
         distortion.pooled,
         distortion.median,

@@ -1,6 +1,10 @@
 //! The way in that the commands share: a model, what stands before it, and the images for it.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use anyhow::Context;
+use blindspot::architectures;
 use blindspot::monitor::Monitor;
 use blindspot::preprocess::{Preprocess, near_chance};
 use blindspot::train::predictions;
@@ -10,7 +14,7 @@ use blindspot_net::{Network, onnx};
 use super::data::Download;
 use crate::args::Common;
 use crate::exit::{Unreadable, Usage};
-use crate::options::{ChoiceArgs, DataArgs, ModelArgs};
+use crate::options::{ChoiceArgs, DataArgs, PreprocessArgs};
 use crate::progress::Progress;
 
 /// A network that takes images.
@@ -26,19 +30,28 @@ pub(super) struct Model {
 }
 
 /// Reads a model and puts its preprocessing before it. A Softmax at its end is looked through.
-pub(super) fn model(args: &ModelArgs) -> anyhow::Result<Model> {
-    let bytes = files::read_limited(&args.model, onnx::MAX_BYTES).map_err(Unreadable)?;
-    let name = || args.model.display().to_string();
-    let read = onnx::read(&bytes).with_context(name)?;
-    let network = read.network.without_softmax();
-    let preprocess = Preprocess::from(&args.preprocess);
+pub(super) fn model(path: &Path, preprocess: &PreprocessArgs) -> anyhow::Result<Model> {
+    let (network, sha256) = match path.to_str() {
+        Some("alexnet") if !path.exists() => {
+            let network = architectures::alexnet(0);
+            let bytes = onnx::write(&network, &BTreeMap::new());
+            (network, files::sha256_hex(&bytes))
+        }
+        _ => {
+            let bytes = files::read_limited(path, onnx::MAX_BYTES).map_err(Unreadable)?;
+            let read = onnx::read(&bytes).with_context(|| path.display().to_string())?;
+            (read.network.without_softmax(), files::sha256_hex(&bytes))
+        }
+    };
+    let name = || path.display().to_string();
+    let preprocess = Preprocess::from(preprocess);
     Ok(Model {
         image_shape: preprocess
             .image_shape(network.input_shape())
             .with_context(name)?,
         network: preprocess.before(&network).with_context(name)?,
         preprocess,
-        sha256: files::sha256_hex(&bytes),
+        sha256,
     })
 }
 
@@ -59,9 +72,10 @@ pub(super) fn images(
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<ImageSet> {
-    if choice.is_some_and(|(choice, _)| choice.samples == 0) {
-        return Err(Usage("--samples 0 asks for no image; ask for at least 1".into()).into());
-    }
+    let choice = match choice {
+        Some((choice, seed)) => Some((choice.count()?, choice.shuffle, seed)),
+        None => None,
+    };
     let mut images = set(&args.data, common, progress)?;
     let asked = args.fit();
     let wanted = model.and_then(|model| model.image_shape);
@@ -81,10 +95,10 @@ pub(super) fn images(
     if let Some(path) = &args.classes {
         images = images.with_classes(read_classes(path)?)?;
     }
-    if let Some((choice, seed)) = choice {
-        images = match choice.shuffle {
-            true => images.shuffled(choice.samples, seed),
-            false => images.first(choice.samples),
+    if let Some((count, shuffle, seed)) = choice {
+        images = match shuffle {
+            true => images.shuffled(count, seed),
+            false => images.first(count),
         };
     }
     if images.is_of_files() {

@@ -1,6 +1,11 @@
 //! `blindspot reproduce`.
 
-use blindspot::reproduce::{Experiment, Options, reproduce};
+use std::path::Path;
+
+use blindspot::reproduce::{
+    Experiment, Figure5Outcome, IMAGES, Options, Own, empty_results, figure5, reproduce,
+};
+use blindspot::results::{Pictures, Results};
 use blindspot_data::files::{self, FileError};
 
 use super::{json, load, say};
@@ -20,10 +25,16 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         .map(|name| name.parse().map_err(Usage))
         .collect::<Result<Vec<Experiment>, _>>()?;
     let experiments = if experiments.is_empty() {
-        Experiment::ALL.to_vec()
+        let all = Experiment::ALL.into_iter();
+        all.filter(|experiment| !experiment.is_of_own_network() || command.model.is_some())
+            .collect()
     } else {
         experiments
     };
+    if let (true, None) = (experiments.contains(&Experiment::Figure5), &command.model) {
+        let why = "figure5 takes a network and images: add --model MODEL.onnx --data folder:DIR";
+        return Err(Usage(why.into()).into());
+    }
     if command.samples == 0 {
         return Err(Usage("--samples 0 makes no table; ask for at least 1".into()).into());
     }
@@ -43,8 +54,10 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     files::write_atomically(&marker, |_| Ok(()))?;
     let _ = std::fs::remove_file(&marker);
 
-    let train = load::set("mnist:train", common, progress)?;
-    let test = load::set("mnist:test", common, progress)?;
+    let of_mnist = experiments
+        .iter()
+        .any(|experiment| !experiment.is_of_own_network());
+    let with_figure5 = experiments.contains(&Experiment::Figure5);
     let options = Options {
         experiments,
         samples,
@@ -53,7 +66,19 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         clip_noise: command.clip_noise,
         decay: command.decay.into(),
     };
-    let (results, pictures) = reproduce(&options, &train, &test, &command.out, progress)?;
+    let (mut results, mut pictures) = if of_mnist {
+        let train = load::set("mnist:train", common, progress)?;
+        let test = load::set("mnist:test", common, progress)?;
+        reproduce(&options, &train, &test, &command.out, progress)?
+    } else {
+        (empty_results(&options), Pictures::default())
+    };
+    if let (true, Some(model)) = (with_figure5, &command.model) {
+        let outcome = photographs(model, command, common, progress, &mut results)?;
+        outcome.save(&command.out.join("figure5"))?;
+        results.figure5 = Some(outcome.figure);
+        pictures.figure5 = outcome.pairs;
+    }
     files::write_atomically(&results_file, |writer| {
         serde_json::to_writer_pretty(&mut *writer, &results)?;
         writeln!(writer)
@@ -67,4 +92,26 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         say(common, &format!("The report: {}", file.display()));
     }
     json(common, &results)
+}
+
+/// Figure 5 for the network that was brought; the hashes of its images go into the results.
+fn photographs(
+    path: &Path,
+    command: &Reproduce,
+    common: &Common,
+    progress: &Progress,
+    results: &mut Results,
+) -> anyhow::Result<Figure5Outcome> {
+    let model = load::model(path, &command.preprocess)?;
+    let images = load::images(&command.data, None, Some(&model), common, progress)?;
+    load::labels(&images, &command.data.data)?;
+    let own = Own {
+        network: &model.network,
+        name: path.display().to_string(),
+        sha256: model.sha256.clone(),
+    };
+    let preprocess = serde_json::to_value(&model.preprocess)?;
+    results.options.insert("preprocess".into(), preprocess);
+    results.data.extend(images.hashes().iter().cloned());
+    Ok(figure5(&own, &images, IMAGES, command.seed, progress)?)
 }

@@ -153,7 +153,7 @@ fn image(images: &ImageSet, index: usize) -> Vec<f32> {
     values
 }
 
-fn picture(images: &ImageSet, values: Vec<f32>) -> Picture {
+pub(super) fn picture(images: &ImageSet, values: Vec<f32>) -> Picture {
     let [_, height, width] = images.shape();
     Picture {
         width,

@@ -1,5 +1,6 @@
 //! The paper's experiments as data: which models, which images, which table.
 
+mod figure5;
 mod figures;
 mod tables;
 
@@ -8,8 +9,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use blindspot_data::ImageSet;
 use blindspot_data::files::FileError;
+use blindspot_data::{DataError, ImageSet};
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ use crate::monitor::Monitor;
 use crate::results::{ModelRecord, Pictures, Results};
 use crate::search::{Example, Method, SearchError, SearchOptions, Target, search};
 use crate::train::{Decay, Recipe, TrainError};
+
+pub use figure5::{Figure5Outcome, IMAGES, Own, figure5};
 
 /// One experiment of the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,19 +34,27 @@ pub enum Experiment {
     Table3,
     /// Their examples, made of the test set, on each other; noise and amplified examples.
     Table4,
+    /// Examples for a network trained on photographs, which the user brings.
+    Figure5,
     /// Pictures of examples and of noise.
     Figure7,
 }
 
 impl Experiment {
-    /// All of them, in the paper's order.
-    pub const ALL: [Experiment; 5] = [
+    /// All of them, in the order of the report.
+    pub const ALL: [Experiment; 6] = [
         Experiment::Table1,
         Experiment::Table2,
         Experiment::Table3,
         Experiment::Table4,
+        Experiment::Figure5,
         Experiment::Figure7,
     ];
+
+    /// Whether it takes a network that the user brings, and no MNIST: [`figure5`] does it.
+    pub fn is_of_own_network(self) -> bool {
+        self == Experiment::Figure5
+    }
 
     /// The models that it takes, in the order of its table.
     fn models(self) -> &'static [&'static str] {
@@ -57,6 +68,7 @@ impl Experiment {
                 "AE400-10",
             ],
             Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
+            Experiment::Figure5 => &[],
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
         }
     }
@@ -69,6 +81,7 @@ impl fmt::Display for Experiment {
             Experiment::Table2 => "table2",
             Experiment::Table3 => "table3",
             Experiment::Table4 => "table4",
+            Experiment::Figure5 => "figure5",
             Experiment::Figure7 => "figure7",
         })
     }
@@ -131,6 +144,18 @@ pub enum ReproduceError {
     /// No image to distort.
     #[error("0 samples make no table; ask for at least 1")]
     NoSamples,
+    /// The network that was brought classifies none of the images correctly.
+    #[error(
+        "{0} classifies none of {1} images correctly; check what it wants of its input (--range, \
+         --mean, --std, --channel-order, --layout) and that the classes have its numbers"
+    )]
+    NoneKnown(String, usize),
+    /// Its images can't be read.
+    #[error(transparent)]
+    Images(#[from] DataError),
+    /// It was asked to stop before there was anything to keep.
+    #[error("stopped; nothing was written")]
+    Stopped,
     /// The image sets are not labelled ones.
     #[error("{0} has no labels; the paper's experiments take labelled images")]
     Unlabelled(String),
@@ -141,7 +166,7 @@ impl ReproduceError {
     pub fn is_cancelled(&self) -> bool {
         matches!(
             self,
-            Self::Cancelled(_) | Self::Train(TrainError::Cancelled { .. })
+            Self::Cancelled(_) | Self::Stopped | Self::Train(TrainError::Cancelled { .. })
         )
     }
 }
@@ -166,7 +191,8 @@ fn recipe(name: &str, options: &Options) -> Recipe {
         recipe.decay = options.decay;
     }
     if options.quick {
-        recipe.iterations = recipe.iterations.min(100);
+        let most = if recipe.dropout.is_some() { 1 } else { 100 };
+        recipe.iterations = recipe.iterations.min(most);
         if let Some(sparsity) = &mut recipe.sparsity {
             sparsity.iterations = 30;
         }
@@ -232,7 +258,8 @@ impl Run<'_> {
 }
 
 /// Trains the models that the experiments take (or takes them from `out/models`), searches, and
-/// fills the tables. Nothing but the models is written.
+/// fills the tables. Nothing but the models is written. [`Experiment::Figure5`] is left out: see
+/// [`figure5`].
 ///
 /// # Errors
 /// [`ReproduceError`].
@@ -299,10 +326,6 @@ pub fn reproduce(
     }
 
     let mut results = Results {
-        quick: options.quick,
-        seed: options.seed,
-        options: as_map(options),
-        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
         data: [train, test]
             .iter()
             .flat_map(|set| {
@@ -316,12 +339,7 @@ pub fn reproduce(
             .iter()
             .map(|model| model.record.clone())
             .collect(),
-        table1: None,
-        table2: None,
-        table3: None,
-        table4: None,
-        p1: None,
-        figure7: None,
+        ..empty_results(options)
     };
     let mut pictures = figures::pictures(&run);
     for experiment in &options.experiments {
@@ -330,6 +348,7 @@ pub fn reproduce(
             Experiment::Table2 => results.table2 = Some(tables::table2(&run)),
             Experiment::Table3 => results.table3 = Some(tables::table3(&run)),
             Experiment::Table4 => results.table4 = Some(tables::table4(&run)),
+            Experiment::Figure5 => {}
             Experiment::Figure7 => {
                 let (figure, panels) = figures::figure7(&run);
                 results.figure7 = Some(figure);
@@ -342,6 +361,25 @@ pub fn reproduce(
         results.p1 = Some(indices.collect::<Vec<_>>().join(","));
     }
     Ok((results, pictures))
+}
+
+/// The results of a run with these options before any experiment.
+pub fn empty_results(options: &Options) -> Results {
+    Results {
+        quick: options.quick,
+        seed: options.seed,
+        options: as_map(options),
+        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        data: BTreeMap::new(),
+        models: Vec::new(),
+        table1: None,
+        table2: None,
+        table3: None,
+        table4: None,
+        p1: None,
+        figure5: None,
+        figure7: None,
+    }
 }
 
 fn as_map(options: &Options) -> BTreeMap<String, serde_json::Value> {

@@ -69,6 +69,12 @@ pub enum SearchError {
     /// A lead that no logits have.
     #[error("a confidence of {0} logits; give 0 or a positive finite number")]
     Confidence(f64),
+    /// Values that no 8-bit file holds.
+    #[error(
+        "values may lie in [{}, {}], and 8-bit images hold values in [0, 1]; leave --box and --bounds \
+         out, or the images", .0.lower, .0.upper
+    )]
+    Levels(InputBox),
     /// A time that is none.
     #[error("a time limit of {0} seconds; give a positive number")]
     TimeLimit(f64),

@@ -106,18 +106,17 @@ impl Goal {
     /// By how much the class wanted leads all others, or the weakest of the `top` other classes
     /// the label, beyond what is asked for: above 0 where the goal is reached.
     pub(super) fn margin<T: Real>(self, logits: &[T]) -> f64 {
-        let others = |class: usize| {
-            let others = logits.iter().enumerate();
-            let others = others.filter(move |&(other, _)| other != class);
-            others.map(|(_, &logit)| logit.f64())
-        };
-        let lead = match self.aim {
-            Aim::Become(class) => {
-                logits[class].f64() - others(class).fold(f64::NEG_INFINITY, f64::max)
-            }
-            Aim::Leave { label, top } => nth_largest(others(label), top) - logits[label].f64(),
-        };
-        lead - self.confidence
+        let (up, down) = self.weakest(logits);
+        logits[up].f64() - logits[down].f64() - self.confidence
+    }
+
+    /// The lead that is the weakest of those wanted: of the first class over the second.
+    pub(super) fn weakest<T: Real>(self, logits: &[T]) -> (usize, usize) {
+        let others = |class: usize| (0..logits.len()).filter(move |&other| other != class);
+        match self.aim {
+            Aim::Become(class) => (class, nth_largest(logits, others(class), 1)),
+            Aim::Leave { label, top } => (nth_largest(logits, others(label), top), label),
+        }
     }
 
     /// The loss of the paper's search, and its gradient with respect to the logits: the cross
@@ -140,7 +139,8 @@ impl Goal {
                     .iter()
                     .enumerate()
                     .filter(|&(class, _)| class != label);
-                let max = nth_largest(others.clone().map(|(_, &logit)| f64::from(logit)), top);
+                let rivals = others.clone().map(|(class, _)| class);
+                let max = f64::from(logits[nth_largest(logits, rivals, top)]);
                 let counts = |class: usize| class != label && f64::from(logits[class]) <= max;
                 let sum: f64 = others
                     .filter(|&(class, _)| counts(class))
@@ -167,16 +167,18 @@ impl Goal {
     }
 }
 
-/// The n-th largest of some numbers, counted from 1.
-fn nth_largest(numbers: impl Iterator<Item = f64>, n: usize) -> f64 {
+/// The class with the n-th largest logit among some classes, counted from 1; the last one where
+/// there are fewer.
+fn nth_largest<T: Real>(logits: &[T], classes: impl Iterator<Item = usize>, n: usize) -> usize {
+    let above = |a: usize, b: usize| logits[a] > logits[b];
     if n <= 1 {
-        return numbers.fold(f64::NEG_INFINITY, f64::max);
+        let largest = classes.reduce(|best, class| if above(class, best) { class } else { best });
+        return largest.expect("a network has at least two classes");
     }
-    let mut numbers: Vec<f64> = numbers.collect();
-    let position = (n - 1).min(numbers.len() - 1);
-    *numbers
-        .select_nth_unstable_by(position, |a, b| b.total_cmp(a))
-        .1
+    let mut classes: Vec<usize> = classes.collect();
+    let position = (n - 1).min(classes.len() - 1);
+    let order = |&a: &usize, &b: &usize| logits[b].f64().total_cmp(&logits[a].f64());
+    *classes.select_nth_unstable_by(position, order).1
 }
 
 #[cfg(test)]

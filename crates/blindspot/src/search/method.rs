@@ -8,6 +8,7 @@ use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use super::SearchOptions;
+use super::baselines::{self, Baseline};
 use super::batch::{self, Found, Watch};
 use super::change::norm;
 use super::goal::Goal;
@@ -18,21 +19,42 @@ use crate::monitor::Monitor;
 
 /// How the smallest change is searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(into = "String", try_from = "String")]
 pub enum Method {
     /// Sequential quadratic programming on the decision boundary. Where it finds nothing, the
     /// paper's search takes its place.
     Sqp,
     /// The paper's (section 4.1): box-constrained L-BFGS on a penalised loss.
     Lbfgs,
+    /// Baseline: the fast gradient sign method (Goodfellow et al. 2015), the smallest step.
+    Fgsm,
+    /// Baseline: projected gradient descent (Madry et al. 2018), the smallest L2 ball.
+    Pgd,
+    /// Baseline: DeepFool (Moosavi-Dezfooli et al. 2016).
+    DeepFool,
+    /// Baseline: Carlini and Wagner's L2 attack (2017), 9 values of c, 1,000 steps.
+    CarliniWagner,
+    /// Baseline: decoupled direction and norm (Rony et al. 2019), 100 steps.
+    Ddn,
+}
+
+impl Method {
+    /// All of them, our own first, and what they are called.
+    pub const NAMES: [(Method, &'static str); 7] = [
+        (Method::Sqp, "sqp"),
+        (Method::Lbfgs, "lbfgs"),
+        (Method::Fgsm, "fgsm"),
+        (Method::Pgd, "pgd"),
+        (Method::DeepFool, "deepfool"),
+        (Method::CarliniWagner, "cw"),
+        (Method::Ddn, "ddn"),
+    ];
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Method::Sqp => "sqp",
-            Method::Lbfgs => "lbfgs",
-        })
+        let named = Self::NAMES.iter().find(|(method, _)| method == self);
+        f.write_str(named.expect("every method has a name").1)
     }
 }
 
@@ -40,11 +62,25 @@ impl FromStr for Method {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "sqp" => Ok(Method::Sqp),
-            "lbfgs" => Ok(Method::Lbfgs),
-            _ => Err(format!("`{text}` is no method: use sqp or lbfgs")),
-        }
+        let known = Self::NAMES.iter().find(|(_, name)| *name == text);
+        known.map(|(method, _)| *method).ok_or_else(|| {
+            let names = Self::NAMES.map(|(_, name)| name).join(", ");
+            format!("`{text}` is no method: use one of {names}")
+        })
+    }
+}
+
+impl From<Method> for String {
+    fn from(method: Method) -> String {
+        method.to_string()
+    }
+}
+
+impl TryFrom<String> for Method {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 
@@ -84,6 +120,10 @@ pub(super) fn run(
     };
     if options.method == Method::Lbfgs {
         return penalty(starts, watch);
+    }
+    if let Some(rule) = baselines::rule(options.method) {
+        let start = |task: usize, _| Baseline::new(&starts[task], rule());
+        return batch::run(network, starts.len(), start, watch);
     }
     let mut found: Vec<Option<Found>> = batch::run(
         network,

@@ -2,9 +2,11 @@
 //! chosen class.
 
 mod anderson;
+mod baselines;
 mod batch;
 mod change;
 mod cuts;
+mod eight_bit;
 mod error;
 mod goal;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use blindspot_net::{Network, argmax};
 use serde::{Deserialize, Serialize};
 
 pub use change::{InputBox, norm};
+pub use eight_bit::{EightBit, eight_bit};
 pub use error::SearchError;
 pub use goal::{Criterion, Target};
 pub use method::Method;
@@ -399,7 +402,7 @@ fn goals(options: &SearchOptions, label: usize, index: usize, logits: &[f32]) ->
             });
             nearest.into_iter().collect()
         }
-        Target::All if options.method == Method::Lbfgs && options.criterion.top_k == 1 => {
+        Target::All if options.method != Method::Sqp && options.criterion.top_k == 1 => {
             wrong.collect()
         }
         Target::Class(class) => vec![class],

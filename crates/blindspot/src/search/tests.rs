@@ -1,6 +1,7 @@
 //! The search against exact answers, and what must hold of every example.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use blindspot_data::{DataSpec, ImageSet, Locations, Silent};
 use blindspot_net::{Evaluator, Network, argmax};
@@ -25,14 +26,22 @@ fn mnist() -> Option<&'static ImageSet> {
     SET.get_or_init(load).as_ref()
 }
 
-/// A network trained for a while on the first images.
+/// A network trained for a while on the first images; each is trained once.
 fn network(name: &str, images: usize, iterations: usize) -> Option<(Network<f32>, ImageSet)> {
+    type Trained = Arc<OnceLock<Network<f32>>>;
+    static TRAINED: Mutex<BTreeMap<(String, usize, usize), Trained>> = Mutex::new(BTreeMap::new());
     let set = mnist()?.first(images);
-    let mut recipe = Recipe::named(name).unwrap();
-    recipe.iterations = iterations;
-    let labels = set.labels().unwrap();
-    let trained = train(&recipe, &set, labels, "", 1, None, &Unwatched).unwrap();
-    Some((trained.network, set))
+    let key = (name.to_owned(), images, iterations);
+    let trained = Arc::clone(TRAINED.lock().unwrap().entry(key).or_default());
+    let network = trained.get_or_init(|| {
+        let mut recipe = Recipe::named(name).unwrap();
+        recipe.iterations = iterations;
+        let labels = set.labels().unwrap();
+        train(&recipe, &set, labels, "", 1, None, &Unwatched)
+            .unwrap()
+            .network
+    });
+    Some((network.clone(), set))
 }
 
 fn options(target: Target) -> SearchOptions {
@@ -436,4 +445,45 @@ fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
     };
     let found = search(&network, &images, &labels, &indices, &hasty, &Unwatched).unwrap();
     assert!(found.iter().all(Example::already_wrong));
+}
+
+/// On a network whose boundary is crossed by small steps only: what rounding undoes is found again,
+/// in whole levels, and no smaller than what floats need.
+#[test]
+fn what_rounding_undoes_is_found_again_among_8_bit_images() {
+    let Some((network, set)) = network("FC100-100-10", 5_000, 150) else {
+        blindspot_testing::skip!("no MNIST; set BLINDSPOT_DATA");
+    };
+    let labels = set.labels().unwrap();
+    let indices: Vec<usize> = (0..60).collect();
+    let options = options(Target::Untargeted);
+    let examples = search(&network, &set, labels, &indices, &options, &Unwatched).unwrap();
+    let mut originals = vec![0.0; 60 * 784];
+    for (&index, place) in indices.iter().zip(originals.chunks_exact_mut(784)) {
+        set.write_image(index, place);
+    }
+    let found = eight_bit(&network, &options, &examples, &originals, &Unwatched).unwrap();
+    let mut evaluator = Evaluator::new(&network);
+    let rows = examples.iter().zip(&found).zip(originals.chunks_exact(784));
+    for ((example, eight), original) in rows {
+        assert!(eight.success, "{}", example.index);
+        let read: Vec<f32> = eight.levels.iter().map(|&l| f32::from(l) / 255.0).collect();
+        evaluator.input(1).copy_from_slice(&read);
+        assert_eq!(argmax(evaluator.forward()), eight.after);
+        assert_ne!(eight.after, example.label);
+        assert_eq!(eight.l2, norm(original, &read));
+        assert!(eight.l2 <= 1.3 * example.l2, "{} {}", eight.l2, example.l2);
+    }
+    let undone = found.iter().filter(|eight| !eight.rounded).count();
+    println!("rounding undid {undone} of 60");
+    assert!(undone > 5);
+    let wide = SearchOptions {
+        bounds: InputBox {
+            lower: -1.0,
+            upper: 1.0,
+        },
+        ..options
+    };
+    let refused = eight_bit(&network, &wide, &examples, &originals, &Unwatched).unwrap_err();
+    assert!(refused.to_string().contains("8-bit images"), "{refused}");
 }

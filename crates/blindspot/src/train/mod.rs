@@ -84,7 +84,7 @@ fn resume(checkpoint: &Option<PathBuf>) -> String {
 /// [`TrainError`].
 pub fn train(
     recipe: &Recipe,
-    inputs: &(impl Inputs + ?Sized),
+    inputs: &dyn Inputs,
     labels: &[usize],
     data: &str,
     seed: u64,
@@ -96,6 +96,17 @@ pub fn train(
         return Err(TrainError::Data(found));
     }
     let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
+    if let Some(dropout) = &recipe.dropout {
+        let options = MiniBatch {
+            dropout: vec![dropout.clone()],
+            ..MiniBatch::new(recipe.iterations)
+        };
+        let network = recipe.start(inputs.input_len(), classes, seed);
+        let names = (recipe.name.as_str(), data);
+        return train_in_batches(
+            network, inputs, labels, &options, names, seed, checkpoint, monitor,
+        );
+    }
     let recipe_text = serde_json::to_string(recipe).expect("a recipe is plain data");
     let key = format!("{} {seed} {data} {recipe_text}", env!("CARGO_PKG_VERSION"));
     let mut state = Checkpoint::load(checkpoint, files::sha256_hex(key.as_bytes()));

@@ -1,10 +1,11 @@
-//! The networks of the paper's MNIST part, and how each is trained (section 2, table 1).
+//! The networks of the paper's MNIST part, and how each is trained (sections 2 and 3, table 1).
 
 use std::fmt;
 
 use blindspot_net::{Graph, Network, Op, Operand, ops};
 use serde::{Deserialize, Serialize};
 
+use crate::architectures::conv;
 use crate::random::Stream;
 
 /// How a layer's weight decay enters the loss.
@@ -52,8 +53,13 @@ pub struct Recipe {
     pub bias: bool,
     /// Where the hidden layer is that of a sparse autoencoder, trained first and then frozen.
     pub sparsity: Option<Sparsity>,
-    /// L-BFGS iterations of the classifier at most.
+    /// L-BFGS iterations of the classifier at most; passes over the training set, of a network that
+    /// is trained by mini-batches.
     pub iterations: usize,
+    /// The probability that a number of a value is dropped, by the value's name, of the
+    /// convolutional network, which is trained by mini-batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<(String, f64)>,
 }
 
 /// No model has the name asked for.
@@ -80,7 +86,7 @@ impl std::error::Error for UnknownModel {}
 
 impl Recipe {
     /// The models that can be trained by name.
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 8] = [
         "softmax1",
         "softmax2",
         "softmax3",
@@ -88,6 +94,7 @@ impl Recipe {
         "FC200-200-10",
         "FC123-456-10",
         "AE400-10",
+        "conv",
     ];
 
     /// The recipe of one of [`Recipe::NAMES`], in any case.
@@ -105,6 +112,16 @@ impl Recipe {
             Some("FC100-100-10") => Self::fully_connected("FC100-100-10", [100, 100]),
             Some("FC200-200-10") => Self::fully_connected("FC200-200-10", [200, 200]),
             Some("FC123-456-10") => Self::fully_connected("FC123-456-10", [123, 456]),
+            Some("conv") => Recipe {
+                name: "conv".into(),
+                hidden: Vec::new(),
+                lambda: Vec::new(),
+                decay: Decay::Half,
+                bias: true,
+                sparsity: None,
+                iterations: 12,
+                dropout: Some(("hidden1".into(), 0.5)),
+            },
             Some(_) => Recipe {
                 name: "AE400-10".into(),
                 hidden: vec![400],
@@ -118,6 +135,7 @@ impl Recipe {
                     iterations: 400,
                 }),
                 iterations: 2_000,
+                dropout: None,
             },
             None => {
                 let likeness = |known: &&str| {
@@ -145,6 +163,7 @@ impl Recipe {
             bias: false,
             sparsity: None,
             iterations: 1_000,
+            dropout: None,
         }
     }
 
@@ -157,18 +176,26 @@ impl Recipe {
             bias: true,
             sparsity: None,
             iterations: 1_500,
+            dropout: None,
         }
     }
 
     /// The network at the start of training: weights normal with standard deviation
-    /// 1 / sqrt(inputs of the layer), biases 0.
+    /// 1 / sqrt(inputs of the layer), biases 0; the convolutional network as
+    /// [`architectures::conv`](crate::architectures::conv) has it, whatever the inputs are.
     pub(crate) fn start(&self, inputs: usize, classes: usize, seed: u64) -> Network<f32> {
+        if self.dropout.is_some() {
+            return conv(seed);
+        }
         let layers = layers(&self.hidden, classes, "logits");
         dense(inputs, &layers, self.bias, seed, &self.name)
     }
 
     /// The coefficient of the sum of squares of each weight tensor of [`Recipe::start`].
     pub(crate) fn decay_coefficients(&self, classes: usize) -> Vec<f64> {
+        if self.lambda.is_empty() {
+            return Vec::new();
+        }
         let units = self.hidden.iter().copied().chain([classes]);
         // A frozen layer has no lambda: the last ones are those of the layers trained.
         let frozen = self.hidden.len() + 1 - self.lambda.len();
@@ -269,7 +296,9 @@ mod tests {
             assert_eq!(recipe.name, name);
             let network = recipe.start(784, 10, 0);
             assert_eq!(network.output_len(), 10);
-            assert_eq!(recipe.decay_coefficients(10).len(), network.weights().len());
+            let decay = recipe.decay_coefficients(10).len();
+            let none = recipe.lambda.is_empty();
+            assert_eq!(decay, if none { 0 } else { network.weights().len() });
         }
         assert_eq!(Recipe::named("sofmax2").unwrap_err().suggestion, "softmax2");
         assert_eq!(

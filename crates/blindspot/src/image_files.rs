@@ -1,0 +1,64 @@
+//! Adversarial images as PNG files that fool the network when they are read back.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use blindspot_data::files::{FileError, write_atomically};
+use blindspot_data::png;
+
+use crate::search::EightBit;
+
+/// Why images can't be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageFileError {
+    /// A file or the folder can't be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// No PNG holds such images.
+    #[error("{0}")]
+    Shape(String),
+}
+
+/// An example to be saved.
+#[derive(Debug, Clone, Copy)]
+pub struct Saved<'a> {
+    /// Position of the image in its data set: the file's name.
+    pub index: usize,
+    /// The true class.
+    pub label: usize,
+    /// The changed image.
+    pub image: &'a EightBit,
+}
+
+/// Writes those that succeed into the folder `dir`, which is made, as `00012.png` and so on; and
+/// `labels.csv` with the true class of each, so that `folder:DIR,DIR/labels.csv` is an image set.
+/// `shape` is channels, height, width.
+///
+/// # Errors
+/// [`ImageFileError`].
+pub fn save_images<'a>(
+    dir: &Path,
+    images: impl Iterator<Item = Saved<'a>>,
+    shape: [usize; 3],
+) -> Result<(), ImageFileError> {
+    std::fs::create_dir_all(dir).map_err(|source| FileError {
+        action: "make the folder",
+        path: dir.to_owned(),
+        source,
+    })?;
+    let mut labels = String::new();
+    for Saved {
+        index,
+        label,
+        image,
+    } in images.filter(|saved| saved.image.success)
+    {
+        let name = format!("{index:05}.png");
+        let bytes = png(&image.levels, shape).map_err(ImageFileError::Shape)?;
+        write_atomically(&dir.join(&name), |writer| writer.write_all(&bytes))?;
+        writeln!(labels, "{name},{label}").expect("a string takes any text");
+    }
+    let path = dir.join("labels.csv");
+    write_atomically(&path, |writer| writer.write_all(labels.as_bytes()))?;
+    Ok(())
+}
