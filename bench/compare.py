@@ -4,7 +4,10 @@ python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES
 
 Every method attacks the same images of MNIST's test set, those of the first IMAGES that the network
 gets right, on the same number of threads, in turn, three times (SciPy's once); the median time
-counts. `ratio` is the mean ratio to the smallest change that any method found for the image.
+counts. `ratio` is the mean ratio to the smallest change that any method found for the image;
+`optimality` is AttackBench's (Cina et al. 2025): 1 - (A - B) / (M - B), A the area below the curve
+of the accuracy over the L2 norm, up to M, the largest of the smallest changes; B that of the
+smallest changes.
 """
 
 import gzip
@@ -31,12 +34,15 @@ data = pathlib.Path(os.environ["BLINDSPOT_DATA"]) / "mnist"
 
 
 class Net(torch.nn.Module):
-    """The network of an ONNX file made of Gemm, Sigmoid, Relu and Reshape."""
+    """The network of an ONNX file made of Gemm, Conv, MaxPool, Sigmoid, Relu and Reshape."""
 
     def __init__(self, graph):
         super().__init__()
         weights = {w.name: torch.tensor(numpy_helper.to_array(w)) for w in graph.initializer}
         self.steps = []
+        # Without the batch's axis.
+        axes = graph.input[0].type.tensor_type.shape.dim[1:]
+        self.shape = [axis.dim_value for axis in axes]
         for node in graph.node:
             if node.op_type == "Gemm":
                 given = {a.name: a for a in node.attribute}
@@ -48,6 +54,22 @@ class Net(torch.nn.Module):
             elif node.op_type == "MatMul":
                 weight = weights[node.input[1]].T.contiguous()
                 self.steps.append(lambda x, w=weight: torch.nn.functional.linear(x, w))
+            elif node.op_type == "Conv":
+                given = {a.name: list(a.ints) for a in node.attribute}
+                pads = given.get("pads", [0, 0, 0, 0])
+                assert pads[:2] == pads[2:] and set(given.get("dilations", [1])) == {1}
+                weight, bias = (weights[name] for name in node.input[1:3])
+                stride = given.get("strides", [1, 1])
+                self.steps.append(lambda x, w=weight, b=bias, s=stride, p=pads[:2]:
+                                  torch.nn.functional.conv2d(x, w, b, s, p))
+            elif node.op_type == "MaxPool":
+                given = {a.name: list(a.ints) for a in node.attribute}
+                assert not any(given.get("pads", []))
+                kernel, stride = given["kernel_shape"], given.get("strides", [1, 1])
+                self.steps.append(lambda x, k=kernel, s=stride:
+                                  torch.nn.functional.max_pool2d(x, k, s))
+            elif node.op_type in ("Dropout", "Identity"):
+                pass
             elif node.op_type in ("Sigmoid", "Relu"):
                 self.steps.append(getattr(torch, node.op_type.lower()))
             elif node.op_type in ("Reshape", "Flatten"):
@@ -56,7 +78,7 @@ class Net(torch.nn.Module):
                 sys.exit(f"no PyTorch counterpart for {node.op_type}")
 
     def forward(self, x):
-        x = x.flatten(1)
+        x = x.reshape(len(x), *self.shape)
         for step in self.steps:
             x = step(x)
         return x
@@ -152,6 +174,8 @@ methods = {
     "Blindspot sqp, untargeted": Ours("sqp", "untargeted"),
     "Blindspot sqp, all": Ours("sqp", "all"),
     "Blindspot lbfgs, all": Ours("lbfgs", "all"),
+    "Blindspot ddn, untargeted": Ours("ddn", "untargeted"),
+    "Blindspot deepfool, untargeted": Ours("deepfool", "untargeted"),
     "Foolbox DDN, 100 steps": attack(foolbox.attacks.DDNAttack, steps=100),
     "Foolbox DDN, three targets": ddn_targets,
     "Foolbox DeepFool": attack(foolbox.attacks.L2DeepFoolAttack),
@@ -173,13 +197,16 @@ if scipy_images:
 best = np.min(list(found.values()), axis=0)
 print(f"{pathlib.Path(path).name}: {len(y)} images, {threads} threads; PyTorch {torch.__version__}, "
       f"Foolbox {foolbox.__version__}, SciPy {scipy.__version__}")
-print("| method | success | mean L2 | median L2 | ratio | largest ratio | ms an image |")
-print("|---|---:|---:|---:|---:|---:|---:|")
+print("| method | success | mean L2 | median L2 | ratio | largest ratio | optimality | ms an image |")
+print("|---|---:|---:|---:|---:|---:|---:|---:|")
 for name, size in found.items():
     part = slice(0, scipy_images) if name.startswith("SciPy") else slice(None)
     size, least = size[part], best[part]
     fooled = np.isfinite(size)
     ratio = size[fooled] / least[fooled]
+    most = least.max()
+    area = np.minimum(size, most).mean() - least.mean()
+    optimality = 1 - area / (most - least.mean())
     milliseconds = 1e3 * statistics.median(times[name]) / len(size)
     print(f"| {name} | {fooled.mean():.1%} | {size[fooled].mean():.4f} | {np.median(size[fooled]):.4f} "
-          f"| {ratio.mean():.5f} | {ratio.max():.4f} | {milliseconds:.3f} |")
+          f"| {ratio.mean():.5f} | {ratio.max():.4f} | {optimality:.4f} | {milliseconds:.3f} |")

@@ -35,6 +35,16 @@ const SMALL_STEP: f64 = 4e-3;
 const LONG_STEP: f64 = 0.1;
 /// Halvings of a step at most.
 const HALVINGS: u32 = 6;
+/// Steps that don't get shorter before earlier linearisations are kept.
+const STALLS: u32 = 4;
+/// Steps shorter than this, as a part of the change, are near the end of a search at a kink.
+const NEARLY: f64 = 0.03;
+/// At a kink the search ends where the lead is this part of what was missing at first.
+const CLOSE: f64 = 1e-3;
+/// The farthest that steps aim beyond the boundary, in units of the least margin, and by what part
+/// of what is missing the aim moves at a kink.
+const FAR: f64 = 1e4;
+const LEARN: f64 = 0.3;
 /// Rivals behind the strongest by less than this part of its lead are linearised, too, if they are
 /// among the first.
 const NEAR: f64 = 0.3;
@@ -84,6 +94,9 @@ pub(super) struct Sqp {
     /// How far beyond the boundary steps aim, in units of the least margin.
     aim: f64,
     steps: u32,
+    /// The last step's length, and how many in all were no shorter than half of the one before.
+    moved: f64,
+    stalls: u32,
     /// True where the last step was small: the search has ended by itself.
     pub(super) settled: bool,
     /// Rivals that are still to be linearised at the point.
@@ -141,6 +154,8 @@ impl Sqp {
             size: 0.0,
             aim: 1.0,
             steps: 0,
+            moved: f64::INFINITY,
+            stalls: 0,
             settled: false,
             pending: Vec::new(),
             before: vec![0.0; n],
@@ -180,6 +195,8 @@ impl Sqp {
         self.anderson.clear();
         self.aim = 1.0;
         self.steps = 0;
+        self.moved = f64::INFINITY;
+        self.stalls = 0;
         self.pending.clear();
         self.merit = f64::INFINITY;
         self.weight = 0.0;
@@ -232,6 +249,9 @@ impl Sqp {
             rank == 0 || self.cuts.holds(*rival) || rank < most && lead(rival) < near
         });
         let asked: Vec<usize> = asked.map(|(_, &rival)| rival).take(MOST).collect();
+        if self.kinked() {
+            self.cuts.grow_old();
+        }
         self.cuts.keep(&asked);
         self.pending = asked;
     }
@@ -286,21 +306,40 @@ impl Sqp {
         let length = dot(&self.projected, &self.projected).sqrt();
         let moved = distance(&self.projected, &self.change);
         let small = found && moved <= SMALL_STEP * length;
-        self.settled = small && feasible;
+        let close = !self.kinked() || self.margin < CLOSE * self.margin_at_start.abs();
+        self.settled = small && feasible && close;
         if self.settled || self.steps >= STEPS || self.beaten(length, moved) {
             return self.next_rival();
         }
-        if small {
-            self.aim = (2.0 * self.aim).min(1e4);
+        if self.kinked() {
+            if moved < NEARLY * length {
+                // What few linearisations leave out is aimed beyond.
+                let lacking = SAFETY - self.margin / self.size;
+                self.aim = (self.aim + LEARN * lacking / SAFETY).clamp(1.0, FAR);
+            }
+        } else if small {
+            self.aim = (2.0 * self.aim).min(FAR);
         }
         self.weight = self.weight.max(2.0 * self.cuts.multipliers());
         self.merit = self.merit_here();
         let mut next = std::mem::take(&mut self.end);
         next.resize(self.change.len(), 0.0);
-        self.anderson.step(&self.change, &self.projected, &mut next);
+        self.stalls += u32::from(moved > 0.5 * self.moved);
+        self.moved = moved;
+        match self.kinked() {
+            true => next.copy_from_slice(&self.projected),
+            false => self.anderson.step(&self.change, &self.projected, &mut next),
+        }
         self.before.copy_from_slice(&self.change);
         self.place(&next);
         self.end = next;
+    }
+
+    /// True where steps don't get shorter: the boundary has kinks (of ReLUs, of max pooling), and the
+    /// search goes from one face to the other. Where faces meet, the linearisations from both sides
+    /// hold together, as in Kelley's cutting planes.
+    fn kinked(&self) -> bool {
+        self.stalls >= STALLS
     }
 
     /// Half the change's square, and what it lacks of the boundary.
