@@ -35,8 +35,10 @@ const SMALL_STEP: f64 = 4e-3;
 const LONG_STEP: f64 = 0.1;
 /// Halvings of a step at most.
 const HALVINGS: u32 = 6;
-/// Steps that don't get shorter before earlier linearisations are kept.
-const STALLS: u32 = 4;
+/// Where so many steps are no shorter than the shortest before, the boundary has kinks (of ReLUs, of
+/// max pooling), and the search goes from one face to the other and back. Where faces meet, the
+/// linearisations of both hold together, as in Kelley's cutting planes: earlier ones are kept then.
+const STALLS: u32 = 6;
 /// Steps shorter than this, as a part of the change, are near the end of a search at a kink.
 const NEARLY: f64 = 0.03;
 /// At a kink the search ends where the lead is this part of what was missing at first.
@@ -94,9 +96,11 @@ pub(super) struct Sqp {
     /// How far beyond the boundary steps aim, in units of the least margin.
     aim: f64,
     steps: u32,
-    /// The last step's length, and how many in all were no shorter than half of the one before.
-    moved: f64,
+    /// The shortest step's length, and how many steps there have been since.
+    shortest: f64,
     stalls: u32,
+    /// Whether the boundary was found to have kinks.
+    kinked: bool,
     /// True where the last step was small: the search has ended by itself.
     pub(super) settled: bool,
     /// Rivals that are still to be linearised at the point.
@@ -154,8 +158,9 @@ impl Sqp {
             size: 0.0,
             aim: 1.0,
             steps: 0,
-            moved: f64::INFINITY,
+            shortest: f64::INFINITY,
             stalls: 0,
+            kinked: false,
             settled: false,
             pending: Vec::new(),
             before: vec![0.0; n],
@@ -195,8 +200,9 @@ impl Sqp {
         self.anderson.clear();
         self.aim = 1.0;
         self.steps = 0;
-        self.moved = f64::INFINITY;
+        self.shortest = f64::INFINITY;
         self.stalls = 0;
+        self.kinked = false;
         self.pending.clear();
         self.merit = f64::INFINITY;
         self.weight = 0.0;
@@ -249,7 +255,7 @@ impl Sqp {
             rank == 0 || self.cuts.holds(*rival) || rank < most && lead(rival) < near
         });
         let asked: Vec<usize> = asked.map(|(_, &rival)| rival).take(MOST).collect();
-        if self.kinked() {
+        if self.kinked {
             self.cuts.grow_old();
         }
         self.cuts.keep(&asked);
@@ -306,12 +312,12 @@ impl Sqp {
         let length = dot(&self.projected, &self.projected).sqrt();
         let moved = distance(&self.projected, &self.change);
         let small = found && moved <= SMALL_STEP * length;
-        let close = !self.kinked() || self.margin < CLOSE * self.margin_at_start.abs();
+        let close = !self.kinked || self.margin < CLOSE * self.margin_at_start.abs();
         self.settled = small && feasible && close;
         if self.settled || self.steps >= STEPS || self.beaten(length, moved) {
             return self.next_rival();
         }
-        if self.kinked() {
+        if self.kinked {
             if moved < NEARLY * length {
                 // What few linearisations leave out is aimed beyond.
                 let lacking = SAFETY - self.margin / self.size;
@@ -324,22 +330,19 @@ impl Sqp {
         self.merit = self.merit_here();
         let mut next = std::mem::take(&mut self.end);
         next.resize(self.change.len(), 0.0);
-        self.stalls += u32::from(moved > 0.5 * self.moved);
-        self.moved = moved;
-        match self.kinked() {
+        self.stalls = match moved < self.shortest {
+            true => 0,
+            false => self.stalls + 1,
+        };
+        self.shortest = self.shortest.min(moved);
+        self.kinked |= self.stalls >= STALLS;
+        match self.kinked {
             true => next.copy_from_slice(&self.projected),
             false => self.anderson.step(&self.change, &self.projected, &mut next),
         }
         self.before.copy_from_slice(&self.change);
         self.place(&next);
         self.end = next;
-    }
-
-    /// True where steps don't get shorter: the boundary has kinks (of ReLUs, of max pooling), and the
-    /// search goes from one face to the other. Where faces meet, the linearisations from both sides
-    /// hold together, as in Kelley's cutting planes.
-    fn kinked(&self) -> bool {
-        self.stalls >= STALLS
     }
 
     /// Half the change's square, and what it lacks of the boundary.
