@@ -9,6 +9,7 @@ mod picture;
 mod table;
 mod tables;
 mod transfer;
+mod units;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use blindspot_data::files::{FileError, write_atomically};
 pub use table::{Cell, Table};
 pub use tables::{models, table1, table2, table3, table4};
 pub use transfer::{heat_map, transfer_matrix};
+pub use units::{distributions, rotation, units_drawing, units_page};
 
 /// Why a report can't be written.
 #[derive(Debug, thiserror::Error)]

@@ -147,6 +147,9 @@ fn checked(
     Ok(images)
 }
 
+/// Images that are looked at to know whether a model knows them.
+const GLANCE: usize = 256;
+
 /// Says so where the model's answers look like guesses.
 fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) {
     let Some(labels) = images.labels().filter(|_| !common.quiet) else {
@@ -155,6 +158,12 @@ fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) {
     if model.network.input_len() != images.image_len() {
         return;
     }
+    // A few of a large set are enough, and a random choice has many classes.
+    let glance = match images.len() {
+        0..=GLANCE => images.clone(),
+        _ => images.shuffled(GLANCE, 0),
+    };
+    let (images, labels) = (&glance, glance.labels().unwrap_or(labels));
     let answers = predictions(&model.network, images);
     let right = answers.iter().zip(labels).filter(|(a, b)| a == b).count();
     if near_chance(right, images.len(), model.network.output_len()) {
