@@ -68,7 +68,7 @@ Examples:
 DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
 DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
 pub(crate) struct Reproduce {
-    /// table1, table2, table3, table4, figure7; all of them by default
+    /// figure1, figure2, table1, table2, table3, table4, figure7; all of them by default
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
     /// The folder for tables, figures, models and the report
@@ -229,7 +229,8 @@ Examples:
       --layer /m/_swish_1/Clip_output_0 --out DIR
 
 DIR gets units.json (images by their places in the set, activations, directions, statistics), the page
-units.html, the top images as one drawing, units.svg, and the plots distributions.svg and rotation.svg.")]
+units.html, the top images as one drawing, units.svg, and the plots distributions.svg and rotation.svg;
+with --synthesize a PNG file for each unit and direction.")]
 pub(crate) struct Units {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -259,6 +260,15 @@ pub(crate) struct Units {
     /// What a channel's positions become: their largest, or their mean
     #[arg(long, value_enum, default_value_t = Reduce::Max)]
     pub(crate) reduce: Reduce,
+    /// Also make the image in [0, 1] that maximises each unit and direction shown
+    #[arg(long)]
+    pub(crate) synthesize: bool,
+    /// How much a synthesised image pays for its mean square
+    #[arg(long, value_name = "W", default_value_t = 0.3, value_parser = parse_weight)]
+    pub(crate) l2: f64,
+    /// How much it pays for its total variation
+    #[arg(long, value_name = "W", default_value_t = 1.0, value_parser = parse_weight)]
+    pub(crate) total_variation: f64,
     /// Pictures only: leave out the study of all units beside as many random directions
     #[arg(long)]
     pub(crate) no_statistics: bool,
@@ -268,6 +278,12 @@ pub(crate) struct Units {
     /// The folder to write to
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+}
+
+fn parse_weight(text: &str) -> Result<f64, String> {
+    let weight = text.parse::<f64>().ok();
+    let weight = weight.filter(|weight| (0.0..=1e6).contains(weight));
+    weight.ok_or_else(|| "give a number from 0 to 1e6".to_owned())
 }
 
 /// Which units to show.

@@ -108,6 +108,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 _ if reproduce.is_cancelled() => is(INTERRUPTED),
                 ReproduceError::Train(train) => of_training(train),
                 ReproduceError::Search(search) => of_search(search),
+                ReproduceError::Units(units) => of_units(units),
                 ReproduceError::File(_) => is(OUTPUT),
                 ReproduceError::NoSamples => is(USAGE),
                 ReproduceError::Unlabelled(_) => is(DATA),

@@ -13,7 +13,7 @@ mod units;
 
 use std::path::{Path, PathBuf};
 
-use blindspot::results::{Pictures, Results};
+use blindspot::results::{Picture, Pictures, Results};
 use blindspot_data::files::{FileError, write_atomically};
 
 pub use table::{Cell, Table};
@@ -59,7 +59,7 @@ pub fn terminal(results: &Results) -> String {
         .join("\n")
 }
 
-/// Writes each table as CSV and Markdown, figure 7 and the filters as PNG, and `report.html`, into
+/// Writes each table as CSV and Markdown, figures 1 and 2 as SVG, figure 7 and the filters as PNG, and `report.html`, into
 /// the folder `dir`; gives the files written. What the results don't have is not written.
 ///
 /// # Errors
@@ -80,6 +80,10 @@ pub fn write(
         file(format!("{name}.csv"), table.csv().as_bytes())?;
         file(format!("{name}.md"), table.markdown().as_bytes())?;
     }
+    for (name, rows) in &pictures.units {
+        let drawing = units::rows::drawing(units::figure_title(name), rows);
+        file(format!("{name}.svg"), drawing.as_bytes())?;
+    }
     if !pictures.figure7.is_empty() {
         file(
             "figure7.png".into(),
@@ -97,6 +101,11 @@ pub fn write(
     let page = page::page(results, pictures)?;
     file("report.html".into(), page.as_bytes())?;
     Ok(written)
+}
+
+/// A picture as the bytes of a PNG file, each value a pixel.
+pub fn picture_png(picture: &Picture) -> Vec<u8> {
+    picture::png(&picture::plain(picture))
 }
 
 /// A name without what file systems or shells make of some characters.

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use blindspot::preprocess::Preprocess;
 use blindspot::units::{
-    Extremes, Found, Layer, Plan, Reduction, Seen, Study, UnitsOptions, picture_rows, random_units,
-    survey,
+    Extremes, Found, Layer, PictureRow, Plan, Reduction, Seen, Study, Terms, UnitsOptions,
+    picture_rows, random_units, survey, synthesise_all,
 };
 use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
@@ -29,6 +29,11 @@ struct Record {
     units: Vec<UnitRecord>,
     directions: Vec<DirectionRecord>,
     components: Vec<DirectionRecord>,
+    /// In the order of units, directions, components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    synthesised: Vec<MadeRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    synthesis: Option<Terms>,
     #[serde(skip_serializing_if = "Option::is_none")]
     statistics: Option<Study>,
     options: Plan,
@@ -54,6 +59,14 @@ struct DirectionRecord {
     variance: Option<f64>,
     #[serde(flatten)]
     images: ImagesRecord,
+}
+
+/// An image that was made.
+#[derive(Serialize)]
+struct MadeRecord {
+    of: String,
+    file: String,
+    activation: f32,
 }
 
 #[derive(Serialize)]
@@ -124,9 +137,19 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
     // An image that broke meanwhile is NaN to the network: what the file says is the better message.
     images.intact()?;
     let survey = survey?;
-    let by_mean = plan.options.reduce == Reduction::Mean;
-    let rows = picture_rows(network, &images, &layer, &survey, by_mean);
+    let reduce = plan.options.reduce;
+    let terms = command.synthesize.then_some(Terms {
+        l2: command.l2,
+        total_variation: command.total_variation,
+    });
+    let made = match terms {
+        Some(terms) => synthesise_all(network, &images, &layer, &survey, reduce, terms)?,
+        None => Vec::new(),
+    };
+    let rows = picture_rows(network, &images, &layer, &survey, reduce, &made);
     images.intact()?;
+    let synthesised = made_files(out, &rows)?;
+    let by_mean = reduce == Reduction::Mean;
     let record_of = |found: &Found| images_record(found, &images, &layer, by_mean);
     let direction = |seen: &Seen| DirectionRecord {
         direction: seen.direction.clone(),
@@ -147,6 +170,8 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
             .collect(),
         directions: survey.directions.iter().map(direction).collect(),
         components: survey.components.iter().map(direction).collect(),
+        synthesised,
+        synthesis: terms,
         statistics: survey.study,
         options: plan,
         preprocess: model.preprocess,
@@ -178,6 +203,24 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
         &format!("The page: {}", out.join("units.html").display()),
     );
     json(common, &record)
+}
+
+/// Writes the images that were made.
+fn made_files(out: &Path, rows: &[PictureRow]) -> Result<Vec<MadeRecord>, FileError> {
+    let mut records = Vec::new();
+    for row in rows {
+        let Some(made) = &row.made else { continue };
+        // Without what is said in brackets.
+        let of = row.title.split(" (").next().unwrap_or_default().to_owned();
+        let file = format!("{}.png", of.replace(' ', "-"));
+        write(out, &file, &blindspot_report::picture_png(&made.picture))?;
+        records.push(MadeRecord {
+            of,
+            file,
+            activation: made.activation,
+        });
+    }
+    Ok(records)
 }
 
 fn write(out: &Path, name: &str, bytes: &[u8]) -> Result<(), FileError> {

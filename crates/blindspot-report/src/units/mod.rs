@@ -66,6 +66,14 @@ pub fn units_drawing(layer: &str, rows: &[PictureRow]) -> String {
     rows::drawing(&format!("The images that excite {layer} the most"), rows)
 }
 
+/// What figure 1 or 2 of a replication shows.
+pub(crate) fn figure_title(name: &str) -> &'static str {
+    match name {
+        "figure1" => "Figure 1: test images that excite units the most",
+        _ => "Figure 2: test images that excite random directions the most",
+    }
+}
+
 /// Measures that some group has.
 fn measures(study: &Study) -> Vec<Measure> {
     let has = |measure: &Measure| {

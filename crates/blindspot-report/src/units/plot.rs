@@ -9,7 +9,7 @@ const WIDTH: f64 = 640.0;
 const MARGIN: f64 = 16.0;
 const BINS: usize = 32;
 /// A histogram's room for its name, its bars.
-const NAME: f64 = 22.0;
+const NAME: f64 = 26.0;
 const BARS: f64 = 44.0;
 /// A panel's room for its title, and for the numbers below.
 const TITLE: f64 = 34.0;
@@ -82,7 +82,7 @@ fn panel(body: &mut String, measure: Measure, groups: &[(&Group, Vec<f64>)], mut
             values.len(),
             group.count
         );
-        text(body, [MARGIN, top + 16.0], "start", SOFT, 14, &name);
+        text(body, [MARGIN, top + 20.0], "start", SOFT, 14, &name);
         let base = top + NAME + BARS;
         let colour = COLOURS[usize::from(group.kind != Kind::Units)];
         let width = (WIDTH - 2.0 * MARGIN) / BINS as f64;

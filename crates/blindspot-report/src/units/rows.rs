@@ -22,6 +22,7 @@ pub(crate) struct Row {
     pub(crate) title: String,
     pub(crate) note: String,
     pub(crate) top: Vec<Cell>,
+    pub(crate) made: Vec<Cell>,
     pub(crate) lowest: Vec<Cell>,
 }
 
@@ -42,6 +43,11 @@ pub(crate) fn rows(rows: &[PictureRow]) -> Vec<Row> {
         note: note(row).to_owned(),
         top: row
             .top
+            .iter()
+            .map(|shown| cell(shown, &row.title))
+            .collect(),
+        made: row
+            .made
             .iter()
             .map(|shown| cell(shown, &row.title))
             .collect(),
@@ -266,6 +272,7 @@ mod tests {
         let row = PictureRow {
             title: "unit <3>".into(),
             top: vec![shown(28, 28, 1), shown(28, 28, 1)],
+            made: None,
             lowest: vec![],
             constant: false,
             tied: true,

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use blindspot_net::{Evaluator, Network, vectorised};
+use blindspot_net::{Network, vectorised};
 use rayon::prelude::*;
 
 use super::UnitsError;
+use super::spare::Spare;
 use crate::inputs::{Inputs, write_batch};
 use crate::monitor::Monitor;
 
@@ -121,17 +122,17 @@ fn load(
     let batch = (MEMORY / bytes.max(1)).clamp(1, 256);
     let length = network.output_len();
     let mut values = vec![0.0; chosen.len() * length];
+    let spare = Spare::default();
     values
         .par_chunks_mut(batch * length)
         .zip(chosen.par_chunks(batch))
-        .for_each_init(
-            || Evaluator::new(network),
-            |evaluator, (place, chosen)| {
+        .for_each(|(place, chosen)| {
+            spare.evaluate(network, &[], |evaluator| {
                 let input = evaluator.input(chosen.len());
                 write_batch(inputs, chosen.iter().copied(), input);
                 place.copy_from_slice(evaluator.forward());
-            },
-        );
+            });
+        });
     values
 }
 

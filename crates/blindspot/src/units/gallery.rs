@@ -5,7 +5,7 @@ use std::ops::Range;
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
 
-use super::{Extremes, Found, Layer, Survey, receptive_field};
+use super::{Extremes, Found, Layer, Reduction, Survey, Synthesis, receptive_field};
 use crate::results::Picture;
 
 /// A picture in a row, and what is said of it.
@@ -30,7 +30,9 @@ pub struct PictureRow {
     pub title: String,
     /// The images with the largest projections.
     pub top: Vec<Shown>,
-    /// Those with the smallest ones.
+    /// The image that was made for it, where one was.
+    pub made: Option<Shown>,
+    /// The images with the smallest projections.
     pub lowest: Vec<Shown>,
     /// True where all images have the same projection, so that none leads.
     pub constant: bool,
@@ -38,56 +40,85 @@ pub struct PictureRow {
     pub tied: bool,
 }
 
-/// A row for each unit, random direction and principal component of a survey, in this order.
+/// Pictures in a row at most, and bytes of all.
+const TOP: usize = 40;
+const MEMORY: usize = 1 << 30;
+
+/// A row for each unit, random direction and principal component of a survey, in this order (of
+/// very many, the first ones of each kind that fit in memory; at most 40 pictures each way); with the
+/// images `made` for them in the same order, if any were.
 pub fn picture_rows(
     network: &Network<f32>,
     images: &ImageSet,
     layer: &Layer,
     survey: &Survey,
-    reduced_by_mean: bool,
+    reduce: Reduction,
+    made: &[Option<Synthesis>],
 ) -> Vec<PictureRow> {
+    let [_, height, width] = images.shape();
+    let picture = |values| Picture {
+        width,
+        height,
+        values,
+    };
+    let field = |position| match reduce {
+        Reduction::Mean => None,
+        Reduction::Max => receptive_field(network, layer, position),
+    };
     let shown = |extremes: &Extremes| {
         let entries = extremes.images.iter().zip(&extremes.activations);
         let entries = entries.zip(&extremes.positions);
         let shown = |((&image, &activation), &position): ((&usize, &f32), &usize)| {
             let mut values = vec![0.0; images.image_len()];
             images.write_image(image, &mut values);
-            let [_, height, width] = images.shape();
-            let field = match reduced_by_mean {
-                true => None,
-                false => receptive_field(network, layer, position),
-            };
             Shown {
-                picture: Picture {
-                    width,
-                    height,
-                    values,
-                },
+                picture: picture(values),
                 image: Some(images.indices()[image]),
                 class: class(images, image),
                 activation,
-                field,
+                field: field(position),
             }
         };
-        entries.map(shown).collect()
-    };
-    let row = |title: String, found: &Found| PictureRow {
-        title,
-        top: shown(&found.top),
-        lowest: shown(&found.lowest),
-        constant: found.is_constant(),
-        tied: found.top.tied,
+        entries.take(TOP).map(shown).collect()
     };
     let units = survey.units.iter();
-    let units = units.map(|(unit, found)| row(format!("unit {unit}"), found));
+    let units = units.map(|(unit, found)| (format!("unit {unit}"), found));
     let directions = survey.directions.iter().enumerate();
-    let directions = directions.map(|(i, seen)| row(format!("random direction {i}"), &seen.found));
+    let directions = directions.map(|(i, seen)| (format!("random direction {i}"), &seen.found));
     let components = survey.components.iter().enumerate().map(|(i, seen)| {
         let share = 100.0 * seen.variance.unwrap_or(0.0);
         let title = format!("principal component {i} ({share:.1}% of the variance)");
-        row(title, &seen.found)
+        (title, &seen.found)
     });
-    units.chain(directions).chain(components).collect()
+    let mut made = made.iter();
+    let mut rows = Vec::new();
+    let kinds: [Vec<(String, &Found)>; 3] =
+        [units.collect(), directions.collect(), components.collect()];
+    for kind in kinds {
+        for (place, (title, found)) in kind.into_iter().enumerate() {
+            let made = made.next().and_then(Option::as_ref);
+            let pictures = 2 * found.top.images.len().min(TOP);
+            let bytes = pictures * size_of::<f32>() * images.image_len();
+            if place > MEMORY / 3 / bytes {
+                continue;
+            }
+            rows.push(PictureRow {
+                title,
+                top: shown(&found.top),
+                made: made.map(|made| Shown {
+                    picture: picture(made.image.clone()),
+                    image: None,
+                    class: None,
+                    activation: made.activation,
+                    field: field(made.position),
+                }),
+                lowest: shown(&found.lowest),
+                constant: found.is_constant(),
+                tied: found.top.tied,
+            });
+        }
+    }
+    rows
 }
 
 /// The class of an image: its name where there is one.

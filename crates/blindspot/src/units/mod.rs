@@ -15,8 +15,10 @@ mod measures;
 mod projector;
 mod ranking;
 mod receptive;
+mod spare;
 mod study;
 mod survey;
+mod synthesis;
 
 use blindspot_net::Network;
 use rayon::prelude::*;
@@ -33,6 +35,7 @@ pub use projector::{Probes, Reduction};
 pub use receptive::receptive_field;
 pub use study::{Contrast, Group, Kind, Study};
 pub use survey::{Plan, Seen, Survey, survey};
+pub use synthesis::{Synthesis, Terms, synthesise, synthesise_all};
 
 use crate::inputs::Inputs;
 use crate::monitor::Monitor;

@@ -8,6 +8,7 @@ use blindspot_net::{Evaluator, Network, Op, Operand, ValueId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::spare::Spare;
 use super::{Layer, UnitsError};
 use crate::inputs::{Inputs, write_batch};
 use crate::monitor::Monitor;
@@ -116,6 +117,11 @@ impl Projector {
         })
     }
 
+    /// The network that ends in the projections.
+    pub(super) fn network(&self) -> &Network<f32> {
+        &self.network
+    }
+
     fn len(&self) -> usize {
         self.units.len() + self.directions
     }
@@ -143,6 +149,7 @@ impl Projector {
         let batch = (MEMORY / bytes.max(1)).clamp(1, BATCH);
         let block = (BLOCK_MEMORY / (8 * probes)).clamp(1, BLOCK).min(images);
         let (mut scores, mut places) = (vec![0f32; block * probes], vec![0u32; block * probes]);
+        let spare = Spare::default();
         for start in (0..images).step_by(block) {
             if monitor.cancelled() {
                 return Err(UnitsError::Cancelled);
@@ -153,15 +160,14 @@ impl Projector {
                 .par_chunks_mut(batch * probes)
                 .zip(places.par_chunks_mut(batch * probes))
                 .enumerate()
-                .for_each_init(
-                    || Evaluator::new(&self.network).keeping(&[self.source]),
-                    |evaluator, (chunk, (scores, places))| {
-                        let (first, n) = (start + chunk * batch, scores.len() / probes);
+                .for_each(|(chunk, (scores, places))| {
+                    let (first, n) = (start + chunk * batch, scores.len() / probes);
+                    spare.evaluate(&self.network, &[self.source], |evaluator| {
                         write_batch(inputs, first..first + n, evaluator.input(n));
                         evaluator.forward();
                         self.read(evaluator, scores, places);
-                    },
-                );
+                    });
+                });
             if let Some(wrong) = scores.iter().position(|score| !score.is_finite()) {
                 return Err(UnitsError::NotFinite {
                     layer: self.layer.clone(),

@@ -81,9 +81,19 @@ pub fn survey(
     let (units, seed) = (layer.units, plan.seed);
     // Random directions, the rotations and the components have to fit in memory together.
     let studied = match plan.study {
-        true => random_units(most_directions(layer) / (DEGREES.len() + 2), units, seed),
+        true => random_units(most_directions(layer) / (DEGREES.len() + 3), units, seed),
         false => Vec::new(),
     };
+    // Before any is drawn: a number from a command line can be any.
+    let rotated = DEGREES.len() * studied.len();
+    let most = most_directions(layer).saturating_sub(rotated + plan.components.max(COMPONENTS));
+    if plan.directions > most {
+        return Err(UnitsError::Directions {
+            directions: plan.directions,
+            units,
+            most,
+        });
+    }
     let components = match plan.study && units <= WIDEST {
         true => plan.components.max(COMPONENTS.min(studied.len())),
         false => plan.components,
