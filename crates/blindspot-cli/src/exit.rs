@@ -8,6 +8,7 @@ use blindspot::reproduce::ReproduceError;
 use blindspot::search::SearchError;
 use blindspot::train::{TrainError, UnknownModel};
 use blindspot::transfer::SavedError;
+use blindspot::units::UnitsError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
 use blindspot_net::onnx::OnnxError;
@@ -106,11 +107,14 @@ fn code(error: &anyhow::Error) -> u8 {
             of_training(train)
         } else if let Some(search) = cause.downcast_ref::<SearchError>() {
             of_search(search)
+        } else if let Some(units) = cause.downcast_ref::<UnitsError>() {
+            of_units(units)
         } else if let Some(reproduce) = cause.downcast_ref::<ReproduceError>() {
             match reproduce {
                 _ if reproduce.is_cancelled() => is(INTERRUPTED),
                 ReproduceError::Train(train) => of_training(train),
                 ReproduceError::Search(search) => of_search(search),
+                ReproduceError::Units(units) => of_units(units),
                 ReproduceError::File(_) => is(OUTPUT),
                 ReproduceError::NoSamples => is(USAGE),
                 ReproduceError::Unlabelled(_)
@@ -145,5 +149,17 @@ fn of_search(error: &SearchError) -> Option<u8> {
         SearchError::Class { what: "target", .. } => USAGE,
         SearchError::Classes(_) => MODEL,
         SearchError::Size { .. } | SearchError::Class { .. } | SearchError::Outside { .. } => DATA,
+    })
+}
+
+fn of_units(error: &UnitsError) -> Option<u8> {
+    Some(match error {
+        UnitsError::Unknown { .. } | UnitsError::Axes { .. } | UnitsError::Unit { .. } => USAGE,
+        UnitsError::Nothing | UnitsError::Top => USAGE,
+        UnitsError::Direction { .. } | UnitsError::Directions { .. } => USAGE,
+        UnitsError::Wide { .. } => USAGE,
+        UnitsError::Empty | UnitsError::Size { .. } => DATA,
+        UnitsError::NotFinite { .. } | UnitsError::Graph(_) => MODEL,
+        UnitsError::Cancelled => INTERRUPTED,
     })
 }

@@ -98,7 +98,7 @@ impl DataArgs {
 pub(crate) struct ChoiceArgs {
     /// How many images: the first ones, or a random choice with --shuffle
     #[arg(long, value_name = "N", default_value_t = 100)]
-    samples: usize,
+    pub(crate) samples: usize,
     /// Take a seeded random choice of the images
     #[arg(long)]
     pub(crate) shuffle: bool,

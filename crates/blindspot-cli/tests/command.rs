@@ -99,7 +99,7 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
 fn help_has_examples_and_exit_codes() {
     let folder = folder();
     assert!(run(folder.path(), "--help").1.contains("130  interrupted"));
-    for command in ["reproduce", "attack", "transfer", "train"] {
+    for command in ["reproduce", "attack", "transfer", "units", "train"] {
         assert!(
             run(folder.path(), &format!("{command} --help"))
                 .1
@@ -223,4 +223,78 @@ fn json_is_json() {
     assert_eq!(exit, 0, "{error}");
     let summary: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(summary["model"], "softmax3");
+}
+
+#[test]
+fn units_are_what_onnxruntime_finds_them_to_be() {
+    let Some(data) = data_dir() else {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    };
+    if let Err(why) = python() {
+        skip!("{why}");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    let model = model(dir);
+    let (exit, said, error) = run(dir, "units model.onnx --layer");
+    assert_eq!(exit, 0, "{error}");
+    assert!(said.contains("Sigmoid        hidden2"), "{said}");
+    let wrong = [
+        ("--layer hiden1 --out o", "did you mean `hidden1`"),
+        ("--layer hidden1 --units 3,100 --out o", "no unit 100"),
+        ("--layer hidden1", "--out"),
+        (
+            "--layer hidden1 --units 0 --directions 0 --no-statistics --out o",
+            "at least one",
+        ),
+    ];
+    for (words, says) in wrong {
+        let (exit, _, error) = run(dir, &format!("units model.onnx --samples 20 {words}"));
+        assert_eq!(exit, 2, "{words}: {error}");
+        assert!(error.contains(says), "{words}: {error}");
+    }
+    let words = "units model.onnx --layer hidden1 --units 3,17 --directions 2 --components 1 --samples \
+                 300 --shuffle --top 5 --synthesize";
+    for (threads, out) in [(1, "one"), (2, "two")] {
+        let (exit, said, error) = run(dir, &format!("{words} --threads {threads} --out {out}"));
+        assert_eq!(exit, 0, "{error}");
+        assert!(said.starts_with("hidden1: "), "{said}");
+    }
+    for file in [
+        "units.json",
+        "units.html",
+        "units.svg",
+        "distributions.svg",
+        "rotation.svg",
+        "unit-3.png",
+    ] {
+        let read = |out: &str| std::fs::read(dir.join(out).join(file)).unwrap();
+        assert!(read("one") == read("two"), "{file}");
+    }
+    let check = "import gzip, json, sys, numpy as np, onnx, onnxruntime\n\
+        r = json.load(open(sys.argv[1])); m = onnx.load(sys.argv[2])\n\
+        del m.graph.output[:]; m.graph.output.append(onnx.ValueInfoProto(name=r['layer']))\n\
+        s = onnxruntime.InferenceSession(m.SerializeToString())\n\
+        x = np.frombuffer(gzip.open(sys.argv[3]).read(), np.uint8, offset=16).reshape(-1, 784)\n\
+        phi = s.run(None, {'image': x.astype(np.float32) / 255})[0].astype(float)\n\
+        assert (r['layer'], r['images']) == ('hidden1', 300)\n\
+        assert [u['unit'] for u in r['units']] == [3, 17] and len(r['directions']) == 2\n\
+        rows = [(phi[:, u['unit']], u) for u in r['units']]\n\
+        rows += [(phi @ np.array(d['direction']), d) for d in r['directions'] + r['components']]\n\
+        for p, u in rows:\n\
+        \x20 assert len(u['top']) == 5 and np.allclose(p[u['top']], u['activation'], atol=1e-5)\n\
+        \x20 assert (np.diff(p[u['top']]) < 1e-6).all() and len(set(u['top'])) == 5\n\
+        for d in r['directions']: assert abs(np.linalg.norm(d['direction']) - 1) < 1e-6\n\
+        best = [p[u['top'][0]] for p, u in rows]\n\
+        made = [m['activation'] for m in r['synthesised']]\n\
+        assert len(made) == 5 and all(np.array(made) > np.array(best) - 0.5)\n\
+        g = {json.dumps(g['kind']): g for g in r['statistics']['groups']}\n\
+        assert g['\"units\"']['count'] == g['\"directions\"']['count'] == 100\n\
+        print('held')";
+    let images = data.join("mnist/t10k-images-idx3-ubyte.gz");
+    if !images.is_file() {
+        skip!("the images are not packed");
+    }
+    let held = run_python(check, [dir.join("one/units.json"), model, images], "").unwrap();
+    assert_eq!(held.trim(), "held");
 }

@@ -9,15 +9,17 @@ mod picture;
 mod table;
 mod tables;
 mod transfer;
+mod units;
 
 use std::path::{Path, PathBuf};
 
-use blindspot::results::{Pictures, Results};
+use blindspot::results::{Picture, Pictures, Results};
 use blindspot_data::files::{FileError, write_atomically};
 
 pub use table::{Cell, Table};
 pub use tables::{models, table1, table2, table3, table4};
 pub use transfer::{heat_map, transfer_matrix};
+pub use units::{distributions, rotation, units_drawing, units_page};
 
 /// Why a report can't be written.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +62,8 @@ pub fn terminal(results: &Results) -> String {
     parts.join("\n")
 }
 
-/// Writes each table as CSV and Markdown, figures 5 and 7 and the filters as PNG, and `report.html`, into
-/// the folder `dir`; gives the files written. What the results don't have is not written.
+/// Writes each table as CSV and Markdown, figures 1 and 2 as SVG, figures 5 and 7 and the filters as
+/// PNG, and `report.html`, into the folder `dir`; gives the files written. What the results don't have is not written.
 ///
 /// # Errors
 /// [`ReportError`].
@@ -87,6 +89,10 @@ pub fn write(
             &picture::png(&picture::figure5(&pictures.figure5)),
         )?;
     }
+    for (name, rows) in &pictures.units {
+        let drawing = units::rows::drawing(units::figure_title(name), rows);
+        file(format!("{name}.svg"), drawing.as_bytes())?;
+    }
     if !pictures.figure7.is_empty() {
         file(
             "figure7.png".into(),
@@ -104,6 +110,11 @@ pub fn write(
     let page = page::page(results, pictures)?;
     file("report.html".into(), page.as_bytes())?;
     Ok(written)
+}
+
+/// A picture as the bytes of a PNG file, each value a pixel.
+pub fn picture_png(picture: &Picture) -> Vec<u8> {
+    picture::png(&picture::plain(picture))
 }
 
 /// A name without what file systems or shells make of some characters.

@@ -8,7 +8,7 @@ use blindspot::results::{Figure5, Figure7Panel, Pair, Pictures, Results};
 
 use crate::histogram::histogram;
 use crate::table::Table;
-use crate::{all_tables, picture, tables};
+use crate::{all_tables, picture, tables, units};
 
 /// What the template shows.
 #[derive(Template)]
@@ -16,6 +16,8 @@ use crate::{all_tables, picture, tables};
 struct Page {
     quick: bool,
     tables: Vec<Table>,
+    units: Vec<UnitsFigure>,
+    units_answer: String,
     figure5: Option<Figure>,
     figure7: Option<Figure>,
     models: Table,
@@ -24,6 +26,13 @@ struct Page {
     filters: Vec<(String, String)>,
     facts: Vec<(String, String)>,
     version: String,
+}
+
+/// Figure 1 or 2.
+struct UnitsFigure {
+    title: &'static str,
+    caption: String,
+    rows: Vec<units::rows::Row>,
 }
 
 /// A figure and what is said below it.
@@ -116,6 +125,11 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
             .into_iter()
             .map(|(_, table)| table)
             .collect(),
+        units: units_figures(results, pictures),
+        units_answer: results
+            .units
+            .as_ref()
+            .map_or(String::new(), |study| study.answer.clone()),
         figure5,
         figure7,
         models: tables::models(&results.models),
@@ -130,6 +144,25 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
             .unwrap_or_default(),
     };
     page.render()
+}
+
+/// Figures 1 and 2, as far as they were made.
+fn units_figures(results: &Results, pictures: &Pictures) -> Vec<UnitsFigure> {
+    let figure = |(name, rows): &(String, Vec<_>)| {
+        let figure = match name.as_str() {
+            "figure1" => results.figure1.as_ref()?,
+            _ => results.figure2.as_ref()?,
+        };
+        Some(UnitsFigure {
+            title: units::figure_title(name),
+            caption: format!(
+                "{} of {}, {} test images.",
+                figure.layer, figure.model, figure.images
+            ),
+            rows: units::rows::rows(rows),
+        })
+    };
+    pictures.units.iter().filter_map(figure).collect()
 }
 
 /// How the run was made.

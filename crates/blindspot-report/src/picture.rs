@@ -28,6 +28,20 @@ pub(crate) fn png(image: &RgbImage) -> Vec<u8> {
     bytes.into_inner()
 }
 
+/// A picture pixel by pixel.
+pub(crate) fn plain(picture: &Picture) -> RgbImage {
+    let plane = picture.width * picture.height;
+    RgbImage::from_fn(picture.width as u32, picture.height as u32, |x, y| {
+        let at = y as usize * picture.width + x as usize;
+        Rgb([0, 1, 2].map(|channel| {
+            // One channel is shown grey, NaN black.
+            let values = &picture.values;
+            let value = values.get(channel * plane + at).or(values.get(at));
+            (value.copied().unwrap_or(0.0).clamp(0.0, 1.0) * 255.0).round() as u8
+        }))
+    })
+}
+
 /// Figure 7: a panel below the other, each a row of original and changed side by side.
 pub(crate) fn figure7(panels: &[Vec<Pair>]) -> RgbImage {
     let rows: Vec<Vec<Vec<Picture>>> = panels

@@ -15,3 +15,4 @@ pub mod results;
 pub mod search;
 pub mod train;
 pub mod transfer;
+pub mod units;

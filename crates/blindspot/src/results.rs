@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::units::{PictureRow, Study};
+
 /// The content of `results.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Results {
@@ -24,6 +26,15 @@ pub struct Results {
     pub data: BTreeMap<String, String>,
     /// The trained networks, in the order of the tables.
     pub models: Vec<ModelRecord>,
+    /// Figure 1, where it was asked for: units.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub figure1: Option<UnitsFigure>,
+    /// Figure 2, where it was asked for: random directions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub figure2: Option<UnitsFigure>,
+    /// With either: whether the units of that layer mean more than random directions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub units: Option<Study>,
     /// Table 1, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub table1: Option<Vec<Table1Row>>,
@@ -131,6 +142,34 @@ pub struct TransferTable {
     pub distortion_pooled: Vec<f64>,
     /// Images in each row.
     pub samples: Vec<u64>,
+}
+
+/// Figure 1 or 2: the images that excite units or random directions the most.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct UnitsFigure {
+    /// The model's name.
+    pub model: String,
+    /// The layer, by the name of its ONNX value.
+    pub layer: String,
+    /// How many test images were looked at.
+    pub images: u64,
+    /// The rows from top to bottom.
+    pub rows: Vec<UnitsRow>,
+}
+
+/// The images of one unit or direction.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct UnitsRow {
+    /// The unit, in figure 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unit: Option<u64>,
+    /// The direction, of length 1 over the layer's units, in figure 2.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub direction: Option<Vec<f32>>,
+    /// Places of the images in the test set, that with the largest projection first.
+    pub top: Vec<u64>,
+    /// Their projections.
+    pub activation: Vec<f32>,
 }
 
 /// Figure 7: originals beside what fools the network.
@@ -242,6 +281,8 @@ pub struct Pair {
 /// Everything of a run that is looked at rather than read.
 #[derive(Debug, Clone, Default)]
 pub struct Pictures {
+    /// Figures 1 and 2, by name: a row of pictures for each unit or direction.
+    pub units: Vec<(String, Vec<PictureRow>)>,
     /// The images of figure 5, in the order of [`Figure5::images`].
     pub figure5: Vec<Pair>,
     /// The panels of figure 7, in the order of [`Figure7::panels`].

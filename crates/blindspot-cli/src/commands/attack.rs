@@ -27,7 +27,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     }
     // Before anything is read: what is wrong with the command is said first.
     command.choice.count()?;
-    let model = load::model(&command.model.model, &command.model.preprocess)?;
+    let model = load::model(&command.model)?;
     let choice = Some((&command.choice, command.seed));
     let images = load::images(&command.data, choice, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;

@@ -14,7 +14,7 @@ use blindspot_net::{Network, onnx};
 use super::data::Download;
 use crate::args::Common;
 use crate::exit::{Unreadable, Usage};
-use crate::options::{ChoiceArgs, DataArgs, PreprocessArgs};
+use crate::options::{ChoiceArgs, DataArgs, ModelArgs, PreprocessArgs};
 use crate::progress::Progress;
 
 /// A network that takes images.
@@ -30,7 +30,12 @@ pub(super) struct Model {
 }
 
 /// Reads a model and puts its preprocessing before it. A Softmax at its end is looked through.
-pub(super) fn model(path: &Path, preprocess: &PreprocessArgs) -> anyhow::Result<Model> {
+pub(super) fn model(args: &ModelArgs) -> anyhow::Result<Model> {
+    model_of(&args.model, &args.preprocess)
+}
+
+/// The same from a file that another option names.
+pub(super) fn model_of(path: &Path, preprocess: &PreprocessArgs) -> anyhow::Result<Model> {
     let (network, sha256) = match path.to_str() {
         Some("alexnet") if !path.exists() => {
             let network = architectures::alexnet(0);
@@ -161,6 +166,9 @@ fn checked(
     Ok(images)
 }
 
+/// Images that are looked at to know whether a model knows them.
+const GLANCE: usize = 256;
+
 /// Says so where the model's answers look like guesses.
 fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) {
     let Some(labels) = images.labels().filter(|_| !common.quiet) else {
@@ -169,6 +177,12 @@ fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) {
     if model.network.input_len() != images.image_len() {
         return;
     }
+    // A few of a large set are enough, and a random choice has many classes.
+    let glance = match images.len() {
+        0..=GLANCE => images.clone(),
+        _ => images.shuffled(GLANCE, 0),
+    };
+    let (images, labels) = (&glance, glance.labels().unwrap_or(labels));
     let answers = predictions(&model.network, images);
     let right = answers.iter().zip(labels).filter(|(a, b)| a == b).count();
     if near_chance(right, images.len(), model.network.output_len()) {

@@ -6,6 +6,7 @@ mod load;
 mod reproduce;
 mod train;
 mod transfer;
+mod units;
 
 use anyhow::Context;
 
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Command::Reproduce(command) => reproduce::run(command, common, &progress),
         Command::Attack(command) => attack::run(command, common, &progress),
         Command::Transfer(command) => transfer::run(command, common, &progress),
+        Command::Units(command) => units::run(command, common, &progress),
         Command::Train(command) => train::run(command, common, &progress),
         Command::Data(command) => data::run(command, common, &progress),
     }

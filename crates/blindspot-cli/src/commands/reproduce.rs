@@ -102,7 +102,7 @@ fn photographs(
     progress: &Progress,
     results: &mut Results,
 ) -> anyhow::Result<Figure5Outcome> {
-    let model = load::model(path, &command.preprocess)?;
+    let model = load::model_of(path, &command.preprocess)?;
     let images = load::images(&command.data, None, Some(&model), common, progress)?;
     load::labels(&images, &command.data.data)?;
     let own = Own {

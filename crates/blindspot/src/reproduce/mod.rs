@@ -3,6 +3,7 @@
 mod figure5;
 mod figures;
 mod tables;
+mod units;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::monitor::Monitor;
 use crate::results::{ModelRecord, Pictures, Results};
 use crate::search::{Example, Method, SearchError, SearchOptions, Target, search};
 use crate::train::{Decay, Recipe, TrainError};
+use crate::units::UnitsError;
 
 pub use figure5::{Figure5Outcome, IMAGES, Own, figure5};
 
@@ -26,6 +28,10 @@ pub use figure5::{Figure5Outcome, IMAGES, Own, figure5};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Experiment {
+    /// The images that excite units of a network the most.
+    Figure1,
+    /// Likewise random directions.
+    Figure2,
     /// Errors and distortions of six models.
     Table1,
     /// Each model's examples on every model, and noise.
@@ -42,7 +48,9 @@ pub enum Experiment {
 
 impl Experiment {
     /// All of them, in the order of the report.
-    pub const ALL: [Experiment; 6] = [
+    pub const ALL: [Experiment; 8] = [
+        Experiment::Figure1,
+        Experiment::Figure2,
         Experiment::Table1,
         Experiment::Table2,
         Experiment::Table3,
@@ -59,6 +67,7 @@ impl Experiment {
     /// The models that it takes, in the order of its table.
     fn models(self) -> &'static [&'static str] {
         match self {
+            Experiment::Figure1 | Experiment::Figure2 => &[units::MODEL],
             Experiment::Table1 | Experiment::Table2 => &[
                 "softmax1",
                 "softmax2",
@@ -72,11 +81,18 @@ impl Experiment {
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
         }
     }
+
+    /// Whether it takes examples of its models.
+    fn takes_examples(self) -> bool {
+        !matches!(self, Experiment::Figure1 | Experiment::Figure2)
+    }
 }
 
 impl fmt::Display for Experiment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Experiment::Figure1 => "figure1",
+            Experiment::Figure2 => "figure2",
             Experiment::Table1 => "table1",
             Experiment::Table2 => "table2",
             Experiment::Table3 => "table3",
@@ -135,6 +151,9 @@ pub enum ReproduceError {
     /// A search could not begin.
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// A layer can't be looked at.
+    #[error(transparent)]
+    Units(#[from] UnitsError),
     /// The folder for the models can't be made.
     #[error(transparent)]
     File(#[from] FileError),
@@ -166,7 +185,10 @@ impl ReproduceError {
     pub fn is_cancelled(&self) -> bool {
         matches!(
             self,
-            Self::Cancelled(_) | Self::Stopped | Self::Train(TrainError::Cancelled { .. })
+            Self::Cancelled(_)
+                | Self::Stopped
+                | Self::Train(TrainError::Cancelled { .. })
+                | Self::Units(UnitsError::Cancelled)
         )
     }
 }
@@ -315,6 +337,13 @@ pub fn reproduce(
     }
     for model in &run.models {
         let name = &model.record.name;
+        let mut experiments = options.experiments.iter();
+        let takes = |experiment: &Experiment| {
+            experiment.takes_examples() && experiment.models().contains(&name.as_str())
+        };
+        if !experiments.any(takes) {
+            continue;
+        }
         let options = run.search_options();
         let (images, sample) = run.distorted(name);
         let labels = images.labels().expect("checked above");
@@ -334,6 +363,9 @@ pub fn reproduce(
                     .map(|(file, hash)| (file.clone(), hash.clone()))
             })
             .collect(),
+        figure1: None,
+        figure2: None,
+        units: None,
         models: run
             .models
             .iter()
@@ -342,8 +374,24 @@ pub fn reproduce(
         ..empty_results(options)
     };
     let mut pictures = figures::pictures(&run);
+    let figures = [Experiment::Figure1, Experiment::Figure2];
+    let wanted = figures.map(|figure| options.experiments.contains(&figure));
+    if wanted.contains(&true) {
+        let units = units::units(&run, monitor)?;
+        results.units = units.study;
+        let places = [&mut results.figure1, &mut results.figure2];
+        let made = places.into_iter().zip(units.figures).zip(figures);
+        for ((place, (figure, rows)), name) in made {
+            if options.experiments.contains(&name) {
+                *place = Some(figure);
+                pictures.units.push((name.to_string(), rows));
+            }
+        }
+    }
     for experiment in &options.experiments {
         match experiment {
+            // Made above, both at once.
+            Experiment::Figure1 | Experiment::Figure2 => {}
             Experiment::Table1 => results.table1 = Some(tables::table1(&run)),
             Experiment::Table2 => results.table2 = Some(tables::table2(&run)),
             Experiment::Table3 => results.table3 = Some(tables::table3(&run)),
@@ -377,6 +425,9 @@ pub fn empty_results(options: &Options) -> Results {
         table3: None,
         table4: None,
         p1: None,
+        figure1: None,
+        figure2: None,
+        units: None,
         figure5: None,
         figure7: None,
     }

@@ -203,15 +203,22 @@ fn options(iterations: usize, history: usize) -> LbfgsOptions {
     }
 }
 
+/// Bytes that a thread's values may take where a network's outputs are computed.
+const OUTPUT_MEMORY: usize = 256 << 20;
+
 /// What a network gives for every input, spread over the threads.
 pub fn outputs(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> InMemory {
     let length = network.output_len();
     let mut values = vec![0.0; inputs.len() * length];
+    // A chunk of a large network's values would not fit in memory.
+    let bytes = network.graph().values().iter();
+    let bytes: usize = bytes.map(|value| size_of::<f32>() * value.len()).sum();
+    let chunk_len = (OUTPUT_MEMORY / bytes.max(1)).clamp(1, CHUNK);
     values
-        .par_chunks_mut(CHUNK * length)
+        .par_chunks_mut(chunk_len * length)
         .enumerate()
         .for_each(|(chunk, out)| {
-            let (start, n) = (chunk * CHUNK, out.len() / length);
+            let (start, n) = (chunk * chunk_len, out.len() / length);
             let mut evaluator = Evaluator::new(network);
             write_batch(inputs, start..start + n, evaluator.input(n));
             out.copy_from_slice(evaluator.forward());

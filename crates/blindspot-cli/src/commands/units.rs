@@ -1,0 +1,292 @@
+//! `blindspot units`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use blindspot::preprocess::Preprocess;
+use blindspot::units::{
+    Extremes, Found, Layer, PictureRow, Plan, Reduction, Seen, Study, Terms, UnitsOptions,
+    picture_rows, random_units, survey, synthesise_all,
+};
+use blindspot_data::ImageSet;
+use blindspot_data::files::{self, FileError};
+use serde::Serialize;
+
+use super::{json, load, say};
+use crate::args::{Common, Units, WantedUnits};
+use crate::exit::Usage;
+use crate::options::ChoiceArgs;
+use crate::progress::Progress;
+
+/// The content of units.json.
+#[derive(Serialize)]
+struct Record {
+    layer: String,
+    /// Units, and positions of each.
+    shape: Vec<usize>,
+    /// How many.
+    images: usize,
+    units: Vec<UnitRecord>,
+    directions: Vec<DirectionRecord>,
+    components: Vec<DirectionRecord>,
+    /// In the order of units, directions, components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    synthesised: Vec<MadeRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    synthesis: Option<Terms>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statistics: Option<Study>,
+    options: Plan,
+    preprocess: Preprocess,
+    data: String,
+    data_sha256: BTreeMap<String, String>,
+    model_sha256: String,
+    versions: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct UnitRecord {
+    unit: usize,
+    #[serde(flatten)]
+    images: ImagesRecord,
+}
+
+#[derive(Serialize)]
+struct DirectionRecord {
+    direction: Vec<f32>,
+    /// Of a principal component: its part of the units' variance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variance: Option<f64>,
+    #[serde(flatten)]
+    images: ImagesRecord,
+}
+
+/// An image that was made.
+#[derive(Serialize)]
+struct MadeRecord {
+    of: String,
+    file: String,
+    activation: f32,
+}
+
+#[derive(Serialize)]
+struct ImagesRecord {
+    /// Places in the data set.
+    top: Vec<usize>,
+    activation: Vec<f32>,
+    /// Where in the layer, along each axis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<Vec<Vec<usize>>>,
+    /// Whether an image that is not listed has the last one's activation.
+    tied: bool,
+    lowest: Vec<usize>,
+    lowest_activation: Vec<f32>,
+    /// The same for all images.
+    constant: bool,
+    selectivity: Option<f64>,
+}
+
+pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyhow::Result<()> {
+    let model = load::model(&command.model)?;
+    let network = &model.network;
+    let Some(Some(name)) = &command.layer else {
+        let layers = Layer::all(network);
+        for layer in &layers {
+            say(common, &line(layer));
+        }
+        let listed = layers.iter().map(|layer| {
+            serde_json::json!({
+                "layer": layer.name, "shape": shape(layer), "operator": layer.operator,
+            })
+        });
+        return json(common, &listed.collect::<Vec<_>>());
+    };
+    let layer = Layer::find(network, name)?;
+    let Some(out) = &command.out else {
+        return Err(Usage("--out DIR is missing: where to write the pictures to".into()).into());
+    };
+    let plan = Plan {
+        units: match &command.units {
+            WantedUnits::Count(count) => random_units(*count, layer.units, command.seed),
+            WantedUnits::These(units) => units.clone(),
+        },
+        directions: command.directions,
+        components: command.components,
+        study: !command.no_statistics,
+        options: UnitsOptions {
+            top: command.top.into(),
+            reduce: command.reduce.into(),
+        },
+        seed: command.seed,
+    };
+    let choice = ChoiceArgs {
+        samples: command.samples.unwrap_or(usize::MAX),
+        shuffle: command.shuffle,
+    };
+    let choice = Some((&choice, command.seed));
+    let images = load::images(&command.data, choice, Some(&model), common, progress)?;
+    // Before the work: a folder that can't be written is found out now.
+    std::fs::create_dir_all(out).map_err(|source| FileError {
+        action: "make the folder",
+        path: out.clone(),
+        source,
+    })?;
+    files::check_writable(&out.join("units.json"))?;
+
+    let survey = survey(network, &images, images.labels(), &layer, &plan, progress);
+    // An image that broke meanwhile is NaN to the network: what the file says is the better message.
+    images.intact()?;
+    let survey = survey?;
+    let reduce = plan.options.reduce;
+    let terms = command.synthesize.then_some(Terms {
+        l2: command.l2,
+        total_variation: command.total_variation,
+    });
+    let made = match terms {
+        Some(terms) => synthesise_all(network, &images, &layer, &survey, reduce, terms)?,
+        None => Vec::new(),
+    };
+    let rows = picture_rows(network, &images, &layer, &survey, reduce, &made);
+    images.intact()?;
+    let synthesised = made_files(out, &rows)?;
+    let by_mean = reduce == Reduction::Mean;
+    let record_of = |found: &Found| images_record(found, &images, &layer, by_mean);
+    let direction = |seen: &Seen| DirectionRecord {
+        direction: seen.direction.clone(),
+        variance: seen.variance,
+        images: record_of(&seen.found),
+    };
+    let record = Record {
+        layer: layer.name.clone(),
+        shape: shape(&layer),
+        images: images.len(),
+        units: survey
+            .units
+            .iter()
+            .map(|(unit, found)| UnitRecord {
+                unit: *unit,
+                images: record_of(found),
+            })
+            .collect(),
+        directions: survey.directions.iter().map(direction).collect(),
+        components: survey.components.iter().map(direction).collect(),
+        synthesised,
+        synthesis: terms,
+        statistics: survey.study,
+        options: plan,
+        preprocess: model.preprocess,
+        data: command.data.data.clone(),
+        data_sha256: images.hashes().iter().cloned().collect(),
+        model_sha256: model.sha256,
+        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+    };
+    let study = record.statistics.as_ref();
+    let facts = facts(&record)?;
+    let page = blindspot_report::units_page(&layer.name, images.len(), &rows, study, &facts)?;
+    write(out, "units.json", &serde_json::to_vec(&record)?)?;
+    write(out, "units.html", page.as_bytes())?;
+    let drawing = blindspot_report::units_drawing(&layer.name, &rows);
+    write(out, "units.svg", drawing.as_bytes())?;
+    if let Some(study) = study {
+        let distributions = blindspot_report::distributions(study);
+        write(out, "distributions.svg", distributions.as_bytes())?;
+        if let Some(rotation) = blindspot_report::rotation(study) {
+            write(out, "rotation.svg", rotation.as_bytes())?;
+        }
+        say(common, &study.answer);
+        for remark in &study.remarks {
+            say(common, &format!("  {remark}."));
+        }
+    }
+    say(
+        common,
+        &format!("The page: {}", out.join("units.html").display()),
+    );
+    json(common, &record)
+}
+
+/// Writes the images that were made.
+fn made_files(out: &Path, rows: &[PictureRow]) -> Result<Vec<MadeRecord>, FileError> {
+    let mut records = Vec::new();
+    for row in rows {
+        let Some(made) = &row.made else { continue };
+        // Without what is said in brackets.
+        let of = row.title.split(" (").next().unwrap_or_default().to_owned();
+        let file = format!("{}.png", of.replace(' ', "-"));
+        write(out, &file, &blindspot_report::picture_png(&made.picture))?;
+        records.push(MadeRecord {
+            of,
+            file,
+            activation: made.activation,
+        });
+    }
+    Ok(records)
+}
+
+fn write(out: &Path, name: &str, bytes: &[u8]) -> Result<(), FileError> {
+    files::write_atomically(&out.join(name), |writer| writer.write_all(bytes))
+}
+
+/// Units, and positions of each.
+fn shape(layer: &Layer) -> Vec<usize> {
+    [&[layer.units], &layer.positions[..]].concat()
+}
+
+/// A layer for people.
+fn line(layer: &Layer) -> String {
+    let sizes: Vec<String> = shape(layer).iter().map(usize::to_string).collect();
+    format!(
+        "{:16} {:14} {}",
+        sizes.join("x"),
+        layer.operator,
+        layer.name
+    )
+}
+
+fn images_record(found: &Found, images: &ImageSet, layer: &Layer, by_mean: bool) -> ImagesRecord {
+    let places = |extremes: &Extremes| {
+        let images = extremes.images.iter().map(|&image| images.indices()[image]);
+        images.collect()
+    };
+    let position = |&position: &usize| {
+        let mut left = position;
+        let mut along: Vec<usize> = layer
+            .positions
+            .iter()
+            .rev()
+            .map(|&length| {
+                let at = left % length;
+                left /= length;
+                at
+            })
+            .collect();
+        along.reverse();
+        along
+    };
+    let positions = || found.top.positions.iter().map(position).collect();
+    ImagesRecord {
+        top: places(&found.top),
+        activation: found.top.activations.clone(),
+        position: (!by_mean && !layer.positions.is_empty()).then(positions),
+        tied: found.top.tied,
+        lowest: places(&found.lowest),
+        lowest_activation: found.lowest.activations.clone(),
+        constant: found.is_constant(),
+        selectivity: found.selectivity,
+    }
+}
+
+/// How it was made, for the page.
+fn facts(record: &Record) -> anyhow::Result<Vec<(String, String)>> {
+    let mut facts = vec![
+        ("data".to_owned(), record.data.clone()),
+        ("images".into(), record.images.to_string()),
+        ("layer".into(), record.layer.clone()),
+        ("options".into(), serde_json::to_string(&record.options)?),
+        ("SHA-256 of the model".into(), record.model_sha256.clone()),
+    ];
+    let hash = |(name, hash): (&String, &String)| (format!("SHA-256 of {name}"), hash.clone());
+    facts.extend(record.data_sha256.iter().map(hash));
+    facts.extend(record.versions.clone());
+    Ok(facts)
+}

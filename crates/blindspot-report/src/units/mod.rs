@@ -1,0 +1,164 @@
+//! What excites units and random directions: pictures, and what numbers say of them.
+
+mod plot;
+pub(crate) mod rows;
+
+use askama::Template;
+use blindspot::units::{Contrast, Kind, Measure, PictureRow, Study};
+
+use crate::table::{Cell, Table};
+use rows::Row;
+
+pub use plot::{distributions, rotation};
+
+/// What the template shows.
+#[derive(Template)]
+#[template(path = "units.html")]
+struct Page<'a> {
+    title: String,
+    lead: String,
+    rows: Vec<Row>,
+    study: Option<Shown<'a>>,
+    facts: &'a [(String, String)],
+}
+
+/// A study on the page.
+struct Shown<'a> {
+    study: &'a Study,
+    tables: Vec<Table>,
+    distributions: String,
+    rotation: Option<String>,
+}
+
+/// A page of rows of pictures, the study if there is one, and how it was made (name and value);
+/// one file of HTML that is XML, too.
+///
+/// # Errors
+/// [`askama::Error`] where it can't be put together.
+pub fn units_page(
+    layer: &str,
+    images: usize,
+    rows: &[PictureRow],
+    study: Option<&Study>,
+    facts: &[(String, String)],
+) -> Result<String, askama::Error> {
+    let page = Page {
+        title: format!("What excites {layer}"),
+        lead: format!(
+            "Of {images} images, those with the largest activation of each unit and the largest \
+             projection on each random direction, and those with the smallest. Frames show what the \
+             position of the largest activation sees."
+        ),
+        rows: rows::rows(rows),
+        study: study.map(|study| Shown {
+            study,
+            tables: vec![means(study), contrasts(study)],
+            distributions: distributions(study),
+            rotation: rotation(study),
+        }),
+        facts,
+    };
+    page.render()
+}
+
+/// The top images of all rows as one drawing (SVG), each row below its name.
+pub fn units_drawing(layer: &str, rows: &[PictureRow]) -> String {
+    rows::drawing(&format!("The images that excite {layer} the most"), rows)
+}
+
+/// What figure 1 or 2 of a replication shows.
+pub(crate) fn figure_title(name: &str) -> &'static str {
+    match name {
+        "figure1" => "Figure 1: test images that excite units the most",
+        _ => "Figure 2: test images that excite random directions the most",
+    }
+}
+
+/// Measures that some group has.
+fn measures(study: &Study) -> Vec<Measure> {
+    let has = |measure: &Measure| {
+        let mut groups = study.groups.iter();
+        groups.any(|group| group.mean.get(*measure).is_some())
+    };
+    Measure::ALL.into_iter().filter(has).collect()
+}
+
+/// The mean of each measure for each kind of directions.
+fn means(study: &Study) -> Table {
+    let measures = measures(study);
+    let mut heads = vec!["directions".to_owned(), "count".into(), "tied".into()];
+    heads.extend(measures.iter().map(|measure| measure.name().to_owned()));
+    let row = |group: &blindspot::units::Group| {
+        let means = measures
+            .iter()
+            .map(|&measure| match group.mean.get(measure) {
+                Some(mean) => Cell::Size(mean, None),
+                None => Cell::Text("–".into()),
+            });
+        let counts = [
+            Cell::Count(group.count as u64),
+            Cell::Count(group.tied as u64),
+        ];
+        std::iter::once(Cell::Text(group.kind.to_string()))
+            .chain(counts)
+            .chain(means)
+            .collect()
+    };
+    Table {
+        title: "How alike the top images are".into(),
+        note: "Means. Tied: top images chosen among equal projections, left out. Distances are root mean \
+               squares."
+            .into(),
+        heads,
+        rows: study.groups.iter().map(row).collect(),
+    }
+}
+
+/// Units, random directions and controls, two by two.
+fn contrasts(study: &Study) -> Table {
+    let heads = [
+        "comparison",
+        "by",
+        "probability of more",
+        "95% interval",
+        "rank-biserial",
+        "p",
+    ];
+    let plain = |contrast: &&Contrast| !matches!(contrast.first, Kind::Rotated(_));
+    let row = |contrast: &Contrast| {
+        let Contrast {
+            measure,
+            first,
+            second,
+            comparison,
+        } = contrast;
+        let [low, high] = comparison.interval;
+        vec![
+            Cell::Text(format!("{first} over {second}")),
+            Cell::Text(measure.name().into()),
+            Cell::Size(comparison.probability, None),
+            Cell::Text(format!("{low:.3} to {high:.3}")),
+            Cell::Size(comparison.rank_biserial, None),
+            Cell::Text(comparison.p.map_or("–".into(), |p| match p {
+                p if p < 1e-3 => format!("{p:.0e}"),
+                p => format!("{p:.3}"),
+            })),
+        ]
+    };
+    Table {
+        title: "Two by two".into(),
+        note: "Probability that one of the first has more of the measure than one of the second, ties \
+               half (0.5 is no difference); Mann-Whitney, two-sided, corrected for ties."
+            .into(),
+        heads: heads.map(str::to_owned).to_vec(),
+        rows: study.contrasts.iter().filter(plain).map(row).collect(),
+    }
+}
+
+/// Text as XML.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}

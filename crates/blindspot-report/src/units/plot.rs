@@ -1,0 +1,300 @@
+//! The distributions of a study, and how they change as the basis is rotated.
+
+use std::fmt::Write;
+
+use blindspot::units::{Group, Kind, Measure, Study};
+
+const WIDTH: f64 = 640.0;
+/// Room on both sides.
+const MARGIN: f64 = 16.0;
+const BINS: usize = 32;
+/// A histogram's room for its name, its bars.
+const NAME: f64 = 26.0;
+const BARS: f64 = 44.0;
+/// A panel's room for its title, and for the numbers below.
+const TITLE: f64 = 34.0;
+const BELOW: f64 = 30.0;
+
+const INK: &str = "#1c1d20";
+const SOFT: &str = "#62666e";
+/// Of units, and of all else.
+const COLOURS: [&str; 2] = ["#2b5fa8", "#8f949c"];
+
+/// The histograms of every measure that is defined: units, random directions and the controls, one
+/// below the other on one scale (SVG). A line marks the mean.
+pub fn distributions(study: &Study) -> String {
+    let kinds = [
+        Kind::Units,
+        Kind::Directions,
+        Kind::Untrained,
+        Kind::RandomImages,
+    ];
+    let mut body = String::new();
+    let mut top = 0.0;
+    for measure in Measure::ALL {
+        let groups: Vec<(&Group, Vec<f64>)> = kinds
+            .iter()
+            .filter_map(|kind| study.groups.iter().find(|group| group.kind == *kind))
+            .map(|group| (group, values(group, measure)))
+            .filter(|(_, values)| !values.is_empty())
+            .collect();
+        if groups.len() > 1 {
+            top = panel(&mut body, measure, &groups, top);
+        }
+    }
+    svg(
+        "How alike the top images are, by kind of direction",
+        &body,
+        top,
+    )
+}
+
+fn values(group: &Group, measure: Measure) -> Vec<f64> {
+    let values = group.members.iter().filter_map(|m| m.get(measure));
+    values.filter(|value| value.is_finite()).collect()
+}
+
+/// One measure; gives where the next panel begins.
+fn panel(body: &mut String, measure: Measure, groups: &[(&Group, Vec<f64>)], mut top: f64) -> f64 {
+    let all = || groups.iter().flat_map(|(_, values)| values).copied();
+    let (low, high) = (
+        all().fold(f64::INFINITY, f64::min),
+        all().fold(f64::NEG_INFINITY, f64::max),
+    );
+    let (low, high) = match high > low {
+        true => (low, high),
+        false => (low - 0.5, high + 0.5),
+    };
+    let x = |value: f64| MARGIN + (value - low) / (high - low) * (WIDTH - 2.0 * MARGIN);
+    text(body, [MARGIN, top + 24.0], "start", INK, 18, measure.name());
+    top += TITLE;
+    for (group, values) in groups {
+        let mut counts = [0usize; BINS];
+        for value in values {
+            let bin = (value - low) / (high - low) * BINS as f64;
+            counts[(bin as usize).min(BINS - 1)] += 1;
+        }
+        let most = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let name = format!(
+            "{}: {} of {}, mean {mean:.3}",
+            group.kind,
+            values.len(),
+            group.count
+        );
+        text(body, [MARGIN, top + 20.0], "start", SOFT, 14, &name);
+        let base = top + NAME + BARS;
+        let colour = COLOURS[usize::from(group.kind != Kind::Units)];
+        let width = (WIDTH - 2.0 * MARGIN) / BINS as f64;
+        for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let height = BARS * count as f64 / most;
+            let _ = writeln!(
+                body,
+                "<rect x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{height:.2}\" fill=\"{colour}\"/>",
+                MARGIN + bin as f64 * width,
+                base - height,
+                width - 1.0
+            );
+        }
+        line(body, [MARGIN, base], [WIDTH - MARGIN, base], SOFT, 1.0);
+        line(
+            body,
+            [x(mean), base - BARS],
+            [x(mean), base + 3.0],
+            INK,
+            2.0,
+        );
+        top = base;
+    }
+    for (part, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
+        let value = low + part * (high - low);
+        let at = [x(value), top + 18.0];
+        text(body, at, anchor, SOFT, 13, &format!("{value:.3}"));
+    }
+    top + BELOW
+}
+
+/// The mean of the measure that answers as the units are rotated from 0 to 90 degrees, beside that of
+/// random directions (SVG). None where the study has no answer or no rotation.
+pub fn rotation(study: &Study) -> Option<String> {
+    const HEIGHT: f64 = 200.0;
+    let measure = study.by?;
+    let mut points: Vec<(f64, f64)> = study
+        .groups
+        .iter()
+        .filter_map(|group| match group.kind {
+            Kind::Units => Some((0.0, group.mean.get(measure)?)),
+            Kind::Rotated(degrees) => Some((degrees, group.mean.get(measure)?)),
+            _ => None,
+        })
+        .collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let random = study
+        .groups
+        .iter()
+        .find(|group| group.kind == Kind::Directions);
+    let random = random.and_then(|group| group.mean.get(measure))?;
+    if points.len() < 2 {
+        return None;
+    }
+    let all = || points.iter().map(|point| point.1).chain([random]);
+    let (low, high) = (
+        all().fold(f64::INFINITY, f64::min),
+        all().fold(f64::NEG_INFINITY, f64::max),
+    );
+    let room = ((high - low) * 0.15).max(1e-3);
+    let (low, high) = (low - room, high + room);
+    let left = MARGIN + 48.0;
+    let x = |degrees: f64| left + degrees / 90.0 * (WIDTH - MARGIN - left);
+    let y = |value: f64| TITLE + HEIGHT - (value - low) / (high - low) * HEIGHT;
+    let mut body = String::new();
+    let title = format!("mean {} by degrees of rotation", measure.name());
+    text(&mut body, [MARGIN, 24.0], "start", INK, 18, &title);
+    line(
+        &mut body,
+        [left, y(low)],
+        [WIDTH - MARGIN, y(low)],
+        SOFT,
+        1.0,
+    );
+    for value in [low + room, high - room] {
+        let label = format!("{value:.3}");
+        text(
+            &mut body,
+            [left - 6.0, y(value) + 4.0],
+            "end",
+            SOFT,
+            13,
+            &label,
+        );
+    }
+    line(
+        &mut body,
+        [left, y(random)],
+        [WIDTH - MARGIN, y(random)],
+        COLOURS[1],
+        2.0,
+    );
+    let label = "random directions";
+    text(
+        &mut body,
+        [WIDTH - MARGIN, y(random) - 6.0],
+        "end",
+        SOFT,
+        13,
+        label,
+    );
+    let path: Vec<String> = points
+        .iter()
+        .map(|&(degrees, value)| format!("{:.2},{:.2}", x(degrees), y(value)))
+        .collect();
+    let _ = writeln!(
+        body,
+        "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>",
+        path.join(" "),
+        COLOURS[0]
+    );
+    for &(degrees, value) in &points {
+        let _ = writeln!(
+            body,
+            "<circle cx=\"{:.2}\" cy=\"{:.2}\" r=\"4\" fill=\"{}\"><title>{degrees}: {value:.4}</title>\
+             </circle>",
+            x(degrees),
+            y(value),
+            COLOURS[0]
+        );
+        let at = [x(degrees), y(low) + 18.0];
+        text(&mut body, at, "middle", SOFT, 13, &format!("{degrees}°"));
+    }
+    Some(svg(&title, &body, TITLE + HEIGHT + BELOW))
+}
+
+fn svg(title: &str, body: &str, height: f64) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
+         font-family=\"system-ui, sans-serif\">\n<title>{}</title>\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fdfdfb\"/>\n{body}</svg>\n",
+        super::escape(title)
+    )
+}
+
+fn text(body: &mut String, at: [f64; 2], anchor: &str, fill: &str, size: u32, words: &str) {
+    let _ = writeln!(
+        body,
+        "<text x=\"{:.2}\" y=\"{:.2}\" text-anchor=\"{anchor}\" fill=\"{fill}\" font-size=\"{size}\">{}\
+         </text>",
+        at[0],
+        at[1],
+        super::escape(words)
+    );
+}
+
+fn line(body: &mut String, from: [f64; 2], to: [f64; 2], stroke: &str, width: f64) {
+    let _ = writeln!(
+        body,
+        "<line x1=\"{:.2}\" y1=\"{:.2}\" x2=\"{:.2}\" y2=\"{:.2}\" stroke=\"{stroke}\" \
+         stroke-width=\"{width}\"/>",
+        from[0], from[1], to[0], to[1]
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blindspot::units::Measures;
+
+    fn group(kind: Kind, values: &[f64]) -> Group {
+        let measures = |&purity: &f64| Measures {
+            purity: Some(purity),
+            ..Measures::default()
+        };
+        Group {
+            kind,
+            count: values.len() + 1,
+            tied: 1,
+            mean: measures(&(values.iter().sum::<f64>() / values.len() as f64)),
+            members: values
+                .iter()
+                .map(measures)
+                .chain([Measures::default()])
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn plots_are_xml_with_every_value_drawn() {
+        let study = Study {
+            answer: String::new(),
+            remarks: vec![],
+            by: Some(Measure::Purity),
+            groups: vec![
+                group(Kind::Units, &[0.1, 0.5, 1.0]),
+                group(Kind::Directions, &[0.3; 4]),
+                group(Kind::Rotated(90.0), &[0.3; 4]),
+            ],
+            contrasts: vec![],
+        };
+        let plot = distributions(&study);
+        let document = roxmltree::Document::parse(&plot).unwrap();
+        let bars = document
+            .descendants()
+            .filter(|node| node.has_tag_name("rect"))
+            .count();
+        // The paper, three values of the units, one of the directions; the measure that nobody has is
+        // not drawn.
+        assert_eq!(bars, 5);
+        assert!(plot.contains("units: 3 of 4, mean 0.533"));
+        let plot = rotation(&study).unwrap();
+        let document = roxmltree::Document::parse(&plot).unwrap();
+        let circles = document
+            .descendants()
+            .filter(|node| node.has_tag_name("circle"));
+        assert_eq!(circles.count(), 2);
+        let alone = Study {
+            groups: vec![group(Kind::Units, &[1.0])],
+            ..study
+        };
+        assert_eq!(rotation(&alone), None);
+        roxmltree::Document::parse(&distributions(&alone)).unwrap();
+    }
+}

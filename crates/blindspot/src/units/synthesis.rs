@@ -1,0 +1,281 @@
+//! The image that excites a unit or a direction the most: made, not found.
+
+use std::ops::ControlFlow;
+
+use blindspot_data::ImageSet;
+use blindspot_net::{Evaluator, Network, argmax};
+use blindspot_solve::{BoxLbfgs, LbfgsOptions};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::projector::Projector;
+use super::{Found, Layer, Probes, Reduction, Survey, UnitsError};
+
+/// Evaluations for an image, at most.
+const EVALUATIONS: usize = 300;
+/// Where the total variation is rounded off: it has no slope at 0 otherwise.
+const ROUNDED: f64 = 1e-3;
+
+/// What makes a synthesised image smooth and sparse, beside the projection in units of its spread
+/// over the real images.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Times the mean square of the image's values.
+    pub l2: f64,
+    /// Times the total variation: the mean over the image's values of the difference from the next
+    /// one to the right, and below.
+    pub total_variation: f64,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Terms {
+            l2: 0.3,
+            total_variation: 1.0,
+        }
+    }
+}
+
+/// An image that was made for a unit or a direction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Synthesis {
+    /// Its values, in [0, 1].
+    pub image: Vec<f32>,
+    /// Its projection.
+    pub activation: f32,
+    /// The position of that, among the layer's positions.
+    pub position: usize,
+}
+
+/// The image in [0, 1] that maximises projection / `spread` - terms, from `start` on by box-constrained
+/// L-BFGS: a local maximum. `shape` is the image's: channels, height, width.
+///
+/// # Errors
+/// [`UnitsError::Direction`] and its like.
+///
+/// # Panics
+/// Where `start` or `shape` are not of the network's input, or `spread` is not positive.
+pub fn synthesise(
+    network: &Network<f32>,
+    layer: &Layer,
+    reduce: Reduction,
+    direction: &[f32],
+    (start, shape): (&[f32], [usize; 3]),
+    spread: f64,
+    terms: Terms,
+) -> Result<Synthesis, UnitsError> {
+    assert!(spread > 0.0, "a spread is positive");
+    assert_eq!(
+        shape.iter().product::<usize>(),
+        start.len(),
+        "an image of the shape"
+    );
+    let probes = Probes {
+        units: Vec::new(),
+        directions: vec![direction.to_vec()],
+    };
+    let projector = Projector::new(network, layer, reduce, &probes)?;
+    let network = projector.network();
+    let mut evaluator = Evaluator::new(network);
+    let mut one_hot = vec![0.0; network.output_len()];
+    let options = LbfgsOptions {
+        history: 10,
+        max_iterations: EVALUATIONS,
+        max_evaluations: EVALUATIONS,
+        gradient_tolerance: 1e-7,
+        relative_decrease: 1e-7,
+        patience: 3,
+    };
+    let (lower, upper) = (vec![0.0; start.len()], vec![1.0; start.len()]);
+    let mut solver =
+        BoxLbfgs::new(start, &lower, &upper, options).map_err(|_| UnitsError::NotFinite {
+            layer: layer.name.clone(),
+            image: 0,
+        })?;
+    solver.minimise(
+        |image, gradient| {
+            evaluator.input(1).copy_from_slice(image);
+            let map = evaluator.forward();
+            let place = argmax(map);
+            let projection = f64::from(map[place]);
+            one_hot.fill(0.0);
+            one_hot[place] = (-1.0 / spread) as f32;
+            gradient.copy_from_slice(evaluator.backward(&one_hot));
+            terms.add(image, shape, gradient) - projection / spread
+        },
+        |_| ControlFlow::Continue(()),
+    );
+    let image = solver.iterate().to_vec();
+    evaluator.input(1).copy_from_slice(&image);
+    let map = evaluator.forward();
+    let position = argmax(map);
+    let activation = map[position];
+    Ok(Synthesis {
+        image,
+        activation,
+        position,
+    })
+}
+
+/// An image for each unit, random direction and principal component of a survey, in this order, from
+/// the mean of its top images on; None where the projection is the same for all images.
+///
+/// # Errors
+/// Those of [`synthesise`].
+pub fn synthesise_all(
+    network: &Network<f32>,
+    images: &ImageSet,
+    layer: &Layer,
+    survey: &Survey,
+    reduce: Reduction,
+    terms: Terms,
+) -> Result<Vec<Option<Synthesis>>, UnitsError> {
+    let unit = |unit: &usize| {
+        let mut direction = vec![0.0; layer.units];
+        direction[*unit] = 1.0;
+        direction
+    };
+    let units = survey
+        .units
+        .iter()
+        .map(|(number, found)| (unit(number), found));
+    let others = survey.directions.iter().chain(&survey.components);
+    let others = others.map(|seen| (seen.direction.clone(), &seen.found));
+    let all: Vec<(Vec<f32>, &Found)> = units.chain(others).collect();
+    let one = |(direction, found): &(Vec<f32>, &Found)| {
+        if found.is_constant() {
+            return Ok(None);
+        }
+        let spread = f64::from(found.top.activations[0]) - f64::from(found.lowest.activations[0]);
+        let mut start = vec![0.0; images.image_len()];
+        let mut image = start.clone();
+        for &top in &found.top.images {
+            images.write_image(top, &mut image);
+            let share = 1.0 / found.top.images.len() as f32;
+            start
+                .iter_mut()
+                .zip(&image)
+                .for_each(|(mean, x)| *mean += share * x);
+        }
+        let start = (&start[..], images.shape());
+        synthesise(network, layer, reduce, direction, start, spread, terms).map(Some)
+    };
+    all.par_iter().map(one).collect()
+}
+
+impl Terms {
+    /// Their value for an image; their gradient is added to `gradient`.
+    fn add(self, image: &[f32], [_, height, width]: [usize; 3], gradient: &mut [f32]) -> f64 {
+        let count = image.len() as f64;
+        let mut value = 0.0;
+        for (&x, g) in image.iter().zip(&mut *gradient) {
+            let x = f64::from(x);
+            value += self.l2 * x * x / count;
+            *g += (2.0 * self.l2 * x / count) as f32;
+        }
+        let weight = self.total_variation / count;
+        for i in 0..image.len() {
+            let (row, column) = (i / width % height, i % width);
+            for (inside, next) in [(column + 1 < width, i + 1), (row + 1 < height, i + width)] {
+                if !inside {
+                    continue;
+                }
+                let difference = f64::from(image[next]) - f64::from(image[i]);
+                let length = (difference * difference + ROUNDED * ROUNDED).sqrt();
+                value += weight * (length - ROUNDED);
+                let slope = (weight * difference / length) as f32;
+                gradient[next] += slope;
+                gradient[i] -= slope;
+            }
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Recipe;
+
+    #[test]
+    fn a_linear_unit_has_its_maximum_in_closed_form() {
+        let length = 784;
+        let network = Recipe::named("FC100-100-10").unwrap().start(length, 10, 4);
+        let layer = Layer::find(&network, "dense1.sum").unwrap();
+        let mut direction = vec![0.0; 100];
+        (direction[3], direction[8]) = (0.6, -0.8);
+        let weight = |i: usize| {
+            let row = &network.weights()[0][i * 100..][..100];
+            f64::from(0.6 * row[3] - 0.8 * row[8])
+        };
+        let (start, shape, spread) = (vec![0.5; length], [1, 28, 28], 2.0);
+        for l2 in [0.0, 20.0] {
+            let terms = Terms {
+                l2,
+                total_variation: 0.0,
+            };
+            let reduce = Reduction::Max;
+            let made = synthesise(
+                &network,
+                &layer,
+                reduce,
+                &direction,
+                (&start, shape),
+                spread,
+                terms,
+            );
+            let made = made.unwrap();
+            let mut expected = 0.0;
+            for (i, &x) in made.image.iter().enumerate() {
+                let best = match l2 {
+                    0.0 => f64::from(u8::from(weight(i) > 0.0)),
+                    _ => (weight(i) * length as f64 / (2.0 * spread * l2)).clamp(0.0, 1.0),
+                };
+                // Where nothing is to be gained the solver stops before the bound.
+                let gain = weight(i).abs() > 1e-4 || l2 > 0.0;
+                let off = (f64::from(x) - best).abs();
+                assert!(off < 1e-2 || !gain, "{l2} {i}: {x} {best}");
+                expected += weight(i) * best;
+            }
+            // The bias is 0 at the start.
+            assert!((f64::from(made.activation) - expected).abs() < 1e-2 * expected);
+        }
+    }
+
+    #[test]
+    fn the_terms_gradient_is_that_of_finite_differences() {
+        let shape = [2, 3, 4];
+        let image: Vec<f32> = (0..24).map(|i| (i * 7 % 11) as f32 / 11.0).collect();
+        let terms = Terms {
+            l2: 0.7,
+            total_variation: 1.3,
+        };
+        let value = |image: &[f32]| terms.add(image, shape, &mut [0.0; 24]);
+        let mut gradient = [0.0; 24];
+        terms.add(&image, shape, &mut gradient);
+        for i in 0..24 {
+            let moved = |by: f32| {
+                let mut moved = image.clone();
+                moved[i] += by;
+                (value(&moved), f64::from(moved[i]))
+            };
+            let ((above, high), (below, low)) = (moved(1e-3), moved(-1e-3));
+            let slope = (above - below) / (high - low);
+            assert!(
+                (slope - f64::from(gradient[i])).abs() < 1e-3 * (1.0 + slope.abs()),
+                "{i}"
+            );
+        }
+        // A flat image has no variation; one step of 1 over a column of 3 is 3 of 24.
+        let flat = Terms {
+            l2: 0.0,
+            total_variation: 1.0,
+        };
+        assert_eq!(flat.add(&[0.4; 24], shape, &mut [0.0; 24]), 0.0);
+        let step: Vec<f32> = (0..24)
+            .map(|i| if i < 12 && i % 4 > 1 { 1.0 } else { 0.0 })
+            .collect();
+        let variation = flat.add(&step, shape, &mut [0.0; 24]);
+        assert!((variation - 3.0 / 24.0).abs() < 1e-3, "{variation}");
+    }
+}
