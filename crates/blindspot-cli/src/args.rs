@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::options::{ChoiceArgs, DataArgs, ModelArgs};
+use crate::options::{ChoiceArgs, DataArgs, HardenArgs, ModelArgs};
 
 /// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
 /// what they do to other networks, and the experiments of the paper that found them, "Intriguing
@@ -63,11 +63,13 @@ Examples:
   blindspot reproduce --out replication
   blindspot reproduce --quick --out first-look
   blindspot reproduce table2 --samples 256 --seed 7 --out tables
+  blindspot reproduce hardening --seeds 3 --out hardening
 
 DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
 DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
 pub(crate) struct Reproduce {
-    /// table1, table2, table3, table4, figure7; all of them by default
+    /// table1, table2, table3, table4, figure7: these by default; hardening, which takes longer than
+    /// all of them
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
     /// The folder for tables, figures, models and the report
@@ -91,6 +93,10 @@ pub(crate) struct Reproduce {
     /// Where every random choice comes from: the same seed gives the same bits
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Seeds that hardening trains from, --seed and those after it; 1 in a quick look unless it is
+    /// given
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) seeds: u16,
     /// Cut the noise of table 2 to the pixels' range (the paper's is not)
     #[arg(long)]
     pub(crate) clip_noise: bool,
@@ -223,6 +229,8 @@ pub(crate) struct Transfer {
 Examples:
   blindspot train FC100-100-10 --out fc100.onnx
   blindspot train softmax2 --seed 3 --out softmax2.onnx
+  blindspot train FC100-100-10 --harden --out hard.onnx
+  blindspot train FC100-100-10 --harden --layers input,hidden2 --pool 5000 --out hard.onnx
 
 Ctrl-C keeps a checkpoint beside FILE; the same command goes on from it.")]
 pub(crate) struct Train {
@@ -233,7 +241,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DATA", default_value = "mnist:train")]
     pub(crate) data: String,
     /// L-BFGS iterations at most, instead of the recipe's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) iterations: Option<u32>,
     /// Where the first weights come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
@@ -241,6 +249,8 @@ pub(crate) struct Train {
     /// What the lambdas of a network with hidden layers mean
     #[arg(long, value_enum, default_value_t = Decay::PerUnit)]
     pub(crate) decay: Decay,
+    #[command(flatten)]
+    pub(crate) harden: HardenArgs,
     /// The ONNX file to write
     #[arg(long, value_name = "FILE.onnx")]
     pub(crate) out: PathBuf,

@@ -106,7 +106,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Train(train) => of_training(train),
                 ReproduceError::Search(search) => of_search(search),
                 ReproduceError::File(_) => is(OUTPUT),
-                ReproduceError::NoSamples => is(USAGE),
+                ReproduceError::NoSamples | ReproduceError::NoSeeds => is(USAGE),
                 ReproduceError::Unlabelled(_) => is(DATA),
                 ReproduceError::Cancelled(_) => is(INTERRUPTED),
             }
@@ -125,6 +125,7 @@ fn of_training(error: &TrainError) -> Option<u8> {
         TrainError::Cancelled { .. } => INTERRUPTED,
         TrainError::NotFinite { .. } | TrainError::Data(_) => DATA,
         TrainError::Options(_) => USAGE,
+        TrainError::Search(search) => return of_search(search),
         TrainError::File(_) => OUTPUT,
     })
 }

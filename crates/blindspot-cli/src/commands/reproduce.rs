@@ -12,6 +12,8 @@ use crate::progress::Progress;
 const QUICK_SAMPLES: usize = 100;
 /// The default of `--samples`.
 const SAMPLES: usize = 1000;
+/// The default of `--seeds`.
+const SEEDS: u16 = 5;
 
 pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     let experiments = command
@@ -20,7 +22,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         .map(|name| name.parse().map_err(Usage))
         .collect::<Result<Vec<Experiment>, _>>()?;
     let experiments = if experiments.is_empty() {
-        Experiment::ALL.to_vec()
+        Experiment::default_list()
     } else {
         experiments
     };
@@ -52,6 +54,10 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         seed: command.seed,
         clip_noise: command.clip_noise,
         decay: command.decay.into(),
+        seeds: match command.seeds {
+            SEEDS if command.quick => 1,
+            seeds => seeds.into(),
+        },
     };
     let (results, pictures) = reproduce(&options, &train, &test, &command.out, progress)?;
     files::write_atomically(&results_file, |writer| {

@@ -1,6 +1,7 @@
 //! The paper's experiments as data: which models, which images, which table.
 
 mod figures;
+mod hardening;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -33,17 +34,28 @@ pub enum Experiment {
     Table4,
     /// Pictures of examples and of noise.
     Figure7,
+    /// Training with a pool of adversarial examples, and without, from several seeds.
+    Hardening,
 }
 
 impl Experiment {
-    /// All of them, in the paper's order.
-    pub const ALL: [Experiment; 5] = [
+    /// All of them, those that are run by default first.
+    pub const ALL: [Experiment; 6] = [
         Experiment::Table1,
         Experiment::Table2,
         Experiment::Table3,
         Experiment::Table4,
         Experiment::Figure7,
+        Experiment::Hardening,
     ];
+
+    /// Those that are run where none is asked for: all but hardening, which takes longer than all
+    /// others together.
+    pub fn default_list() -> Vec<Experiment> {
+        let all = Experiment::ALL.into_iter();
+        all.filter(|known| *known != Experiment::Hardening)
+            .collect()
+    }
 
     /// The models that it takes, in the order of its table.
     fn models(self) -> &'static [&'static str] {
@@ -58,6 +70,7 @@ impl Experiment {
             ],
             Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
+            Experiment::Hardening => &[],
         }
     }
 }
@@ -70,6 +83,7 @@ impl fmt::Display for Experiment {
             Experiment::Table3 => "table3",
             Experiment::Table4 => "table4",
             Experiment::Figure7 => "figure7",
+            Experiment::Hardening => "hardening",
         })
     }
 }
@@ -111,6 +125,8 @@ pub struct Options {
     pub clip_noise: bool,
     /// What the lambdas of the networks with hidden layers mean.
     pub decay: Decay,
+    /// Seeds of hardening, at least 1: this one and those after it.
+    pub seeds: u64,
 }
 
 /// Why a replication did not come to its end.
@@ -128,6 +144,9 @@ pub enum ReproduceError {
     /// It was asked to stop; models trained so far are kept.
     #[error("stopped; the models trained so far are kept in {}, and the same command goes on", .0.display())]
     Cancelled(PathBuf),
+    /// No seed to train from.
+    #[error("0 seeds train nothing; ask for at least 1")]
+    NoSeeds,
     /// No image to distort.
     #[error("0 samples make no table; ask for at least 1")]
     NoSamples,
@@ -251,6 +270,9 @@ pub fn reproduce(
     if options.samples == Some(0) {
         return Err(ReproduceError::NoSamples);
     }
+    if options.seeds == 0 {
+        return Err(ReproduceError::NoSeeds);
+    }
     let samples = [train, test].map(|set| {
         let count = options.samples.unwrap_or(set.len()).min(set.len());
         set.shuffled(count, options.seed).indices().to_vec()
@@ -321,6 +343,7 @@ pub fn reproduce(
         table3: None,
         table4: None,
         p1: None,
+        hardening: None,
         figure7: None,
     };
     let mut pictures = figures::pictures(&run);
@@ -334,6 +357,11 @@ pub fn reproduce(
                 let (figure, panels) = figures::figure7(&run);
                 results.figure7 = Some(figure);
                 pictures.figure7 = panels;
+            }
+            Experiment::Hardening => {
+                let (rows, models) = hardening::hardening(&run, &folder, monitor)?;
+                results.hardening = Some(rows);
+                results.models.extend(models);
             }
         }
     }

@@ -161,14 +161,14 @@ impl Recipe {
     }
 
     /// The network at the start of training: weights normal with standard deviation
-    /// 1 / sqrt(inputs of the layer), biases 0.
-    pub(crate) fn start(&self, inputs: usize, classes: usize, seed: u64) -> Network<f32> {
+    /// 1 / sqrt(inputs of the layer), biases 0. It takes `inputs` values and gives `classes` logits.
+    pub fn start(&self, inputs: usize, classes: usize, seed: u64) -> Network<f32> {
         let layers = layers(&self.hidden, classes, "logits");
         dense(inputs, &layers, self.bias, seed, &self.name)
     }
 
     /// The coefficient of the sum of squares of each weight tensor of [`Recipe::start`].
-    pub(crate) fn decay_coefficients(&self, classes: usize) -> Vec<f64> {
+    pub fn decay_coefficients(&self, classes: usize) -> Vec<f64> {
         let units = self.hidden.iter().copied().chain([classes]);
         // A frozen layer has no lambda: the last ones are those of the layers trained.
         let frozen = self.hidden.len() + 1 - self.lambda.len();
