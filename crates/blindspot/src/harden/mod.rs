@@ -7,6 +7,8 @@
 
 mod layers;
 mod pool;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
