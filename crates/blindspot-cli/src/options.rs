@@ -130,6 +130,10 @@ pub(crate) struct HardenArgs {
         requires = "harden"
     )]
     beyond: f64,
+    /// The largest distortion (root mean square of the change) of an example that enters a pool; any by
+    /// default
+    #[arg(long, value_name = "D", requires = "harden")]
+    within: Option<f64>,
     /// Passes over the images
     #[arg(long, value_name = "E", default_value_t = 40, requires = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     epochs: u32,
@@ -166,6 +170,7 @@ impl HardenArgs {
                 every: self.every,
                 mix: self.mix,
                 beyond: self.beyond,
+                within: self.within,
                 ..PoolOptions::new(layers)
             }),
         }

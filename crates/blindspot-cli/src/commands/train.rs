@@ -85,8 +85,9 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
 fn pool_lines(pools: &[PoolCount]) -> String {
     let line = |pool: &PoolCount| {
         format!(
-            "\nPool of {}: {} examples made, {} searches failed, {} images wrong as they were",
-            pool.layer, pool.made, pool.failed, pool.wrong_before
+            "\nPool of {}: {} examples made (distortion {:.4}), {} searches failed, {} ended too far \
+             away, {} images were wrong as they are",
+            pool.layer, pool.made, pool.distortion, pool.failed, pool.far, pool.wrong_before
         )
     };
     pools.iter().map(line).collect()

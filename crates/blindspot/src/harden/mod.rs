@@ -42,6 +42,9 @@ pub struct PoolOptions {
     /// How far an example goes: so many times the smallest change that was found, at least 1. At 1
     /// it lies on the decision boundary.
     pub beyond: f64,
+    /// The largest distortion (root mean square of the change) of an example that enters, above 0;
+    /// `None` for any. What is farther away may well show another class.
+    pub within: Option<f64>,
     /// The part of training that passes before the pools are filled, in [0, 1): a network that
     /// hasn't learned anything yet has nothing to be fooled in.
     pub after: f64,
@@ -57,6 +60,7 @@ impl PoolOptions {
             every: 25,
             mix: 1.0,
             beyond: 1.0,
+            within: None,
             after: 0.02,
         }
     }
@@ -87,6 +91,11 @@ impl PoolOptions {
         } else if !(self.beyond >= 1.0 && self.beyond.is_finite()) {
             let beyond = self.beyond;
             format!("{beyond} times the smallest change fools no network; choose at least 1")
+        } else if let Some(within) = self
+            .within
+            .filter(|within| within.is_nan() || *within <= 0.0)
+        {
+            format!("no example lies within a distortion of {within}; choose one above 0")
         } else if !(0.0..1.0).contains(&self.after) {
             let after = self.after;
             format!("a pool can't begin after {after} of the training; choose from 0 to below 1")

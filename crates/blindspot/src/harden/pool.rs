@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use blindspot_net::{Network, argmax};
+use blindspot_net::{Evaluator, Network, argmax};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::PoolOptions;
@@ -10,16 +11,22 @@ use super::layers::{self, Layer};
 use crate::inputs::{InMemory, Inputs, write_batch};
 use crate::monitor::Unwatched;
 use crate::random::Stream;
-use crate::search::{Ranges, SearchOptions, Target, search};
+use crate::search::{Ranges, SearchOptions, Target, norm, search};
 use crate::train::{Chain, Mix, Rows, TrainError, outputs};
 
 /// Images that are searched from at a time.
 const BLOCK: usize = 4096;
 /// Images that are tried at most for each example wanted.
 const TRIES: usize = 4;
+/// Images that are looked at for each that is searched from, where far ones are left out.
+const LOOKS: usize = 4;
+/// An image is far where a linear network's boundary would be so many times too far away.
+const MARGIN: f64 = 1.5;
+/// Images whose distances are guessed at once.
+const SLICE: usize = 64;
 
 /// What the making of one layer's pool has taken, over the whole training.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PoolCount {
     /// The layer's name in the network.
     pub layer: String,
@@ -30,6 +37,11 @@ pub struct PoolCount {
     /// Searches that found nothing, or nothing that still fools the network at the distance asked
     /// for: nothing entered the pool.
     pub failed: u64,
+    /// Images left out because their example's distortion is above what was asked for, or would
+    /// be by far.
+    pub far: u64,
+    /// Mean distortion of the examples made.
+    pub distortion: f64,
 }
 
 /// The pool of one layer.
@@ -80,6 +92,8 @@ impl Pools {
                     made: 0,
                     wrong_before: 0,
                     failed: 0,
+                    far: 0,
+                    distortion: 0.0,
                 },
             }
         };
@@ -118,7 +132,7 @@ impl Pools {
             let replaced = if missing == size { 0 } else { part.max(1) };
             // Those that a part-filled pool lacks come first, and old ones go for the others.
             let replaced = replaced.saturating_sub(missing);
-            let maker = Maker::new(network, &layer, self.options.beyond)?;
+            let maker = Maker::new(network, &layer, &self.options)?;
             let mut draw = Stream::new(
                 seed,
                 &format!("images for the pool of {layer}"),
@@ -205,10 +219,11 @@ struct Maker {
     options: SearchOptions,
     ranges: Arc<Ranges>,
     beyond: f32,
+    within: f64,
 }
 
 impl Maker {
-    fn new(network: &Network<f32>, layer: &str, beyond: f64) -> Result<Maker, TrainError> {
+    fn new(network: &Network<f32>, layer: &str, pool: &PoolOptions) -> Result<Maker, TrainError> {
         let found = layers::find(network, &[layer.to_owned()])?.remove(0);
         let wrong = |error: blindspot_net::GraphError| TrainError::Options(error.to_string());
         let value = network.graph().find(layer).map_err(wrong)?;
@@ -227,7 +242,8 @@ impl Maker {
                 ..SearchOptions::default()
             },
             ranges,
-            beyond: beyond as f32,
+            beyond: pool.beyond as f32,
+            within: pool.within.unwrap_or(f64::INFINITY),
         })
     }
 
@@ -240,31 +256,37 @@ impl Maker {
         labels: &[usize],
         draw: &mut Stream,
     ) -> Result<Vec<(Vec<f32>, usize)>, TrainError> {
+        let length = self.above.input_len();
+        // Far images are passed over without a search, so more of them can be looked at.
+        let looks = if self.within.is_finite() { LOOKS } else { 1 };
         let (mut made, mut tries) = (Vec::with_capacity(wanted), 0);
         while made.len() < wanted && tries < TRIES * wanted {
-            let block = (wanted - made.len()).min(BLOCK);
-            tries += block;
-            let chosen: Vec<usize> = (0..block).map(|_| draw.below(labels.len())).collect();
-            let chosen_labels: Vec<usize> = chosen.iter().map(|&index| labels[index]).collect();
-            let mut images = vec![0.0; block * inputs.input_len()];
+            let missing = (wanted - made.len()).min(BLOCK);
+            tries += missing;
+            let chosen: Vec<usize> = (0..missing * looks)
+                .map(|_| draw.below(labels.len()))
+                .collect();
+            let labels: Vec<usize> = chosen.iter().map(|&index| labels[index]).collect();
+            let mut images = vec![0.0; chosen.len() * inputs.input_len()];
             write_batch(inputs, chosen.iter().copied(), &mut images);
             let images = InMemory::new(images, inputs.input_len());
             let originals = match &self.below {
                 Some(below) => outputs(below, &images),
                 None => images,
             };
-            let all: Vec<usize> = (0..block).collect();
-            let found = search(
-                &self.above,
-                &originals,
-                &chosen_labels,
-                &all,
-                &self.options,
-                &Unwatched,
-            )?;
-            let length = self.above.input_len();
-            let mut changed = Vec::new();
-            let mut classes = Vec::new();
+            let mut near: Vec<usize> = (0..chosen.len()).collect();
+            if self.within.is_finite() {
+                let distances = self.guesses(&originals, &labels);
+                near.retain(|&i| distances[i] * f64::from(self.beyond) <= MARGIN * self.within);
+                count.far += (chosen.len() - near.len()) as u64;
+                near.truncate(missing);
+            }
+            if near.is_empty() {
+                continue;
+            }
+            let options = &self.options;
+            let found = search(&self.above, &originals, &labels, &near, options, &Unwatched)?;
+            let (mut changed, mut kept) = (Vec::new(), Vec::new());
             for example in found {
                 if example.already_wrong() {
                     count.wrong_before += 1;
@@ -272,26 +294,26 @@ impl Maker {
                     count.failed += 1;
                 } else {
                     let original = &originals.values()[example.index * length..][..length];
-                    changed.extend(self.farther(original, &example.adversarial));
-                    classes.push(example.label);
+                    let end = self.farther(original, &example.adversarial);
+                    let distortion = norm(original, &end) / (length as f64).sqrt();
+                    if distortion > self.within {
+                        count.far += 1;
+                    } else {
+                        changed.extend(end);
+                        kept.push((example.label, distortion));
+                    }
                 }
-            }
-            if classes.is_empty() {
-                continue;
             }
             let changed = InMemory::new(changed, length);
             let answers = outputs(&self.above, &changed);
             let answers = answers.values().chunks_exact(self.above.output_len());
-            for ((values, label), logits) in changed
-                .values()
-                .chunks_exact(length)
-                .zip(classes)
-                .zip(answers)
-            {
+            let values = changed.values().chunks_exact(length);
+            for ((values, (label, distortion)), logits) in values.zip(kept).zip(answers) {
                 if argmax(logits) == label {
                     count.failed += 1;
                 } else {
                     count.made += 1;
+                    count.distortion += (distortion - count.distortion) / count.made as f64;
                     made.push((values.to_vec(), label));
                 }
             }
@@ -299,17 +321,49 @@ impl Maker {
         Ok(made)
     }
 
+    /// How far each original is from the boundary to its strongest rival, as a distortion, were the
+    /// network linear; 0 or less where it is beyond.
+    fn guesses(&self, originals: &InMemory, labels: &[usize]) -> Vec<f64> {
+        let (length, classes) = (self.above.input_len(), self.above.output_len());
+        let chunks = originals.values().par_chunks(SLICE * length);
+        let guess = |evaluator: &mut Evaluator<'_, f32>, (rows, labels): (&[f32], &[usize])| {
+            evaluator.input(labels.len()).copy_from_slice(rows);
+            let mut direction = vec![0.0; labels.len() * classes];
+            let logits = evaluator.forward().chunks_exact(classes);
+            let mut leads = Vec::with_capacity(labels.len());
+            for ((logits, &label), out) in
+                logits.zip(labels).zip(direction.chunks_exact_mut(classes))
+            {
+                let mut others = logits.to_vec();
+                others[label] = f32::NEG_INFINITY;
+                let rival = argmax(&others);
+                (out[label], out[rival]) = (1.0, -1.0);
+                leads.push(f64::from(logits[label] - logits[rival]));
+            }
+            let gradients = evaluator.backward(&direction).chunks_exact(length);
+            let distance = |(gradient, lead): (&[f32], f64)| {
+                let square: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum();
+                lead / (square.sqrt() * (length as f64).sqrt()).max(f64::MIN_POSITIVE)
+            };
+            gradients.zip(leads).map(distance).collect::<Vec<f64>>()
+        };
+        let guesses: Vec<Vec<f64>> = chunks
+            .zip(labels.par_chunks(SLICE))
+            .map_init(|| Evaluator::new(&self.above), guess)
+            .collect();
+        guesses.concat()
+    }
+
     /// The point so many times as far from the original, inside the box.
-    fn farther<'a>(
-        &'a self,
-        original: &'a [f32],
-        changed: &'a [f32],
-    ) -> impl Iterator<Item = f32> + 'a {
+    fn farther(&self, original: &[f32], changed: &[f32]) -> Vec<f32> {
+        if self.beyond == 1.0 {
+            return changed.to_vec();
+        }
         let ends = self.ranges.lower.iter().zip(&self.ranges.upper);
         let values = original.iter().zip(changed).zip(ends);
-        values.map(move |((&from, &to), (&lower, &upper))| match self.beyond {
-            1.0 => to,
-            beyond => (from + beyond * (to - from)).max(lower).min(upper),
-        })
+        let value = |((&from, &to), (&lower, &upper)): ((&f32, &f32), (&f32, &f32))| {
+            (from + self.beyond * (to - from)).max(lower).min(upper)
+        };
+        values.map(value).collect()
     }
 }

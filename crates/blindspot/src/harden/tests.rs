@@ -221,6 +221,36 @@ fn examples_train_only_what_is_above_their_layer() {
     }
 }
 
+#[test]
+fn what_is_too_far_away_stays_out() {
+    let (inputs, labels) = blobs();
+    let network = hardened(None, None, &Unwatched).unwrap().0.network;
+    let chain = Chain::cut(network.clone(), &[]).unwrap();
+    let fill = |within| {
+        let options = PoolOptions {
+            within,
+            ..options(&["input"])
+        };
+        let mut pools = Pools::new(&network, &options, 60, 5).unwrap();
+        pools.rows(100, 0.5, &chain, &inputs, &labels).unwrap();
+        pools.pools.remove(0)
+    };
+    let all = fill(None);
+    let mean = all.count.distortion;
+    assert!(mean > 0.0 && all.count.far == 0);
+    let near = fill(Some(mean));
+    assert!(near.count.far > 0 && near.count.made > 0 && near.count.distortion < mean);
+    // From some image of its class each example is as near as that.
+    let mut image = vec![0.0; 12];
+    for (row, &label) in near.values.chunks_exact(12).zip(&near.labels) {
+        let distances = (0..labels.len()).filter(|&i| labels[i] == label).map(|i| {
+            inputs.write(i, &mut image);
+            crate::search::norm(&image, row) / 12f64.sqrt()
+        });
+        assert!(distances.fold(f64::INFINITY, f64::min) <= mean);
+    }
+}
+
 /// Always answers class 0.
 fn stubborn() -> Network<f32> {
     let mut network = start();
@@ -318,5 +348,6 @@ fn pools_that_can_not_be_are_said() {
     assert!(said(|pool| pool.every = 0).contains("at least 1"));
     assert!(said(|pool| pool.mix = -1.0).contains("above 0"));
     assert!(said(|pool| pool.beyond = 0.5).contains("at least 1"));
+    assert!(said(|pool| pool.within = Some(0.0)).contains("above 0"));
     assert!(said(|pool| pool.after = 1.0).contains("below 1"));
 }

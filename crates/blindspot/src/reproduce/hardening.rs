@@ -161,6 +161,8 @@ mod tests {
                 made: 10,
                 wrong_before: 1,
                 failed,
+                far: 0,
+                distortion: 0.0,
             }],
         }
     }
