@@ -110,16 +110,16 @@ pub(crate) struct HardenArgs {
     )]
     layers: Vec<String>,
     /// Examples in the pool of each layer
-    #[arg(long, value_name = "N", default_value_t = 10_000, requires = "harden")]
+    #[arg(long, value_name = "N", default_value_t = 3_000, requires = "harden")]
     pool: usize,
     /// The part of each pool that is replaced at a time
     #[arg(long, value_name = "F", default_value_t = 0.05, requires = "harden")]
     refresh: f64,
     /// Steps from one replacement to the next
-    #[arg(long, value_name = "STEPS", default_value_t = 25, requires = "harden")]
+    #[arg(long, value_name = "STEPS", default_value_t = 40, requires = "harden")]
     every: u64,
     /// Examples of each pool in a step, for each image of it
-    #[arg(long, value_name = "RATIO", default_value_t = 1.0, requires = "harden")]
+    #[arg(long, value_name = "RATIO", default_value_t = 0.5, requires = "harden")]
     mix: f64,
     /// How far an example goes, as a multiple of the smallest change found; 1 is the decision
     /// boundary
@@ -130,12 +130,12 @@ pub(crate) struct HardenArgs {
         requires = "harden"
     )]
     beyond: f64,
-    /// The largest distortion (root mean square of the change) of an example that enters a pool; any by
-    /// default
-    #[arg(long, value_name = "D", requires = "harden")]
-    within: Option<f64>,
+    /// The largest distortion (root mean square of the change) of an example that enters a pool; inf
+    /// for any. The larger, the more distortion is needed afterwards, and the more is wrong without
+    #[arg(long, value_name = "D", default_value_t = 0.03, requires = "harden")]
+    within: f64,
     /// Passes over the images
-    #[arg(long, value_name = "E", default_value_t = 40, requires = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "E", default_value_t = 20, requires = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     epochs: u32,
     /// Images in a step
     #[arg(long, value_name = "N", default_value_t = 128, requires = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -144,7 +144,7 @@ pub(crate) struct HardenArgs {
     #[arg(
         long,
         value_name = "RATE",
-        default_value_t = 0.001,
+        default_value_t = 0.005,
         requires = "harden"
     )]
     rate: f64,
@@ -170,7 +170,7 @@ impl HardenArgs {
                 every: self.every,
                 mix: self.mix,
                 beyond: self.beyond,
-                within: self.within,
+                within: Some(self.within),
                 ..PoolOptions::new(layers)
             }),
         }

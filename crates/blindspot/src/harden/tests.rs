@@ -39,6 +39,7 @@ fn options(layers: &[&str]) -> PoolOptions {
         refresh: 0.2,
         every: 7,
         mix: 0.5,
+        within: None,
         after: 0.345,
         ..PoolOptions::new(layers.iter().map(|&layer| layer.to_owned()).collect())
     }

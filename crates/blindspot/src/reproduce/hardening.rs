@@ -30,7 +30,10 @@ const QUICK_IMAGES: usize = 10_000;
 /// All have the same batches, rate and passes; the figures were chosen by the errors on 10,000
 /// training images that were held out (`examples/harden.rs`).
 fn plan(way: &str, quick: bool) -> Plan {
-    let mut training = MiniBatch::new(if quick { 3 } else { 40 });
+    let mut training = MiniBatch {
+        rate: 5e-3,
+        ..MiniBatch::new(if quick { 3 } else { 20 })
+    };
     let hidden = || ["hidden1", "hidden2"].map(str::to_owned);
     match way {
         "b" => training.decay = [5e-6, 0.0].repeat(3),
