@@ -60,7 +60,7 @@ pub struct ModelRecord {
     pub sha256: String,
     /// Weight decay by layer, as in table 1.
     pub decay: Vec<f64>,
-    /// L-BFGS iterations run.
+    /// L-BFGS iterations run; steps, of mini-batches.
     pub iterations: u64,
     /// Why training stopped, in words.
     pub stopped: String,

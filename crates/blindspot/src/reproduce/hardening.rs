@@ -67,7 +67,8 @@ struct Judged {
 }
 
 /// Trains in each way from each seed, or takes what is kept in `folder`, and searches with the
-/// same targets for all; also gives the networks' records.
+/// same targets for all; also gives the networks' records. Each network has a start of its own, so
+/// the means of two ways are independent.
 pub(super) fn hardening(
     run: &Run<'_>,
     folder: &Path,
