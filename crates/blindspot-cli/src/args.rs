@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::options::{ChoiceArgs, DataArgs, ModelArgs, PreprocessArgs};
+use crate::options::{ChoiceArgs, DataArgs, HardenArgs, ModelArgs, PreprocessArgs};
 
 /// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
 /// what they do to other networks, and the experiments of the paper that found them, "Intriguing
@@ -65,12 +65,13 @@ Examples:
   blindspot reproduce --quick --out first-look
   blindspot reproduce table2 --samples 256 --seed 7 --out tables
   blindspot reproduce figure5 --model model.onnx --data folder:images --out photographs
+  blindspot reproduce hardening --seeds 3 --out hardening
 
 DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
 DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
 pub(crate) struct Reproduce {
-    /// figure1, figure2, table1, table2, table3, table4, figure5, figure7; all of them by default, figure5 only where
-    /// there is a --model
+    /// figure1, figure2, table1, table2, table3, table4, figure7: these by default; figure5, for a
+    /// --model of your own; hardening, which takes longer than all others
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
     /// The folder for tables, figures, models and the report
@@ -94,6 +95,10 @@ pub(crate) struct Reproduce {
     /// Where every random choice comes from: the same seed gives the same bits
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Seeds that hardening trains from, --seed and those after it; 1 in a quick look unless it is
+    /// given
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) seeds: u16,
     /// Cut the noise of table 2 to the pixels' range (the paper's is not)
     #[arg(long)]
     pub(crate) clip_noise: bool,
@@ -352,6 +357,8 @@ Examples:
   blindspot train FC100-100-10 --out fc100.onnx
   blindspot train softmax2 --seed 3 --out softmax2.onnx
   blindspot train conv --out conv.onnx
+  blindspot train FC100-100-10 --harden --out hard.onnx
+  blindspot train FC100-100-10 --harden --layers input,hidden2 --pool 5000 --out hard.onnx
 
 Ctrl-C keeps a checkpoint beside FILE; the same command goes on from it.")]
 pub(crate) struct Train {
@@ -363,7 +370,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DATA", default_value = "mnist:train")]
     pub(crate) data: String,
     /// L-BFGS iterations at most, or passes over the data of conv, instead of the recipe's
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) iterations: Option<u32>,
     /// Where the first weights come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
@@ -371,6 +378,8 @@ pub(crate) struct Train {
     /// What the lambdas of a network with hidden layers mean
     #[arg(long, value_enum, default_value_t = Decay::PerUnit)]
     pub(crate) decay: Decay,
+    #[command(flatten)]
+    pub(crate) harden: HardenArgs,
     /// The ONNX file to write
     #[arg(long, value_name = "FILE.onnx")]
     pub(crate) out: PathBuf,

@@ -116,7 +116,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Search(search) => of_search(search),
                 ReproduceError::Units(units) => of_units(units),
                 ReproduceError::File(_) => is(OUTPUT),
-                ReproduceError::NoSamples => is(USAGE),
+                ReproduceError::NoSamples | ReproduceError::NoSeeds => is(USAGE),
                 ReproduceError::Unlabelled(_)
                 | ReproduceError::NoneKnown(..)
                 | ReproduceError::Images(_) => is(DATA),
@@ -137,6 +137,7 @@ fn of_training(error: &TrainError) -> Option<u8> {
         TrainError::Cancelled { .. } => INTERRUPTED,
         TrainError::NotFinite { .. } | TrainError::Data(_) => DATA,
         TrainError::Options(_) => USAGE,
+        TrainError::Search(search) => return of_search(search),
         TrainError::File(_) => OUTPUT,
     })
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use blindspot::harden::{Plan, PoolOptions};
 use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
+use blindspot::train::MiniBatch;
 use blindspot_data::{Fit, Resize};
 
 use crate::exit::Usage;
@@ -89,6 +91,91 @@ impl DataArgs {
             channels: None,
         };
         (fit != Fit::default()).then_some(fit)
+    }
+}
+
+/// Training with a living pool of adversarial examples.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Hardening")]
+pub(crate) struct HardenArgs {
+    /// Train by mini-batches, with adversarial examples mixed in that are made against the network
+    /// as it is, all the time
+    #[arg(long)]
+    pub(crate) harden: bool,
+    /// Where they enter: input, or hidden1 and so on, the outputs of hidden layers; a changed output
+    /// trains only the layers above it. All of them by default
+    #[arg(
+        long,
+        value_name = "LAYER,...",
+        value_delimiter = ',',
+        requires = "harden"
+    )]
+    layers: Vec<String>,
+    /// Examples in the pool of each layer
+    #[arg(long, value_name = "N", default_value_t = 3_000, requires = "harden")]
+    pool: usize,
+    /// The part of each pool that is replaced at a time
+    #[arg(long, value_name = "F", default_value_t = 0.05, requires = "harden")]
+    refresh: f64,
+    /// Steps from one replacement to the next
+    #[arg(long, value_name = "STEPS", default_value_t = 40, requires = "harden")]
+    every: u64,
+    /// Examples of each pool in a step, for each image of it
+    #[arg(long, value_name = "RATIO", default_value_t = 0.5, requires = "harden")]
+    mix: f64,
+    /// How far an example goes, as a multiple of the smallest change found; 1 is the decision
+    /// boundary
+    #[arg(
+        long,
+        value_name = "FACTOR",
+        default_value_t = 1.0,
+        requires = "harden"
+    )]
+    beyond: f64,
+    /// The largest distortion (root mean square of the change) of an example that enters a pool; inf
+    /// for any. The larger, the more distortion is needed afterwards, and the more is wrong without
+    #[arg(long, value_name = "D", default_value_t = 0.03, requires = "harden")]
+    within: f64,
+    /// Passes over the images
+    #[arg(long, value_name = "E", default_value_t = 20, requires = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    epochs: u32,
+    /// Images in a step
+    #[arg(long, value_name = "N", default_value_t = 128, requires = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    batch: u32,
+    /// The size of the first steps
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value_t = 0.005,
+        requires = "harden"
+    )]
+    rate: f64,
+}
+
+impl HardenArgs {
+    /// What is asked for, for a network with these layers and this weight decay.
+    pub(crate) fn plan(&self, layers: Vec<String>, decay: Vec<f64>) -> Plan {
+        let layers = match self.layers.is_empty() {
+            true => layers,
+            false => self.layers.clone(),
+        };
+        Plan {
+            training: MiniBatch {
+                batch: self.batch as usize,
+                rate: self.rate,
+                decay,
+                ..MiniBatch::new(self.epochs as usize)
+            },
+            pool: Some(PoolOptions {
+                size: self.pool,
+                refresh: self.refresh,
+                every: self.every,
+                mix: self.mix,
+                beyond: self.beyond,
+                within: Some(self.within),
+                ..PoolOptions::new(layers)
+            }),
+        }
     }
 }
 

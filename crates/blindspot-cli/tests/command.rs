@@ -298,3 +298,42 @@ fn units_are_what_onnxruntime_finds_them_to_be() {
     let held = run_python(check, [dir.join("one/units.json"), model, images], "").unwrap();
     assert_eq!(held.trim(), "held");
 }
+
+#[test]
+fn hardening_trains_and_says_what_it_can_not_do() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    let harden = "train FC100-100-10 --harden --out hard.onnx";
+    let cases = [
+        ("--layers input,hidden3", "input, hidden1, hidden2"),
+        ("--pool 0", "an empty pool"),
+        ("--refresh 1.5", "1.5 of a pool"),
+        ("--beyond 0.5", "at least 1"),
+        ("--within 0", "above 0"),
+    ];
+    for (words, says) in cases {
+        let (exit, _, error) = run(dir, &format!("{harden} {words}"));
+        assert_eq!(exit, 2, "{words}: {error}");
+        assert!(error.contains(says), "{words}: {error}");
+        assert_eq!(error.lines().count(), 1, "{words}: {error}");
+    }
+    let (exit, _, error) = run(dir, "train AE400-10 --harden --out hard.onnx");
+    assert_eq!(exit, 2, "{error}");
+    assert!(error.contains("AE400-10"), "{error}");
+    for words in ["--pool 5", "--harden --iterations 3"] {
+        let words = format!("train FC100-100-10 --out hard.onnx {words}");
+        assert_eq!(run(dir, &words).0, 2, "{words}");
+    }
+    let words = "train softmax1 --harden --epochs 1 --batch 2000 --rate 0.01 --pool 20 --json \
+                 --out hard.onnx";
+    let (exit, said, error) = run(dir, words);
+    assert_eq!(exit, 0, "{error}");
+    let summary: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(summary["iterations"], 30);
+    assert_eq!(summary["pools"][0]["layer"], "image");
+    assert!(summary["pools"][0]["made"].as_u64().unwrap() >= 20);
+    assert!(dir.join("hard.onnx").exists());
+}

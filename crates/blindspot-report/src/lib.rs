@@ -3,6 +3,7 @@
 //! A table is built once, then shown in the terminal, as CSV, as Markdown and in the
 //! page; pictures are PNG, histograms SVG inside the page.
 
+mod hardening;
 mod histogram;
 mod page;
 mod picture;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use blindspot::results::{Picture, Pictures, Results};
 use blindspot_data::files::{FileError, write_atomically};
 
+pub use hardening::hardening;
 pub use table::{Cell, Table};
 pub use tables::{models, table1, table2, table3, table4};
 pub use transfer::{heat_map, transfer_matrix};
@@ -37,11 +39,13 @@ fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
     let quick = results.quick;
     let (one, two) = (results.table1.as_ref(), results.table2.as_ref());
     let (three, four) = (results.table3.as_ref(), results.table4.as_ref());
+    let hard = results.hardening.as_ref();
     let tables = [
         ("table1", one.map(|rows| table1(rows, quick))),
         ("table2", two.map(|table| table2(table, quick))),
         ("table3", three.map(|rows| table3(rows, quick))),
         ("table4", four.map(|table| table4(table, quick))),
+        ("hardening", hard.map(|rows| hardening(rows, quick))),
     ];
     tables
         .into_iter()

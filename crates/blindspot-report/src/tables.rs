@@ -10,7 +10,7 @@ use crate::table::{Cell, Table};
 const QUICK: &str = "A QUICK LOOK (few iterations, few images): no figure of it may be held \
                      against the paper.";
 
-fn note(quick: bool, text: &str) -> String {
+pub(crate) fn note(quick: bool, text: &str) -> String {
     if quick {
         format!("{QUICK} {text}")
     } else {

@@ -2,6 +2,7 @@
 
 pub mod architectures;
 pub mod examples;
+pub mod harden;
 pub mod image_files;
 pub mod inputs;
 pub mod models;

@@ -1,23 +1,27 @@
 //! Trained networks as ONNX files, with what each was made by.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
 use blindspot_net::{Network, onnx};
+use serde::Serialize;
 
+use crate::harden::{Plan, PoolCount, harden};
 use crate::monitor::Monitor;
 use crate::results::ModelRecord;
 use crate::train::{Recipe, TrainError, Trained, train};
 
-/// What a network was made by, as it is kept in its file: recipe, seed, data, version.
-fn made_by(recipe: &Recipe, images: &ImageSet, seed: u64) -> BTreeMap<String, String> {
+/// What a network was made by, as it is kept in its file: recipe or plan, seed, data, version.
+fn made_by(
+    (what, how): (&str, &impl Serialize),
+    images: &ImageSet,
+    seed: u64,
+) -> BTreeMap<String, String> {
+    let how = serde_json::to_string(how).expect("recipes and plans are plain data");
     BTreeMap::from([
-        (
-            "recipe".into(),
-            serde_json::to_string(recipe).expect("a recipe is plain data"),
-        ),
+        (what.into(), how),
         ("seed".into(), seed.to_string()),
         ("data".into(), data_of(images)),
         ("images".into(), images.len().to_string()),
@@ -59,30 +63,68 @@ pub fn train_and_save(
     path: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Trained, TrainError> {
-    let Some(labels) = images.labels() else {
-        return Err(TrainError::Data(format!("{} has no labels", images.name())));
-    };
-    let mut facts = made_by(recipe, images, seed);
-    let mut checkpoint = PathBuf::from(path);
-    checkpoint.set_extension("checkpoint");
-    let data = facts["data"].clone();
-    let trained = train(
-        recipe,
-        images,
-        labels,
-        &data,
-        seed,
-        Some(&checkpoint),
-        monitor,
+    let facts = made_by(("recipe", recipe), images, seed);
+    let (labels, data) = (labels(images)?, &facts["data"]);
+    let checkpoint = Some(path.with_extension("checkpoint"));
+    let checkpoint = checkpoint.as_deref();
+    let trained = train(recipe, images, labels, data, seed, checkpoint, monitor)?;
+    save(&recipe.name, &trained, facts, path)?;
+    Ok(trained)
+}
+
+/// Trains the network of `recipe` from its start by mini-batches, as planned, and writes it to
+/// `path`; gives it, and what its pools have taken. Checkpoints are those of [`train_and_save`].
+///
+/// # Errors
+/// [`TrainError`].
+pub fn harden_and_save(
+    recipe: &Recipe,
+    plan: &Plan,
+    images: &ImageSet,
+    seed: u64,
+    path: &Path,
+    monitor: &dyn Monitor,
+) -> Result<(Trained, Vec<PoolCount>), TrainError> {
+    if recipe.sparsity.is_some() {
+        let name = &recipe.name;
+        let why = format!("the hidden layer of {name} is trained by itself; choose another model");
+        return Err(TrainError::Options(why));
+    }
+    let mut facts = made_by(("plan", plan), images, seed);
+    facts.insert("layers".into(), format!("{:?}", recipe.hidden));
+    let (labels, data) = (labels(images)?, &facts["data"]);
+    let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
+    let start = recipe.start(images.image_len(), classes, seed);
+    let (names, checkpoint) = ((&*recipe.name, &**data), path.with_extension("checkpoint"));
+    let checkpoint = Some(&*checkpoint);
+    let (trained, counts) = harden(
+        start, images, labels, plan, names, seed, checkpoint, monitor,
     )?;
-    facts.insert("name".into(), recipe.name.clone());
+    let pools = serde_json::to_string(&counts).expect("counts are plain data");
+    facts.insert("pools".into(), pools);
+    save(&recipe.name, &trained, facts, path)?;
+    Ok((trained, counts))
+}
+
+fn labels(images: &ImageSet) -> Result<&[usize], TrainError> {
+    let labels = images.labels();
+    labels.ok_or_else(|| TrainError::Data(format!("{} has no labels", images.name())))
+}
+
+/// Writes a network with what it was made by.
+fn save(
+    name: &str,
+    trained: &Trained,
+    mut facts: BTreeMap<String, String>,
+    path: &Path,
+) -> Result<(), FileError> {
+    facts.insert("name".into(), name.to_owned());
     facts.insert("iterations".into(), trained.iterations.to_string());
     facts.insert("stopped".into(), trained.stopped.clone());
     // Rust prints the shortest decimal that reads back as the same number.
     facts.insert("loss".into(), trained.loss.to_string());
     let bytes = onnx::write(&trained.network, &facts);
-    files::write_atomically(path, |writer| writer.write_all(&bytes))?;
-    Ok(trained)
+    files::write_atomically(path, |writer| writer.write_all(&bytes))
 }
 
 /// The network of `recipe` in the file `folder/NAME.onnx`, trained now if it isn't there yet, and
@@ -98,30 +140,66 @@ pub(crate) fn kept_or_trained(
     monitor: &dyn Monitor,
 ) -> Result<(Network<f32>, ModelRecord), TrainError> {
     let path = folder.join(format!("{}.onnx", recipe.name));
-    let made_by = made_by(recipe, images, seed);
-    let kept = read(&path).ok().filter(|(model, _)| {
-        made_by
-            .iter()
-            .all(|(key, value)| model.metadata.get(key) == Some(value))
-    });
-    let (model, sha256) = match kept {
+    let (model, sha256) = match kept(&path, &made_by(("recipe", recipe), images, seed)) {
         Some(kept) => kept,
         None => {
             train_and_save(recipe, images, seed, &path, monitor)?;
             read(&path)?
         }
     };
+    let record = record(&recipe.name, &recipe.lambda, &model, sha256);
+    Ok((model.network, record))
+}
+
+/// The network of `recipe` trained as planned, in the file `folder/NAME.onnx`, with its record and
+/// what its pools have taken; trained now if it isn't there yet, as [`kept_or_trained`] does it.
+///
+/// # Errors
+/// [`TrainError`].
+pub(crate) fn kept_or_hardened(
+    recipe: &Recipe,
+    plan: &Plan,
+    images: &ImageSet,
+    seed: u64,
+    folder: &Path,
+    monitor: &dyn Monitor,
+) -> Result<(Network<f32>, ModelRecord, Vec<PoolCount>), TrainError> {
+    let path = folder.join(format!("{}.onnx", recipe.name));
+    let (model, sha256) = match kept(&path, &made_by(("plan", plan), images, seed)) {
+        Some(kept) => kept,
+        None => {
+            harden_and_save(recipe, plan, images, seed, &path, monitor)?;
+            read(&path)?
+        }
+    };
+    let pools = model.metadata.get("pools");
+    let counts = pools.and_then(|pools| serde_json::from_str(pools).ok());
+    let decay = plan.training.decay.iter().copied();
+    let decay: Vec<f64> = decay.filter(|&decay| decay > 0.0).collect();
+    let record = record(&recipe.name, &decay, &model, sha256);
+    Ok((model.network, record, counts.unwrap_or_default()))
+}
+
+/// The model of a file, if it is there and was made by all of this.
+fn kept(path: &Path, made_by: &BTreeMap<String, String>) -> Option<(onnx::Model, String)> {
+    read(path).ok().filter(|(model, _)| {
+        made_by
+            .iter()
+            .all(|(key, value)| model.metadata.get(key) == Some(value))
+    })
+}
+
+fn record(name: &str, decay: &[f64], model: &onnx::Model, sha256: String) -> ModelRecord {
     let fact = |key: &str| model.metadata.get(key).map_or("", String::as_str);
-    let record = ModelRecord {
-        name: recipe.name.clone(),
-        file: format!("models/{}.onnx", recipe.name),
+    ModelRecord {
+        name: name.to_owned(),
+        file: format!("models/{name}.onnx"),
         sha256,
-        decay: recipe.lambda.clone(),
+        decay: decay.to_vec(),
         iterations: fact("iterations").parse().unwrap_or(0),
         stopped: fact("stopped").to_owned(),
         loss: fact("loss").parse().unwrap_or(f64::NAN),
-    };
-    Ok((model.network, record))
+    }
 }
 
 /// A model file and its hash.

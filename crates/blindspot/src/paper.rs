@@ -243,6 +243,17 @@ pub const FIGURE7: [Figure7Entry; 3] = [
     },
 ];
 
+/// The paper's test error of FC100-100-10 trained in one of the ways of
+/// [`Results::hardening`](crate::results::Results::hardening), in words, where it has one.
+pub fn hardening(way: &str) -> Option<&'static str> {
+    match way {
+        "b" => Some("6%"),
+        "c" => Some("about 3%"),
+        "f" => Some("below 2%"),
+        _ => None,
+    }
+}
+
 /// The row of table 1 for the model named `model`, where the paper has it.
 pub fn table1(model: &str) -> Option<&'static Table1Entry> {
     TABLE1.iter().find(|entry| entry.model == model)

@@ -55,6 +55,9 @@ pub struct Results {
     /// Figure 5, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub figure5: Option<Figure5>,
+    /// Hardening, where it was asked for: by the name of each way to train, `a` to `f`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hardening: Option<BTreeMap<String, HardeningRow>>,
     /// Figure 7, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub figure7: Option<Figure7>,
@@ -71,7 +74,7 @@ pub struct ModelRecord {
     pub sha256: String,
     /// Weight decay by layer, as in table 1.
     pub decay: Vec<f64>,
-    /// L-BFGS iterations run.
+    /// L-BFGS iterations run; steps, of mini-batches.
     pub iterations: u64,
     /// Why training stopped, in words.
     pub stopped: String,
@@ -125,6 +128,36 @@ pub struct Table3Row {
     pub already_wrong: u64,
     /// Fraction of the images for which the model answers the target in the end.
     pub success: f64,
+}
+
+/// FC100-100-10 trained from several seeds in one way (section 4.2, hardening).
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct HardeningRow {
+    /// The way, in words.
+    pub training: String,
+    /// Mean over the seeds of the error on the test images, a fraction.
+    pub test_error_mean: f64,
+    /// Its standard deviation over the seeds (n - 1 in the divisor); 0 of one seed.
+    pub test_error_std: f64,
+    /// The error of each seed.
+    pub test_errors: Vec<f64>,
+    /// Mean over the seeds of the error on the training images, a fraction.
+    pub train_error_mean: f64,
+    /// Mean over seeds and images of the distortion needed afterwards; images already wrong count
+    /// as 0.
+    pub distortion_mean: f64,
+    /// Mean over the seeds of the root mean square of the change over all pixels of all images.
+    pub distortion_pooled: f64,
+    /// Images distorted, for each seed.
+    pub samples: u64,
+    /// Fraction of the images, of all seeds, for which the network answers the target in the end.
+    pub success: f64,
+    /// Examples that were made for the pools, all seeds and layers.
+    pub pool_made: u64,
+    /// Searches for the pools that found nothing; nothing of them entered.
+    pub pool_failed: u64,
+    /// How many seeds.
+    pub seeds: u64,
 }
 
 /// Table 2 and its like: examples made for the rows' models, errors of the columns' models.

@@ -17,6 +17,8 @@ use crate::progress::Progress;
 const QUICK_SAMPLES: usize = 100;
 /// The default of `--samples`.
 const SAMPLES: usize = 1000;
+/// The default of `--seeds`.
+const SEEDS: u16 = 5;
 
 pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     let experiments = command
@@ -25,9 +27,8 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         .map(|name| name.parse().map_err(Usage))
         .collect::<Result<Vec<Experiment>, _>>()?;
     let experiments = if experiments.is_empty() {
-        let all = Experiment::ALL.into_iter();
-        all.filter(|experiment| !experiment.is_of_own_network() || command.model.is_some())
-            .collect()
+        let own = command.model.iter().map(|_| Experiment::Figure5);
+        Experiment::default_list().into_iter().chain(own).collect()
     } else {
         experiments
     };
@@ -65,6 +66,10 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         seed: command.seed,
         clip_noise: command.clip_noise,
         decay: command.decay.into(),
+        seeds: match command.seeds {
+            SEEDS if command.quick => 1,
+            seeds => seeds.into(),
+        },
     };
     let (mut results, mut pictures) = if of_mnist {
         let train = load::set("mnist:train", common, progress)?;

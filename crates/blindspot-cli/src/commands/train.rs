@@ -1,5 +1,6 @@
 //! `blindspot train`.
 
+use blindspot::harden::{PoolCount, layer_names};
 use blindspot::models;
 use blindspot::train::{Recipe, TrainError, error};
 use blindspot_data::files;
@@ -18,6 +19,9 @@ struct Summary {
     loss: f64,
     error: f64,
     seed: u64,
+    /// What the pools of a hardening took.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pools: Vec<PoolCount>,
 }
 
 pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<()> {
@@ -38,7 +42,17 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         let why = format!("{} has no labels", command.data);
         return Err(TrainError::Data(why).into());
     };
-    let trained = models::train_and_save(&recipe, &images, command.seed, &command.out, progress)?;
+    let (seed, out) = (command.seed, command.out.as_path());
+    let (trained, pools) = if command.harden.harden {
+        let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
+        let start = recipe.start(images.image_len(), classes, seed);
+        let decay = recipe.decay_coefficients(classes);
+        let plan = command.harden.plan(layer_names(&start), decay);
+        models::harden_and_save(&recipe, &plan, &images, seed, out, progress)?
+    } else {
+        let trained = models::train_and_save(&recipe, &images, seed, out, progress)?;
+        (trained, Vec::new())
+    };
     let error = error(&trained.network, &images, labels);
     let summary = Summary {
         model: recipe.name.clone(),
@@ -47,20 +61,34 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         stopped: trained.stopped,
         loss: trained.loss,
         error,
-        seed: command.seed,
+        seed,
+        pools,
     };
     say(
         common,
         &format!(
-            "{}: {} iterations ({}), loss {:.6}, error {:.2}% on {}\nWritten: {}",
+            "{}: {} iterations ({}), loss {:.6}, error {:.2}% on {}{}\nWritten: {}",
             summary.model,
             summary.iterations,
             summary.stopped,
             summary.loss,
             100.0 * error,
             command.data,
+            pool_lines(&summary.pools),
             summary.file
         ),
     );
     json(common, &summary)
+}
+
+/// What the pools took, a line each.
+fn pool_lines(pools: &[PoolCount]) -> String {
+    let line = |pool: &PoolCount| {
+        format!(
+            "\nPool of {}: {} examples made (distortion {:.4}), {} searches failed, {} ended too far \
+             away, {} images were wrong as they are",
+            pool.layer, pool.made, pool.distortion, pool.failed, pool.far, pool.wrong_before
+        )
+    };
+    pools.iter().map(line).collect()
 }

@@ -2,6 +2,7 @@
 
 mod figure5;
 mod figures;
+mod hardening;
 mod tables;
 mod units;
 
@@ -44,11 +45,13 @@ pub enum Experiment {
     Figure5,
     /// Pictures of examples and of noise.
     Figure7,
+    /// Training with a pool of adversarial examples, and without, from several seeds.
+    Hardening,
 }
 
 impl Experiment {
     /// All of them, in the order of the report.
-    pub const ALL: [Experiment; 8] = [
+    pub const ALL: [Experiment; 9] = [
         Experiment::Figure1,
         Experiment::Figure2,
         Experiment::Table1,
@@ -57,7 +60,16 @@ impl Experiment {
         Experiment::Table4,
         Experiment::Figure5,
         Experiment::Figure7,
+        Experiment::Hardening,
     ];
+
+    /// Those that are run where none is asked for: all but figure 5, which takes a network of the
+    /// user's, and hardening, which takes longer than all others together.
+    pub fn default_list() -> Vec<Experiment> {
+        let all = Experiment::ALL.into_iter();
+        let left_out = [Experiment::Figure5, Experiment::Hardening];
+        all.filter(|known| !left_out.contains(known)).collect()
+    }
 
     /// Whether it takes a network that the user brings, and no MNIST: [`figure5`] does it.
     pub fn is_of_own_network(self) -> bool {
@@ -79,6 +91,7 @@ impl Experiment {
             Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
             Experiment::Figure5 => &[],
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
+            Experiment::Hardening => &[],
         }
     }
 
@@ -99,6 +112,7 @@ impl fmt::Display for Experiment {
             Experiment::Table4 => "table4",
             Experiment::Figure5 => "figure5",
             Experiment::Figure7 => "figure7",
+            Experiment::Hardening => "hardening",
         })
     }
 }
@@ -140,6 +154,8 @@ pub struct Options {
     pub clip_noise: bool,
     /// What the lambdas of the networks with hidden layers mean.
     pub decay: Decay,
+    /// Seeds of hardening, at least 1: this one and those after it.
+    pub seeds: u64,
 }
 
 /// Why a replication did not come to its end.
@@ -160,6 +176,9 @@ pub enum ReproduceError {
     /// It was asked to stop; models trained so far are kept.
     #[error("stopped; the models trained so far are kept in {}, and the same command goes on", .0.display())]
     Cancelled(PathBuf),
+    /// No seed to train from.
+    #[error("0 seeds train nothing; ask for at least 1")]
+    NoSeeds,
     /// No image to distort.
     #[error("0 samples make no table; ask for at least 1")]
     NoSamples,
@@ -300,6 +319,9 @@ pub fn reproduce(
     if options.samples == Some(0) {
         return Err(ReproduceError::NoSamples);
     }
+    if options.seeds == 0 {
+        return Err(ReproduceError::NoSeeds);
+    }
     let samples = [train, test].map(|set| {
         let count = options.samples.unwrap_or(set.len()).min(set.len());
         set.shuffled(count, options.seed).indices().to_vec()
@@ -402,6 +424,11 @@ pub fn reproduce(
                 results.figure7 = Some(figure);
                 pictures.figure7 = panels;
             }
+            Experiment::Hardening => {
+                let (rows, models) = hardening::hardening(&run, &folder, monitor)?;
+                results.hardening = Some(rows);
+                results.models.extend(models);
+            }
         }
     }
     if results.table3.is_some() || results.table4.is_some() {
@@ -425,6 +452,7 @@ pub fn empty_results(options: &Options) -> Results {
         table3: None,
         table4: None,
         p1: None,
+        hardening: None,
         figure1: None,
         figure2: None,
         units: None,

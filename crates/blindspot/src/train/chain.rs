@@ -101,7 +101,6 @@ impl Chain {
     }
 
     /// Position of the part whose input has this name.
-    #[cfg(test)]
     pub(crate) fn part_above(&self, name: &str) -> Option<usize> {
         let input = |part: &Part| {
             let graph = part.network.graph();

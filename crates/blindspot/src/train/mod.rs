@@ -17,12 +17,15 @@ use blindspot_net::{Evaluator, Network};
 use blindspot_solve::LbfgsOptions;
 use rayon::prelude::*;
 
+pub(crate) use chain::{Chain, Rows};
 pub use minibatch::{MiniBatch, train_in_batches};
+pub(crate) use minibatch::{Mix, train_mixed};
 pub use objective::{LossValue, TrainingLoss};
 pub use recipe::{Decay, Recipe, Sparsity, UnknownModel};
 
 use crate::inputs::{InMemory, Inputs, write_batch};
 use crate::monitor::Monitor;
+use crate::search::SearchError;
 use autoencoder::AutoencoderLoss;
 use minimise::Checkpoint;
 use parallel::CHUNK;
@@ -62,6 +65,9 @@ pub enum TrainError {
     /// Options that make no training, or don't fit the network.
     #[error("{0}")]
     Options(String),
+    /// Examples to train on can't be searched for.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// A checkpoint can't be written.
     #[error(transparent)]
     File(#[from] files::FileError),

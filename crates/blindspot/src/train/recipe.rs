@@ -183,7 +183,7 @@ impl Recipe {
     /// The network at the start of training: weights normal with standard deviation
     /// 1 / sqrt(inputs of the layer), biases 0; the convolutional network as
     /// [`architectures::conv`](crate::architectures::conv) has it, whatever the inputs are.
-    pub(crate) fn start(&self, inputs: usize, classes: usize, seed: u64) -> Network<f32> {
+    pub fn start(&self, inputs: usize, classes: usize, seed: u64) -> Network<f32> {
         if self.dropout.is_some() {
             return conv(seed);
         }
@@ -192,7 +192,7 @@ impl Recipe {
     }
 
     /// The coefficient of the sum of squares of each weight tensor of [`Recipe::start`].
-    pub(crate) fn decay_coefficients(&self, classes: usize) -> Vec<f64> {
+    pub fn decay_coefficients(&self, classes: usize) -> Vec<f64> {
         if self.lambda.is_empty() {
             return Vec::new();
         }
