@@ -12,5 +12,6 @@ pub mod range_files;
 pub mod reproduce;
 pub mod results;
 pub mod search;
+pub mod spectrum;
 pub mod train;
 pub mod transfer;
