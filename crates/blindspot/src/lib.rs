@@ -1,6 +1,7 @@
 //! The studies of the paper: training, the blind-spot search, transfer, and the replication.
 
 pub mod architectures;
+pub mod certify;
 pub mod examples;
 pub mod inputs;
 pub mod models;

@@ -50,22 +50,31 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
     let (rows, cols) = (features, channels * aliases);
     let (short, long) = (rows.min(cols) as f64, rows.max(cols) as f64);
     let frequencies = coarse[0] * coarse[1];
-    let work = (frequencies * groups) as f64 * 8.0 * short * short * long;
+    let distinct = if convolution.is_pointwise() {
+        1
+    } else {
+        frequencies
+    };
+    let work = (distinct * groups) as f64 * 8.0 * short * short * long;
     if work > MOST_WORK {
         return None;
     }
-    // Weights are real: the block at -xi is the conjugate of that at xi.
-    let blocks: Vec<([usize; 2], usize)> = (0..frequencies)
-        .filter_map(|at| {
-            let xi = [at / coarse[1], at % coarse[1]];
-            let opposite = [0, 1].map(|axis| (coarse[axis] - xi[axis]) % coarse[axis]);
-            match opposite.cmp(&xi) {
-                std::cmp::Ordering::Less => None,
-                std::cmp::Ordering::Equal => Some((xi, 1)),
-                std::cmp::Ordering::Greater => Some((xi, 2)),
-            }
-        })
-        .collect();
+    let blocks: Vec<([usize; 2], usize)> = match convolution.is_pointwise() {
+        // All blocks are one.
+        true => vec![([0, 0], frequencies)],
+        // Weights are real: the block at -xi is the conjugate of that at xi.
+        false => (0..frequencies)
+            .filter_map(|at| {
+                let xi = [at / coarse[1], at % coarse[1]];
+                let opposite = [0, 1].map(|axis| (coarse[axis] - xi[axis]) % coarse[axis]);
+                match opposite.cmp(&xi) {
+                    std::cmp::Ordering::Less => None,
+                    std::cmp::Ordering::Equal => Some((xi, 1)),
+                    std::cmp::Ordering::Greater => Some((xi, 2)),
+                }
+            })
+            .collect(),
+    };
     let roots = [0, 1].map(|axis| roots(grid[axis]));
     let found: Option<Vec<Vec<f64>>> = blocks
         .par_iter()
@@ -126,6 +135,11 @@ fn roots(order: usize) -> Vec<c64> {
 }
 
 impl Convolution<'_> {
+    /// Whether each output sees one position, and each position makes one.
+    pub(super) fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1]
+    }
+
     /// What each tap of a filter is multiplied by in the Fourier coefficient of a frequency.
     fn phases(&self, frequency: [usize; 2], roots: &[Vec<c64>; 2]) -> Vec<c64> {
         let along = |axis: usize, tap: usize| {

@@ -1,7 +1,11 @@
 //! The linear layers of a network, and each as the operator that it is.
 
+use std::collections::HashMap;
+
 use blindspot_net::ops::{Conv, Window};
-use blindspot_net::{Evaluator, Graph, Network, Node, Op, Operand, OperandShape, WeightId};
+use blindspot_net::{
+    Evaluator, Graph, Network, Node, Op, Operand, OperandShape, ValueId, WeightId,
+};
 
 use super::dense::Dense;
 use super::lanczos::Operator;
@@ -125,6 +129,8 @@ pub(crate) struct Layer<'n> {
     pub(crate) name: String,
     /// ONNX's name of the operator.
     pub(crate) kind: &'static str,
+    /// What it gives.
+    pub(crate) output: ValueId,
     /// The weight's shape.
     pub(crate) shape: &'n [usize],
     /// Its input's shape, where that is known.
@@ -164,12 +170,13 @@ pub(crate) fn layers<'n>(
         let kind = node.op.name();
         let mut found = |shape, input: &Operand, linear| {
             let input = match input {
-                Operand::Value(id) => shapes[position(graph, *id)].clone(),
+                Operand::Value(id) => shapes.get(id).cloned(),
                 Operand::Weight(_) => None,
             };
             layers.push(Layer {
                 name: name.clone(),
                 kind,
+                output: node.output,
                 shape,
                 input,
                 linear,
@@ -237,42 +244,20 @@ pub(crate) fn layers<'n>(
     (layers, others)
 }
 
-/// A value's position in a graph's list of values.
-fn position(graph: &Graph, id: blindspot_net::ValueId) -> usize {
-    let all = graph.values();
-    let value: *const _ = graph.value(id);
-    all.iter()
-        .position(|other| std::ptr::eq(other, value))
-        .unwrap_or(0)
-}
-
-/// The shape of each value with another input; None where an operator does not take it.
-fn shapes(graph: &Graph, input: Option<&[usize]>) -> Vec<Option<Vec<usize>>> {
-    let Some(input) = input else {
-        return graph
-            .values()
-            .iter()
-            .map(|value| Some(value.shape.clone()))
-            .collect();
-    };
-    let mut shapes = vec![None; graph.values().len()];
-    shapes[0] = Some(input.to_vec());
+/// The shape of each value; with another input, of those whose operators take it.
+fn shapes(graph: &Graph, input: Option<&[usize]>) -> HashMap<ValueId, Vec<usize>> {
+    let own = || graph.value(graph.input()).shape.clone();
+    let input = input.map_or_else(own, <[usize]>::to_vec);
+    let mut shapes = HashMap::from([(graph.input(), input)]);
     for node in graph.nodes() {
-        let operands: Option<Vec<OperandShape<'_>>> = node
-            .inputs
-            .iter()
-            .map(|operand| match operand {
-                Operand::Value(id) => {
-                    let shape = shapes[position(graph, *id)].as_ref()?;
-                    Some(OperandShape::Value(shape))
-                }
-                Operand::Weight(id) => {
-                    Some(OperandShape::Weight(&graph.weights()[id.index()].shape))
-                }
-            })
-            .collect();
-        let shape = operands.and_then(|operands| node.op.infer(&operands).ok());
-        shapes[position(graph, node.output)] = shape;
+        let operands = node.inputs.iter().map(|operand| match operand {
+            Operand::Value(id) => Some(OperandShape::Value(shapes.get(id)?)),
+            Operand::Weight(id) => Some(OperandShape::Weight(&graph.weights()[id.index()].shape)),
+        });
+        let operands: Option<Vec<OperandShape<'_>>> = operands.collect();
+        if let Some(shape) = operands.and_then(|operands| node.op.infer(&operands).ok()) {
+            shapes.insert(node.output, shape);
+        }
     }
     shapes
 }
