@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+use blindspot::certify::CertifyError;
 use blindspot::preprocess::PreprocessError;
 use blindspot::reproduce::ReproduceError;
 use blindspot::search::SearchError;
+use blindspot::spectrum::SpectrumError;
 use blindspot::train::{TrainError, UnknownModel};
 use blindspot::transfer::SavedError;
 use blindspot_data::DataError;
@@ -100,12 +102,23 @@ fn code(error: &anyhow::Error) -> u8 {
             of_training(train)
         } else if let Some(search) = cause.downcast_ref::<SearchError>() {
             of_search(search)
+        } else if let Some(spectrum) = cause.downcast_ref::<SpectrumError>() {
+            is(match spectrum {
+                SpectrumError::Unknown { .. } | SpectrumError::NoImage(_) => USAGE,
+                SpectrumError::Cancelled => INTERRUPTED,
+            })
+        } else if let Some(certify) = cause.downcast_ref::<CertifyError>() {
+            is(match certify {
+                CertifyError::Size { .. } | CertifyError::Label { .. } => DATA,
+                _ => MODEL,
+            })
         } else if let Some(reproduce) = cause.downcast_ref::<ReproduceError>() {
             match reproduce {
                 _ if reproduce.is_cancelled() => is(INTERRUPTED),
                 ReproduceError::Train(train) => of_training(train),
                 ReproduceError::Search(search) => of_search(search),
                 ReproduceError::File(_) => is(OUTPUT),
+                ReproduceError::Spectrum(_) => is(MODEL),
                 ReproduceError::NoSamples => is(USAGE),
                 ReproduceError::Unlabelled(_) => is(DATA),
                 ReproduceError::Cancelled(_) => is(INTERRUPTED),

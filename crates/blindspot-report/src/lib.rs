@@ -6,6 +6,8 @@
 mod histogram;
 mod page;
 mod picture;
+mod plot;
+mod spectrum;
 mod table;
 mod tables;
 mod transfer;
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 use blindspot::results::{Pictures, Results};
 use blindspot_data::files::{FileError, write_atomically};
 
+pub use plot::{certificate_plot, spectrum_plot};
+pub use spectrum::{spectrum_table, table5};
 pub use table::{Cell, Table};
 pub use tables::{models, table1, table2, table3, table4};
 pub use transfer::{heat_map, transfer_matrix};
@@ -40,6 +44,10 @@ fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
         ("table2", two.map(|table| table2(table, quick))),
         ("table3", three.map(|rows| table3(rows, quick))),
         ("table4", four.map(|table| table4(table, quick))),
+        (
+            "table5",
+            results.table5.as_ref().map(|table| table5(table, quick)),
+        ),
     ];
     tables
         .into_iter()
@@ -98,7 +106,7 @@ pub fn write(
 }
 
 /// A name without what file systems or shells make of some characters.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     name.chars()
         .map(|c| if safe(c) { c } else { '_' })

@@ -1,6 +1,7 @@
 //! The paper's experiments as data: which models, which images, which table.
 
 mod figures;
+mod spectra;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::models::kept_or_trained;
 use crate::monitor::Monitor;
 use crate::results::{ModelRecord, Pictures, Results};
 use crate::search::{Example, Method, SearchError, SearchOptions, Target, search};
+use crate::spectrum::SpectrumError;
 use crate::train::{Decay, Recipe, TrainError};
 
 /// One experiment of the paper.
@@ -31,17 +33,20 @@ pub enum Experiment {
     Table3,
     /// Their examples, made of the test set, on each other; noise and amplified examples.
     Table4,
+    /// Frame bounds of each layer of AlexNet and of networks for MNIST.
+    Table5,
     /// Pictures of examples and of noise.
     Figure7,
 }
 
 impl Experiment {
     /// All of them, in the paper's order.
-    pub const ALL: [Experiment; 5] = [
+    pub const ALL: [Experiment; 6] = [
         Experiment::Table1,
         Experiment::Table2,
         Experiment::Table3,
         Experiment::Table4,
+        Experiment::Table5,
         Experiment::Figure7,
     ];
 
@@ -57,6 +62,7 @@ impl Experiment {
                 "AE400-10",
             ],
             Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
+            Experiment::Table5 => spectra::MODELS,
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
         }
     }
@@ -69,6 +75,7 @@ impl fmt::Display for Experiment {
             Experiment::Table2 => "table2",
             Experiment::Table3 => "table3",
             Experiment::Table4 => "table4",
+            Experiment::Table5 => "table5",
             Experiment::Figure7 => "figure7",
         })
     }
@@ -128,6 +135,9 @@ pub enum ReproduceError {
     /// It was asked to stop; models trained so far are kept.
     #[error("stopped; the models trained so far are kept in {}, and the same command goes on", .0.display())]
     Cancelled(PathBuf),
+    /// Layers can't be measured.
+    #[error(transparent)]
+    Spectrum(#[from] SpectrumError),
     /// No image to distort.
     #[error("0 samples make no table; ask for at least 1")]
     NoSamples,
@@ -141,7 +151,9 @@ impl ReproduceError {
     pub fn is_cancelled(&self) -> bool {
         matches!(
             self,
-            Self::Cancelled(_) | Self::Train(TrainError::Cancelled { .. })
+            Self::Cancelled(_)
+                | Self::Train(TrainError::Cancelled { .. })
+                | Self::Spectrum(SpectrumError::Cancelled)
         )
     }
 }
@@ -286,7 +298,20 @@ pub fn reproduce(
             }
         }
     }
-    for model in &run.models {
+    let of_images = |name: &str| {
+        let searched = options
+            .experiments
+            .iter()
+            .filter(|&&e| e != Experiment::Table5);
+        searched
+            .into_iter()
+            .any(|experiment| experiment.models().contains(&name))
+    };
+    for model in run
+        .models
+        .iter()
+        .filter(|model| of_images(&model.record.name))
+    {
         let name = &model.record.name;
         let options = run.search_options();
         let (images, sample) = run.distorted(name);
@@ -322,6 +347,7 @@ pub fn reproduce(
         table4: None,
         p1: None,
         figure7: None,
+        table5: None,
     };
     let mut pictures = figures::pictures(&run);
     for experiment in &options.experiments {
@@ -330,6 +356,7 @@ pub fn reproduce(
             Experiment::Table2 => results.table2 = Some(tables::table2(&run)),
             Experiment::Table3 => results.table3 = Some(tables::table3(&run)),
             Experiment::Table4 => results.table4 = Some(tables::table4(&run)),
+            Experiment::Table5 => results.table5 = Some(spectra::table5(&run, monitor)?),
             Experiment::Figure7 => {
                 let (figure, panels) = figures::figure7(&run);
                 results.figure7 = Some(figure);
