@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Attack(Box<Attack>),
     Transfer(Transfer),
     Units(Box<Units>),
+    Spectrum(Spectrum),
+    Certify(Certify),
     Train(Train),
     #[command(subcommand)]
     Data(Data),
@@ -70,7 +72,8 @@ Examples:
 DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
 DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
 pub(crate) struct Reproduce {
-    /// figure1, figure2, table1, table2, table3, table4, figure7: these by default; figure5, for a
+    /// figure1, figure2, table1, table2, table3, table4, table5, figure7: these by
+    /// default; figure5, for a
     /// --model of your own; hardening, which takes longer than all others
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
@@ -348,6 +351,78 @@ impl From<Reduce> for blindspot::units::Reduction {
             Reduce::Mean => Self::Mean,
         }
     }
+}
+
+/// See what each layer of a network can amplify: its smallest and largest singular values
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot spectrum model.onnx --out DIR
+  blindspot spectrum resnet.onnx --layer conv1 --input-size 224x224 --out DIR
+
+DIR gets spectrum.json, spectrum.csv, spectrum.md and a plot of each layer, spectrum-LAYER.svg.
+Convolutions have two readings: as they run, with zero padding, and the paper's, circular.")]
+pub(crate) struct Spectrum {
+    /// An ONNX file
+    #[arg(value_name = "MODEL.onnx")]
+    pub(crate) model: PathBuf,
+    /// Only the layer with this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) layer: Option<String>,
+    /// Height and width of the input, instead of those in the file
+    #[arg(long, value_name = "HxW", value_parser = parse_input_size)]
+    pub(crate) input_size: Option<[usize; 2]>,
+    /// How exact the largest singular value must be where it is approached step by step, as a part
+    /// of it
+    #[arg(long, value_name = "PART", default_value_t = 1e-4)]
+    pub(crate) tolerance: f64,
+    /// Where the approach starts from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The folder for the tables and plots
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+fn parse_input_size(text: &str) -> Result<[usize; 2], String> {
+    let sides = text.split_once(['x', ',']).and_then(|(height, width)| {
+        let side = |text: &str| {
+            text.trim()
+                .parse()
+                .ok()
+                .filter(|side| (1..=8192).contains(side))
+        };
+        Some([side(height)?, side(width)?])
+    });
+    sides.ok_or_else(|| "give height and width from 1 to 8192 pixels, as in 224x224".into())
+}
+
+/// For each image a distance below which nothing changes its label, and the smallest change found
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot certify model.onnx --data mnist:test --samples 1000 --out certified.npz
+
+FILE.npz has the arrays index, label, certificate (no image of the box within this L2 distance gets
+another answer; 0 where the image is wrong as it is), l2 (of the smallest change found; infinite where
+none was) and lipschitz (the certificate by the product of the layers' bounds alone; NaN where it is
+not known); FILE.json has the options, hashes and a summary, FILE.svg a plot.")]
+pub(crate) struct Certify {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+    /// The range that input values stay in
+    #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
+    pub(crate) r#box: blindspot::search::InputBox,
+    /// Where random choices come from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The file to write; FILE.json and FILE.svg are written beside it
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) out: PathBuf,
 }
 
 /// Train one of the paper's networks, and keep it as ONNX

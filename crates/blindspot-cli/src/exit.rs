@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+use blindspot::certify::CertifyError;
 use blindspot::image_files::ImageFileError;
 use blindspot::preprocess::PreprocessError;
 use blindspot::reproduce::ReproduceError;
 use blindspot::search::SearchError;
+use blindspot::spectrum::SpectrumError;
 use blindspot::train::{TrainError, UnknownModel};
 use blindspot::transfer::SavedError;
 use blindspot::units::UnitsError;
@@ -109,6 +111,16 @@ fn code(error: &anyhow::Error) -> u8 {
             of_search(search)
         } else if let Some(units) = cause.downcast_ref::<UnitsError>() {
             of_units(units)
+        } else if let Some(spectrum) = cause.downcast_ref::<SpectrumError>() {
+            is(match spectrum {
+                SpectrumError::Unknown { .. } | SpectrumError::NoImage(_) => USAGE,
+                SpectrumError::Cancelled => INTERRUPTED,
+            })
+        } else if let Some(certify) = cause.downcast_ref::<CertifyError>() {
+            is(match certify {
+                CertifyError::Size { .. } | CertifyError::Label { .. } => DATA,
+                _ => MODEL,
+            })
         } else if let Some(reproduce) = cause.downcast_ref::<ReproduceError>() {
             match reproduce {
                 _ if reproduce.is_cancelled() => is(INTERRUPTED),
@@ -116,6 +128,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Search(search) => of_search(search),
                 ReproduceError::Units(units) => of_units(units),
                 ReproduceError::File(_) => is(OUTPUT),
+                ReproduceError::Spectrum(_) => is(MODEL),
                 ReproduceError::NoSamples | ReproduceError::NoSeeds => is(USAGE),
                 ReproduceError::Unlabelled(_)
                 | ReproduceError::NoneKnown(..)

@@ -337,3 +337,49 @@ fn hardening_trains_and_says_what_it_can_not_do() {
     assert!(summary["pools"][0]["made"].as_u64().unwrap() >= 20);
     assert!(dir.join("hard.onnx").exists());
 }
+
+#[test]
+fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    if let Err(why) = python() {
+        skip!("{why}");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    let model = model(dir);
+    let (exit, said, error) = run(dir, "certify model.onnx --samples 20 --out c.npz");
+    assert_eq!(exit, 0, "{error}");
+    assert!(said.contains("20 images of mnist:test"), "{said}");
+    let (exit, _, error) = run(dir, "spectrum model.onnx --quiet --out s");
+    assert_eq!(exit, 0, "{error}");
+    let check = "import sys, json, numpy as np, onnx\n\
+        from onnx import numpy_helper\n\
+        f = np.load(sys.argv[1])\n\
+        assert sorted(f) == ['certificate', 'index', 'l2', 'label', 'lipschitz']\n\
+        assert (f['index'] == np.arange(20)).all() and f['label'].dtype == np.int64\n\
+        c, l2 = f['certificate'], f['l2']\n\
+        assert (c <= l2).all() and (c[l2 > 0] > 0).all() and (f['lipschitz'] <= c).all()\n\
+        s = json.load(open(sys.argv[2]))\n\
+        w = [numpy_helper.to_array(t).astype(float) for t in onnx.load(sys.argv[3]).graph.initializer]\n\
+        w = [a for a in w if a.ndim == 2]\n\
+        assert len(w) == len(s['layers']) == 3 and len(s['model_sha256']) == 64\n\
+        for a, layer in zip(w, s['layers']):\n\
+        \x20   v = np.linalg.svd(a, compute_uv=False)\n\
+        \x20   assert np.allclose(layer['spectrum'], v, rtol=1e-9, atol=1e-12 * v[0])\n\
+        \x20   assert abs(layer['upper'] - v[0]) <= layer['error_bound'] + 1e-13 * v[0]\n\
+        print('held')";
+    let arguments = [dir.join("c.npz"), dir.join("s/spectrum.json"), model];
+    assert_eq!(run_python(check, arguments, "").unwrap().trim(), "held");
+    for file in ["c.json", "c.svg", "s/spectrum.md", "s/spectrum.csv"] {
+        assert!(dir.join(file).is_file(), "{file}");
+    }
+    let (exit, _, error) = run(dir, "spectrum model.onnx --layer fc9 --out s");
+    assert!(exit == 2 && error.contains("this network has"), "{error}");
+    let (exit, _, error) = run(dir, "spectrum model.onnx --input-size 8x8 --out s");
+    assert!(
+        exit == 2 && error.contains("leave the input size out"),
+        "{error}"
+    );
+}

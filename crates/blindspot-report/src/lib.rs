@@ -7,6 +7,8 @@ mod hardening;
 mod histogram;
 mod page;
 mod picture;
+mod plot;
+mod spectrum;
 mod table;
 mod tables;
 mod transfer;
@@ -18,6 +20,8 @@ use blindspot::results::{Picture, Pictures, Results};
 use blindspot_data::files::{FileError, write_atomically};
 
 pub use hardening::hardening;
+pub use plot::{certificate_plot, spectrum_plot};
+pub use spectrum::{spectrum_table, table5};
 pub use table::{Cell, Table};
 pub use tables::{models, table1, table2, table3, table4};
 pub use transfer::{heat_map, transfer_matrix};
@@ -46,6 +50,10 @@ fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
         ("table3", three.map(|rows| table3(rows, quick))),
         ("table4", four.map(|table| table4(table, quick))),
         ("hardening", hard.map(|rows| hardening(rows, quick))),
+        (
+            "table5",
+            results.table5.as_ref().map(|table| table5(table, quick)),
+        ),
     ];
     tables
         .into_iter()
@@ -122,7 +130,7 @@ pub fn picture_png(picture: &Picture) -> Vec<u8> {
 }
 
 /// A name without what file systems or shells make of some characters.
-fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     name.chars()
         .map(|c| if safe(c) { c } else { '_' })

@@ -13,6 +13,8 @@ pub enum Cell {
     Rate(f64, Option<f64>),
     /// A distortion or a norm, and the paper's.
     Size(f64, Option<f64>),
+    /// A number of any magnitude, nothing where it is not known, and the paper's.
+    Figure(Option<f64>, Option<f64>),
 }
 
 impl Cell {
@@ -23,6 +25,7 @@ impl Cell {
             Cell::Count(count) => count.to_string(),
             Cell::Rate(rate, _) => percent(*rate),
             Cell::Size(size, _) => format!("{size:.3}"),
+            Cell::Figure(figure, _) => figure.map_or(String::new(), digits),
         }
     }
 
@@ -31,6 +34,7 @@ impl Cell {
         match self {
             Cell::Rate(_, Some(rate)) => Some(percent(*rate)),
             Cell::Size(_, Some(size)) => Some(format!("{size:.3}")),
+            Cell::Figure(_, Some(figure)) => Some(digits(*figure)),
             _ => None,
         }
     }
@@ -54,6 +58,9 @@ impl Cell {
             Cell::Text(text) => (text.clone(), None),
             Cell::Count(count) => (count.to_string(), None),
             Cell::Rate(ours, paper) | Cell::Size(ours, paper) => (ours.to_string(), *paper),
+            Cell::Figure(ours, paper) => {
+                (ours.map_or(String::new(), |ours| ours.to_string()), *paper)
+            }
         }
     }
 }
@@ -62,6 +69,18 @@ impl Cell {
 fn percent(rate: f64) -> String {
     let digits = if rate < 0.0995 { 2 } else { 1 };
     format!("{:.digits$}%", 100.0 * rate)
+}
+
+/// Three significant digits.
+fn digits(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        size if (1e-3..1e4).contains(&size) => {
+            let digits = (2 - size.log10().floor() as i32).max(0) as usize;
+            format!("{value:.digits$}")
+        }
+        _ => format!("{value:.2e}"),
+    }
 }
 
 /// Rows of cells under heads.

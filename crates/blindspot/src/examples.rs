@@ -184,7 +184,7 @@ pub fn write_arrays(
 }
 
 /// Adds one array.
-fn array<T: npyz::AutoSerialize>(
+pub(crate) fn array<T: npyz::AutoSerialize>(
     archive: &mut NpzWriter<Cursor<Vec<u8>>>,
     name: &str,
     shape: &[u64],

@@ -1,6 +1,7 @@
 //! The studies of the paper: training, the blind-spot search, transfer, and the replication.
 
 pub mod architectures;
+pub mod certify;
 pub mod examples;
 pub mod harden;
 pub mod image_files;
@@ -14,6 +15,7 @@ pub mod range_files;
 pub mod reproduce;
 pub mod results;
 pub mod search;
+pub mod spectrum;
 pub mod train;
 pub mod transfer;
 pub mod units;

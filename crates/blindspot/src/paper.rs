@@ -254,6 +254,61 @@ pub fn hardening(way: &str) -> Option<&'static str> {
     }
 }
 
+/// One row of table 5: a layer of the trained AlexNet.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Table5Entry {
+    /// The paper's name of the layer.
+    pub layer: &'static str,
+    /// Inputs (channels), the kernel of a convolution, outputs (features).
+    pub size: &'static [usize],
+    /// The stride of a convolution.
+    pub stride: Option<usize>,
+    /// The lower frame bound.
+    pub lower: f64,
+    /// The upper one.
+    pub upper: f64,
+}
+
+/// Table 5: "Frame bounds of each rectified layer of the network from [9]", AlexNet. Three of its
+/// figures are hard to read in the paper: both of the fourth convolution, the lower of the second
+/// fully connected layer.
+pub const TABLE5: [Table5Entry; 8] = {
+    const fn entry(
+        layer: &'static str,
+        size: &'static [usize],
+        stride: Option<usize>,
+        lower: f64,
+        upper: f64,
+    ) -> Table5Entry {
+        Table5Entry {
+            layer,
+            size,
+            stride,
+            lower,
+            upper,
+        }
+    }
+    [
+        entry("Conv. 1", &[3, 11, 11, 96], Some(4), 0.1, 20.0),
+        entry("Conv. 2", &[96, 5, 5, 256], Some(1), 0.06, 10.0),
+        entry("Conv. 3", &[256, 3, 3, 384], Some(1), 0.01, 7.0),
+        entry("Conv. 4", &[384, 3, 3, 384], Some(1), 5e-5, 7.5),
+        entry("Conv. 5", &[384, 3, 3, 256], Some(1), 0.03, 11.0),
+        entry("FC. 1", &[9216, 4096], None, 0.09, 3.12),
+        entry("FC. 2", &[4096, 4096], None, 1e-4, 4.0),
+        entry("FC. 3", &[4096, 1000], None, 0.25, 4.0),
+    ]
+};
+
+/// The row of table 5 for a layer whose weight has this shape: `[F, C, kernel...]` of a
+/// convolution, inputs and outputs of a fully connected layer.
+pub fn table5(shape: &[usize]) -> Option<&'static Table5Entry> {
+    TABLE5.iter().find(|entry| match *shape {
+        [f, c, h, w] => *entry.size == [c, h, w, f],
+        _ => shape == entry.size,
+    })
+}
+
 /// The row of table 1 for the model named `model`, where the paper has it.
 pub fn table1(model: &str) -> Option<&'static Table1Entry> {
     TABLE1.iter().find(|entry| entry.model == model)

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::spectrum::Spectra;
 use crate::units::{PictureRow, Study};
 
 /// The content of `results.json`.
@@ -61,6 +62,28 @@ pub struct Results {
     /// Figure 7, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub figure7: Option<Figure7>,
+    /// Table 5, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub table5: Option<Table5>,
+}
+
+/// Table 5: the frame bounds of each layer of some networks.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Table5 {
+    /// AlexNet first.
+    pub networks: Vec<Table5Network>,
+}
+
+/// One network of table 5.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct Table5Network {
+    /// `AlexNet`, or the name of one of the run's models.
+    pub name: String,
+    /// Where its weights come from, in words.
+    pub weights: String,
+    /// The bounds.
+    #[serde(flatten)]
+    pub spectra: Spectra,
 }
 
 /// One trained network of a replication.

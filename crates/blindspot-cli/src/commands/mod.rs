@@ -1,9 +1,11 @@
 //! What each command does.
 
 mod attack;
+mod certify;
 mod data;
 mod load;
 mod reproduce;
+mod spectrum;
 mod train;
 mod transfer;
 mod units;
@@ -30,6 +32,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         Command::Attack(command) => attack::run(command, common, &progress),
         Command::Transfer(command) => transfer::run(command, common, &progress),
         Command::Units(command) => units::run(command, common, &progress),
+        Command::Spectrum(command) => spectrum::run(command, common, &progress),
+        Command::Certify(command) => certify::run(command, common, &progress),
         Command::Train(command) => train::run(command, common, &progress),
         Command::Data(command) => data::run(command, common, &progress),
     }

@@ -3,6 +3,7 @@
 mod figure5;
 mod figures;
 mod hardening;
+mod spectra;
 mod tables;
 mod units;
 
@@ -20,6 +21,7 @@ use crate::models::kept_or_trained;
 use crate::monitor::Monitor;
 use crate::results::{ModelRecord, Pictures, Results};
 use crate::search::{Example, Method, SearchError, SearchOptions, Target, search};
+use crate::spectrum::SpectrumError;
 use crate::train::{Decay, Recipe, TrainError};
 use crate::units::UnitsError;
 
@@ -41,6 +43,8 @@ pub enum Experiment {
     Table3,
     /// Their examples, made of the test set, on each other; noise and amplified examples.
     Table4,
+    /// Frame bounds of each layer of AlexNet and of networks for MNIST.
+    Table5,
     /// Examples for a network trained on photographs, which the user brings.
     Figure5,
     /// Pictures of examples and of noise.
@@ -51,13 +55,14 @@ pub enum Experiment {
 
 impl Experiment {
     /// All of them, in the order of the report.
-    pub const ALL: [Experiment; 9] = [
+    pub const ALL: [Experiment; 10] = [
         Experiment::Figure1,
         Experiment::Figure2,
         Experiment::Table1,
         Experiment::Table2,
         Experiment::Table3,
         Experiment::Table4,
+        Experiment::Table5,
         Experiment::Figure5,
         Experiment::Figure7,
         Experiment::Hardening,
@@ -90,6 +95,7 @@ impl Experiment {
             ],
             Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
             Experiment::Figure5 => &[],
+            Experiment::Table5 => spectra::MODELS,
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
             Experiment::Hardening => &[],
         }
@@ -97,7 +103,10 @@ impl Experiment {
 
     /// Whether it takes examples of its models.
     fn takes_examples(self) -> bool {
-        !matches!(self, Experiment::Figure1 | Experiment::Figure2)
+        !matches!(
+            self,
+            Experiment::Figure1 | Experiment::Figure2 | Experiment::Table5
+        )
     }
 }
 
@@ -110,6 +119,7 @@ impl fmt::Display for Experiment {
             Experiment::Table2 => "table2",
             Experiment::Table3 => "table3",
             Experiment::Table4 => "table4",
+            Experiment::Table5 => "table5",
             Experiment::Figure5 => "figure5",
             Experiment::Figure7 => "figure7",
             Experiment::Hardening => "hardening",
@@ -179,6 +189,9 @@ pub enum ReproduceError {
     /// No seed to train from.
     #[error("0 seeds train nothing; ask for at least 1")]
     NoSeeds,
+    /// Layers can't be measured.
+    #[error(transparent)]
+    Spectrum(#[from] SpectrumError),
     /// No image to distort.
     #[error("0 samples make no table; ask for at least 1")]
     NoSamples,
@@ -419,6 +432,7 @@ pub fn reproduce(
             Experiment::Table3 => results.table3 = Some(tables::table3(&run)),
             Experiment::Table4 => results.table4 = Some(tables::table4(&run)),
             Experiment::Figure5 => {}
+            Experiment::Table5 => results.table5 = Some(spectra::table5(&run, monitor)?),
             Experiment::Figure7 => {
                 let (figure, panels) = figures::figure7(&run);
                 results.figure7 = Some(figure);
@@ -452,6 +466,7 @@ pub fn empty_results(options: &Options) -> Results {
         table3: None,
         table4: None,
         p1: None,
+        table5: None,
         hardening: None,
         figure1: None,
         figure2: None,

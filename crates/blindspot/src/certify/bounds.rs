@@ -1,0 +1,321 @@
+//! Linear bounds carried backward through the network (CROWN, Zhang et al. 2018), with the ball and
+//! the box together at the input.
+//!
+//! A linear function of a segment's output is, in the segment's input, a linear function again; an
+//! activation is replaced by the line that makes the function smaller, below where the coefficient
+//! is positive and above where it is negative. What is left at the input is minimised exactly
+//! ([`ball`](super::ball)). So every intermediate value gets bounds, these make the next lines, and
+//! in the end the lead of the label over each other class has one.
+//!
+//! # Rounding
+//!
+//! All is f64. The coefficients computed differ from those of exact arithmetic; what counts is by how
+//! much the function's value can differ. A step of the backward pass through a segment computes, for
+//! coefficients s, the product A' s with an error of at most gamma |A|' |s| (Higham 2002, section
+//! 3.5; gamma the number of terms of all its sums times the rounding unit, whatever their order), and
+//! on values h before it that moves the function by at most gamma |s| (|A| |h| + |b|). The vector in
+//! brackets is bounded once for all inputs of the box ([`Segment::size`](super::chain::Segment)), so
+//! that each step costs one scalar product more. The lines are outward by themselves
+//! ([`relax`](super::relax)); a coefficient times a slope is rounded once, which one more unit in
+//! gamma covers. Constants and the final minimum take their own sums' rounding off. Overflow gives
+//! infinities or NaN, which certify nothing.
+
+use super::ball::{self, Room, Scratch};
+use super::chain::{Adjoint, Between, Chain, ROWS, Segment};
+use super::relax::{Activation, Lines};
+
+/// The linear part of the first segment, row after row: it is the same for all images.
+pub(super) struct First {
+    /// For each output its coefficients that are not 0, and their places where some are 0.
+    rows: Vec<(Vec<f64>, Option<Vec<u32>>)>,
+}
+
+impl First {
+    pub(super) fn new(segment: &Segment) -> First {
+        let mut adjoint = segment.adjoint();
+        let mut rows = Vec::with_capacity(segment.outputs);
+        for from in (0..segment.outputs).step_by(ROWS) {
+            let count = ROWS.min(segment.outputs - from);
+            let mut units = vec![0.0; count * segment.outputs];
+            for i in 0..count {
+                units[i * segment.outputs + from + i] = 1.0;
+            }
+            adjoint.carry(count, &mut units);
+            rows.extend(units.chunks_exact(segment.inputs).map(|row| {
+                let used: Vec<u32> = (0..row.len() as u32)
+                    .filter(|&i| row[i as usize] != 0.0)
+                    .collect();
+                match 2 * used.len() > row.len() {
+                    true => (row.to_vec(), None),
+                    false => {
+                        let kept = used.iter().map(|&i| row[i as usize]);
+                        (kept.collect(), Some(used))
+                    }
+                }
+            }));
+        }
+        First { rows }
+    }
+}
+
+/// How an activation is bounded.
+enum Relaxed {
+    /// Each number by its lines.
+    Each(Vec<Lines>),
+    /// The maximum of each window.
+    Max(Vec<Maximum>),
+}
+
+/// The maximum of a window: no less than one of its inputs, no more than a linear function.
+struct Maximum {
+    /// The input whose lower bound is the largest.
+    best: u32,
+    /// Coefficients of the linear function.
+    above: Vec<(u32, f64)>,
+    intercept: f64,
+}
+
+/// The memory of one thread to bound in.
+pub(super) struct Bounds<'c> {
+    chain: &'c Chain,
+    first: &'c First,
+    adjoints: Vec<Adjoint<'c>>,
+    scratch: Scratch,
+}
+
+impl<'c> Bounds<'c> {
+    pub(super) fn new(chain: &'c Chain, first: &'c First) -> Bounds<'c> {
+        Bounds {
+            chain,
+            first,
+            adjoints: chain.segments.iter().map(Segment::adjoint).collect(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// A lower bound of the least lead of class `label` over the others within `radius`.
+    pub(super) fn lead(&mut self, room: &Room, label: usize, radius: f64) -> f64 {
+        let mut relaxed: Vec<Relaxed> = Vec::with_capacity(self.chain.between.len());
+        let mut range = [Vec::new(), Vec::new()];
+        for (i, between) in self.chain.between.iter().enumerate() {
+            let behind_relu =
+                i > 0 && matches!(self.chain.between[i - 1], Between::Each(Activation::Relu));
+            let [low, high] = match behind_relu && self.chain.segments[i].is_identity() {
+                // What the ReLU makes of its own range: no line is narrower.
+                true => range.map(|bounds: Vec<f64>| bounds.iter().map(|b| b.max(0.0)).collect()),
+                false => self.range(i, &relaxed, room, radius),
+            };
+            if !low.iter().chain(&high).all(|bound| bound.is_finite()) {
+                return f64::NEG_INFINITY;
+            }
+            relaxed.push(match between {
+                Between::Each(activation) => {
+                    let ranges = low.iter().zip(&high);
+                    Relaxed::Each(
+                        ranges
+                            .map(|(&l, &h)| activation.lines(l, h.max(l)))
+                            .collect(),
+                    )
+                }
+                Between::Max(windows) => Relaxed::Max(
+                    windows
+                        .iter()
+                        .map(|seen| of_window(seen, &low, &high))
+                        .collect(),
+                ),
+            });
+            range = [low, high];
+        }
+        let last = self.chain.segments.len() - 1;
+        let classes = self.chain.segments[last].outputs;
+        let rivals: Vec<usize> = (0..classes).filter(|&class| class != label).collect();
+        let mut least = f64::INFINITY;
+        for rivals in rivals.chunks(ROWS) {
+            let mut rows = vec![0.0; rivals.len() * classes];
+            for (row, &rival) in rows.chunks_exact_mut(classes).zip(rivals) {
+                (row[label], row[rival]) = (1.0, -1.0);
+            }
+            let leads = self.lower(last, rows, &relaxed, room, radius);
+            for lead in leads {
+                let known = if lead.is_nan() {
+                    f64::NEG_INFINITY
+                } else {
+                    lead
+                };
+                least = least.min(known);
+            }
+        }
+        least
+    }
+
+    /// Lower and upper bounds of the output of segment `i`.
+    fn range(&mut self, i: usize, relaxed: &[Relaxed], room: &Room, radius: f64) -> [Vec<f64>; 2] {
+        let segment = &self.chain.segments[i];
+        if i == 0 {
+            return self.first_range(room, radius);
+        }
+        let (mut low, mut high) = (Vec::new(), Vec::new());
+        for from in (0..segment.outputs).step_by(ROWS / 2) {
+            let count = (ROWS / 2).min(segment.outputs - from);
+            let mut rows = vec![0.0; 2 * count * segment.outputs];
+            for k in 0..count {
+                rows[k * segment.outputs + from + k] = 1.0;
+                rows[(count + k) * segment.outputs + from + k] = -1.0;
+            }
+            let bounds = self.lower(i, rows, relaxed, room, radius);
+            low.extend_from_slice(&bounds[..count]);
+            high.extend(bounds[count..].iter().map(|bound| -bound));
+        }
+        [low, high]
+    }
+
+    /// Those of the first segment, which nothing stands before.
+    fn first_range(&mut self, room: &Room, radius: f64) -> [Vec<f64>; 2] {
+        let segment = &self.chain.segments[0];
+        let (mut low, mut high) = (Vec::new(), Vec::new());
+        for (i, (coefficients, support)) in self.first.rows.iter().enumerate() {
+            let scratch = &mut self.scratch;
+            let both = ball::both(coefficients, support.as_deref(), room, radius, scratch);
+            let rounding = ball::rounding(segment.terms, segment.size[i]);
+            low.push(segment.bias[i] + both[0] - rounding);
+            high.push(segment.bias[i] - both[1] + rounding);
+        }
+        [low, high]
+    }
+
+    /// Lower bounds of linear functions of the output of segment `i`, one row each.
+    fn lower(
+        &mut self,
+        i: usize,
+        mut rows: Vec<f64>,
+        relaxed: &[Relaxed],
+        room: &Room,
+        radius: f64,
+    ) -> Vec<f64> {
+        let count = rows.len() / self.chain.segments[i].outputs;
+        // The constant of each function, and what its rounding can amount to.
+        let mut constants = vec![(0.0, 0.0); count];
+        for at in (0..=i).rev() {
+            let segment = &self.chain.segments[at];
+            let functions = rows.chunks_exact(segment.outputs).zip(&mut constants);
+            for (row, (constant, rounding)) in functions {
+                let (sum, size) = constant_part(row, segment);
+                *constant += sum;
+                *rounding += ball::rounding(segment.terms + row.len(), size + constant.abs());
+            }
+            self.adjoints[at].carry(count, &mut rows);
+            if at > 0 {
+                let before = &self.chain.segments[at - 1];
+                rows = through(&relaxed[at - 1], rows, before, &mut constants);
+            }
+        }
+        let inputs = self.chain.segments[0].inputs;
+        rows.chunks_exact(inputs)
+            .zip(constants)
+            .map(|(row, (constant, rounding))| {
+                let least = ball::lower(row, 1.0, None, room, radius, &mut self.scratch);
+                least + constant - rounding - 4.0 * f64::EPSILON * (least.abs() + constant.abs())
+            })
+            .collect()
+    }
+}
+
+/// A function's value at the segment's bias, and the size of everything that it sums.
+fn constant_part(row: &[f64], segment: &Segment) -> (f64, f64) {
+    let (mut sum, mut size) = (0.0, 0.0);
+    for ((&s, &bias), &of_output) in row.iter().zip(&segment.bias).zip(&segment.size) {
+        sum += s * bias;
+        size += s.abs() * of_output;
+    }
+    (sum, size)
+}
+
+/// Bounds of the maximum of a window.
+///
+/// With L the largest lower bound, that of the input `best`, the maximum is at most
+/// x_best + sum over the others of max(0, x_i - L), and that is at most the chord
+/// (u_i - L) / (u_i - l_i) (x_i - l_i). Where the largest upper bound is lower in the middle of all
+/// ranges, it stands in for that.
+fn of_window(seen: &[u32], low: &[f64], high: &[f64]) -> Maximum {
+    let by = |a: &&u32, b: &&u32| low[**a as usize].total_cmp(&low[**b as usize]);
+    let best = seen.iter().max_by(by).copied().unwrap_or(0);
+    let floor = low[best as usize];
+    let mut above = vec![(best, 1.0)];
+    let (mut intercept, mut size) = (0.0, 0.0);
+    let mut middle = 0.5 * (floor + high[best as usize]);
+    let mut top = high[best as usize];
+    for &i in seen
+        .iter()
+        .filter(|&&i| i != best && high[i as usize] > floor)
+    {
+        let (l, u) = (low[i as usize], high[i as usize]);
+        // Rounded up: what it is multiplied by is never negative.
+        let slope = (u - floor) / (u - l) * (1.0 + 4.0 * f64::EPSILON);
+        above.push((i, slope));
+        intercept -= slope * l;
+        size += (slope * l).abs();
+        middle += 0.5 * slope * (u - l);
+        top = top.max(u);
+    }
+    intercept += ball::rounding(above.len(), size);
+    if above.len() > 1 && top < middle {
+        (above, intercept) = (Vec::new(), top);
+    }
+    Maximum {
+        best,
+        above,
+        intercept,
+    }
+}
+
+/// Functions of an activation's output as functions of its input that are never larger.
+fn through(
+    relaxed: &Relaxed,
+    mut rows: Vec<f64>,
+    before: &Segment,
+    constants: &mut [(f64, f64)],
+) -> Vec<f64> {
+    match relaxed {
+        Relaxed::Each(lines) => {
+            for (row, (constant, rounding)) in rows.chunks_exact_mut(before.outputs).zip(constants)
+            {
+                let (mut sum, mut size) = (0.0, 0.0);
+                for (s, lines) in row.iter_mut().zip(lines) {
+                    let line = if *s > 0.0 { lines.below } else { lines.above };
+                    let part = *s * line.intercept;
+                    sum += part;
+                    size += part.abs();
+                    *s *= line.slope;
+                }
+                *constant += sum;
+                *rounding += ball::rounding(before.outputs, size + constant.abs());
+            }
+            rows
+        }
+        Relaxed::Max(windows) => {
+            let mut wide = vec![0.0; before.outputs * constants.len()];
+            let places = wide.chunks_exact_mut(before.outputs);
+            let functions = rows.chunks_exact(windows.len()).zip(places);
+            for ((row, out), (constant, rounding)) in functions.zip(constants) {
+                let (mut sum, mut size) = (0.0, 0.0);
+                for (&s, maximum) in row.iter().zip(windows) {
+                    let mut add = |at: u32, slope: f64| {
+                        out[at as usize] += s * slope;
+                        // Windows that overlap add to one place: that sum is rounded, too.
+                        size += s.abs() * slope * before.size[at as usize];
+                    };
+                    if s > 0.0 {
+                        add(maximum.best, 1.0);
+                    } else {
+                        maximum.above.iter().for_each(|&(at, slope)| add(at, slope));
+                        sum += s * maximum.intercept;
+                        size += (s * maximum.intercept).abs();
+                    }
+                }
+                *constant += sum;
+                *rounding += ball::rounding(windows.len(), size + constant.abs());
+            }
+            wide
+        }
+    }
+}

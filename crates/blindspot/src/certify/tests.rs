@@ -1,0 +1,369 @@
+//! What must hold of every certificate.
+
+use blindspot_data::{DataSpec, ImageSet, Locations, Silent};
+use blindspot_net::ops::{Conv, Gemm, Pool, PoolKind, Reshape, Unary, Window};
+use blindspot_net::{Evaluator, Graph, Network, Op, Operand, argmax};
+
+use super::*;
+use crate::inputs::InMemory;
+use crate::monitor::Unwatched;
+use crate::random::Stream;
+use crate::search::{Method, SearchOptions, Target, search};
+use crate::train::{Recipe, train};
+
+/// Layers stacked on each other, with random weights.
+struct Stack {
+    graph: Graph,
+    weights: Vec<Vec<f32>>,
+    top: Operand,
+    stream: Stream,
+}
+
+impl Stack {
+    fn new(input: &[usize], seed: usize) -> Stack {
+        let graph = Graph::new("image", input).unwrap();
+        let top = Operand::Value(graph.input());
+        let stream = Stream::new(9, "networks of a test", seed);
+        Stack {
+            graph,
+            weights: Vec::new(),
+            top,
+            stream,
+        }
+    }
+
+    fn add(mut self, op: Op, weights: &[&[usize]], gain: f64) -> Stack {
+        let mut operands = vec![self.top];
+        for (i, shape) in weights.iter().enumerate() {
+            let name = format!("w{}", self.weights.len());
+            let id = self.graph.weight(&name, shape).unwrap();
+            operands.push(Operand::Weight(id));
+            let count: usize = shape.iter().product();
+            // Biases are small, so that no unit is dead.
+            let scale = if i == 0 { gain } else { 0.3 };
+            let numbers = (0..count).map(|_| (self.stream.normal() * scale) as f32);
+            self.weights.push(numbers.collect());
+        }
+        let name = format!("v{}", self.graph.values().len());
+        let value = self.graph.node(&name, op, &operands, &name).unwrap();
+        self.top = Operand::Value(value);
+        self
+    }
+
+    fn dense(self, inputs: usize, outputs: usize) -> Stack {
+        let gain = (2.0 / inputs as f64).sqrt();
+        let op = Op::Gemm(Gemm { trans_b: false });
+        self.add(op, &[&[inputs, outputs], &[outputs]], gain)
+    }
+
+    fn activation(self, unary: Unary) -> Stack {
+        self.add(Op::Unary(unary), &[], 1.0)
+    }
+
+    fn network(self) -> Network<f32> {
+        Network::new(self.graph, self.weights).unwrap()
+    }
+}
+
+/// Fully connected ones of each activation, and convolutional ones with pooling, overlapping or not.
+fn networks() -> Vec<Network<f32>> {
+    let mut all = Vec::new();
+    for (seed, unary) in [Unary::Sigmoid, Unary::Relu, Unary::Tanh]
+        .into_iter()
+        .enumerate()
+    {
+        let stack = Stack::new(&[20], seed).dense(20, 16).activation(unary);
+        all.push(stack.dense(16, 12).activation(unary).dense(12, 4).network());
+    }
+    for (seed, stride) in [(3, 2), (4, 1)] {
+        let convolution = Op::Conv(Conv {
+            window: Window {
+                before: vec![1, 0],
+                after: vec![1, 1],
+                ..Window::dense(&[3, 3])
+            },
+            groups: 1,
+        });
+        let pool = Op::Pool(Pool {
+            kind: PoolKind::Max,
+            window: Window {
+                strides: vec![stride; 2],
+                ..Window::dense(&[2, 2])
+            },
+            ceil: false,
+        });
+        let stack = Stack::new(&[1, 7, 7], seed)
+            .add(convolution, &[&[3, 1, 3, 3], &[3]], 0.6)
+            .activation(Unary::Relu)
+            .add(pool, &[], 1.0);
+        let shape = stack.graph.value(stack.graph.output()).shape.clone();
+        let count = shape.iter().product();
+        let flat = Op::Reshape(Reshape { shape: vec![count] });
+        let stack = stack.add(flat, &[], 1.0).dense(count, 8);
+        all.push(stack.activation(Unary::Sigmoid).dense(8, 3).network());
+    }
+    all
+}
+
+/// Images with values at the ends of the range and between, and what the network answers.
+fn images(network: &Network<f32>, count: usize, seed: usize) -> (InMemory, Vec<usize>) {
+    let mut stream = Stream::new(11, "images of a test", seed);
+    let length = network.input_len();
+    let values: Vec<f32> = (0..count * length)
+        .map(|_| (stream.uniform() * 2.0 - 0.5).clamp(0.0, 1.0) as f32)
+        .collect();
+    let exact = network.cast::<f64>();
+    let mut evaluator = Evaluator::new(&exact);
+    let input = evaluator.input(count);
+    for (place, &value) in input.iter_mut().zip(&values) {
+        *place = f64::from(value);
+    }
+    let labels = evaluator
+        .forward()
+        .chunks_exact(network.output_len())
+        .map(argmax);
+    let labels = labels.collect();
+    (InMemory::new(values, length), labels)
+}
+
+#[test]
+fn nothing_inside_the_certified_ball_changes_the_label() {
+    for (n, network) in networks().iter().enumerate() {
+        let (images, labels) = images(network, 12, n);
+        let certifier = Certifier::new(network, InputBox::default()).unwrap();
+        assert_eq!(
+            (certifier.without_linear(), certifier.without_lipschitz()),
+            (None, None)
+        );
+        let all: Vec<usize> = (0..12).collect();
+        let found = certifier
+            .certify(&images, &labels, &all, &Unwatched)
+            .unwrap();
+        let exact = network.cast::<f64>();
+        let mut evaluator = Evaluator::new(&exact);
+        let length = network.input_len();
+        let mut moved = 0;
+        for certificate in &found {
+            let image = &images.values()[certificate.index * length..][..length];
+            assert!(certificate.distance > 0.0, "network {n}: {certificate:?}");
+            let mut stream = Stream::new(13, "attempts of a test", certificate.index);
+            for attempt in 0..300 {
+                let mut at: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
+                // At random, then towards each rival by the gradient, on the ball's edge.
+                for step in 0..if attempt < 200 { 1 } else { 12 } {
+                    let mut direction: Vec<f64> = match attempt < 200 {
+                        true => (0..length).map(|_| stream.normal()).collect(),
+                        false => {
+                            let classes = network.output_len();
+                            let rival = (certificate.label + 1 + attempt % (classes - 1)) % classes;
+                            let mut output = vec![0.0; classes];
+                            (output[rival], output[certificate.label]) = (1.0, -1.0);
+                            evaluator.input(1).copy_from_slice(&at);
+                            evaluator.forward();
+                            evaluator.backward(&output).to_vec()
+                        }
+                    };
+                    // Values that can't move that way help nothing.
+                    for (d, &x) in direction.iter_mut().zip(image) {
+                        if (x == 0.0 && *d < 0.0) || (x == 1.0 && *d > 0.0) {
+                            *d = 0.0;
+                        }
+                    }
+                    let size = direction.iter().map(|d| d * d).sum::<f64>().sqrt();
+                    let far = certificate.distance * if step % 2 == 0 { 1.0 } else { 0.8 };
+                    for ((at, d), &x) in at.iter_mut().zip(&direction).zip(image) {
+                        let x = f64::from(x);
+                        // Clamping moves it nearer, never farther.
+                        *at = (x + d * far / size.max(1e-300)).clamp(0.0, 1.0);
+                    }
+                    evaluator.input(1).copy_from_slice(&at);
+                    let answer = argmax(evaluator.forward());
+                    assert_eq!(answer, certificate.label, "network {n}: {certificate:?}");
+                    moved += 1;
+                }
+            }
+        }
+        assert!(moved > 12 * 1000);
+    }
+}
+
+#[test]
+fn no_search_finds_a_change_smaller_than_the_certificate() {
+    for (n, network) in networks().iter().enumerate() {
+        let (images, labels) = images(network, 40, 100 + n);
+        let certifier = Certifier::new(network, InputBox::default()).unwrap();
+        let all: Vec<usize> = (0..40).collect();
+        let found = certifier
+            .certify(&images, &labels, &all, &Unwatched)
+            .unwrap();
+        let mut ratios = Vec::new();
+        for method in [Method::Sqp, Method::Lbfgs] {
+            let options = SearchOptions {
+                target: Target::All,
+                method,
+                ..SearchOptions::default()
+            };
+            let examples = search(network, &images, &labels, &all, &options, &Unwatched).unwrap();
+            for (example, certificate) in examples.iter().zip(&found) {
+                assert_eq!(example.index, certificate.index);
+                if example.success && !example.already_wrong() {
+                    assert!(
+                        example.l2 >= certificate.distance,
+                        "network {n}, {method}: {} {certificate:?}",
+                        example.l2
+                    );
+                    ratios.push(certificate.distance / example.l2);
+                }
+            }
+        }
+        let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
+        println!(
+            "network {n}: {mean:.3} of the smallest change found, {}",
+            ratios.len()
+        );
+        assert!(ratios.len() > 20 && mean > 0.15, "network {n}: {mean}");
+    }
+}
+
+/// The L2 norm of the smallest change in the box by which a linear function falls to 0: along
+/// -gradient, cut to the box, until it does.
+fn exact_distance(gradient: &[f64], value: f64, image: &[f32]) -> f64 {
+    let point = |step: f64| -> Vec<f64> {
+        let moved = gradient.iter().zip(image).map(|(g, &x)| {
+            let x = f64::from(x);
+            (x - step * g).clamp(0.0, 1.0) - x
+        });
+        moved.collect()
+    };
+    let left = |d: &[f64]| value + gradient.iter().zip(d).map(|(g, d)| g * d).sum::<f64>();
+    let (mut low, mut high) = (0.0, 1e6);
+    if left(&point(high)) > 0.0 {
+        return f64::INFINITY;
+    }
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        match left(&point(middle)) > 0.0 {
+            true => low = middle,
+            false => high = middle,
+        }
+    }
+    point(high).iter().map(|d| d * d).sum::<f64>().sqrt()
+}
+
+#[test]
+fn on_linear_networks_the_certificate_is_the_exact_minimum() {
+    for seed in 0..4 {
+        let network = Stack::new(&[50], 20 + seed).dense(50, 5).network();
+        let (images, labels) = images(&network, 20, seed);
+        let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+        let all: Vec<usize> = (0..20).collect();
+        let found = certifier
+            .certify(&images, &labels, &all, &Unwatched)
+            .unwrap();
+        let exact = network.cast::<f64>();
+        let mut evaluator = Evaluator::new(&exact);
+        for certificate in found {
+            let image = &images.values()[certificate.index * 50..][..50];
+            let wide: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
+            evaluator.input(1).copy_from_slice(&wide);
+            let logits = evaluator.forward().to_vec();
+            let label = certificate.label;
+            let mut nearest = f64::INFINITY;
+            for rival in (0..5).filter(|&rival| rival != label) {
+                let mut output = vec![0.0; 5];
+                (output[label], output[rival]) = (1.0, -1.0);
+                let gradient = evaluator.backward(&output).to_vec();
+                let lead = logits[label] - logits[rival];
+                nearest = nearest.min(exact_distance(&gradient, lead, image));
+            }
+            let ratio = certificate.distance / nearest;
+            assert!(
+                ratio <= 1.0 && ratio > 1.0 - 1e-8,
+                "{ratio} {certificate:?} {nearest}"
+            );
+            assert!(certificate.lipschitz.unwrap() <= certificate.distance);
+        }
+    }
+}
+
+/// MNIST's training images, where the machine has them.
+fn mnist() -> Option<ImageSet> {
+    let locations = Locations::offline(vec![blindspot_testing::data_dir()?]);
+    let spec = "mnist:train".parse::<DataSpec>().ok()?;
+    spec.load(&locations, &mut Silent).ok()
+}
+
+#[test]
+fn certificates_of_a_trained_network_are_a_good_part_of_the_smallest_change() {
+    let Some(set) = mnist() else {
+        blindspot_testing::skip!("no MNIST; set BLINDSPOT_DATA");
+    };
+    let set = set.first(3_000);
+    let mut recipe = Recipe::named("FC100-100-10").unwrap();
+    recipe.iterations = 60;
+    let labels = set.labels().unwrap();
+    let network = train(&recipe, &set, labels, "", 1, None, &Unwatched)
+        .unwrap()
+        .network;
+    let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+    let all: Vec<usize> = (0..60).collect();
+    let found = certifier.certify(&set, labels, &all, &Unwatched).unwrap();
+    let options = SearchOptions {
+        target: Target::Untargeted,
+        ..SearchOptions::default()
+    };
+    let examples = search(&network, &set, labels, &all, &options, &Unwatched).unwrap();
+    let (mut certified, mut smallest, mut product) = (0.0, 0.0, 0.0);
+    for (example, certificate) in examples.iter().zip(&found) {
+        assert!(example.l2 >= certificate.distance, "{certificate:?}");
+        assert!(certificate.lipschitz.unwrap() <= certificate.distance);
+        certified += certificate.distance;
+        smallest += example.l2;
+        product += certificate.lipschitz.unwrap();
+    }
+    println!(
+        "{:.3}, by the product {:.3}",
+        certified / smallest,
+        product / smallest
+    );
+    assert!(certified > 0.38 * smallest, "{certified} {smallest}");
+}
+
+#[test]
+fn images_that_are_wrong_or_outside_have_no_distance_and_others_say_what_is_wrong() {
+    let network = &networks()[0];
+    let (images, labels) = images(network, 3, 0);
+    let certifier = Certifier::new(network, InputBox::default()).unwrap();
+    let wrong: Vec<usize> = labels.iter().map(|label| (label + 1) % 4).collect();
+    let found = certifier
+        .certify(&images, &wrong, &[0, 1, 2], &Unwatched)
+        .unwrap();
+    assert!(
+        found
+            .iter()
+            .all(|c| c.distance == 0.0 && c.lipschitz == Some(0.0))
+    );
+    let inner = InputBox {
+        lower: 0.2,
+        upper: 0.8,
+    };
+    let certifier = Certifier::new(network, inner).unwrap();
+    let found = certifier
+        .certify(&images, &labels, &[0], &Unwatched)
+        .unwrap();
+    assert_eq!(found[0].distance, 0.0, "the image is not in that box");
+    let error = certifier
+        .certify(&images, &[9, 9, 9], &[0], &Unwatched)
+        .unwrap_err();
+    assert!(error.to_string().contains("label 9"), "{error}");
+
+    let unknown = Stack::new(&[6], 0)
+        .dense(6, 6)
+        .activation(Unary::Exp)
+        .dense(6, 2)
+        .network();
+    let error = Certifier::new(&unknown, InputBox::default())
+        .map(|_| ())
+        .unwrap_err();
+    assert!(error.to_string().contains("(Exp)"), "{error}");
+}

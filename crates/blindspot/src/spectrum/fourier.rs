@@ -1,0 +1,155 @@
+//! The paper's reading of a convolution: circular, so that Fourier's basis cuts it into small
+//! blocks whose singular values are those of the whole.
+//!
+//! Along an axis let the grid have N = stride M positions. The Fourier coefficient xi (of M) of a
+//! feature comes from the coefficients xi + l M, l below the stride, of the channels: they are
+//! aliased onto each other. So A(xi) has a row for each feature and a column for each channel and
+//! each l, with the entries w^(xi + l M) / sqrt(stride), both axes multiplied. (The paper's factor,
+//! stride^-2 for two axes, would not give the operator's singular values: the brute-force matrix in
+//! the tests does not have it.) Padding only turns phases, which changes no singular value.
+
+use faer::c64;
+use rayon::prelude::*;
+
+use super::dense::{complex_singular_values, rounding};
+use super::layers::Convolution;
+
+/// Floating-point operations that the blocks of one layer may take.
+const MOST_WORK: f64 = 4e12;
+
+/// All singular values of the circular operator.
+#[derive(Debug, Clone)]
+pub(crate) struct Circular {
+    /// The largest first, each as often as it occurs.
+    pub(crate) values: Vec<f64>,
+    /// Each is no farther from the exact one than this.
+    pub(crate) error: f64,
+    /// Numbers that go in, on the grid.
+    pub(crate) cols: usize,
+    /// Numbers that come out.
+    pub(crate) rows: usize,
+}
+
+/// The grid over `positions`: each axis as it is, or up to the next multiple of its stride.
+pub(super) fn grid(convolution: &Convolution<'_>, positions: [usize; 2]) -> [usize; 2] {
+    [0, 1].map(|axis| positions[axis].next_multiple_of(convolution.stride[axis]))
+}
+
+/// The singular values on a grid whose axes are multiples of the strides; None where that would
+/// take too long.
+pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Option<Circular> {
+    let Convolution {
+        stride,
+        groups,
+        features,
+        channels,
+        ..
+    } = *convolution;
+    let coarse = [0, 1].map(|axis| grid[axis] / stride[axis]);
+    let aliases = stride[0] * stride[1];
+    let (rows, cols) = (features, channels * aliases);
+    let (short, long) = (rows.min(cols) as f64, rows.max(cols) as f64);
+    let frequencies = coarse[0] * coarse[1];
+    let distinct = if convolution.is_pointwise() {
+        1
+    } else {
+        frequencies
+    };
+    let work = (distinct * groups) as f64 * 8.0 * short * short * long;
+    if work > MOST_WORK {
+        return None;
+    }
+    let blocks: Vec<([usize; 2], usize)> = match convolution.is_pointwise() {
+        // All blocks are one.
+        true => vec![([0, 0], frequencies)],
+        // Weights are real: the block at -xi is the conjugate of that at xi.
+        false => (0..frequencies)
+            .filter_map(|at| {
+                let xi = [at / coarse[1], at % coarse[1]];
+                let opposite = [0, 1].map(|axis| (coarse[axis] - xi[axis]) % coarse[axis]);
+                match opposite.cmp(&xi) {
+                    std::cmp::Ordering::Less => None,
+                    std::cmp::Ordering::Equal => Some((xi, 1)),
+                    std::cmp::Ordering::Greater => Some((xi, 2)),
+                }
+            })
+            .collect(),
+    };
+    let roots = [0, 1].map(|axis| roots(grid[axis]));
+    let found: Option<Vec<Vec<f64>>> = blocks
+        .par_iter()
+        .map(|&(xi, times)| {
+            let phases: Vec<Vec<c64>> = (0..aliases)
+                .map(|alias| {
+                    let l = [alias / stride[1], alias % stride[1]];
+                    let frequency = [0, 1].map(|axis| xi[axis] + l[axis] * coarse[axis]);
+                    convolution.phases(frequency, &roots)
+                })
+                .collect();
+            let mut values = Vec::new();
+            for group in 0..groups {
+                let element = |f: usize, column: usize| {
+                    let (c, alias) = (column / aliases, column % aliases);
+                    let taps = convolution.taps(group * features + f, c);
+                    let sum = taps
+                        .iter()
+                        .zip(&phases[alias])
+                        .fold(c64::new(0.0, 0.0), |sum, (&w, phase)| {
+                            c64::new(sum.re + w * phase.re, sum.im + w * phase.im)
+                        });
+                    let share = (aliases as f64).sqrt();
+                    c64::new(sum.re / share, sum.im / share)
+                };
+                let of_block = complex_singular_values(rows, cols, element)?;
+                values.extend(
+                    of_block
+                        .iter()
+                        .flat_map(|&value| std::iter::repeat_n(value, times)),
+                );
+            }
+            Some(values)
+        })
+        .collect();
+    let mut values: Vec<f64> = found?.into_iter().flatten().collect();
+    values.sort_unstable_by(|a, b| b.total_cmp(a));
+    let largest = values.first().copied().unwrap_or(0.0);
+    // Rounding of the entries: each is a sum of as many products as there are taps, and the root of
+    // the taps times the root of all squares bounds the block of their absolute values.
+    let taps = convolution.kernel[0] * convolution.kernel[1];
+    let entries = (taps + 8) as f64 * f64::EPSILON * (taps as f64).sqrt() * convolution.frobenius();
+    Some(Circular {
+        error: rounding(rows, cols, largest) + entries,
+        rows: features * groups * frequencies,
+        cols: channels * groups * grid[0] * grid[1],
+        values,
+    })
+}
+
+/// The roots of unity of an order.
+fn roots(order: usize) -> Vec<c64> {
+    let root = |i: usize| {
+        let (sin, cos) = (std::f64::consts::TAU * i as f64 / order as f64).sin_cos();
+        c64::new(cos, sin)
+    };
+    (0..order).map(root).collect()
+}
+
+impl Convolution<'_> {
+    /// Whether each output sees one position, and each position makes one.
+    pub(super) fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.stride == [1, 1]
+    }
+
+    /// What each tap of a filter is multiplied by in the Fourier coefficient of a frequency.
+    fn phases(&self, frequency: [usize; 2], roots: &[Vec<c64>; 2]) -> Vec<c64> {
+        let along = |axis: usize, tap: usize| {
+            let order = roots[axis].len();
+            // In whole numbers, so that the angle has no rounding of its own.
+            let turns = frequency[axis] as u128 * (self.dilation[axis] * tap) as u128;
+            roots[axis][(turns % order as u128) as usize]
+        };
+        let rows = (0..self.kernel[0])
+            .flat_map(|ky| (0..self.kernel[1]).map(move |kx| along(0, ky) * along(1, kx)));
+        rows.collect()
+    }
+}

@@ -1,0 +1,350 @@
+//! The linear layers of a network, and each as the operator that it is.
+
+use std::collections::HashMap;
+
+use blindspot_net::ops::{Conv, Window};
+use blindspot_net::{
+    Evaluator, Graph, Network, Node, Op, Operand, OperandShape, ValueId, WeightId,
+};
+
+use super::dense::Dense;
+use super::lanczos::Operator;
+
+/// A convolution over two axes; one over one axis has a first axis of length 1.
+#[derive(Debug, Clone)]
+pub(crate) struct Convolution<'n> {
+    pub(crate) kernel: [usize; 2],
+    pub(crate) stride: [usize; 2],
+    pub(crate) dilation: [usize; 2],
+    pub(crate) groups: usize,
+    /// Output channels of a group.
+    pub(crate) features: usize,
+    /// Input channels of a group.
+    pub(crate) channels: usize,
+    /// As the network runs it.
+    pub(crate) conv: &'n Conv,
+    /// `[F, C / groups, kernel...]`.
+    shape: &'n [usize],
+    weight: Vec<f64>,
+}
+
+impl<'n> Convolution<'n> {
+    pub(crate) fn new(conv: &'n Conv, shape: &'n [usize], weight: &[f32]) -> Convolution<'n> {
+        let Window {
+            kernel,
+            strides,
+            dilations,
+            ..
+        } = &conv.window;
+        let two = |list: &[usize]| match *list {
+            [one] => [1, one],
+            [first, second, ..] => [first, second],
+            [] => [1, 1],
+        };
+        Convolution {
+            kernel: two(kernel),
+            stride: two(strides),
+            dilation: two(dilations),
+            groups: conv.groups,
+            features: shape[0] / conv.groups,
+            channels: shape[1],
+            conv,
+            shape,
+            weight: weight.iter().map(|&w| f64::from(w)).collect(),
+        }
+    }
+
+    /// The numbers of a filter: output channel f of all, input channel c of its group.
+    pub(super) fn taps(&self, f: usize, c: usize) -> &[f64] {
+        let taps = self.kernel[0] * self.kernel[1];
+        let from = (f * self.channels + c) * taps;
+        &self.weight[from..from + taps]
+    }
+
+    pub(super) fn frobenius(&self) -> f64 {
+        self.weight.iter().map(|w| w * w).sum::<f64>().sqrt()
+    }
+
+    /// The operator with zero padding on an input of this shape; None where its windows don't fit.
+    pub(crate) fn network(&self, input: &[usize]) -> Option<Network<f64>> {
+        let mut graph = Graph::new("x", input).ok()?;
+        let weight = graph.weight("w", self.shape).ok()?;
+        let operands = [Operand::Value(graph.input()), Operand::Weight(weight)];
+        let op = Op::Conv(self.conv.clone());
+        graph.node("conv", op, &operands, "y").ok()?;
+        Network::new(graph, vec![self.weight.clone()]).ok()
+    }
+}
+
+/// The matrix of a fully connected layer, outputs by inputs, as the network keeps it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weight<'n> {
+    pub(crate) rows: usize,
+    pub(crate) cols: usize,
+    numbers: &'n [f32],
+    /// It is kept column after column.
+    by_columns: bool,
+}
+
+impl Weight<'_> {
+    /// The matrix itself.
+    pub(crate) fn dense(&self) -> Dense {
+        let Weight {
+            rows,
+            cols,
+            numbers,
+            by_columns,
+        } = *self;
+        let at = |i: usize, j: usize| {
+            if by_columns {
+                j * rows + i
+            } else {
+                i * cols + j
+            }
+        };
+        let places = (0..rows).flat_map(|i| (0..cols).map(move |j| at(i, j)));
+        Dense {
+            rows,
+            cols,
+            data: places.map(|place| f64::from(numbers[place])).collect(),
+        }
+    }
+}
+
+/// What a linear layer is.
+#[derive(Debug, Clone)]
+pub(crate) enum Linear<'n> {
+    /// A matrix, applied so many times side by side.
+    Matrix {
+        matrix: Weight<'n>,
+        times: usize,
+    },
+    Convolution(Convolution<'n>),
+}
+
+/// A linear layer of a network.
+#[derive(Debug, Clone)]
+pub(crate) struct Layer<'n> {
+    /// The node's name; its output's where it has none.
+    pub(crate) name: String,
+    /// ONNX's name of the operator.
+    pub(crate) kind: &'static str,
+    /// What it gives.
+    pub(crate) output: ValueId,
+    /// The weight's shape.
+    pub(crate) shape: &'n [usize],
+    /// Its input's shape, where that is known.
+    pub(crate) input: Option<Vec<usize>>,
+    pub(crate) linear: Linear<'n>,
+}
+
+/// A node that has weights and is no layer here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Other {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) why: String,
+}
+
+/// The name of a node for people.
+pub(crate) fn name_of(graph: &Graph, node: &Node) -> String {
+    match node.name.as_str() {
+        "" => graph.value(node.output).name.clone(),
+        name => name.to_owned(),
+    }
+}
+
+/// The linear layers in their order, and nodes that are linear but can't be measured. With another
+/// spatial size of the input, shapes are inferred anew from there, as far as they can be.
+pub(crate) fn layers<'n>(
+    network: &'n Network<f32>,
+    input: Option<&[usize]>,
+) -> (Vec<Layer<'n>>, Vec<Other>) {
+    let graph = network.graph();
+    let shapes = shapes(graph, input);
+    let (mut layers, mut others) = (Vec::new(), Vec::new());
+    for node in graph.nodes() {
+        let name = name_of(graph, node);
+        let shape_of = |weight: WeightId| graph.weights()[weight.index()].shape.as_slice();
+        let numbers = |weight: WeightId| network.weights()[weight.index()].as_slice();
+        let kind = node.op.name();
+        let mut found = |shape, input: &Operand, linear| {
+            let input = match input {
+                Operand::Value(id) => shapes.get(id).cloned(),
+                Operand::Weight(_) => None,
+            };
+            layers.push(Layer {
+                name: name.clone(),
+                kind,
+                output: node.output,
+                shape,
+                input,
+                linear,
+            });
+        };
+        match (&node.op, &node.inputs[..]) {
+            (Op::Gemm(gemm), [x, Operand::Weight(weight), ..]) => {
+                let shape = shape_of(*weight);
+                let (rows, cols) = match gemm.trans_b {
+                    true => (shape[0], shape[1]),
+                    false => (shape[1], shape[0]),
+                };
+                let matrix = Weight {
+                    rows,
+                    cols,
+                    numbers: numbers(*weight),
+                    by_columns: !gemm.trans_b,
+                };
+                let times = graph.value(node.output).len() / matrix.rows;
+                found(shape, x, Linear::Matrix { matrix, times });
+            }
+            (Op::MatMul(_), [Operand::Weight(weight), x]) => {
+                let shape = shape_of(*weight);
+                let [leading @ .., rows, cols] = shape else {
+                    continue;
+                };
+                if leading.iter().any(|&axis| axis != 1) {
+                    others.push(Other {
+                        name,
+                        kind,
+                        why: format!("a weight of shape {shape:?} is several matrices"),
+                    });
+                    continue;
+                }
+                let matrix = Weight {
+                    rows: *rows,
+                    cols: *cols,
+                    numbers: numbers(*weight),
+                    by_columns: false,
+                };
+                let times = graph.value(node.output).len() / rows;
+                found(shape, x, Linear::Matrix { matrix, times });
+            }
+            (Op::MatMul(_), [_, Operand::Weight(weight)]) => others.push(Other {
+                name,
+                kind,
+                why: format!(
+                    "a weight of shape {:?} is several matrices",
+                    shape_of(*weight)
+                ),
+            }),
+            (Op::MatMul(_), _) => others.push(Other {
+                name,
+                kind,
+                why: "it multiplies two values that depend on the image".into(),
+            }),
+            (Op::Conv(conv), [x, Operand::Weight(weight), ..]) => {
+                let shape = shape_of(*weight);
+                let convolution = Convolution::new(conv, shape, numbers(*weight));
+                found(shape, x, Linear::Convolution(convolution));
+            }
+            _ => {}
+        }
+    }
+    (layers, others)
+}
+
+/// The shape of each value; with another input, of those whose operators take it.
+fn shapes(graph: &Graph, input: Option<&[usize]>) -> HashMap<ValueId, Vec<usize>> {
+    let own = || graph.value(graph.input()).shape.clone();
+    let input = input.map_or_else(own, <[usize]>::to_vec);
+    let mut shapes = HashMap::from([(graph.input(), input)]);
+    for node in graph.nodes() {
+        let operands = node.inputs.iter().map(|operand| match operand {
+            Operand::Value(id) => Some(OperandShape::Value(shapes.get(id)?)),
+            Operand::Weight(id) => Some(OperandShape::Weight(&graph.weights()[id.index()].shape)),
+        });
+        let operands: Option<Vec<OperandShape<'_>>> = operands.collect();
+        if let Some(shape) = operands.and_then(|operands| node.op.infer(&operands).ok()) {
+            shapes.insert(node.output, shape);
+        }
+    }
+    shapes
+}
+
+/// A network without biases as the operator that it is.
+pub(crate) struct Runs<'n> {
+    evaluator: Evaluator<'n, f64>,
+}
+
+impl<'n> Runs<'n> {
+    pub(crate) fn new(network: &'n Network<f64>) -> Runs<'n> {
+        let mut evaluator = Evaluator::new(network);
+        evaluator.input(1).fill(0.0);
+        // The adjoint looks at what the last run left.
+        evaluator.forward();
+        Runs { evaluator }
+    }
+
+    /// The operator's matrix.
+    pub(crate) fn matrix(&mut self) -> Dense {
+        let (cols, rows) = (self.cols(), self.rows());
+        let mut matrix = Dense {
+            rows,
+            cols,
+            data: vec![0.0; rows * cols],
+        };
+        const PART: usize = 64;
+        for from in (0..cols).step_by(PART) {
+            let count = PART.min(cols - from);
+            let units = self.evaluator.input(count);
+            units.fill(0.0);
+            for i in 0..count {
+                units[i * cols + from + i] = 1.0;
+            }
+            let columns = self.evaluator.forward();
+            for (i, column) in columns.chunks_exact(rows).enumerate() {
+                for (row, &value) in column.iter().enumerate() {
+                    matrix.data[row * cols + from + i] = value;
+                }
+            }
+        }
+        self.evaluator.input(1).fill(0.0);
+        self.evaluator.forward();
+        matrix
+    }
+}
+
+impl Operator for Runs<'_> {
+    fn cols(&self) -> usize {
+        self.evaluator.network().input_len()
+    }
+
+    fn rows(&self) -> usize {
+        self.evaluator.network().output_len()
+    }
+
+    fn apply(&mut self, x: &[f64], out: &mut [f64]) {
+        self.evaluator.input(1).copy_from_slice(x);
+        out.copy_from_slice(self.evaluator.forward());
+    }
+
+    fn adjoint(&mut self, y: &[f64], out: &mut [f64]) {
+        out.copy_from_slice(self.evaluator.backward(y));
+    }
+}
+
+impl Operator for &Dense {
+    fn cols(&self) -> usize {
+        self.cols
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn apply(&mut self, x: &[f64], out: &mut [f64]) {
+        for (i, out) in out.iter_mut().enumerate() {
+            *out = self.row(i).iter().zip(x).map(|(a, x)| a * x).sum();
+        }
+    }
+
+    fn adjoint(&mut self, y: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        for (i, &y) in y.iter().enumerate() {
+            out.iter_mut()
+                .zip(self.row(i))
+                .for_each(|(out, a)| *out += a * y);
+        }
+    }
+}
