@@ -250,7 +250,7 @@ Examples:
   blindspot units model.onnx --data mnist:test --layer hidden1 --out DIR
   blindspot units model.onnx --data mnist:test --layer conv1 --units 3,17 --reduce mean --out DIR
   blindspot units efficientnet_lite0.onnx --data folder:imagenet-samples,position \\
-      --layer /m/_swish_1/Clip_output_0 --out DIR
+      --layer /m/Reshape_output_0 --out DIR
 
 DIR gets units.json (images by their places in the set, activations, directions, statistics), the page
 units.html, the top images as one drawing, units.svg, and the plots distributions.svg and rotation.svg;

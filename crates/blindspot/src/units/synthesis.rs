@@ -231,14 +231,14 @@ mod tests {
                     0.0 => f64::from(u8::from(weight(i) > 0.0)),
                     _ => (weight(i) * length as f64 / (2.0 * spread * l2)).clamp(0.0, 1.0),
                 };
-                // Where nothing is to be gained the solver stops before the bound.
-                let gain = weight(i).abs() > 1e-4 || l2 > 0.0;
+                // Where next to nothing is to be gained, f32's rounding stops the solver before the bound.
+                let gain = weight(i).abs() > 5e-3 || l2 > 0.0;
                 let off = (f64::from(x) - best).abs();
                 assert!(off < 1e-2 || !gain, "{l2} {i}: {x} {best}");
                 expected += weight(i) * best;
             }
             // The bias is 0 at the start.
-            assert!((f64::from(made.activation) - expected).abs() < 1e-2 * expected);
+            assert!((f64::from(made.activation) - expected).abs() < 2e-3 * expected);
         }
     }
 
