@@ -33,7 +33,8 @@ pub struct PoolOptions {
     pub layers: Vec<String>,
     /// Examples in the pool of each layer, at least 1.
     pub size: usize,
-    /// The part of each pool that is replaced at a time, in (0, 1].
+    /// The part of each pool that is replaced at a time, in (0, 1]; less where too few of the images
+    /// drawn give an example.
     pub refresh: f64,
     /// Steps of training from one replacement to the next, at least 1.
     pub every: u64,
