@@ -72,8 +72,13 @@ fn check(case: &Case, n: usize) -> Result<(), TestCaseError> {
             images[i] = x;
             loss(&network, &images, &factors)
         };
-        let difference = (value(at + STEP) - value(at - STEP)) / (2.0 * STEP);
+        let [above, here, below] = [value(at + STEP), value(at), value(at - STEP)];
         images[i] = at;
+        // A kink lies between, where there is no gradient.
+        if (above - 2.0 * here + below).abs() > 1e-4 * STEP {
+            continue;
+        }
+        let difference = (above - below) / (2.0 * STEP);
         let gradient = whole.by_images[i];
         prop_assert!(
             near(difference, gradient),

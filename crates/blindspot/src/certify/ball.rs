@@ -4,7 +4,9 @@
 //! Minimise a d over |d| <= r with each x + d in its range. For any multiplier lambda >= 0 of the
 //! ball the value
 //!
-//!     sum_i min over t in [0, m_i] of (lambda t^2 / 2 - |a_i| t)  -  lambda r^2 / 2
+//! ```text
+//! sum_i min over t in [0, m_i] of (lambda t^2 / 2 - |a_i| t)  -  lambda r^2 / 2
+//! ```
 //!
 //! is a lower bound (weak duality), m_i the room in the direction that lowers a_i d_i. So the
 //! multiplier need not be exact for the bound to hold; it is improved until it hardly changes.

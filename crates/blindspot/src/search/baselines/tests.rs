@@ -131,9 +131,10 @@ fn they_stay_in_the_box_count_what_they_ask_and_keep_their_budget_on_each_networ
                         example.success || !sure || !sqp.success,
                         "{method} {target}"
                     );
-                    if example.success && sqp.success {
+                    // Untrained convolutions have many local minima, and each search its own.
+                    if example.success && sqp.success && network.input_shape().len() == 1 {
                         assert!(
-                            sqp.l2 <= 1.1 * example.l2,
+                            sqp.l2 <= 1.001 * example.l2,
                             "{method} {target} {} {} {}",
                             sqp.l2,
                             example.l2,
