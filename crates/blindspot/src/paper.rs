@@ -269,7 +269,7 @@ pub struct Table5Entry {
     pub upper: f64,
 }
 
-/// Table 5: "Frame bounds of each rectified layer of the network from [9]", AlexNet. Three of its
+/// Table 5: "Frame bounds of each rectified layer of the network from `[9]`", AlexNet. Three of its
 /// figures are hard to read in the paper: both of the fourth convolution, the lower of the second
 /// fully connected layer.
 pub const TABLE5: [Table5Entry; 8] = {

@@ -2,7 +2,7 @@
 //! anyone tries.
 //!
 //! Two certificates, of which the larger counts: by the product of the layers' bounds (section 4.3
-//! of the paper, [`lipschitz`]), and by linear bounds carried through the network ([`bounds`]). The
+//! of the paper, `lipschitz`), and by linear bounds carried through the network (`bounds`). The
 //! certificate is about the network in exact arithmetic, its weights being the numbers stored.
 
 mod ball;
