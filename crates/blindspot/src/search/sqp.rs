@@ -11,13 +11,14 @@ use std::sync::Arc;
 use blindspot_net::vectorised;
 
 use super::anderson::Anderson;
+use super::baselines::{self, Here, Rule};
 use super::batch::{Effort, Search};
 use super::change::{Best, SAFETY, along};
 use super::cuts::{Cuts, MOST, dot};
 use super::goal::{Aim, Goal};
 use super::method::Start;
 use super::ranges::Room;
-use super::{SearchOptions, Target};
+use super::{Method, SearchOptions, Target};
 
 /// Classes whose linearised distance is computed, the most likely first.
 const RANKED: usize = 9;
@@ -39,6 +40,8 @@ const HALVINGS: u32 = 6;
 /// max pooling), and the search goes from one face to the other and back. Where faces meet, the
 /// linearisations of both hold together, as in Kelley's cutting planes: earlier ones are kept then.
 const STALLS: u32 = 6;
+/// Steps for one rival at most where there are kinks.
+const STEPS_AT_KINKS: u32 = 25;
 /// Steps shorter than this, as a part of the change, are near the end of a search at a kink.
 const NEARLY: f64 = 0.03;
 /// At a kink the search ends where the lead is this part of what was missing at first.
@@ -60,6 +63,8 @@ enum Phase {
     Rank(usize),
     /// On the way for one rival, or for one target.
     Step,
+    /// From the image again by decoupled direction and norm, after kinks at which no step settled.
+    Decoupled,
     /// Between the image and the best change: parts that fail and that succeed, with margins.
     Ray {
         below: (f64, f64),
@@ -101,6 +106,8 @@ pub(super) struct Sqp {
     stalls: u32,
     /// Whether the boundary was found to have kinks.
     kinked: bool,
+    /// What goes on where the steps for some rival did not settle at kinks.
+    decoupled: Option<Box<dyn Rule>>,
     /// True where the last step was small: the search has ended by itself.
     pub(super) settled: bool,
     /// Rivals that are still to be linearised at the point.
@@ -161,6 +168,7 @@ impl Sqp {
             shortest: f64::INFINITY,
             stalls: 0,
             kinked: false,
+            decoupled: None,
             settled: false,
             pending: Vec::new(),
             before: vec![0.0; n],
@@ -178,6 +186,7 @@ impl Sqp {
         search.rivals.clear();
         search.current = 0;
         search.best.clear();
+        search.decoupled = None;
         search.effort = Effort::default();
         search.phase = match goal.aim {
             Aim::Leave { .. } => Phase::Rank(0),
@@ -314,7 +323,11 @@ impl Sqp {
         let small = found && moved <= SMALL_STEP * length;
         let close = !self.kinked || self.margin < CLOSE * self.margin_at_start.abs();
         self.settled = small && feasible && close;
-        if self.settled || self.steps >= STEPS || self.beaten(length, moved) {
+        let most = if self.kinked { STEPS_AT_KINKS } else { STEPS };
+        if self.settled || self.steps >= most || self.beaten(length, moved) {
+            if self.kinked && !self.settled && self.decoupled.is_none() {
+                self.decoupled = baselines::rule(Method::Ddn).map(|rule| rule());
+            }
             return self.next_rival();
         }
         if self.kinked {
@@ -389,9 +402,12 @@ impl Sqp {
         self.current += 1;
         if self.current < self.candidates() {
             self.restart();
-            return;
+        } else if self.decoupled.is_some() {
+            self.point.copy_from_slice(&self.original);
+            self.phase = Phase::Decoupled;
+        } else {
+            self.finish();
         }
-        self.finish();
     }
 
     /// To the boundary along the ray of the best change.
@@ -444,6 +460,10 @@ impl Search for Sqp {
         if self.margin > SAFETY * self.size {
             self.best.offer(&self.original, &self.point, self.margin);
         }
+        if self.phase == Phase::Decoupled {
+            self.goal.loss(logits, gradient);
+            return;
+        }
         self.asked = match (self.goal.aim, self.phase) {
             (Aim::Leave { label, top }, Phase::Rank(rank)) => {
                 if rank == 0 {
@@ -474,6 +494,20 @@ impl Search for Sqp {
         match self.phase {
             Phase::Rank(rank) => self.rank(rank, gradient),
             Phase::Step => self.step(gradient),
+            Phase::Decoupled => {
+                self.effort.gradient += 1;
+                let here = Here {
+                    original: &self.original,
+                    room: &self.room,
+                    gradient,
+                    margin: self.margin,
+                    feasible: self.margin > SAFETY * self.size,
+                };
+                let rule = self.decoupled.as_mut();
+                if !rule.is_some_and(|rule| rule.step(&here, &mut self.point)) {
+                    self.finish();
+                }
+            }
             Phase::Ray {
                 below,
                 above,

@@ -33,14 +33,14 @@ pub(super) fn rule(method: Method) -> Option<fn() -> Box<dyn Rule>> {
 
 /// Where an attack stands.
 pub(super) struct Here<'a> {
-    original: &'a [f32],
-    room: &'a Room,
+    pub(super) original: &'a [f32],
+    pub(super) room: &'a Room,
     /// That of what the rule asked for, with respect to the input.
-    gradient: &'a [f32],
+    pub(super) gradient: &'a [f32],
     /// By how much the goal is reached.
-    margin: f64,
+    pub(super) margin: f64,
     /// Whether it is reached clearly.
-    feasible: bool,
+    pub(super) feasible: bool,
 }
 
 impl Here<'_> {
