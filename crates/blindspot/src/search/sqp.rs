@@ -325,7 +325,9 @@ impl Sqp {
         self.settled = small && feasible && close;
         let most = if self.kinked { STEPS_AT_KINKS } else { STEPS };
         if self.settled || self.steps >= most || self.beaten(length, moved) {
-            if self.kinked && !self.settled && self.decoupled.is_none() {
+            // Measured where any wrong class will do, only.
+            let any = matches!(self.goal.aim, Aim::Leave { top: 1, .. });
+            if self.kinked && !self.settled && any && self.decoupled.is_none() {
                 self.decoupled = baselines::rule(Method::Ddn).map(|rule| rule());
             }
             return self.next_rival();
