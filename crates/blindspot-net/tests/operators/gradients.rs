@@ -62,6 +62,8 @@ fn near(difference: f64, gradient: f64) -> bool {
 
 fn check(case: &Case, n: usize) -> Result<(), TestCaseError> {
     const STEP: f64 = 1e-5;
+    // For a point that has a kink within the first step.
+    const SMALL_STEP: f64 = 1e-7;
     let (mut network, mut images) = case.build(n).expect("checked when it was drawn");
     let factors = numbers(n * network.output_len(), (-1, 1), !case.seed);
     let whole = run(&network, &images, &factors, n);
@@ -72,17 +74,13 @@ fn check(case: &Case, n: usize) -> Result<(), TestCaseError> {
             images[i] = x;
             loss(&network, &images, &factors)
         };
-        let [above, here, below] = [value(at + STEP), value(at), value(at - STEP)];
+        let mut slope = |step: f64| (value(at + step) - value(at - step)) / (2.0 * step);
+        let (difference, nearer) = (slope(STEP), slope(SMALL_STEP));
         images[i] = at;
-        // A kink lies between, where there is no gradient.
-        if (above - 2.0 * here + below).abs() > 1e-4 * STEP {
-            continue;
-        }
-        let difference = (above - below) / (2.0 * STEP);
         let gradient = whole.by_images[i];
         prop_assert!(
-            near(difference, gradient),
-            "image {i}: {difference} {gradient}"
+            near(difference, gradient) || near(nearer, gradient),
+            "image {i}: {difference} {nearer} {gradient}"
         );
     }
     let weights: Vec<f64> = network.weights().concat();
