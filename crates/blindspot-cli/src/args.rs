@@ -72,9 +72,8 @@ Examples:
 DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
 DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
 pub(crate) struct Reproduce {
-    /// figure1, figure2, table1, table2, table3, table4, table5, figure7: these by
-    /// default; figure5, for a
-    /// --model of your own; hardening, which takes longer than all others
+    /// figure1, figure2, table1, table2, table3, table4, table5, figure7: these by default; figure3,
+    /// figure4 and figure5, for a --model of your own; hardening, which takes longer than all others
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
     /// The folder for tables, figures, models and the report
@@ -108,10 +107,15 @@ pub(crate) struct Reproduce {
     /// What the lambdas of the networks with hidden layers mean
     #[arg(long, value_enum, default_value_t = Decay::PerUnit)]
     pub(crate) decay: Decay,
-    /// For figure5: an ONNX file, a classifier of photographs. 64 images of --data that it classifies
+    /// For figures 3 to 5: an ONNX file, a classifier of photographs. Figures 3 and 4 show which
+    /// images of --data excite its units; for figure 5, 64 images of --data that it classifies
     /// correctly are changed; DIR/figure5 gets the changed ones as PNG
     #[arg(long, value_name = "MODEL.onnx")]
     pub(crate) model: Option<PathBuf>,
+    /// For figures 3 and 4: the layer, by its ONNX value's name [default: what the classifier at
+    /// the end sees]
+    #[arg(long, value_name = "NAME", requires = "model")]
+    pub(crate) layer: Option<String>,
     #[command(flatten)]
     pub(crate) preprocess: PreprocessArgs,
     #[command(flatten)]

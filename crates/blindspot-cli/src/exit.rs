@@ -129,7 +129,9 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Units(units) => of_units(units),
                 ReproduceError::File(_) => is(OUTPUT),
                 ReproduceError::Spectrum(_) => is(MODEL),
-                ReproduceError::NoSamples | ReproduceError::NoSeeds => is(USAGE),
+                ReproduceError::NoSamples
+                | ReproduceError::NoSeeds
+                | ReproduceError::NoFeatures => is(USAGE),
                 ReproduceError::Unlabelled(_)
                 | ReproduceError::NoneKnown(..)
                 | ReproduceError::Images(_) => is(DATA),

@@ -65,6 +65,12 @@ fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
 pub fn terminal(results: &Results) -> String {
     let tables = all_tables(results);
     let mut parts: Vec<String> = tables.iter().map(|(_, table)| table.text()).collect();
+    let studies = [("1 and 2", &results.units), ("3 and 4", &results.units_own)];
+    for (figures, study) in studies {
+        if let Some(study) = study {
+            parts.push(format!("Figures {figures}\n{}\n", study.answer));
+        }
+    }
     if let Some(figure) = &results.figure5 {
         let mut captions = page::figure5_captions(figure);
         // The last one is about the picture.
@@ -74,7 +80,7 @@ pub fn terminal(results: &Results) -> String {
     parts.join("\n")
 }
 
-/// Writes each table as CSV and Markdown, figures 1 and 2 as SVG, figures 5 and 7 and the filters as
+/// Writes each table as CSV and Markdown, figures 1 to 4 as SVG, figures 5 and 7 and the filters as
 /// PNG, and `report.html`, into the folder `dir`; gives the files written. What the results don't have is not written.
 ///
 /// # Errors

@@ -17,7 +17,6 @@ struct Page {
     quick: bool,
     tables: Vec<Table>,
     units: Vec<UnitsFigure>,
-    units_answer: String,
     figure5: Option<Figure>,
     figure7: Option<Figure>,
     models: Table,
@@ -28,11 +27,13 @@ struct Page {
     version: String,
 }
 
-/// Figure 1 or 2.
+/// One of figures 1 to 4.
 struct UnitsFigure {
     title: &'static str,
     caption: String,
     rows: Vec<units::rows::Row>,
+    /// What the study says, below the last figure of its layer.
+    answer: String,
 }
 
 /// A figure and what is said below it.
@@ -126,10 +127,6 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
             .map(|(_, table)| table)
             .collect(),
         units: units_figures(results, pictures),
-        units_answer: results
-            .units
-            .as_ref()
-            .map_or(String::new(), |study| study.answer.clone()),
         figure5,
         figure7,
         models: tables::models(&results.models),
@@ -146,20 +143,29 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
     page.render()
 }
 
-/// Figures 1 and 2, as far as they were made.
+/// Figures 1 to 4, as far as they were made.
 fn units_figures(results: &Results, pictures: &Pictures) -> Vec<UnitsFigure> {
     let figure = |(name, rows): &(String, Vec<_>)| {
-        let figure = match name.as_str() {
-            "figure1" => results.figure1.as_ref()?,
-            _ => results.figure2.as_ref()?,
+        let (figure, study, last) = match name.as_str() {
+            "figure1" => (&results.figure1, &results.units, results.figure2.is_none()),
+            "figure2" => (&results.figure2, &results.units, true),
+            "figure3" => (
+                &results.figure3,
+                &results.units_own,
+                results.figure4.is_none(),
+            ),
+            _ => (&results.figure4, &results.units_own, true),
         };
+        let figure = figure.as_ref()?;
+        let answer = study.as_ref().filter(|_| last);
         Some(UnitsFigure {
             title: units::figure_title(name),
             caption: format!(
-                "{} of {}, {} test images.",
+                "{} of {}, {} images.",
                 figure.layer, figure.model, figure.images
             ),
             rows: units::rows::rows(rows),
+            answer: answer.map_or(String::new(), |study| study.answer.clone()),
         })
     };
     pictures.units.iter().filter_map(figure).collect()

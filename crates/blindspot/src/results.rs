@@ -36,6 +36,15 @@ pub struct Results {
     /// With either: whether the units of that layer mean more than random directions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub units: Option<Study>,
+    /// Figure 3, where it was asked for: units of a network that was brought.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub figure3: Option<UnitsFigure>,
+    /// Figure 4, where it was asked for: random directions there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub figure4: Option<UnitsFigure>,
+    /// With either: whether the units of that layer mean more than random directions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub units_own: Option<Study>,
     /// Table 1, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub table1: Option<Vec<Table1Row>>,
@@ -200,14 +209,14 @@ pub struct TransferTable {
     pub samples: Vec<u64>,
 }
 
-/// Figure 1 or 2: the images that excite units or random directions the most.
+/// Figures 1 to 4: the images that excite units or random directions the most.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct UnitsFigure {
     /// The model's name.
     pub model: String,
     /// The layer, by the name of its ONNX value.
     pub layer: String,
-    /// How many test images were looked at.
+    /// How many images were looked at.
     pub images: u64,
     /// The rows from top to bottom.
     pub rows: Vec<UnitsRow>,
@@ -216,13 +225,13 @@ pub struct UnitsFigure {
 /// The images of one unit or direction.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct UnitsRow {
-    /// The unit, in figure 1.
+    /// The unit, in figures 1 and 3.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub unit: Option<u64>,
-    /// The direction, of length 1 over the layer's units, in figure 2.
+    /// The direction, of length 1 over the layer's units, in figures 2 and 4.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub direction: Option<Vec<f32>>,
-    /// Places of the images in the test set, that with the largest projection first.
+    /// Places of the images in the set, that with the largest projection first.
     pub top: Vec<u64>,
     /// Their projections.
     pub activation: Vec<f32>,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use blindspot::reproduce::{
-    Experiment, Figure5Outcome, IMAGES, Options, Own, empty_results, figure5, reproduce,
+    Experiment, IMAGES, Options, Own, empty_results, figure5, figures_3_4, reproduce,
 };
 use blindspot::results::{Pictures, Results};
 use blindspot_data::files::{self, FileError};
@@ -27,14 +27,15 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         .map(|name| name.parse().map_err(Usage))
         .collect::<Result<Vec<Experiment>, _>>()?;
     let experiments = if experiments.is_empty() {
-        let own = command.model.iter().map(|_| Experiment::Figure5);
-        Experiment::default_list().into_iter().chain(own).collect()
+        Experiment::default_list(command.model.is_some())
     } else {
         experiments
     };
-    if let (true, None) = (experiments.contains(&Experiment::Figure5), &command.model) {
-        let why = "figure5 takes a network and images: add --model MODEL.onnx --data folder:DIR";
-        return Err(Usage(why.into()).into());
+    let own = experiments.iter().find(|known| known.is_of_own_network());
+    if let (Some(own), None) = (own, &command.model) {
+        let why =
+            format!("{own} takes a network and images: add --model MODEL.onnx --data folder:DIR");
+        return Err(Usage(why).into());
     }
     if command.samples == 0 {
         return Err(Usage("--samples 0 makes no table; ask for at least 1".into()).into());
@@ -58,7 +59,6 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     let of_mnist = experiments
         .iter()
         .any(|experiment| !experiment.is_of_own_network());
-    let with_figure5 = experiments.contains(&Experiment::Figure5);
     let options = Options {
         experiments,
         samples,
@@ -78,11 +78,9 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     } else {
         (empty_results(&options), Pictures::default())
     };
-    if let (true, Some(model)) = (with_figure5, &command.model) {
-        let outcome = photographs(model, command, common, progress, &mut results)?;
-        outcome.save(&command.out.join("figure5"))?;
-        results.figure5 = Some(outcome.figure);
-        pictures.figure5 = outcome.pairs;
+    if let Some(model) = &command.model {
+        let made = (&mut results, &mut pictures);
+        photographs(model, command, &options.experiments, common, progress, made)?;
     }
     files::write_atomically(&results_file, |writer| {
         serde_json::to_writer_pretty(&mut *writer, &results)?;
@@ -99,17 +97,21 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     json(common, &results)
 }
 
-/// Figure 5 for the network that was brought; the hashes of its images go into the results.
+/// The experiments for the network that was brought; the hashes of its images go into the results.
 fn photographs(
     path: &Path,
     command: &Reproduce,
+    experiments: &[Experiment],
     common: &Common,
     progress: &Progress,
-    results: &mut Results,
-) -> anyhow::Result<Figure5Outcome> {
+    (results, pictures): (&mut Results, &mut Pictures),
+) -> anyhow::Result<()> {
+    let wanted = |experiment| experiments.contains(&experiment);
+    if !experiments.iter().any(|known| known.is_of_own_network()) {
+        return Ok(());
+    }
     let model = load::model_of(path, &command.preprocess)?;
     let images = load::images(&command.data, None, Some(&model), common, progress)?;
-    load::labels(&images, &command.data.data)?;
     let own = Own {
         network: &model.network,
         name: path.display().to_string(),
@@ -118,5 +120,27 @@ fn photographs(
     let preprocess = serde_json::to_value(&model.preprocess)?;
     results.options.insert("preprocess".into(), preprocess);
     results.data.extend(images.hashes().iter().cloned());
-    Ok(figure5(&own, &images, IMAGES, command.seed, progress)?)
+    if wanted(Experiment::Figure3) || wanted(Experiment::Figure4) {
+        let layer = command.layer.as_deref();
+        let made = figures_3_4(&own, &images, layer, command.seed, progress)?;
+        results.units_own = made.study;
+        let places = [
+            (Experiment::Figure3, &mut results.figure3),
+            (Experiment::Figure4, &mut results.figure4),
+        ];
+        for ((experiment, place), (figure, rows)) in places.into_iter().zip(made.figures) {
+            if wanted(experiment) {
+                *place = Some(figure);
+                pictures.units.push((experiment.to_string(), rows));
+            }
+        }
+    }
+    if wanted(Experiment::Figure5) {
+        load::labels(&images, &command.data.data)?;
+        let outcome = figure5(&own, &images, IMAGES, command.seed, progress)?;
+        outcome.save(&command.out.join("figure5"))?;
+        results.figure5 = Some(outcome.figure);
+        pictures.figure5 = outcome.pairs;
+    }
+    Ok(())
 }

@@ -66,11 +66,13 @@ pub fn units_drawing(layer: &str, rows: &[PictureRow]) -> String {
     rows::drawing(&format!("The images that excite {layer} the most"), rows)
 }
 
-/// What figure 1 or 2 of a replication shows.
+/// What figures 1 to 4 of a replication show.
 pub(crate) fn figure_title(name: &str) -> &'static str {
     match name {
         "figure1" => "Figure 1: test images that excite units the most",
-        _ => "Figure 2: test images that excite random directions the most",
+        "figure2" => "Figure 2: test images that excite random directions the most",
+        "figure3" => "Figure 3: photographs that excite units the most",
+        _ => "Figure 4: photographs that excite random directions the most",
     }
 }
 

@@ -26,6 +26,7 @@ use crate::train::{Decay, Recipe, TrainError};
 use crate::units::UnitsError;
 
 pub use figure5::{Figure5Outcome, IMAGES, Own, figure5};
+pub use units::{UnitsOutcome, figures_3_4};
 
 /// One experiment of the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -35,6 +36,10 @@ pub enum Experiment {
     Figure1,
     /// Likewise random directions.
     Figure2,
+    /// Figure 1 for a network trained on photographs, which the user brings.
+    Figure3,
+    /// Likewise figure 2.
+    Figure4,
     /// Errors and distortions of six models.
     Table1,
     /// Each model's examples on every model, and noise.
@@ -55,9 +60,11 @@ pub enum Experiment {
 
 impl Experiment {
     /// All of them, in the order of the report.
-    pub const ALL: [Experiment; 10] = [
+    pub const ALL: [Experiment; 12] = [
         Experiment::Figure1,
         Experiment::Figure2,
+        Experiment::Figure3,
+        Experiment::Figure4,
         Experiment::Table1,
         Experiment::Table2,
         Experiment::Table3,
@@ -68,17 +75,21 @@ impl Experiment {
         Experiment::Hardening,
     ];
 
-    /// Those that are run where none is asked for: all but figure 5, which takes a network of the
-    /// user's, and hardening, which takes longer than all others together.
-    pub fn default_list() -> Vec<Experiment> {
+    /// Those that are run where none is asked for: all but hardening, which takes longer than all
+    /// others together; and those of a network of the user's only if there is one.
+    pub fn default_list(own_network: bool) -> Vec<Experiment> {
         let all = Experiment::ALL.into_iter();
-        let left_out = [Experiment::Figure5, Experiment::Hardening];
-        all.filter(|known| !left_out.contains(known)).collect()
+        let run = |known: &Experiment| {
+            *known != Experiment::Hardening && (own_network || !known.is_of_own_network())
+        };
+        all.filter(run).collect()
     }
 
-    /// Whether it takes a network that the user brings, and no MNIST: [`figure5`] does it.
+    /// Whether it takes a network that the user brings, and no MNIST: [`figure5`] and
+    /// [`figures_3_4`] do it.
     pub fn is_of_own_network(self) -> bool {
-        self == Experiment::Figure5
+        use Experiment::{Figure3, Figure4, Figure5};
+        matches!(self, Figure3 | Figure4 | Figure5)
     }
 
     /// The models that it takes, in the order of its table.
@@ -94,7 +105,7 @@ impl Experiment {
                 "AE400-10",
             ],
             Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
-            Experiment::Figure5 => &[],
+            Experiment::Figure3 | Experiment::Figure4 | Experiment::Figure5 => &[],
             Experiment::Table5 => spectra::MODELS,
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
             Experiment::Hardening => &[],
@@ -115,6 +126,8 @@ impl fmt::Display for Experiment {
         f.write_str(match self {
             Experiment::Figure1 => "figure1",
             Experiment::Figure2 => "figure2",
+            Experiment::Figure3 => "figure3",
+            Experiment::Figure4 => "figure4",
             Experiment::Table1 => "table1",
             Experiment::Table2 => "table2",
             Experiment::Table3 => "table3",
@@ -204,6 +217,12 @@ pub enum ReproduceError {
     /// Its images can't be read.
     #[error(transparent)]
     Images(#[from] DataError),
+    /// Its classifier sees the image itself.
+    #[error(
+        "the network has no layer before its classifier; name one with --layer (`blindspot units \
+         MODEL.onnx --layer` lists them)"
+    )]
+    NoFeatures,
     /// It was asked to stop before there was anything to keep.
     #[error("stopped; nothing was written")]
     Stopped,
@@ -312,8 +331,8 @@ impl Run<'_> {
 }
 
 /// Trains the models that the experiments take (or takes them from `out/models`), searches, and
-/// fills the tables. Nothing but the models is written. [`Experiment::Figure5`] is left out: see
-/// [`figure5`].
+/// fills the tables. Nothing but the models is written. What takes a network of the user's is left
+/// out: see [`figure5`] and [`figures_3_4`].
 ///
 /// # Errors
 /// [`ReproduceError`].
@@ -398,9 +417,6 @@ pub fn reproduce(
                     .map(|(file, hash)| (file.clone(), hash.clone()))
             })
             .collect(),
-        figure1: None,
-        figure2: None,
-        units: None,
         models: run
             .models
             .iter()
@@ -412,7 +428,7 @@ pub fn reproduce(
     let figures = [Experiment::Figure1, Experiment::Figure2];
     let wanted = figures.map(|figure| options.experiments.contains(&figure));
     if wanted.contains(&true) {
-        let units = units::units(&run, monitor)?;
+        let units = units::figures_1_2(&run, monitor)?;
         results.units = units.study;
         let places = [&mut results.figure1, &mut results.figure2];
         let made = places.into_iter().zip(units.figures).zip(figures);
@@ -427,11 +443,11 @@ pub fn reproduce(
         match experiment {
             // Made above, both at once.
             Experiment::Figure1 | Experiment::Figure2 => {}
+            Experiment::Figure3 | Experiment::Figure4 | Experiment::Figure5 => {}
             Experiment::Table1 => results.table1 = Some(tables::table1(&run)),
             Experiment::Table2 => results.table2 = Some(tables::table2(&run)),
             Experiment::Table3 => results.table3 = Some(tables::table3(&run)),
             Experiment::Table4 => results.table4 = Some(tables::table4(&run)),
-            Experiment::Figure5 => {}
             Experiment::Table5 => results.table5 = Some(spectra::table5(&run, monitor)?),
             Experiment::Figure7 => {
                 let (figure, panels) = figures::figure7(&run);
@@ -471,6 +487,9 @@ pub fn empty_results(options: &Options) -> Results {
         figure1: None,
         figure2: None,
         units: None,
+        figure3: None,
+        figure4: None,
+        units_own: None,
         figure5: None,
         figure7: None,
     }

@@ -1,31 +1,76 @@
-//! Figures 1 and 2: what excites units, and random directions; and whether that differs.
+//! Figures 1 to 4: what excites units, and random directions; and whether that differs.
 
-use super::{ReproduceError, Run};
+use blindspot_data::ImageSet;
+use blindspot_net::Network;
+
+use super::{Own, ReproduceError, Run};
 use crate::monitor::Monitor;
 use crate::results::{UnitsFigure, UnitsRow};
 use crate::units::{
-    Found, Layer, PictureRow, Plan, Reduction, Study, UnitsOptions, picture_rows, random_units,
-    survey,
+    Found, Layer, PictureRow, Plan, Reduction, Study, UnitsError, UnitsOptions, picture_rows,
+    random_units, survey,
 };
 
-/// The network that is looked at; the paper's is its convolutional one.
-pub(super) const MODEL: &str = "FC100-100-10";
+/// The network of figures 1 and 2, the paper's convolutional one.
+pub(super) const MODEL: &str = "conv";
 /// Its layer: the last hidden one.
-const LAYER: &str = "hidden2";
+const LAYER: &str = "hidden1";
 /// Rows of each figure, and images in a row.
 const ROWS: usize = 4;
 const TOP: usize = 10;
 
-/// Both figures, each with its pictures, and the study of the whole layer.
-pub(super) struct Units {
-    pub(super) figures: [(UnitsFigure, Vec<PictureRow>); 2],
-    pub(super) study: Option<Study>,
+/// A figure of units and one of random directions of a layer, and the study of the whole layer.
+pub struct UnitsOutcome {
+    /// Units, then directions; each with its pictures.
+    pub figures: [(UnitsFigure, Vec<PictureRow>); 2],
+    /// Whether they differ.
+    pub study: Option<Study>,
 }
 
-pub(super) fn units(run: &Run<'_>, monitor: &dyn Monitor) -> Result<Units, ReproduceError> {
+/// Figures 1 and 2, of the test set.
+pub(super) fn figures_1_2(
+    run: &Run<'_>,
+    monitor: &dyn Monitor,
+) -> Result<UnitsOutcome, ReproduceError> {
     let network = &run.model(MODEL).network;
     let layer = Layer::find(network, LAYER)?;
-    let seed = run.options.seed;
+    figures(network, MODEL, &layer, run.test, run.options.seed, monitor)
+}
+
+/// Figures 3 and 4: the same of a network that was trained elsewhere, on images that it was not
+/// trained on; of the last features where no layer is named.
+///
+/// # Errors
+/// [`ReproduceError`], also where there is no such layer or the network has none before its
+/// classifier.
+pub fn figures_3_4(
+    own: &Own<'_>,
+    images: &ImageSet,
+    layer: Option<&str>,
+    seed: u64,
+    monitor: &dyn Monitor,
+) -> Result<UnitsOutcome, ReproduceError> {
+    let layer = match layer {
+        Some(name) => Layer::find(own.network, name)?,
+        None => Layer::last_features(own.network).ok_or(ReproduceError::NoFeatures)?,
+    };
+    let made = figures(own.network, &own.name, &layer, images, seed, monitor);
+    // A file that broke meanwhile is NaN to the network: what the file says is the better message.
+    images.intact()?;
+    made.map_err(|error| match error {
+        ReproduceError::Units(UnitsError::Cancelled) => ReproduceError::Stopped,
+        error => error,
+    })
+}
+
+fn figures(
+    network: &Network<f32>,
+    name: &str,
+    layer: &Layer,
+    images: &ImageSet,
+    seed: u64,
+    monitor: &dyn Monitor,
+) -> Result<UnitsOutcome, ReproduceError> {
     let plan = Plan {
         units: random_units(ROWS, layer.units, seed),
         directions: ROWS,
@@ -37,9 +82,8 @@ pub(super) fn units(run: &Run<'_>, monitor: &dyn Monitor) -> Result<Units, Repro
         },
         seed,
     };
-    let (_, labels) = run.labels();
-    let survey = survey(network, run.test, Some(labels), &layer, &plan, monitor)?;
-    let mut of_units = picture_rows(network, run.test, &layer, &survey, Reduction::Max, &[]);
+    let survey = survey(network, images, images.labels(), layer, &plan, monitor)?;
+    let mut of_units = picture_rows(network, images, layer, &survey, Reduction::Max, &[]);
     let of_directions = of_units.split_off(survey.units.len());
     let row = |unit, direction, found: &Found| UnitsRow {
         unit,
@@ -48,16 +92,16 @@ pub(super) fn units(run: &Run<'_>, monitor: &dyn Monitor) -> Result<Units, Repro
         activation: found.top.activations.clone(),
     };
     let figure = |rows| UnitsFigure {
-        model: MODEL.to_owned(),
-        layer: LAYER.to_owned(),
-        images: run.test.len() as u64,
+        model: name.to_owned(),
+        layer: layer.name.clone(),
+        images: images.len() as u64,
         rows,
     };
     let units = survey.units.iter();
     let units = units.map(|(unit, found)| row(Some(*unit as u64), None, found));
     let directions = survey.directions.iter();
     let directions = directions.map(|seen| row(None, Some(seen.direction.clone()), &seen.found));
-    Ok(Units {
+    Ok(UnitsOutcome {
         figures: [
             (figure(units.collect()), of_units),
             (figure(directions.collect()), of_directions),

@@ -1,5 +1,6 @@
 //! A change of an image: its size, and the smallest one found.
 
+use blindspot_net::Real;
 use serde::{Deserialize, Serialize};
 
 use super::ranges::Room;
@@ -7,6 +8,12 @@ use super::ranges::Room;
 /// A change counts as found only where the logits' lead is above this part of the largest logit:
 /// more than `f32` rounding, so that any runtime gives the same answer to the final image.
 pub(super) const SAFETY: f64 = 2e-6;
+
+/// The largest logit, at least 1: what a lead is measured against.
+pub(super) fn size<T: Real>(logits: &[T]) -> f64 {
+    let sizes = logits.iter().map(|logit| logit.f64().abs());
+    sizes.fold(1.0, f64::max)
+}
 
 /// The valid range of each input value, [0, 1] unless the user says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -11,8 +11,6 @@ use super::ranges::Room;
 
 /// Constraints kept at a time: the rivals that meet near one point of the boundary.
 pub(super) const MOST: usize = 6;
-/// Constraints from earlier points that are kept beside them.
-const OLD: usize = 5;
 /// How closely constraints are met, as a part of their offset: as far as sums in `f32` reach.
 const TOLERANCE: f64 = 2e-6;
 /// Newton's steps, and halvings of them, for several constraints at most.
@@ -23,8 +21,6 @@ const LANES: usize = 16;
 #[derive(Debug, Clone, Default)]
 struct Cut {
     rival: usize,
-    /// How many points ago it was linearised.
-    age: u32,
     normal: Vec<f32>,
     offset: f64,
     multiplier: f64,
@@ -54,26 +50,10 @@ impl Cuts {
         self.cuts.iter().map(|cut| cut.multiplier).sum()
     }
 
-    /// Forgets the constraints of all other rivals, but those that were linearised before.
+    /// Forgets the constraints of all other rivals.
     pub(super) fn keep(&mut self, rivals: &[usize]) {
-        self.forget(|cut| cut.age == 0 && !rivals.contains(&cut.rival));
-    }
-
-    /// Before new ones are linearised at another point: those that hold the last answer stay as they
-    /// are, beside the new ones, at most [`OLD`] of them.
-    pub(super) fn grow_old(&mut self) {
-        self.forget(|cut| cut.multiplier == 0.0);
-        let mut multipliers: Vec<f64> = self.cuts.iter().map(|cut| cut.multiplier).collect();
-        multipliers.sort_by(|a, b| b.total_cmp(a));
-        if let Some(&least) = multipliers.get(OLD - 1) {
-            self.forget(|cut| cut.multiplier < least);
-        }
-        self.cuts.iter_mut().for_each(|cut| cut.age += 1);
-    }
-
-    fn forget(&mut self, which: impl Fn(&Cut) -> bool) {
         for position in (0..self.cuts.len()).rev() {
-            if which(&self.cuts[position]) {
+            if !rivals.contains(&self.cuts[position].rival) {
                 self.spare.push(self.cuts.swap_remove(position));
             }
         }
@@ -82,7 +62,7 @@ impl Cuts {
     /// Sets the constraint of a rival.
     pub(super) fn put(&mut self, rival: usize, normal: &[f32], offset: f64) {
         let mut cuts = self.cuts.iter();
-        let position = cuts.position(|cut| cut.rival == rival && cut.age == 0);
+        let position = cuts.position(|cut| cut.rival == rival);
         let position = position.unwrap_or_else(|| {
             self.cuts.push(self.spare.pop().unwrap_or_default());
             let added = self.cuts.len() - 1;
@@ -90,7 +70,7 @@ impl Cuts {
             added
         });
         let cut = &mut self.cuts[position];
-        (cut.rival, cut.age) = (rival, 0);
+        cut.rival = rival;
         cut.normal.clear();
         cut.normal.extend_from_slice(normal);
         cut.offset = offset;

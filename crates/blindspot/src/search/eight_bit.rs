@@ -5,15 +5,18 @@
 //! the Lagrangian answer r = round(a g), g the constraint's gradient; and the example found in
 //! floats is, as far as it is a local minimum, a multiple of that gradient (cut to the box). So the
 //! change is stretched, then rounded, and the smallest stretch is searched for with which the
-//! rounded image succeeds.
+//! rounded image succeeds. Where none does, the lattice is searched step by step
+//! ([`lattice`](super::lattice)).
 
 use std::sync::Arc;
 
 use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 
-use super::change::{SAFETY, norm};
+use super::batch::Watch;
+use super::change::{SAFETY, norm, size};
 use super::goal::Goal;
+use super::lattice::Lattice;
 use super::ranges::{Ranges, Room, Rooms};
 use super::{Example, InputBox, SearchError, SearchOptions, batch};
 use crate::monitor::Monitor;
@@ -52,8 +55,21 @@ impl EightBit {
     }
 }
 
-fn value(level: u8) -> f32 {
+/// What a level stands for.
+pub(super) fn value(level: u8) -> f32 {
     f32::from(level) / 255.0
+}
+
+/// The level that is nearest to the value wanted, and inside the range at a position.
+pub(super) fn level(room: &Room, position: usize, wanted: f32) -> u8 {
+    // Saturating, and 0 of NaN.
+    let nearest = (room.inside(position, wanted) * 255.0).round() as u8;
+    let [below, above] = [nearest.saturating_sub(1), nearest.saturating_add(1)];
+    match value(nearest) {
+        kept if kept > room.upper[position] && value(below) >= room.lower[position] => below,
+        kept if kept < room.lower[position] && value(above) <= room.upper[position] => above,
+        _ => nearest,
+    }
 }
 
 /// The same examples on the lattice. `originals` holds their images one after the other.
@@ -105,7 +121,65 @@ pub fn eight_bit(
         )
         .collect();
     monitor.end();
-    Ok(found.into_iter().flatten().collect())
+    let mut found: Vec<EightBit> = found.into_iter().flatten().collect();
+    let images = (examples, originals);
+    mend(
+        network, &exact, options, images, &rooms, &mut found, monitor,
+    );
+    Ok(found)
+}
+
+/// Searches on where an example was found in floats, and none here.
+fn mend(
+    network: &Network<f32>,
+    exact: &Network<f64>,
+    options: &SearchOptions,
+    (examples, originals): (&[Example], &[f32]),
+    rooms: &Rooms<'_>,
+    found: &mut [EightBit],
+    monitor: &dyn Monitor,
+) {
+    let lacking =
+        |&i: &usize| examples[i].success && !examples[i].wrong_before && !found[i].success;
+    let failed: Vec<usize> = (0..found.len()).filter(lacking).collect();
+    if failed.is_empty() || monitor.cancelled() {
+        return;
+    }
+    let length = network.input_len();
+    let goal = |i: usize| options.goal(examples[i].label, examples[i].target);
+    let start = |task: usize, _| {
+        let i = failed[task];
+        let original = &originals[i * length..][..length];
+        Lattice::new(original, goal(i), rooms.of(original), examples[i].l2)
+    };
+    let watch = Watch {
+        monitor,
+        deadline: None,
+    };
+    monitor.begin("8-bit images that need more", failed.len() as u64);
+    let mended = batch::run(network, failed.len(), start, watch);
+    monitor.end();
+    let mut exact = Evaluator::new(exact);
+    for (&i, mended) in failed.iter().zip(mended) {
+        let Some((Some(image), _)) = mended else {
+            continue;
+        };
+        let input = exact.input(1).iter_mut().zip(&image);
+        input.for_each(|(place, &value)| *place = value.into());
+        let logits = exact.forward();
+        if goal(i).margin(logits) > 0.0 {
+            found[i] = EightBit {
+                levels: image
+                    .iter()
+                    .map(|value| (value * 255.0).round() as u8)
+                    .collect(),
+                after: argmax(logits),
+                success: true,
+                rounded: false,
+                l2: norm(&originals[i * length..][..length], &image),
+            };
+        }
+    }
 }
 
 /// Evaluates the images of all searches that are under way; false where none is.
@@ -180,29 +254,18 @@ impl<'a> Stretch<'a> {
         search
     }
 
-    /// The level that is nearest to each value of the stretched change and inside its range.
+    /// The levels of the stretched change.
     fn round(&mut self) {
         let stretch = self.stretch as f32;
         let values = self.original.iter().zip(&self.example.adversarial);
-        for (i, (level, (&from, &to))) in self.levels.iter_mut().zip(values).enumerate() {
-            let wanted = self.room.inside(i, from + stretch * (to - from));
-            // Saturating, and 0 of NaN.
-            let nearest = (wanted * 255.0).round() as u8;
-            let [below, above] = [nearest.saturating_sub(1), nearest.saturating_add(1)];
-            *level = match value(nearest) {
-                kept if kept > self.room.upper[i] && value(below) >= self.room.lower[i] => below,
-                kept if kept < self.room.lower[i] && value(above) <= self.room.upper[i] => above,
-                _ => nearest,
-            };
+        for (i, (place, (&from, &to))) in self.levels.iter_mut().zip(values).enumerate() {
+            *place = level(&self.room, i, from + stretch * (to - from));
         }
     }
 
     fn take(&mut self, answer: &[f32], exact: &[f64]) {
-        let size = answer
-            .iter()
-            .fold(1.0f32, |size, logit| size.max(logit.abs()));
         let clear =
-            self.goal.margin(answer) > SAFETY * f64::from(size) && self.goal.margin(exact) > 0.0;
+            self.goal.margin(answer) > SAFETY * size(answer) && self.goal.margin(exact) > 0.0;
         let searched = self.example.success && !self.example.wrong_before;
         let after = argmax(answer);
         let found = EightBit {

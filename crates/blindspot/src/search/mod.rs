@@ -6,11 +6,13 @@ mod baselines;
 mod batch;
 mod change;
 mod cuts;
+mod decoupled;
 mod eight_bit;
 mod error;
 mod goal;
 #[cfg(test)]
 mod halfspace;
+mod lattice;
 mod method;
 mod penalty;
 mod ranges;

@@ -7,7 +7,7 @@ use blindspot_solve::{BoxLbfgs, LbfgsOptions, Status};
 
 use super::SearchOptions;
 use super::batch::{Effort, Search};
-use super::change::{Best, SAFETY, along, norm};
+use super::change::{Best, SAFETY, along, norm, size};
 use super::goal::Goal;
 use super::method::Start;
 use super::ranges::Room;
@@ -236,10 +236,7 @@ impl Search for Penalty {
         self.effort.forward += 1;
         self.loss = self.goal.loss(logits, gradient);
         self.margin = self.goal.margin(logits);
-        let size = logits
-            .iter()
-            .fold(1.0f32, |size, logit| size.max(logit.abs()));
-        self.feasible = self.margin > SAFETY * f64::from(size);
+        self.feasible = self.margin > SAFETY * size(logits);
     }
 
     fn take_gradient(&mut self, gradient: &[f32]) -> bool {

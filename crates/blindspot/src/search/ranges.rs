@@ -128,6 +128,14 @@ impl Room {
         }
     }
 
+    /// The largest distance within a range.
+    pub(super) fn widest(&self) -> f64 {
+        let ranges = self.upper.iter().zip(&self.lower);
+        ranges.fold(0.0, |widest, (upper, lower)| {
+            widest.max(f64::from(upper - lower))
+        })
+    }
+
     /// The value that lies in the range at a position and is nearest.
     #[inline(always)]
     pub(super) fn inside(&self, position: usize, value: f32) -> f32 {

@@ -4,56 +4,31 @@
 //! A step goes to the nearest point of the box that satisfies the linearised constraints, seen
 //! from the image itself: its fixed points are the points of the boundary that are locally
 //! nearest. Anderson's acceleration takes the place of the curvature. The label's rivals are
-//! ranked by their linearised distance first, and only the nearest are searched.
+//! ranked by their linearised distance first, and only the nearest are searched ([`step`]). Where
+//! the boundary has kinks, direction and norm are decoupled instead.
+
+mod step;
 
 use std::sync::Arc;
 
-use blindspot_net::vectorised;
-
 use super::anderson::Anderson;
-use super::baselines::{self, Here, Rule};
 use super::batch::{Effort, Search};
-use super::change::{Best, SAFETY, along};
-use super::cuts::{Cuts, MOST, dot};
+use super::change::{Best, SAFETY, along, size};
+use super::cuts::Cuts;
+use super::decoupled::{Decoupled, Here};
 use super::goal::{Aim, Goal};
 use super::method::Start;
 use super::ranges::Room;
-use super::{Method, SearchOptions, Target};
+use super::{SearchOptions, Target};
 
 /// Classes whose linearised distance is computed, the most likely first.
 const RANKED: usize = 9;
-/// Of these, the nearest that are searched: with one the mean norm is 1% above, see DESIGN.md.
-const SEARCHED: usize = 3;
-/// A rival this much farther away than the nearest by the linearisation is not searched.
-const FARTHEST: f64 = 2.0;
-/// Steps for one rival at most.
-const STEPS: u32 = 60;
-/// A step this small, as a part of the change, ends the search: the norm's own error is its
-/// square.
-const SMALL_STEP: f64 = 4e-3;
-/// Steps shorter than this, as a part of the change, are taken without a look at the merit: near
-/// the end it would refuse good ones (the Maratos effect).
-const LONG_STEP: f64 = 0.1;
-/// Halvings of a step at most.
-const HALVINGS: u32 = 6;
-/// Where so many steps are no shorter than the shortest before, the boundary has kinks (of ReLUs, of
-/// max pooling), and the search goes from one face to the other and back. Where faces meet, the
-/// linearisations of both hold together, as in Kelley's cutting planes: earlier ones are kept then.
-const STALLS: u32 = 6;
-/// Steps for one rival at most where there are kinks.
-const STEPS_AT_KINKS: u32 = 25;
-/// Steps shorter than this, as a part of the change, are near the end of a search at a kink.
-const NEARLY: f64 = 0.03;
-/// At a kink the search ends where the lead is this part of what was missing at first.
-const CLOSE: f64 = 1e-3;
-/// The farthest that steps aim beyond the boundary, in units of the least margin, and by what part
-/// of what is missing the aim moves at a kink.
-const FAR: f64 = 1e4;
-const LEARN: f64 = 0.3;
-/// Rivals behind the strongest by less than this part of its lead are linearised, too, if they are
-/// among the first.
-const NEAR: f64 = 0.3;
-const MOST_NEAR: usize = 2;
+/// At kinks the search begins again by decoupled direction and norm, with changes of so many times
+/// the linearised distance, but no longer than the widest range,
+const FIRST_NORM: f64 = 2.0;
+/// and steps of so many times that, for any wrong class or for one class, which is far off and asks
+/// for more care.
+const FIRST_STEP: (f64, f64) = (2.5, 1.0);
 /// Evaluations along the ray at the end.
 const RAY: u32 = 3;
 
@@ -63,8 +38,8 @@ enum Phase {
     Rank(usize),
     /// On the way for one rival, or for one target.
     Step,
-    /// From the image again by decoupled direction and norm, after kinks at which no step settled.
-    Decoupled,
+    /// From the image again by decoupled direction and norm, where the boundary has kinks.
+    Decoupled(Decoupled),
     /// Between the image and the best change: parts that fail and that succeed, with margins.
     Ray {
         below: (f64, f64),
@@ -73,6 +48,19 @@ enum Phase {
         left: u32,
     },
     Over,
+}
+
+/// What the boundary was found to be, and what follows from that.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+enum Stage {
+    /// The steps settle: nothing else is needed.
+    Smooth,
+    /// There are kinks: direction and norm are decoupled, for each rival from the image,
+    Kinked,
+    /// once more from the best change,
+    Again,
+    /// and a few steps from there, which settle where it was smooth after all.
+    Last,
 }
 
 /// The search for one image and one goal.
@@ -101,13 +89,10 @@ pub(super) struct Sqp {
     /// How far beyond the boundary steps aim, in units of the least margin.
     aim: f64,
     steps: u32,
-    /// The shortest step's length, and how many steps there have been since.
-    shortest: f64,
-    stalls: u32,
-    /// Whether the boundary was found to have kinks.
-    kinked: bool,
-    /// What goes on where the steps for some rival did not settle at kinks.
-    decoupled: Option<Box<dyn Rule>>,
+    /// Gradients before the search for this rival, and the first linearised distance.
+    gradients_before: u64,
+    linearised: f64,
+    stage: Stage,
     /// True where the last step was small: the search has ended by itself.
     pub(super) settled: bool,
     /// Rivals that are still to be linearised at the point.
@@ -165,10 +150,9 @@ impl Sqp {
             size: 0.0,
             aim: 1.0,
             steps: 0,
-            shortest: f64::INFINITY,
-            stalls: 0,
-            kinked: false,
-            decoupled: None,
+            gradients_before: 0,
+            linearised: 0.0,
+            stage: Stage::Smooth,
             settled: false,
             pending: Vec::new(),
             before: vec![0.0; n],
@@ -186,7 +170,7 @@ impl Sqp {
         search.rivals.clear();
         search.current = 0;
         search.best.clear();
-        search.decoupled = None;
+        search.stage = Stage::Smooth;
         search.effort = Effort::default();
         search.phase = match goal.aim {
             Aim::Leave { .. } => Phase::Rank(0),
@@ -209,72 +193,11 @@ impl Sqp {
         self.anderson.clear();
         self.aim = 1.0;
         self.steps = 0;
-        self.shortest = f64::INFINITY;
-        self.stalls = 0;
-        self.kinked = false;
+        self.gradients_before = self.effort.gradient;
         self.pending.clear();
         self.merit = f64::INFINITY;
         self.weight = 0.0;
         self.halvings = 0;
-    }
-
-    /// The classes whose lead the gradient is asked of: it should rise, it should fall.
-    fn pair(&self, rival: usize) -> (usize, usize) {
-        match self.goal.aim {
-            Aim::Become(target) => (target, rival),
-            Aim::Leave { label, .. } => (rival, label),
-        }
-    }
-
-    /// Linearises the lead asked for.
-    fn put(&mut self, gradient: &[f32]) {
-        self.effort.gradient += 1;
-        let aim = SAFETY * self.size * (1.0 + self.aim);
-        let offset = aim - self.lead + dot(gradient, &self.change);
-        self.cuts.put(self.asked, gradient, offset);
-    }
-
-    /// The nearest point by the constraints as they are, into `projected`.
-    fn project(&mut self, gradient: &[f32]) -> bool {
-        self.put(gradient);
-        self.cuts
-            .nearest(&self.original, &self.room, &mut self.projected)
-    }
-
-    /// Which leads to linearise at a new point: the weakest, those nearly as weak (of a class that
-    /// must lead all others) or lacking (of several that must lead the label), and those that held
-    /// the last step.
-    fn rivals_near(&mut self, logits: &[f32]) {
-        let lead = |&rival: &usize| self.lead_of(rival, logits);
-        let mut rivals: Vec<usize> = match self.goal.aim {
-            Aim::Become(target) => (0..logits.len()).filter(|&class| class != target).collect(),
-            Aim::Leave { top, .. } => {
-                let last = (top - 1 + self.current).min(self.rivals.len() - 1);
-                let first = self.rivals[..top - 1].iter().chain([&self.rivals[last]]);
-                first.map(|rival| rival.0).collect()
-            }
-        };
-        rivals.sort_by(|a, b| lead(a).total_cmp(&lead(b)));
-        let weakest = lead(&rivals[0]);
-        let (near, most) = match self.goal.aim {
-            Aim::Become(_) => (weakest + NEAR * weakest.abs(), MOST_NEAR),
-            Aim::Leave { .. } => (0.0, MOST),
-        };
-        let asked = rivals.iter().enumerate().filter(|&(rank, rival)| {
-            rank == 0 || self.cuts.holds(*rival) || rank < most && lead(rival) < near
-        });
-        let asked: Vec<usize> = asked.map(|(_, &rival)| rival).take(MOST).collect();
-        if self.kinked {
-            self.cuts.grow_old();
-        }
-        self.cuts.keep(&asked);
-        self.pending = asked;
-    }
-
-    /// The lead that a rival decides, beyond what is asked for.
-    fn lead_of(&self, rival: usize, logits: &[f32]) -> f64 {
-        let (up, down) = self.pair(rival);
-        f64::from(logits[up]) - f64::from(logits[down]) - self.goal.confidence
     }
 
     /// Rivals that are searched one after the other: the weakest of the classes that are to stand
@@ -286,130 +209,58 @@ impl Sqp {
         }
     }
 
-    /// After a rival's linearised distance: the next one, or the search for the nearest.
-    fn rank(&mut self, rank: usize, gradient: &[f32]) {
-        let found = self.project(gradient);
-        let distance = dot(&self.projected, &self.projected).sqrt();
-        self.rivals[rank].1 = if found { distance } else { f64::INFINITY };
-        self.cuts.clear();
-        if rank + 1 < self.rivals.len() {
-            self.phase = Phase::Rank(rank + 1);
-            return;
-        }
-        self.rivals.sort_by(|a, b| a.1.total_cmp(&b.1));
-        if let (false, Aim::Leave { top, .. }) = (self.every_rival, self.goal.aim) {
-            let farthest = FARTHEST * self.rivals[top - 1].1;
-            let near = self.rivals.iter().filter(|rival| rival.1 <= farthest);
-            let searched = near.count().clamp(top, top - 1 + SEARCHED);
-            self.rivals.truncate(searched);
-        }
-        self.phase = Phase::Step;
-    }
-
-    fn step(&mut self, gradient: &[f32]) {
-        if !self.pending.is_empty() {
-            // More rivals to linearise here.
-            self.put(gradient);
-            return;
-        }
-        self.steps += 1;
-        if self.steps < STEPS && self.worse() {
-            return self.place(&[]);
-        }
-        let feasible = self.margin > SAFETY * self.size;
-        let found = self.project(gradient);
-        let length = dot(&self.projected, &self.projected).sqrt();
-        let moved = distance(&self.projected, &self.change);
-        let small = found && moved <= SMALL_STEP * length;
-        let close = !self.kinked || self.margin < CLOSE * self.margin_at_start.abs();
-        self.settled = small && feasible && close;
-        let most = if self.kinked { STEPS_AT_KINKS } else { STEPS };
-        if self.settled || self.steps >= most || self.beaten(length, moved) {
-            // Measured where any wrong class will do, only.
-            let any = matches!(self.goal.aim, Aim::Leave { top: 1, .. });
-            if self.kinked && !self.settled && any && self.decoupled.is_none() {
-                self.decoupled = baselines::rule(Method::Ddn).map(|rule| rule());
-            }
-            return self.next_rival();
-        }
-        if self.kinked {
-            if moved < NEARLY * length {
-                // What few linearisations leave out is aimed beyond.
-                let lacking = SAFETY - self.margin / self.size;
-                self.aim = (self.aim + LEARN * lacking / SAFETY).clamp(1.0, FAR);
-            }
-        } else if small {
-            self.aim = (2.0 * self.aim).min(FAR);
-        }
-        self.weight = self.weight.max(2.0 * self.cuts.multipliers());
-        self.merit = self.merit_here();
-        let mut next = std::mem::take(&mut self.end);
-        next.resize(self.change.len(), 0.0);
-        self.stalls = match moved < self.shortest {
-            true => 0,
-            false => self.stalls + 1,
-        };
-        self.shortest = self.shortest.min(moved);
-        self.kinked |= self.stalls >= STALLS;
-        match self.kinked {
-            true => next.copy_from_slice(&self.projected),
-            false => self.anderson.step(&self.change, &self.projected, &mut next),
-        }
-        self.before.copy_from_slice(&self.change);
-        self.place(&next);
-        self.end = next;
-    }
-
-    /// Half the change's square, and what it lacks of the boundary.
-    fn merit_here(&self) -> f64 {
-        let lacking = (2.0 * SAFETY * self.size - self.margin).max(0.0);
-        0.5 * dot(&self.change, &self.change) + self.weight * lacking
-    }
-
-    /// True where a long step has led to a worse point: the search has gone half of the way back.
-    fn worse(&mut self) -> bool {
-        let step = distance(&self.change, &self.before);
-        let length = dot(&self.change, &self.change).sqrt();
-        let worse = self.merit_here() > self.merit && step > LONG_STEP * length;
-        if !worse || self.halvings >= HALVINGS {
-            self.halvings = 0;
-            return false;
-        }
-        self.halvings += 1;
-        self.anderson.clear();
-        for (change, &before) in self.change.iter_mut().zip(&self.before) {
-            *change = 0.5 * (*change + before);
-        }
-        true
-    }
-
-    /// Sets the point: the change, or the one that is there where none is given.
-    fn place(&mut self, change: &[f32]) {
-        for (i, (point, own)) in self.point.iter_mut().zip(&mut self.change).enumerate() {
-            let x = self.original[i];
-            *point = self.room.inside(i, x + change.get(i).unwrap_or(own));
-            *own = *point - x;
-        }
-    }
-
-    /// True where this rival can't give a smaller change any more.
-    fn beaten(&self, length: f64, moved: f64) -> bool {
-        let Some(best) = self.best.size() else {
-            return false;
-        };
-        self.steps >= 3 && moved < 0.3 * length && length - 0.5 * moved > 1.02 * best
-    }
-
     fn next_rival(&mut self) {
         self.current += 1;
-        if self.current < self.candidates() {
+        let kinked = self.stage != Stage::Smooth;
+        // At kinks only a single rival is searched for itself.
+        let one = kinked && !matches!(self.goal.aim, Aim::Leave { top: 1, .. });
+        if self.stage <= Stage::Kinked && self.current < self.candidates() && !one {
             self.restart();
-        } else if self.decoupled.is_some() {
-            self.point.copy_from_slice(&self.original);
-            self.phase = Phase::Decoupled;
-        } else {
-            self.finish();
+            match kinked {
+                true => self.decouple(),
+                false => self.phase = Phase::Step,
+            }
+            return;
         }
+        self.stage = match self.stage {
+            Stage::Kinked => Stage::Again,
+            Stage::Again => Stage::Last,
+            Stage::Smooth | Stage::Last => return self.finish(),
+        };
+        self.restart();
+        self.current = 0;
+        self.phase = Phase::Step;
+        let (Some(image), Some(norm)) = (self.best.image(), self.best.size()) else {
+            // From the image for as many steps as it takes.
+            self.stage = Stage::Last;
+            return;
+        };
+        self.point.copy_from_slice(image);
+        if self.stage == Stage::Again {
+            return self.decouple_at(norm);
+        }
+        let values = self.point.iter().zip(&self.original);
+        for (change, (point, x)) in self.change.iter_mut().zip(values) {
+            *change = point - x;
+        }
+    }
+
+    /// From the image again, by decoupled direction and norm.
+    fn decouple(&mut self) {
+        let linearised = match self.goal.aim {
+            Aim::Leave { .. } => self.rivals[self.current].1,
+            Aim::Become(_) => self.linearised,
+        };
+        self.point.copy_from_slice(&self.original);
+        self.decouple_at((FIRST_NORM * linearised).min(self.room.widest()));
+    }
+
+    fn decouple_at(&mut self, norm: f64) {
+        let first = match self.goal.aim {
+            Aim::Leave { .. } => FIRST_STEP.0,
+            Aim::Become(_) => FIRST_STEP.1,
+        };
+        self.phase = Phase::Decoupled(Decoupled::new(norm, first));
     }
 
     /// To the boundary along the ray of the best change.
@@ -454,17 +305,33 @@ impl Search for Sqp {
     fn take_logits(&mut self, logits: &[f32], gradient: &mut [f32]) {
         self.effort.forward += 1;
         self.margin = self.goal.margin(logits);
-        let sizes = logits.iter().map(|logit| f64::from(logit.abs()));
-        self.size = sizes.fold(1.0, f64::max);
+        self.size = size(logits);
         if self.effort.forward == 1 {
             self.margin_at_start = self.margin;
         }
         if self.margin > SAFETY * self.size {
             self.best.offer(&self.original, &self.point, self.margin);
         }
-        if self.phase == Phase::Decoupled {
-            self.goal.loss(logits, gradient);
+        if let Phase::Decoupled(_) = self.phase {
+            let own = self.rivals.get(self.current).map(|rival| rival.0);
+            match (self.goal.aim, own) {
+                // Up for the label, down for the rival.
+                (Aim::Leave { label, top: 1 }, Some(rival)) if self.stage == Stage::Kinked => {
+                    gradient.fill(0.0);
+                    (gradient[label], gradient[rival]) = (1.0, -1.0);
+                }
+                _ => {
+                    self.goal.loss(logits, gradient);
+                }
+            }
             return;
+        }
+        if let (Stage::Last, 0, Aim::Leave { top: 1, .. }) = (self.stage, self.steps, self.goal.aim)
+        {
+            // The class that the best change has led to.
+            let logit = |i: &usize| logits[self.rivals[*i].0];
+            let best = (0..self.rivals.len()).max_by(|a, b| logit(a).total_cmp(&logit(b)));
+            self.current = best.unwrap_or(0);
         }
         self.asked = match (self.goal.aim, self.phase) {
             (Aim::Leave { label, top }, Phase::Rank(rank)) => {
@@ -496,7 +363,7 @@ impl Search for Sqp {
         match self.phase {
             Phase::Rank(rank) => self.rank(rank, gradient),
             Phase::Step => self.step(gradient),
-            Phase::Decoupled => {
+            Phase::Decoupled(mut decoupled) => {
                 self.effort.gradient += 1;
                 let here = Here {
                     original: &self.original,
@@ -505,9 +372,10 @@ impl Search for Sqp {
                     margin: self.margin,
                     feasible: self.margin > SAFETY * self.size,
                 };
-                let rule = self.decoupled.as_mut();
-                if !rule.is_some_and(|rule| rule.step(&here, &mut self.point)) {
-                    self.finish();
+                if decoupled.step(&here, self.best.size(), &mut self.point) {
+                    self.phase = Phase::Decoupled(decoupled);
+                } else {
+                    self.next_rival();
                 }
             }
             Phase::Ray {
@@ -532,26 +400,4 @@ impl Search for Sqp {
         }
         self.phase != Phase::Over
     }
-}
-
-fn distance(a: &[f32], b: &[f32]) -> f64 {
-    vectorised(
-        #[inline(always)]
-        || {
-            let mut lanes = [0.0f32; 16];
-            let (a_chunks, a_rest) = a.as_chunks::<16>();
-            let (b_chunks, b_rest) = b.as_chunks::<16>();
-            for (a, b) in a_chunks.iter().zip(b_chunks) {
-                for lane in 0..16 {
-                    lanes[lane] += (a[lane] - b[lane]) * (a[lane] - b[lane]);
-                }
-            }
-            let rest: f32 = a_rest
-                .iter()
-                .zip(b_rest)
-                .map(|(a, b)| (a - b) * (a - b))
-                .sum();
-            f64::from(lanes.iter().sum::<f32>() + rest).sqrt()
-        },
-    )
 }

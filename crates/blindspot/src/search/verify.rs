@@ -7,6 +7,7 @@ use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 
 use super::batch;
+use super::change::size;
 use super::cuts::eliminate;
 use super::goal::Aim;
 use super::ranges::Room;
@@ -77,9 +78,7 @@ fn holding(example: &Example, logits: &[f64], options: &SearchOptions) -> Vec<(u
             before.rev().map(|class| (class, label)).collect()
         }
     };
-    let size = logits
-        .iter()
-        .fold(1.0f64, |size, logit| size.max(logit.abs()));
+    let size = size(logits);
     let tied = pairs
         .iter()
         .filter(|&&(up, down)| logits[up] - logits[down] - goal.confidence < TIE * size);

@@ -69,6 +69,12 @@ impl Layer {
         })
     }
 
+    /// The last features: what the classifier at the network's end sees; `None` where that is the
+    /// input.
+    pub fn last_features<T: Real>(network: &Network<T>) -> Option<Layer> {
+        Layer::of(network, network.graph().output())?.below(network)
+    }
+
     /// The layer below: what the nearest operator with weights under this layer sees. None where
     /// that is the network's input, or there is none.
     pub fn below<T: Real>(&self, network: &Network<T>) -> Option<Layer> {

@@ -1,7 +1,8 @@
 //! Decoupled direction and norm (Rony et al., "Decoupling direction and norm for efficient
 //! gradient-based L2 adversarial attacks and defenses", 2019), without its rounding to levels.
 
-use super::{Here, Rule, length};
+use super::super::decoupled::{Here, cosine};
+use super::Rule;
 
 const STEPS: usize = 100;
 /// The first norm.
@@ -30,9 +31,7 @@ impl Rule for Ddn {
         if self.step == STEPS {
             return false;
         }
-        let part = self.step as f64 / STEPS as f64;
-        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * part).cos());
-        let rate = LAST + (1.0 - LAST) * cosine;
+        let rate = cosine((1.0, LAST), self.step as f64 / STEPS as f64);
         if self.step > 0 {
             self.norm *= if here.feasible {
                 1.0 - GAMMA
@@ -41,19 +40,7 @@ impl Rule for Ddn {
             };
         }
         self.step += 1;
-        let slope = length(here.gradient).max(f64::MIN_POSITIVE);
-        let factor = (rate / slope) as f32;
-        let change: Vec<f32> = point
-            .iter()
-            .zip(here.original)
-            .zip(here.gradient)
-            .map(|((&point, &x), &g)| point - factor * g - x)
-            .collect();
-        let scale = (self.norm / length(&change).max(f64::MIN_POSITIVE)) as f32;
-        for (point, (&x, change)) in point.iter_mut().zip(here.original.iter().zip(&change)) {
-            *point = x + scale * change;
-        }
-        here.clip(point);
+        here.turn(rate, self.norm, point);
         true
     }
 }

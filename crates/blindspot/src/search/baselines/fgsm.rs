@@ -1,7 +1,8 @@
 //! The fast gradient sign method (Goodfellow, Shlens and Szegedy, "Explaining and harnessing
 //! adversarial examples", 2015), with a search for the smallest step.
 
-use super::{Bracket, Here, Rule};
+use super::super::decoupled::Here;
+use super::{Bracket, Rule};
 
 /// The first step, in the unit of the input's values.
 const FIRST: f64 = 0.01;

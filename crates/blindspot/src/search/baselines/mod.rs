@@ -14,7 +14,8 @@ mod tests;
 use std::sync::Arc;
 
 use super::batch::{Effort, Search};
-use super::change::{Best, SAFETY};
+use super::change::{Best, SAFETY, size};
+use super::decoupled::Here;
 use super::goal::Goal;
 use super::method::{Method, Start};
 use super::ranges::Room;
@@ -29,27 +30,6 @@ pub(super) fn rule(method: Method) -> Option<fn() -> Box<dyn Rule>> {
         Method::CarliniWagner => || Box::<carlini_wagner::CarliniWagner>::default(),
         Method::Ddn => || Box::<ddn::Ddn>::default(),
     })
-}
-
-/// Where an attack stands.
-pub(super) struct Here<'a> {
-    pub(super) original: &'a [f32],
-    pub(super) room: &'a Room,
-    /// That of what the rule asked for, with respect to the input.
-    pub(super) gradient: &'a [f32],
-    /// By how much the goal is reached.
-    pub(super) margin: f64,
-    /// Whether it is reached clearly.
-    pub(super) feasible: bool,
-}
-
-impl Here<'_> {
-    /// Moves a point into its range.
-    fn clip(&self, point: &mut [f32]) {
-        for (i, value) in point.iter_mut().enumerate() {
-            *value = self.room.inside(i, *value);
-        }
-    }
 }
 
 /// An attack's way from point to point.
@@ -102,10 +82,7 @@ impl Search for Baseline {
     fn take_logits(&mut self, logits: &[f32], gradient: &mut [f32]) {
         self.effort.forward += 1;
         self.margin = self.goal.margin(logits);
-        let size = logits
-            .iter()
-            .fold(1.0f32, |size, logit| size.max(logit.abs()));
-        self.feasible = self.margin > SAFETY * f64::from(size);
+        self.feasible = self.margin > SAFETY * size(logits);
         if self.feasible {
             self.best.offer(&self.original, &self.point, self.margin);
         }
@@ -133,12 +110,6 @@ impl Search for Baseline {
     fn effort(&self) -> Effort {
         self.effort
     }
-}
-
-/// The L2 norm of a vector.
-fn length(vector: &[f32]) -> f64 {
-    let sum: f64 = vector.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
-    sum.sqrt()
 }
 
 /// A search for the smallest size that succeeds: from `first` it is doubled until one does, then

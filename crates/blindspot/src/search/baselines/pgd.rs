@@ -1,7 +1,8 @@
 //! Projected gradient descent in an L2 ball (Madry et al., "Towards deep learning models resistant
 //! to adversarial attacks", 2018), with a search for the smallest ball.
 
-use super::{Bracket, Here, Rule, length};
+use super::super::decoupled::{Here, length};
+use super::{Bracket, Rule};
 
 /// The first ball's radius.
 const FIRST: f64 = 1.0;

@@ -1,0 +1,118 @@
+//! The smallest change where the boundary has kinks, of ReLUs and of max pooling: direction and norm
+//! decoupled, after Rony et al. ("Decoupling direction and norm for efficient gradient-based L2
+//! adversarial attacks and defenses", 2019).
+//!
+//! The change turns towards the gradient at its own norm; the norm shrinks where the goal is
+//! reached and grows where it isn't. Unlike the reference's, the steps are parts of the norm, and
+//! both they and the norm's factor shrink until the end: the search looks far around first, and
+//! does not swing about the boundary at last.
+
+use super::ranges::Room;
+
+/// Steps before the goal is reached at most, and from there to the end.
+const STEPS: u32 = 100;
+/// By which part the norm grows and shrinks: at first, at last.
+const GAMMA: (f64, f64) = (0.1, 0.002);
+/// The last step's length, as a part of the norm.
+const LAST: f64 = 0.003;
+
+/// After some steps, a class is given up where it is not reached at a norm that is so many times the
+/// smallest change found.
+const TOO_FAR: f64 = 1.25;
+
+/// Where a search stands, and what it sees there.
+pub(super) struct Here<'a> {
+    pub(super) original: &'a [f32],
+    pub(super) room: &'a Room,
+    /// That of what was asked for, with respect to the input.
+    pub(super) gradient: &'a [f32],
+    /// By how much the goal is reached.
+    pub(super) margin: f64,
+    /// Whether it is reached clearly.
+    pub(super) feasible: bool,
+}
+
+impl Here<'_> {
+    /// Moves a point into its range.
+    pub(super) fn clip(&self, point: &mut [f32]) {
+        for (i, value) in point.iter_mut().enumerate() {
+            *value = self.room.inside(i, *value);
+        }
+    }
+
+    /// A step of this length against the gradient, then to this norm.
+    pub(super) fn turn(&self, step: f64, norm: f64, point: &mut [f32]) {
+        let factor = (step / length(self.gradient).max(f64::MIN_POSITIVE)) as f32;
+        let values = point.iter_mut().zip(self.original).zip(self.gradient);
+        for ((point, &x), &gradient) in values {
+            *point = *point - factor * gradient - x;
+        }
+        let scale = (norm / length(point).max(f64::MIN_POSITIVE)) as f32;
+        for (point, &x) in point.iter_mut().zip(self.original) {
+            *point = x + scale * *point;
+        }
+        self.clip(point);
+    }
+}
+
+/// The L2 norm of a vector.
+pub(super) fn length(vector: &[f32]) -> f64 {
+    let sum: f64 = vector.iter().map(|&v| f64::from(v) * f64::from(v)).sum();
+    sum.sqrt()
+}
+
+/// Half a cosine from the first value to the last one.
+pub(super) fn cosine((first, last): (f64, f64), part: f64) -> f64 {
+    last + (first - last) * 0.5 * (1.0 + (std::f64::consts::PI * part).cos())
+}
+
+/// The way for one class.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Decoupled {
+    norm: f64,
+    first: f64,
+    /// Steps before the goal was reached for the first time, and since.
+    before: u32,
+    since: u32,
+}
+
+impl Decoupled {
+    /// From a norm, by steps of at first `first` times the norm.
+    pub(super) fn new(norm: f64, first: f64) -> Self {
+        Decoupled {
+            norm,
+            first,
+            before: 0,
+            since: 0,
+        }
+    }
+
+    /// Moves `point` on; false at the end, which has come where no change below the norm `best` is
+    /// to be expected.
+    pub(super) fn step(&mut self, here: &Here<'_>, best: Option<f64>, point: &mut [f32]) -> bool {
+        // Nothing shrinks before the goal is reached: a class that is far off takes its time.
+        let part = f64::from(self.since) / f64::from(STEPS);
+        if self.before + self.since > 0 {
+            let gamma = cosine(GAMMA, part);
+            self.norm *= match here.feasible {
+                true => 1.0 - gamma,
+                false => 1.0 + gamma,
+            };
+        }
+        let far = !here.feasible && best.is_some_and(|best| self.norm > TOO_FAR * best);
+        let late = 4 * self.before >= STEPS || 2 * self.since >= STEPS;
+        if self.before.max(self.since) == STEPS || far && late {
+            return false;
+        }
+        match here.feasible || self.since > 0 {
+            true => self.since += 1,
+            false => self.before += 1,
+        }
+        here.turn(
+            cosine((self.first, LAST), part) * self.norm,
+            self.norm,
+            point,
+        );
+        true
+    }
+}
