@@ -38,6 +38,7 @@ impl Lrn {
     }
 
     /// bias + alpha / size * sum of squares, for every number of an image.
+    #[inline(always)]
     fn scales<T: Real>(&self, x: &[T], channels: usize, out: &mut [T]) {
         let plane = x.len() / channels;
         let weight = T::of(self.alpha / self.size as f64);
