@@ -1,6 +1,8 @@
 """Compares attacks on one network: success, L2 norms, time.
 
-python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES
+python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES [WITHOUT,...]
+
+Methods that have one of the words WITHOUT in their names are left out.
 
 Every method attacks the same images of MNIST's test set, those of the first IMAGES that the network
 gets right, on the same number of threads, in turn, three times (SciPy's once); the median time
@@ -175,12 +177,16 @@ methods = {
     "Blindspot sqp, all": Ours("sqp", "all"),
     "Blindspot lbfgs, all": Ours("lbfgs", "all"),
     "Blindspot ddn, untargeted": Ours("ddn", "untargeted"),
+    "Blindspot ddn, all": Ours("ddn", "all"),
     "Blindspot deepfool, untargeted": Ours("deepfool", "untargeted"),
     "Foolbox DDN, 100 steps": attack(foolbox.attacks.DDNAttack, steps=100),
     "Foolbox DDN, three targets": ddn_targets,
     "Foolbox DeepFool": attack(foolbox.attacks.L2DeepFoolAttack),
     "Foolbox C&W, 9x1000": attack(foolbox.attacks.L2CarliniWagnerAttack),
 }
+without = sys.argv[6].split(",") if len(sys.argv) > 6 else []
+methods = {name: method for name, method in methods.items()
+           if not any(word in name for word in without)}
 once = {"Foolbox C&W, 9x1000"}
 found, times = {}, {name: [] for name in methods}
 for turn in range(3):
