@@ -114,7 +114,9 @@ fn photographs(
     let images = load::images(&command.data, None, Some(&model), common, progress)?;
     let own = Own {
         network: &model.network,
-        name: path.display().to_string(),
+        name: path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
         sha256: model.sha256.clone(),
     };
     let preprocess = serde_json::to_value(&model.preprocess)?;
