@@ -90,7 +90,7 @@ pub(crate) struct Reproduce {
     /// Distort all 60,000 training images, and all 10,000 test images
     #[arg(long)]
     pub(crate) full: bool,
-    /// A first look in about two minutes: few iterations, 100 images unless --samples says
+    /// A first look in a few minutes: few iterations, 100 images unless --samples says
     /// otherwise. No figure of it may be held against the paper
     #[arg(long)]
     pub(crate) quick: bool,
