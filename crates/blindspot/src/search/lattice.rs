@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::batch::{Effort, Search};
 use super::change::{Best, SAFETY, size};
-use super::decoupled::{Decoupled, Here};
+use super::decoupled::Decoupled;
 use super::eight_bit::{level, value};
 use super::goal::Goal;
+use super::here::Here;
 use super::ranges::Room;
 
 /// From changes of so many times the norm of the example found in floats.

@@ -12,6 +12,7 @@ mod error;
 mod goal;
 #[cfg(test)]
 mod halfspace;
+mod here;
 mod lattice;
 mod method;
 mod penalty;
@@ -220,10 +221,15 @@ pub fn search_in_blocks<E: From<SearchError>>(
         now.checked_add(limit)
             .unwrap_or(now + Duration::from_secs(1 << 30))
     });
-    let size = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, BLOCK);
-    let mut done = 0;
+    let most = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, BLOCK);
+    let least = rayon::current_num_threads().min(most);
+    let values: usize = network.graph().values().iter().map(|v| v.len()).sum();
+    let mut size = (FIRST_VALUES / values.max(1)).clamp(least, most);
+    let (mut rest, mut done) = (indices, 0);
     monitor.begin("search", indices.len() as u64);
-    for indices in indices.chunks(size) {
+    while !rest.is_empty() {
+        let begun = Instant::now();
+        let (indices, after) = rest.split_at(size.min(rest.len()));
         let part = Part {
             monitor,
             before: done,
@@ -242,7 +248,11 @@ pub fn search_in_blocks<E: From<SearchError>>(
             network, originals, labels, indices, options, &rooms, watch,
         ))?;
         done += indices.len() as u64;
+        rest = after;
         monitor.progress(done, "");
+        let wanted = BLOCK_SECONDS / begun.elapsed().as_secs_f64().max(1e-3);
+        size = (size as f64 * wanted.clamp(0.25, 4.0)) as usize;
+        size = size.clamp(least, most);
     }
     monitor.end();
     Ok(())
@@ -251,6 +261,10 @@ pub fn search_in_blocks<E: From<SearchError>>(
 /// Images that are held at a time at most, and bytes that they and their examples may take.
 const BLOCK: usize = 4096;
 const BLOCK_MEMORY: usize = 256 << 20;
+/// Values that a network may compute for a first block's images, all in all.
+const FIRST_VALUES: usize = 1 << 28;
+/// Seconds that a block should take: what is killed loses that much, at most.
+const BLOCK_SECONDS: f64 = 30.0;
 
 /// Counts the searches of a block as images of the whole.
 struct Part<'a> {

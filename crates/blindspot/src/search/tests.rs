@@ -459,6 +459,77 @@ fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
     assert!(found.iter().all(Example::already_wrong));
 }
 
+/// Where the number types disagree about a change, or both say no, it is stretched until both agree.
+#[test]
+fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
+    let recipe = Recipe::named("FC100-100-10").unwrap();
+    let network = recipe.start(30, 3, 0);
+    let mut stream = Stream::new(5, "short", 0);
+    let values: Vec<f32> = (0..30 * 50).map(|_| stream.uniform() as f32).collect();
+    let images = InMemory::new(values, 30);
+    let labels: Vec<usize> = (0..50).map(|i| i % 3).collect();
+    let indices: Vec<usize> = (0..50).collect();
+    let options = options(Target::Random);
+    let found = search(&network, &images, &labels, &indices, &options, &Unwatched).unwrap();
+    let ranges = Ranges::within(options.bounds, 30);
+    let rooms = Rooms::new(&ranges);
+    let original = |i: usize| &images.values()[30 * i..30 * (i + 1)];
+    let mut short: Vec<Example> = found.clone();
+    for (example, part) in short
+        .iter_mut()
+        .zip([1.0 - 1e-4, 1.0 - 1e-3].iter().cycle())
+    {
+        let room = rooms.of(original(example.index));
+        let end = example.adversarial.clone();
+        change::along(
+            original(example.index),
+            &end,
+            *part,
+            &room,
+            &mut example.adversarial,
+        );
+        example.l2 = norm(original(example.index), &example.adversarial);
+    }
+    let verified = |examples: &mut [Example]| {
+        verify::verify(&network, &options, examples, |i| {
+            let original = original(i);
+            (original, rooms.of(original))
+        });
+    };
+    verified(&mut short);
+    let mut stretched = 0;
+    for (example, found) in short.iter().zip(&found).filter(|(_, found)| found.l2 > 0.0) {
+        assert!(example.success && found.success, "{}", found.index);
+        assert_eq!(
+            example.l2,
+            norm(original(example.index), &example.adversarial)
+        );
+        assert!((example.l2 / found.l2 - 1.0).abs() < 5e-3);
+        // One that does as it is stays as it is.
+        stretched += usize::from(example.evaluations > found.evaluations);
+    }
+    println!("{stretched} stretched");
+    assert!(stretched > 5);
+    // What is far from the boundary is no matter of rounding.
+    let mut far = found.clone();
+    for example in &mut far {
+        let room = rooms.of(original(example.index));
+        let end = example.adversarial.clone();
+        change::along(
+            original(example.index),
+            &end,
+            0.5,
+            &room,
+            &mut example.adversarial,
+        );
+    }
+    verified(&mut far);
+    assert!(
+        far.iter()
+            .all(|example| example.success == example.already_wrong())
+    );
+}
+
 /// On a network whose boundary is crossed by small steps only: what rounding undoes is found again,
 /// in whole levels, and no smaller than what floats need.
 #[test]

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 
-use super::batch;
-use super::change::size;
+use super::change::{self, size};
 use super::cuts::eliminate;
 use super::goal::Aim;
 use super::ranges::Room;
-use super::{Example, SearchOptions, Target};
+use super::{Example, SearchOptions, Target, batch};
 
 /// A rival whose lead is below this part of the largest logit holds the change, too.
 const TIE: f64 = 1e-3;
@@ -31,34 +30,85 @@ pub(super) fn verify<'a>(
     let chunks = examples.par_chunks_mut(batch).enumerate();
     chunks.for_each_init(
         || (Evaluator::new(network), Evaluator::new(&exact)),
-        |(evaluator, exactly), (chunk, examples)| {
-            let classes = network.output_len();
-            let input = evaluator.input(examples.len());
-            for (place, example) in input.chunks_exact_mut(network.input_len()).zip(&*examples) {
-                place.copy_from_slice(&example.adversarial);
-            }
-            let wide: Vec<f64> = input.iter().map(|&value| f64::from(value)).collect();
-            exactly.input(examples.len()).copy_from_slice(&wide);
-            let answers = evaluator.forward().chunks_exact(classes);
-            let logits = exactly.forward().to_vec();
-            for ((example, answer), exact) in examples
-                .iter_mut()
-                .zip(answers)
-                .zip(logits.chunks_exact(classes))
-            {
-                example.after = argmax(answer);
-                if matches!(options.target, Target::Untargeted | Target::All) {
-                    example.target = example.after;
+        |evaluators, (chunk, examples)| {
+            let original = |i: usize| original(chunk * batch + i);
+            let mut logits = ask(evaluators, examples, options);
+            let mut asked = false;
+            for (i, example) in examples.iter_mut().enumerate() {
+                if example.l2 > 0.0 && !example.success {
+                    agree(evaluators, example, options, original(i));
+                    asked = true;
                 }
-                let goal = options.goal(example.label, example.target);
-                let reached = goal.margin(answer) > 0.0 && goal.margin(exact) > 0.0;
-                example.success = reached || example.already_wrong();
             }
-            residuals(examples, exactly, &logits, options, |i| {
-                original(chunk * batch + i)
-            });
+            // The residuals are about the images that were asked for last.
+            if asked {
+                logits = ask(evaluators, examples, options);
+            }
+            residuals(examples, &mut evaluators.1, &logits, options, original);
         },
     );
+}
+
+/// The network in both number types.
+type Evaluators<'n> = (Evaluator<'n, f32>, Evaluator<'n, f64>);
+
+/// Asks the network in both number types for its answers; gives its logits in `f64`.
+fn ask(
+    (evaluator, exactly): &mut Evaluators<'_>,
+    examples: &mut [Example],
+    options: &SearchOptions,
+) -> Vec<f64> {
+    let network = evaluator.network();
+    let classes = network.output_len();
+    let input = evaluator.input(examples.len());
+    for (place, example) in input.chunks_exact_mut(network.input_len()).zip(&*examples) {
+        place.copy_from_slice(&example.adversarial);
+    }
+    let wide = exactly.input(examples.len()).iter_mut().zip(&*input);
+    wide.for_each(|(place, &value)| *place = value.into());
+    let answers = evaluator.forward().chunks_exact(classes);
+    let logits = exactly.forward().to_vec();
+    for ((example, answer), exact) in examples
+        .iter_mut()
+        .zip(answers)
+        .zip(logits.chunks_exact(classes))
+    {
+        example.after = argmax(answer);
+        if matches!(options.target, Target::Untargeted | Target::All) {
+            example.target = example.after;
+        }
+        let goal = options.goal(example.label, example.target);
+        let reached = goal.margin(answer) > 0.0 && goal.margin(exact) > 0.0;
+        example.success = reached || example.already_wrong();
+    }
+    logits
+}
+
+/// Parts of its length that a change is stretched by at first and at last, and from one to the next.
+const STRETCH: (f64, f64, f64) = (1e-6, 1e-2, 4.0);
+
+/// Of a change that ends so near the boundary that the number types disagree: the least of a few
+/// stretches with which they don't.
+fn agree(
+    evaluators: &mut Evaluators<'_>,
+    example: &mut Example,
+    options: &SearchOptions,
+    (original, room): (&[f32], Arc<Room>),
+) {
+    let (mut stretch, last, growth) = STRETCH;
+    let mut tried = example.clone();
+    while stretch < last {
+        let (from, to) = (&example.adversarial, &mut tried.adversarial);
+        change::along(original, from, 1.0 + stretch, &room, to);
+        ask(evaluators, std::slice::from_mut(&mut tried), options);
+        tried.evaluations += 1;
+        if tried.success {
+            tried.l2 = change::norm(original, &tried.adversarial);
+            *example = tried;
+            return;
+        }
+        stretch *= growth;
+    }
 }
 
 /// The leads that hold a change, as pairs of classes: the weakest of those the goal asks for, and

@@ -1,8 +1,8 @@
 //! The L2 attack of Carlini and Wagner, "Towards evaluating the robustness of neural networks",
 //! 2017: Adam on |r|^2 + c max(-lead, 0), the box by a change of variables, bisection on c.
 
-use super::super::decoupled::Here;
 use super::super::goal::Goal;
+use super::super::here::Here;
 use super::Rule;
 
 const SOLVES: usize = 9;

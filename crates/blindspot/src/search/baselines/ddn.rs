@@ -1,7 +1,7 @@
 //! Decoupled direction and norm (Rony et al., "Decoupling direction and norm for efficient
 //! gradient-based L2 adversarial attacks and defenses", 2019), without its rounding to levels.
 
-use super::super::decoupled::{Here, cosine};
+use super::super::here::{Here, cosine};
 use super::Rule;
 
 const STEPS: usize = 100;

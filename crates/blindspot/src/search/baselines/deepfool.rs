@@ -1,8 +1,8 @@
 //! DeepFool (Moosavi-Dezfooli, Fawzi and Frossard, "DeepFool: a simple and accurate method to fool
 //! deep neural networks", 2016): steps to the nearest of the linearised boundaries.
 
-use super::super::decoupled::{Here, length};
 use super::super::goal::{Aim, Goal};
+use super::super::here::{Here, length};
 use super::Rule;
 
 /// The paper's: how far beyond the boundary a step goes.

@@ -1,7 +1,7 @@
 //! The fast gradient sign method (Goodfellow, Shlens and Szegedy, "Explaining and harnessing
 //! adversarial examples", 2015), with a search for the smallest step.
 
-use super::super::decoupled::Here;
+use super::super::here::Here;
 use super::{Bracket, Rule};
 
 /// The first step, in the unit of the input's values.

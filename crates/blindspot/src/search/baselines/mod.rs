@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use super::batch::{Effort, Search};
 use super::change::{Best, SAFETY, size};
-use super::decoupled::Here;
 use super::goal::Goal;
+use super::here::Here;
 use super::method::{Method, Start};
 use super::ranges::Room;
 

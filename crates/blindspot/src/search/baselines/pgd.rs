@@ -1,7 +1,7 @@
 //! Projected gradient descent in an L2 ball (Madry et al., "Towards deep learning models resistant
 //! to adversarial attacks", 2018), with a search for the smallest ball.
 
-use super::super::decoupled::{Here, length};
+use super::super::here::{Here, length};
 use super::{Bracket, Rule};
 
 /// The first ball's radius.
