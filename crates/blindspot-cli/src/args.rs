@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use blindspot::journal::Shard;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -50,6 +51,7 @@ pub(crate) struct Common {
 pub(crate) enum Command {
     Reproduce(Reproduce),
     Attack(Box<Attack>),
+    Merge(Merge),
     Transfer(Transfer),
     Units(Box<Units>),
     Spectrum(Spectrum),
@@ -199,9 +201,47 @@ pub(crate) struct Attack {
     /// DIR/labels.csv has their true classes
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,
+    /// Also give each image an L2 distance below which nothing changes its label, whatever anyone tries
+    /// (as `blindspot certify` does), and plot each between that and the change found
+    #[arg(long)]
+    pub(crate) certify: bool,
+    /// The file to write; FILE.json is written beside it. What is done is kept in FILE.npz.journal
+    /// until then: the same command goes on from there. With --shard the folder for its journal
+    #[arg(long, value_name = "FILE.npz|DIR")]
+    pub(crate) out: PathBuf,
+    /// Do part I, from 0, of N; `blindspot merge` makes them one file. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    Shard::parse(text, |name| std::env::var(name).ok()).map_err(|error| error.to_string())
+}
+
+/// Make one file of the shards that `attack --shard` wrote: what one process would have written
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  for i in 0 1 2 3; do blindspot attack model.onnx --shard $i/4 --out parts; done
+  blindspot merge parts --out examples.npz
+
+  A Slurm array, sbatch --array=0-7:      blindspot attack model.onnx --shard auto --out parts
+  A Kubernetes job, completions: 8, completionMode: Indexed:
+                                          blindspot attack model.onnx --shard auto/8 --out parts
+
+Shards must be of the same command, images and model, none missing and none twice. A killed shard goes on
+where it was when its command is run again.")]
+pub(crate) struct Merge {
+    /// The folders that --shard wrote to
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) folders: Vec<PathBuf>,
     /// The file to write; FILE.json is written beside it
     #[arg(long, value_name = "FILE.npz")]
     pub(crate) out: PathBuf,
+    /// Where the changed images go as PNG files, if the shards were run with --save-images
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_images: Option<PathBuf>,
 }
 
 fn parse_box(text: &str) -> Result<blindspot::search::InputBox, String> {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use blindspot::certify::CertifyError;
 use blindspot::image_files::ImageFileError;
+use blindspot::journal::JournalError;
 use blindspot::preprocess::PreprocessError;
 use blindspot::reproduce::ReproduceError;
 use blindspot::search::SearchError;
@@ -104,6 +105,14 @@ fn code(error: &anyhow::Error) -> u8 {
             is(match saved {
                 ImageFileError::File(_) => OUTPUT,
                 ImageFileError::Shape(_) => USAGE,
+                ImageFileError::Kept(_) => FAILED,
+            })
+        } else if let Some(journal) = cause.downcast_ref::<JournalError>() {
+            is(match journal {
+                JournalError::File(file) if file.action == "read" => FAILED,
+                JournalError::File(_) => OUTPUT,
+                JournalError::Damaged { .. } => DATA,
+                _ => USAGE,
             })
         } else if let Some(train) = cause.downcast_ref::<TrainError>() {
             of_training(train)

@@ -1,40 +1,9 @@
 //! The command as people run it.
 
-use std::path::{Path, PathBuf};
+mod common;
 
-use assert_cmd::Command;
 use blindspot_testing::{data_dir, python, run_python, skip};
-
-/// The command with the machine's image sets and an empty cache.
-fn blindspot(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_blindspot"));
-    command
-        .current_dir(folder)
-        .env("XDG_CACHE_HOME", folder.join("cache"));
-    match data_dir() {
-        Some(data) => command.env("BLINDSPOT_DATA", data),
-        None => command.env_remove("BLINDSPOT_DATA"),
-    };
-    command
-}
-
-/// Runs it with words, gives its exit code and what it said.
-fn run(folder: &Path, words: &str) -> (i32, String, String) {
-    let output = blindspot(folder)
-        .args(words.split_whitespace())
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        output.status.code().unwrap_or(-1),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
-}
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
+use common::{folder, model, run};
 
 #[test]
 fn wrong_use_ends_in_one_line_and_its_exit_code() {
@@ -122,16 +91,6 @@ fn damaged_data_is_told_from_missing_data() {
     );
     let (exit, _, error) = run(folder.path(), "data verify --data-dir data");
     assert_eq!(exit, 3, "{error}");
-}
-
-/// A small trained model: where it is, and its folder.
-fn model(dir: &Path) -> PathBuf {
-    let (exit, _, error) = run(
-        dir,
-        "train FC100-100-10 --iterations 15 --quiet --out model.onnx",
-    );
-    assert_eq!(exit, 0, "{error}");
-    dir.join("model.onnx")
 }
 
 #[test]
@@ -352,6 +311,10 @@ fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
     let (exit, said, error) = run(dir, "certify model.onnx --samples 20 --out c.npz");
     assert_eq!(exit, 0, "{error}");
     assert!(said.contains("20 images of mnist:test"), "{said}");
+    let words = "attack model.onnx --samples 20 --target untargeted --certify --out a.npz";
+    let (exit, said, error) = run(dir, words);
+    assert_eq!(exit, 0, "{error}");
+    assert!(said.contains("a.svg shows each image"), "{said}");
     let (exit, _, error) = run(dir, "spectrum model.onnx --quiet --out s");
     assert_eq!(exit, 0, "{error}");
     let check = "import sys, json, numpy as np, onnx\n\
@@ -360,6 +323,10 @@ fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
         assert sorted(f) == ['certificate', 'index', 'l2', 'label', 'lipschitz']\n\
         assert (f['index'] == np.arange(20)).all() and f['label'].dtype == np.int64\n\
         c, l2 = f['certificate'], f['l2']\n\
+        a = np.load(sys.argv[4])\n\
+        assert (a['certificate'] == c).all() and (a['l2'] == l2).all()\n\
+        r = json.load(open(sys.argv[4].replace('npz', 'json')))['certificate']\n\
+        assert np.isclose(r['mean'], c.mean()) and np.isclose(r['ratio'], c.mean() / l2.mean())\n\
         assert (c <= l2).all() and (c[l2 > 0] > 0).all() and (f['lipschitz'] <= c).all()\n\
         s = json.load(open(sys.argv[2]))\n\
         w = [numpy_helper.to_array(t).astype(float) for t in onnx.load(sys.argv[3]).graph.initializer]\n\
@@ -370,9 +337,20 @@ fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
         \x20   assert np.allclose(layer['spectrum'], v, rtol=1e-9, atol=1e-12 * v[0])\n\
         \x20   assert abs(layer['upper'] - v[0]) <= layer['error_bound'] + 1e-13 * v[0]\n\
         print('held')";
-    let arguments = [dir.join("c.npz"), dir.join("s/spectrum.json"), model];
+    let arguments = [
+        dir.join("c.npz"),
+        dir.join("s/spectrum.json"),
+        model,
+        dir.join("a.npz"),
+    ];
     assert_eq!(run_python(check, arguments, "").unwrap().trim(), "held");
-    for file in ["c.json", "c.svg", "s/spectrum.md", "s/spectrum.csv"] {
+    for file in [
+        "c.json",
+        "c.svg",
+        "a.svg",
+        "s/spectrum.md",
+        "s/spectrum.csv",
+    ] {
         assert!(dir.join(file).is_file(), "{file}");
     }
     let (exit, _, error) = run(dir, "spectrum model.onnx --layer fc9 --out s");

@@ -1,7 +1,7 @@
 //! Files: hashes, and writing that leaves a whole file or none.
 
 use std::fs;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, thiserror::Error)]
 #[error("can't {action} {}: {source}{}", path.display(), advice(source))]
 pub struct FileError {
-    /// `read` or `write`.
+    /// What was to be done: `read`, `write`, and so on.
     pub action: &'static str,
     /// The file.
     pub path: PathBuf,
@@ -37,6 +37,11 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
         .collect()
 }
 
+/// Where a file's bytes go.
+pub trait Sink: Write + Seek {}
+
+impl<T: Write + Seek> Sink for T {}
+
 /// Writes a file under a temporary name in the same folder and renames it: whatever happens, there
 /// is the old file or the whole new one.
 ///
@@ -44,7 +49,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// [`FileError`], with what to do.
 pub fn write_atomically(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut dyn Sink) -> io::Result<()>,
 ) -> Result<(), FileError> {
     let fail = |source| FileError {
         action: "write",

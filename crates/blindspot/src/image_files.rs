@@ -1,12 +1,12 @@
 //! Adversarial images as PNG files that fool the network when they are read back.
 
+use std::borrow::Cow;
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
 
 use blindspot_data::files::{FileError, write_atomically};
 use blindspot_data::png;
-
-use crate::search::EightBit;
 
 /// Why images can't be saved.
 #[derive(Debug, thiserror::Error)]
@@ -17,20 +17,23 @@ pub enum ImageFileError {
     /// No PNG holds such images.
     #[error("{0}")]
     Shape(String),
+    /// The images can't be read from where they are kept.
+    #[error("the changed images can't be read any more: {0}")]
+    Kept(#[from] io::Error),
 }
 
 /// An example to be saved.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Saved<'a> {
     /// Position of the image in its data set: the file's name.
     pub index: usize,
     /// The true class.
     pub label: usize,
-    /// The changed image.
-    pub image: &'a EightBit,
+    /// The changed image's levels, 255 standing for 1.
+    pub levels: Cow<'a, [u8]>,
 }
 
-/// Writes those that succeed into the folder `dir`, which is made, as `00012.png` and so on; and
+/// Writes images into the folder `dir`, which is made, as `00012.png` and so on; and
 /// `labels.csv` with the true class of each, so that `folder:DIR,DIR/labels.csv` is an image set.
 /// `shape` is channels, height, width.
 ///
@@ -38,7 +41,7 @@ pub struct Saved<'a> {
 /// [`ImageFileError`].
 pub fn save_images<'a>(
     dir: &Path,
-    images: impl Iterator<Item = Saved<'a>>,
+    images: impl Iterator<Item = io::Result<Saved<'a>>>,
     shape: [usize; 3],
 ) -> Result<(), ImageFileError> {
     std::fs::create_dir_all(dir).map_err(|source| FileError {
@@ -47,14 +50,14 @@ pub fn save_images<'a>(
         source,
     })?;
     let mut labels = String::new();
-    for Saved {
-        index,
-        label,
-        image,
-    } in images.filter(|saved| saved.image.success)
-    {
+    for saved in images {
+        let Saved {
+            index,
+            label,
+            levels,
+        } = saved?;
         let name = format!("{index:05}.png");
-        let bytes = png(&image.levels, shape).map_err(ImageFileError::Shape)?;
+        let bytes = png(&levels, shape).map_err(ImageFileError::Shape)?;
         write_atomically(&dir.join(&name), |writer| writer.write_all(&bytes))?;
         writeln!(labels, "{name},{label}").expect("a string takes any text");
     }

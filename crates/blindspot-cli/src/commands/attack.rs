@@ -1,15 +1,22 @@
 //! `blindspot attack`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use blindspot::examples::{EightBitSummary, Record, Summary, write_arrays, write_record};
-use blindspot::image_files::{Saved, save_images};
-use blindspot::inputs::Inputs;
+use blindspot::certify::Certifier;
+use blindspot::examples::{
+    About, CertificateSummary, Layout, Origin, Record, StoredExamples, Summary, write_record,
+    write_stored,
+};
+use blindspot::image_files::save_images;
+use blindspot::journal::{Entries, Journal, Shard};
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
-use blindspot::search::{Criterion, Ranges, SearchOptions, eight_bit, search};
-use blindspot_data::files;
+use blindspot::search::{
+    Block, Criterion, InputBox, Ranges, SearchOptions, Target, eight_bit, search_in_blocks,
+};
+use blindspot_data::ImageSet;
+use blindspot_data::files::{self, FileError};
 use blindspot_net::Network;
 
 use super::{json, load, say};
@@ -19,11 +26,8 @@ use crate::interrupt::interrupted;
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let beside = command.out.with_extension("json");
-    if beside == command.out {
-        return Err(
-            Usage("--out must not end in .json: that name is for the summary".into()).into(),
-        );
+    if command.shard.is_none() {
+        beside(&command.out)?;
     }
     // Before anything is read: what is wrong with the command is said first.
     command.choice.count()?;
@@ -32,8 +36,6 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let images = load::images(&command.data, choice, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
     let network = &model.network;
-    // Before the search: a file that can't be written is found out now.
-    files::check_writable(&command.out)?;
 
     let (ranges, ranges_sha256) = ranges(command, network)?;
     let options = SearchOptions {
@@ -50,65 +52,261 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         time_limit: command.time_limit,
         ranges,
     };
-    let all: Vec<usize> = (0..images.len()).collect();
-    let examples = search(network, &images, labels, &all, &options, progress);
-    // An image that broke meanwhile is NaN to the search: what the file says is the better message.
-    images.intact()?;
-    let mut examples = examples?;
-    let mut originals = vec![0.0; examples.len() * images.image_len()];
-    for (example, place) in examples
-        .iter_mut()
-        .zip(originals.chunks_exact_mut(images.image_len()))
-    {
-        images.write(example.index, place);
-        // From the place in the choice to that in the data set.
-        example.index = images.indices()[example.index];
-    }
-    images.intact()?;
-    let eight_bit = match &command.save_images {
-        Some(_) => Some(eight_bit(
-            network, &options, &examples, &originals, progress,
-        )?),
-        None => None,
+    let certifier = match command.certify {
+        true => Some(Certifier::new(network, reach(&options))?),
+        false => None,
     };
-    let shape = network.input_shape();
-    write_arrays(
-        &command.out,
-        &examples,
-        &originals,
-        eight_bit.as_deref(),
-        shape,
-    )?;
-    if let (Some(dir), Some(found)) = (&command.save_images, &eight_bit) {
-        let saved = examples.iter().zip(found).map(|(example, image)| Saved {
-            index: example.index,
-            label: example.label,
-            image,
-        });
-        save_images(dir, saved, images.shape())?;
-    }
-    let record = Record {
-        options,
-        preprocess: model.preprocess,
-        data: command.data.data.clone(),
-        data_sha256: images.hashes().iter().cloned().collect(),
-        ranges_sha256,
-        model_sha256: model.sha256.clone(),
-        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
-        summary: Summary::of(&examples),
-        eight_bit: eight_bit.as_deref().map(EightBitSummary::of),
+    let about = About {
+        origin: Origin {
+            options: options.clone(),
+            preprocess: model.preprocess.clone(),
+            data: command.data.data.clone(),
+            data_sha256: images.hashes().iter().cloned().collect(),
+            ranges_sha256,
+            model_sha256: model.sha256.clone(),
+            versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        },
+        layout: Layout {
+            shape: network.input_shape().to_vec(),
+            eight_bit: command.save_images.is_some(),
+            certificate: command.certify,
+        },
+        image_shape: images.shape(),
+        chosen: chosen(&images),
     };
-    write_record(&beside, &record)?;
-    if interrupted() {
+    // Before the search: a file that can't be written is found out now.
+    let mut journal = journal(command, &about, images.len())?;
+    let before = journal.done().len();
+    if before > 0 && !common.quiet {
+        eprintln!("blindspot: going on after {before} images that are done already");
+    }
+    let range = command.shard.unwrap_or(Shard::WHOLE).range(images.len());
+    if !journal.closed() {
+        let todo: Vec<usize> = range
+            .filter(|position| !journal.done().contains(position))
+            // An image of the class that is asked for has nothing to be searched.
+            .filter(|&position| options.target != Target::Class(labels[position]))
+            .collect();
+        let work = Work {
+            network,
+            images: &images,
+            labels,
+            options: &options,
+            layout: &about.layout,
+            certifier,
+        };
+        work.fill(&mut journal, &todo, progress)?;
+    }
+    let (done, stopped) = (journal.done().len(), interrupted());
+    if !stopped {
+        journal.close()?;
+    }
+    if let Some(shard) = command.shard {
+        let path = journal.path().display();
+        let again = format!("interrupted; {done} images are in {path}: the same command goes on");
+        say(
+            common,
+            &format!("Shard {shard}: {done} images\nWritten: {path}"),
+        );
+        return match stopped {
+            true => Err(Interrupted(again).into()),
+            false => Ok(()),
+        };
+    }
+    let written = Written {
+        out: &command.out,
+        save_images: command.save_images.as_deref(),
+    };
+    let record = write(&Entries::of(journal.path())?, &written)?;
+    if stopped {
         let found = format!(
-            "interrupted; the {} images done are in {}",
-            examples.len(),
+            "interrupted; the {done} images done are in {}: the same command goes on from there",
             command.out.display()
         );
         return Err(Interrupted(found).into());
     }
-    say(common, &text(&record, command));
-    json(common, &record)
+    journal.remove()?;
+    tell(common, &record, &written)
+}
+
+/// The summary's file, beside the arrays'.
+pub(super) fn beside(out: &Path) -> Result<PathBuf, Usage> {
+    let beside = out.with_extension("json");
+    match beside == out {
+        true => Err(Usage(
+            "--out must not end in .json: that name is for the summary".into(),
+        )),
+        false => Ok(beside),
+    }
+}
+
+/// A hash of which images of their set these are.
+fn chosen(images: &ImageSet) -> String {
+    let places = images.indices().iter();
+    let bytes: Vec<u8> = places
+        .flat_map(|&place| (place as u64).to_le_bytes())
+        .collect();
+    files::sha256_hex(&bytes)
+}
+
+/// Where the examples go as they are found.
+fn journal(command: &Attack, about: &About, positions: usize) -> anyhow::Result<Journal> {
+    let Some(shard) = command.shard else {
+        files::check_writable(&command.out)?;
+        let path = Journal::beside(&command.out);
+        return Ok(Journal::open_or_replace(
+            &path,
+            about.header(positions, Shard::WHOLE),
+        )?);
+    };
+    std::fs::create_dir_all(&command.out).map_err(|source| FileError {
+        action: "make the folder",
+        path: command.out.clone(),
+        source,
+    })?;
+    let path = shard.path(&command.out);
+    Ok(Journal::open(&path, about.header(positions, shard))?)
+}
+
+/// A box that every input may move in.
+fn reach(options: &SearchOptions) -> InputBox {
+    let Some(ranges) = &options.ranges else {
+        return options.bounds;
+    };
+    InputBox {
+        lower: ranges.lower.iter().copied().fold(f32::INFINITY, f32::min),
+        upper: ranges
+            .upper
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max),
+    }
+}
+
+/// What is done with each image.
+struct Work<'a> {
+    network: &'a Network<f32>,
+    images: &'a ImageSet,
+    labels: &'a [usize],
+    options: &'a SearchOptions,
+    layout: &'a Layout,
+    certifier: Option<Certifier>,
+}
+
+impl Work<'_> {
+    /// Searches from the images at `todo` and keeps what is found, block by block.
+    fn fill(
+        &self,
+        journal: &mut Journal,
+        todo: &[usize],
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
+        if todo.is_empty() {
+            return Ok(());
+        }
+        let (network, labels) = (self.network, self.labels);
+        let keep = |block| self.keep(block, journal, progress);
+        let kept = search_in_blocks(
+            network,
+            self.images,
+            labels,
+            todo,
+            self.options,
+            progress,
+            keep,
+        );
+        // An image that broke meanwhile is NaN to the search: what the file says is the better message.
+        self.images.intact()?;
+        kept
+    }
+
+    fn keep(&self, block: Block, journal: &mut Journal, progress: &Progress) -> anyhow::Result<()> {
+        let Block {
+            examples,
+            originals,
+        } = block;
+        let (network, images) = (self.network, self.images);
+        images.intact()?;
+        let eight_bit = match self.layout.eight_bit {
+            true => Some(eight_bit(
+                network,
+                self.options,
+                &examples,
+                &originals,
+                progress,
+            )?),
+            false => None,
+        };
+        let places: Vec<usize> = examples.iter().map(|example| example.index).collect();
+        let certificates = match &self.certifier {
+            Some(certifier) => Some(certifier.certify(images, self.labels, &places, progress)?),
+            None => None,
+        };
+        if (eight_bit.is_some() || certificates.is_some()) && interrupted() {
+            // They may have been cut short.
+            return Ok(());
+        }
+        let rows = examples
+            .into_iter()
+            .zip(originals.chunks_exact(images.image_len()));
+        journal.append(rows.enumerate().map(|(i, (mut example, original))| {
+            let position = example.index;
+            // From the place in the choice to that in the data set.
+            example.index = images.indices()[position];
+            let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
+            let certificate = certificates.as_ref().map(|found| found[i].distance);
+            (
+                position,
+                self.layout
+                    .content(&example, original, eight_bit, certificate),
+            )
+        }))?;
+        Ok(())
+    }
+}
+
+/// Where results go.
+pub(super) struct Written<'a> {
+    pub(super) out: &'a Path,
+    pub(super) save_images: Option<&'a Path>,
+}
+
+/// Writes the files of the examples that journals hold.
+pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
+    let About {
+        origin,
+        layout,
+        image_shape,
+        ..
+    } = About::of(entries)?;
+    if written.save_images.is_some() && !layout.eight_bit {
+        let why = "the shards hold no 8-bit images: leave --save-images out, or run them with it";
+        return Err(Usage(why.into()).into());
+    }
+    let plot = written.out.with_extension("svg");
+    if layout.certificate && plot == written.out {
+        return Err(Usage("--out must not end in .svg: that name is for the plot".into()).into());
+    }
+    let examples = StoredExamples::new(entries, layout)?;
+    write_stored(written.out, &examples)?;
+    if let Some(dir) = written.save_images {
+        save_images(dir, examples.pictures()?, image_shape)?;
+    }
+    if examples.layout().certificate {
+        let pairs: Vec<(f64, f64)> = examples.certificates()?.collect::<Result<_, _>>()?;
+        let (certificates, found): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+        let picture = blindspot_report::certificate_plot(&certificates, &found);
+        files::write_atomically(&plot, |sink| sink.write_all(picture.as_bytes()))?;
+    }
+    let record = Record::of(origin, &examples)?;
+    write_record(&beside(written.out)?, &record)?;
+    Ok(record)
+}
+
+/// Says what was found.
+pub(super) fn tell(common: &Common, record: &Record, written: &Written<'_>) -> anyhow::Result<()> {
+    say(common, &text(record, written));
+    json(common, record)
 }
 
 /// The SHA-256 of the file that an option names.
@@ -140,8 +338,8 @@ fn ranges(
 }
 
 /// The summary for people.
-fn text(record: &Record, command: &Attack) -> String {
-    let eight_bit = match (&record.eight_bit, &command.save_images) {
+fn text(record: &Record, written: &Written<'_>) -> String {
+    let eight_bit = match (&record.eight_bit, written.save_images) {
         (Some(eight), Some(dir)) => format!(
             "as 8-bit files     {} wrong, {} of them by rounding alone; distortion mean {:.4}\n\
              Saved: {}\n",
@@ -151,6 +349,14 @@ fn text(record: &Record, command: &Attack) -> String {
             dir.display()
         ),
         _ => String::new(),
+    };
+    let certificate = match record.certificate {
+        Some(CertificateSummary { mean, ratio }) => format!(
+            "certificate        mean L2 norm {mean:.4}, {} of the changes' mean; {} shows each image\n",
+            ratio.map_or("not known which part".into(), |ratio| format!("{ratio:.3}")),
+            written.out.with_extension("svg").display(),
+        ),
+        None => String::new(),
     };
     let Summary {
         samples,
@@ -166,14 +372,14 @@ fn text(record: &Record, command: &Attack) -> String {
          distortion         mean {:.4}, pooled {:.4}, median {:.4}\n\
          L2 norm            mean {:.4}\n\
          evaluations        {evaluations_mean:.0} an image, {gradients_mean:.0} gradients\n\
-         {eight_bit}Written: {}",
-        command.data.data,
-        command.target,
+         {certificate}{eight_bit}Written: {}",
+        record.origin.data,
+        record.origin.options.target,
         100.0 * successes as f64 / samples.max(1) as f64,
         distortion.mean,
         distortion.pooled,
         distortion.median,
         distortion.l2_mean,
-        command.out.display(),
+        written.out.display(),
     )
 }

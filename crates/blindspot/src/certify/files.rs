@@ -1,15 +1,13 @@
 //! Certificates as files: arrays for NumPy, and what is said of them besides.
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor};
 use std::path::Path;
 
 use blindspot_data::files::{self, FileError};
-use npyz::npz::NpzWriter;
 use serde::{Deserialize, Serialize};
 
 use super::Certificate;
-use crate::examples::array;
+use crate::npz::Npz;
 use crate::preprocess::Preprocess;
 use crate::search::SearchOptions;
 
@@ -87,23 +85,20 @@ pub fn write_certificates(
     places: &[usize],
     l2: &[f64],
 ) -> Result<(), FileError> {
-    files::write_atomically(path, |writer| {
-        let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
+    files::write_atomically(path, |sink| {
+        let mut npz = Npz::new(sink);
         let count = [certificates.len() as u64];
-        let indices = places.iter().map(|&place| place as i64);
-        array(&mut archive, "index", &count, indices)?;
-        let labels = certificates.iter().map(|c| c.label as i64);
-        array(&mut archive, "label", &count, labels)?;
-        let distances = certificates.iter().map(|c| c.distance);
-        array(&mut archive, "certificate", &count, distances)?;
-        array(&mut archive, "l2", &count, l2.iter().copied())?;
-        let products = certificates.iter().map(|c| c.lipschitz.unwrap_or(f64::NAN));
-        array(&mut archive, "lipschitz", &count, products)?;
-        let bytes = archive
-            .zip_writer()
-            .finish()
-            .map_err(io::Error::other)?
-            .into_inner();
-        writer.write_all(&bytes)
+        let mut numbers = |name, number: fn(&Certificate) -> f64| {
+            let numbers = certificates.iter().map(|c| Ok(number(c)));
+            npz.add(name, &count, numbers)
+        };
+        numbers("certificate", |c| c.distance)?;
+        numbers("lipschitz", |c| c.lipschitz.unwrap_or(f64::NAN))?;
+        npz.add("l2", &count, l2.iter().map(|&l2| Ok(l2)))?;
+        let labels = certificates.iter().map(|c| Ok(c.label as i64));
+        npz.add("label", &count, labels)?;
+        let indices = places.iter().map(|&place| Ok(place as i64));
+        npz.add("index", &count, indices)?;
+        npz.finish()
     })
 }

@@ -1,21 +1,27 @@
-//! A set of examples as files: arrays for NumPy, and JSON for what is not an array.
+//! A set of examples as files: arrays for NumPy, and JSON for what is not an array; before that, as
+//! the entries of a journal.
+
+mod arrays;
+mod stored;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::io::{self, Cursor};
 use std::path::Path;
 
 use blindspot_data::files::{self, FileError};
-use npyz::WriterBuilder;
-use npyz::npz::NpzWriter;
 use serde::{Deserialize, Serialize};
 
+use crate::journal::{Entries, Header, JournalError, Shard};
 use crate::preprocess::Preprocess;
-use crate::search::{EightBit, Example, SearchOptions};
+use crate::search::SearchOptions;
 use crate::transfer::Distortion;
+pub use arrays::{write_arrays, write_stored};
+pub use stored::{Layout, StoredExamples};
 
-/// What is said of a set of examples besides its arrays: the content of the JSON file.
+/// Where a set of examples comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct Origin {
     /// What was searched for.
     pub options: SearchOptions,
     /// What was put between image and network.
@@ -32,11 +38,31 @@ pub struct Record {
     pub model_sha256: String,
     /// Versions of the program, by name.
     pub versions: BTreeMap<String, String>,
+}
+
+/// What is said of a set of examples besides its arrays: the content of the JSON file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Where they come from.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The examples in figures.
     pub summary: Summary,
     /// The same of the images as 8-bit files hold them, where they were saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eight_bit: Option<EightBitSummary>,
+    /// The certificates, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSummary>,
+}
+
+/// Certificates in figures: L2 distances below which no change of the label is possible.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CertificateSummary {
+    /// Their mean over the images for which a change was found, those already wrong included.
+    pub mean: f64,
+    /// That mean over the mean L2 norm of these changes: at most 1; None where it would be 0 / 0.
+    pub ratio: Option<f64>,
 }
 
 /// Examples as 8-bit files hold them, in figures.
@@ -48,18 +74,6 @@ pub struct EightBitSummary {
     pub rounded: usize,
     /// Mean of the distortions.
     pub distortion_mean: f64,
-}
-
-impl EightBitSummary {
-    /// That of a set of images.
-    pub fn of(images: &[EightBit]) -> EightBitSummary {
-        let sum: f64 = images.iter().map(EightBit::distortion).sum();
-        EightBitSummary {
-            successes: images.iter().filter(|image| image.success).count(),
-            rounded: images.iter().filter(|image| image.rounded).count(),
-            distortion_mean: sum / images.len().max(1) as f64,
-        }
-    }
 }
 
 /// A set of examples in figures.
@@ -79,129 +93,104 @@ pub struct Summary {
     pub gradients_mean: f64,
 }
 
-impl Summary {
-    /// That of a set of examples.
-    pub fn of(examples: &[Example]) -> Summary {
-        let already_wrong = examples
-            .iter()
-            .filter(|example| example.already_wrong())
-            .count();
-        let evaluations: u64 = examples.iter().map(|example| example.evaluations).sum();
-        let gradients: u64 = examples.iter().map(|example| example.gradients).sum();
-        let searched = examples.len() - already_wrong;
-        Summary {
-            samples: examples.len(),
-            already_wrong,
-            successes: examples.iter().filter(|example| example.success).count(),
-            distortion: Distortion::of_examples(examples),
-            evaluations_mean: evaluations as f64 / searched.max(1) as f64,
-            gradients_mean: gradients as f64 / searched.max(1) as f64,
+impl Record {
+    /// What is said of stored examples from `origin`.
+    ///
+    /// # Errors
+    /// [`JournalError`] where they can't be read.
+    pub fn of(origin: Origin, examples: &StoredExamples<'_>) -> Result<Record, JournalError> {
+        let length = examples.layout().input_len();
+        let (mut already_wrong, mut successes) = (0, 0);
+        let (mut evaluations, mut gradients) = (0, 0);
+        let mut eight_bit = EightBitSummary {
+            successes: 0,
+            rounded: 0,
+            distortion_mean: 0.0,
+        };
+        let mut norms = Vec::with_capacity(examples.len());
+        let (mut certified, mut found) = (0.0, 0.0);
+        for numbers in examples.numbers()? {
+            let numbers = numbers.map_err(JournalError::unreadable)?;
+            already_wrong += usize::from(numbers.wrong_before);
+            successes += usize::from(numbers.success);
+            evaluations += numbers.evaluations;
+            gradients += numbers.gradients;
+            norms.push(numbers.l2);
+            if numbers.success {
+                certified += numbers.certificate;
+                found += numbers.l2;
+            }
+            eight_bit.successes += usize::from(numbers.eight_bit_success);
+            eight_bit.rounded += usize::from(numbers.rounded);
         }
+        let samples = norms.len();
+        if examples.layout().eight_bit {
+            let mut sum = 0.0;
+            for numbers in examples.eight_bit_numbers()? {
+                sum += numbers.map_err(JournalError::unreadable)?.l2;
+            }
+            eight_bit.distortion_mean = sum / (length as f64).sqrt() / samples.max(1) as f64;
+        }
+        let searched = (samples - already_wrong).max(1) as f64;
+        Ok(Record {
+            origin,
+            summary: Summary {
+                samples,
+                already_wrong,
+                successes,
+                distortion: Distortion::of(&norms, length),
+                evaluations_mean: evaluations as f64 / searched,
+                gradients_mean: gradients as f64 / searched,
+            },
+            eight_bit: examples.layout().eight_bit.then_some(eight_bit),
+            certificate: examples.layout().certificate.then(|| CertificateSummary {
+                mean: certified / successes.max(1) as f64,
+                ratio: (found > 0.0).then(|| certified / found),
+            }),
+        })
     }
 }
 
-/// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,
-/// prediction_after, evaluations, gradients (i64), success (bool), original, adversarial (f32, each of the
-/// shape `shape`), l2, distortion, kkt (f64). `originals` are the original images, one after the other.
-/// Of their images in 8 bits, where there are some: prediction_8bit (i64), success_8bit (bool), l2_8bit
-/// (f64), and adversarial_8bit (u8, 255 standing for 1).
-///
-/// # Errors
-/// [`FileError`].
-pub fn write_arrays(
-    path: &Path,
-    examples: &[Example],
-    originals: &[f32],
-    eight_bit: Option<&[EightBit]>,
-    shape: &[usize],
-) -> Result<(), FileError> {
-    files::write_atomically(path, |writer| {
-        // The archive's table needs a writer that can seek.
-        let mut archive = NpzWriter::new(Cursor::new(Vec::new()));
-        let count = [examples.len() as u64];
-        let mut integers = |name, value: fn(&Example) -> usize| {
-            let values = examples.iter().map(|example| value(example) as i64);
-            array(&mut archive, name, &count, values)
-        };
-        integers("index", |example| example.index)?;
-        integers("label", |example| example.label)?;
-        integers("target", |example| example.target)?;
-        integers("prediction_before", |example| example.before)?;
-        integers("prediction_after", |example| example.after)?;
-        integers("evaluations", |example| example.evaluations as usize)?;
-        integers("gradients", |example| example.gradients as usize)?;
-        array(
-            &mut archive,
-            "success",
-            &count,
-            examples.iter().map(|example| example.success),
-        )?;
-        array(
-            &mut archive,
-            "l2",
-            &count,
-            examples.iter().map(|example| example.l2),
-        )?;
-        array(
-            &mut archive,
-            "distortion",
-            &count,
-            examples.iter().map(Example::distortion),
-        )?;
-        array(
-            &mut archive,
-            "kkt",
-            &count,
-            examples.iter().map(|example| example.kkt),
-        )?;
-        let images: Vec<u64> = count
-            .into_iter()
-            .chain(shape.iter().map(|&size| size as u64))
-            .collect();
-        array(&mut archive, "original", &images, originals.iter().copied())?;
-        let adversarial = examples
-            .iter()
-            .flat_map(|example| &example.adversarial)
-            .copied();
-        array(&mut archive, "adversarial", &images, adversarial)?;
-        if let Some(eight) = eight_bit {
-            let answers = eight.iter().map(|image| image.after as i64);
-            array(&mut archive, "prediction_8bit", &count, answers)?;
-            let successes = eight.iter().map(|image| image.success);
-            array(&mut archive, "success_8bit", &count, successes)?;
-            let norms = eight.iter().map(|image| image.l2);
-            array(&mut archive, "l2_8bit", &count, norms)?;
-            let levels = eight.iter().flat_map(|image| image.levels.iter().copied());
-            array(&mut archive, "adversarial_8bit", &images, levels)?;
-        }
-        let bytes = archive
-            .zip_writer()
-            .finish()
-            .map_err(io::Error::other)?
-            .into_inner();
-        writer.write_all(&bytes)
-    })
+/// What a journal of examples says in its header besides: all that its file is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Where the examples come from.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// What an entry holds.
+    pub layout: Layout,
+    /// Channels, height and width of an image, as a picture has them.
+    pub image_shape: [usize; 3],
+    /// Which images of the set were chosen, by a hash of their places.
+    pub chosen: String,
 }
 
-/// Adds one array.
-pub(crate) fn array<T: npyz::AutoSerialize>(
-    archive: &mut NpzWriter<Cursor<Vec<u8>>>,
-    name: &str,
-    shape: &[u64],
-    values: impl Iterator<Item = T>,
-) -> io::Result<()> {
-    // As NumPy's own `savez`: images hardly shrink, and deflating them takes longer than the search.
-    let options = npyz::zip::write::FileOptions::default()
-        .compression_method(npyz::zip::CompressionMethod::Stored)
-        // The clock has no place in a file that the same seed must give again.
-        .last_modified_time(npyz::zip::DateTime::default());
-    let mut writer = archive
-        .array(name, options)?
-        .default_dtype()
-        .shape(shape)
-        .begin_nd()?;
-    writer.extend(values)?;
-    writer.finish()
+impl About {
+    /// The kind of work, in a journal's header.
+    pub const KIND: &'static str = "attack";
+
+    /// The header of the journal of a shard of `positions` images.
+    pub fn header(&self, positions: usize, shard: Shard) -> Header {
+        Header {
+            kind: About::KIND.into(),
+            about: serde_json::to_value(self).unwrap_or_default(),
+            positions,
+            bytes: self.layout.bytes(),
+            shard,
+        }
+    }
+
+    /// What the header of these entries says.
+    ///
+    /// # Errors
+    /// [`JournalError::Incomplete`] where they are no examples.
+    pub fn of(entries: &Entries) -> Result<About, JournalError> {
+        let header = entries.header();
+        let about = serde_json::from_value(header.about.clone()).ok();
+        about
+            .filter(|_| header.kind == About::KIND)
+            .ok_or_else(|| JournalError::Incomplete("the journals hold no examples".into()))
+    }
 }
 
 /// Writes the record as JSON.

@@ -176,10 +176,13 @@ impl Figure5Outcome {
     /// [`ImageFileError`].
     pub fn save(&self, dir: &Path) -> Result<(), ImageFileError> {
         let images = self.figure.images.iter().zip(&self.eight_bit);
-        let images = images.map(|(image, eight)| Saved {
-            index: image.index as usize,
-            label: image.label,
-            image: eight,
+        let images = images.filter(|(_, eight)| eight.success);
+        let images = images.map(|(image, eight)| {
+            Ok(Saved {
+                index: image.index as usize,
+                label: image.label,
+                levels: (&eight.levels).into(),
+            })
         });
         save_images(dir, images, self.shape)
     }

@@ -1,0 +1,122 @@
+//! Examples as arrays that any NumPy reads.
+
+use std::io;
+use std::path::Path;
+
+use blindspot_data::files;
+
+use super::stored::{Layout, Numbers, StoredExamples};
+use crate::journal::{Entries, Header, Journal, JournalError, Shard};
+use crate::npz::Npz;
+use crate::search::{EightBit, Example};
+
+/// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,
+/// prediction_after, evaluations, gradients (i64), success (bool), original, adversarial (f32, each of the
+/// layout's shape), l2, distortion, kkt and, where there are some,
+/// certificate (f64). Of the images in 8 bits, where there are some:
+/// prediction_8bit (i64), success_8bit (bool), l2_8bit (f64), and adversarial_8bit (u8, 255 standing for
+/// 1). Memory does not grow with the images.
+///
+/// # Errors
+/// [`JournalError`], also where a journal can't be read to its end.
+pub fn write_stored(path: &Path, examples: &StoredExamples<'_>) -> Result<(), JournalError> {
+    files::write_atomically(path, |sink| {
+        let mut npz = Npz::new(sink);
+        let count = [examples.len() as u64];
+        let root = (examples.layout().input_len() as f64).sqrt();
+        macro_rules! add {
+            ($name:literal, $value:expr) => {
+                npz.add($name, &count, numbers(examples, $value)?)?
+            };
+        }
+        add!("index", |e| e.index as i64);
+        add!("label", |e| i64::from(e.label));
+        add!("target", |e| i64::from(e.target));
+        add!("prediction_before", |e| i64::from(e.before));
+        add!("prediction_after", |e| i64::from(e.after));
+        add!("evaluations", |e| e.evaluations as i64);
+        add!("gradients", |e| e.gradients as i64);
+        add!("success", |e| e.success);
+        add!("l2", |e| e.l2);
+        add!("distortion", move |e| e.l2 / root);
+        add!("kkt", |e| e.kkt);
+        if examples.layout().certificate {
+            add!("certificate", |e| e.certificate);
+        }
+        let axes = examples.layout().shape.iter().map(|&axis| axis as u64);
+        let images: Vec<u64> = count.into_iter().chain(axes).collect();
+        npz.add(
+            "original",
+            &images,
+            examples.originals().map_err(io::Error::other)?,
+        )?;
+        npz.add(
+            "adversarial",
+            &images,
+            examples.adversarial().map_err(io::Error::other)?,
+        )?;
+        if examples.layout().eight_bit {
+            let numbers = || examples.eight_bit_numbers().map_err(io::Error::other);
+            let answers = numbers()?.map(|e| Ok(i64::from(e?.after)));
+            npz.add("prediction_8bit", &count, answers)?;
+            add!("success_8bit", |e| e.eight_bit_success);
+            npz.add("l2_8bit", &count, numbers()?.map(|e| Ok(e?.l2)))?;
+            let levels = examples.levels().map_err(io::Error::other)?;
+            let levels = levels.flat_map(|image| match image {
+                Ok(levels) => levels.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            });
+            npz.add("adversarial_8bit", &images, levels)?;
+        }
+        npz.finish()
+    })
+    .map_err(JournalError::from)
+}
+
+/// The same of examples held in memory, by a journal beside `path` that is removed at the end.
+/// `originals` are the original images, one after the other, of the axes `shape`.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn write_arrays(
+    path: &Path,
+    examples: &[Example],
+    originals: &[f32],
+    eight_bit: Option<&[EightBit]>,
+    shape: &[usize],
+) -> Result<(), JournalError> {
+    let layout = Layout {
+        shape: shape.to_vec(),
+        eight_bit: eight_bit.is_some(),
+        certificate: false,
+    };
+    let header = Header {
+        kind: "examples".into(),
+        about: serde_json::Value::Null,
+        positions: examples.len(),
+        bytes: layout.bytes(),
+        shard: Shard::WHOLE,
+    };
+    let beside = Journal::beside(path);
+    let _ = std::fs::remove_file(&beside);
+    let mut journal = Journal::open(&beside, header)?;
+    let rows = examples
+        .iter()
+        .zip(originals.chunks_exact(layout.input_len()));
+    journal.append(rows.enumerate().map(|(i, (example, original))| {
+        let eight_bit = eight_bit.map(|images| &images[i]);
+        (i, layout.content(example, original, eight_bit, None))
+    }))?;
+    let entries = Entries::of(&beside)?;
+    write_stored(path, &StoredExamples::new(&entries, layout)?)?;
+    journal.remove()
+}
+
+/// One number of each example.
+fn numbers<'a, T>(
+    examples: &'a StoredExamples<'_>,
+    value: impl Fn(&Numbers) -> T + 'a,
+) -> io::Result<impl Iterator<Item = io::Result<T>> + 'a> {
+    let numbers = examples.numbers().map_err(io::Error::other)?;
+    Ok(numbers.map(move |numbers| Ok(value(&numbers?))))
+}

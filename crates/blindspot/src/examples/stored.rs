@@ -1,0 +1,297 @@
+//! An example as the content of a journal's entry.
+
+use std::io;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::image_files::Saved;
+use crate::journal::{Entries, JournalError};
+use crate::search::{EightBit, Example};
+
+/// What an entry holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Axes of an input.
+    pub shape: Vec<usize>,
+    /// Whether the example as an 8-bit image is there, too.
+    pub eight_bit: bool,
+    /// Whether a certificate is there: an L2 distance below which no change of the label is
+    /// possible.
+    pub certificate: bool,
+}
+
+/// Bytes of the numbers that come before the images.
+const NUMBERS: usize = 65;
+/// Bytes of the numbers of an 8-bit image.
+const EIGHT_BIT_NUMBERS: usize = 12;
+
+/// Bits of what is true of an example.
+const WRONG_BEFORE: u8 = 1;
+const SUCCESS: u8 = 2;
+const EIGHT_BIT_SUCCESS: u8 = 4;
+const ROUNDED: u8 = 8;
+
+impl Layout {
+    /// How many values an input has.
+    pub fn input_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Bytes of an entry's content.
+    pub fn bytes(&self) -> usize {
+        let eight_bit = EIGHT_BIT_NUMBERS + self.input_len();
+        self.images().end + usize::from(self.eight_bit) * eight_bit
+    }
+
+    /// Where original and changed image are, one after the other.
+    fn images(&self) -> Range<usize> {
+        NUMBERS..NUMBERS + 8 * self.input_len()
+    }
+
+    /// The content for an example, its original and, if the layout has them, its 8-bit image and
+    /// its certificate.
+    pub fn content(
+        &self,
+        example: &Example,
+        original: &[f32],
+        eight_bit: Option<&EightBit>,
+        certificate: Option<f64>,
+    ) -> Vec<u8> {
+        let mut flags = 0;
+        let mut flag = |bit, is| flags |= if is { bit } else { 0 };
+        flag(WRONG_BEFORE, example.wrong_before);
+        flag(SUCCESS, example.success);
+        flag(EIGHT_BIT_SUCCESS, eight_bit.is_some_and(|e| e.success));
+        flag(ROUNDED, eight_bit.is_some_and(|e| e.rounded));
+        let mut content = Vec::with_capacity(self.bytes());
+        content.extend((example.index as u64).to_le_bytes());
+        let classes = [example.label, example.target, example.before, example.after];
+        // Classes are below 2^24 (`search` says so).
+        content.extend(
+            classes
+                .iter()
+                .flat_map(|&class| (class as u32).to_le_bytes()),
+        );
+        content.extend(example.evaluations.to_le_bytes());
+        content.extend(example.gradients.to_le_bytes());
+        content.extend(example.l2.to_le_bytes());
+        content.extend(example.kkt.to_le_bytes());
+        content.extend(certificate.unwrap_or(f64::NAN).to_le_bytes());
+        content.push(flags);
+        for value in original.iter().chain(&example.adversarial) {
+            content.extend(value.to_le_bytes());
+        }
+        if let Some(eight_bit) = eight_bit {
+            content.extend((eight_bit.after as u32).to_le_bytes());
+            content.extend(eight_bit.l2.to_le_bytes());
+            content.extend(&eight_bit.levels);
+        }
+        content
+    }
+}
+
+/// The examples that journals hold, in the order of the images.
+#[derive(Debug)]
+pub struct StoredExamples<'a> {
+    entries: &'a Entries,
+    layout: Layout,
+}
+
+/// The numbers of an example.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) index: u64,
+    pub(super) label: u32,
+    pub(super) target: u32,
+    pub(super) before: u32,
+    pub(super) after: u32,
+    pub(super) evaluations: u64,
+    pub(super) gradients: u64,
+    pub(super) l2: f64,
+    pub(super) kkt: f64,
+    pub(super) certificate: f64,
+    pub(super) wrong_before: bool,
+    pub(super) success: bool,
+    pub(super) eight_bit_success: bool,
+    pub(super) rounded: bool,
+}
+
+/// The numbers of an example as an 8-bit image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EightBitNumbers {
+    pub(super) after: u32,
+    pub(super) l2: f64,
+}
+
+impl<'a> StoredExamples<'a> {
+    /// The examples in these entries.
+    ///
+    /// # Errors
+    /// [`JournalError::Incomplete`] where they are no examples of this layout.
+    pub fn new(entries: &'a Entries, layout: Layout) -> Result<Self, JournalError> {
+        let length = layout
+            .shape
+            .iter()
+            .try_fold(1usize, |n, &axis| n.checked_mul(axis));
+        let sound = length.is_some_and(|n| n <= blindspot_net::MAX_VALUES);
+        match sound && entries.header().bytes == layout.bytes() {
+            true => Ok(StoredExamples { entries, layout }),
+            false => Err(JournalError::Incomplete(
+                "the journals' headers don't fit their entries; run their commands again".into(),
+            )),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What an entry holds.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What comes before the images.
+    pub(super) fn numbers(
+        &self,
+    ) -> Result<impl Iterator<Item = io::Result<Numbers>> + '_, JournalError> {
+        let contents = self.entries.bytes(0..NUMBERS)?;
+        Ok(contents.map(|content| {
+            let content = content?;
+            let mut rest = &content[..];
+            let flags = content[NUMBERS - 1];
+            Ok(Numbers {
+                index: u64::from_le_bytes(take(&mut rest)),
+                label: u32::from_le_bytes(take(&mut rest)),
+                target: u32::from_le_bytes(take(&mut rest)),
+                before: u32::from_le_bytes(take(&mut rest)),
+                after: u32::from_le_bytes(take(&mut rest)),
+                evaluations: u64::from_le_bytes(take(&mut rest)),
+                gradients: u64::from_le_bytes(take(&mut rest)),
+                l2: f64::from_le_bytes(take(&mut rest)),
+                kkt: f64::from_le_bytes(take(&mut rest)),
+                certificate: f64::from_le_bytes(take(&mut rest)),
+                wrong_before: flags & WRONG_BEFORE != 0,
+                success: flags & SUCCESS != 0,
+                eight_bit_success: flags & EIGHT_BIT_SUCCESS != 0,
+                rounded: flags & ROUNDED != 0,
+            })
+        }))
+    }
+
+    /// Each certificate with the L2 norm of the change found, infinite where none was; NaN where the
+    /// layout has no certificates.
+    ///
+    /// # Errors
+    /// As [`Entries::bytes`].
+    pub fn certificates(
+        &self,
+    ) -> Result<impl Iterator<Item = io::Result<(f64, f64)>> + '_, JournalError> {
+        Ok(self.numbers()?.map(|numbers| {
+            let numbers = numbers?;
+            let found = if numbers.success {
+                numbers.l2
+            } else {
+                f64::INFINITY
+            };
+            Ok((numbers.certificate, found))
+        }))
+    }
+
+    /// The values of the original images.
+    pub(super) fn originals(
+        &self,
+    ) -> Result<impl Iterator<Item = io::Result<f32>> + '_, JournalError> {
+        let start = self.layout.images().start;
+        self.values(start..start + 4 * self.layout.input_len())
+    }
+
+    /// The values of the changed images.
+    pub(super) fn adversarial(
+        &self,
+    ) -> Result<impl Iterator<Item = io::Result<f32>> + '_, JournalError> {
+        let images = self.layout.images();
+        self.values(images.start + 4 * self.layout.input_len()..images.end)
+    }
+
+    fn values(
+        &self,
+        range: Range<usize>,
+    ) -> Result<impl Iterator<Item = io::Result<f32>> + '_, JournalError> {
+        let contents = self.entries.bytes(range)?;
+        Ok(contents.flat_map(|content| {
+            let (bytes, error) = match content {
+                Ok(bytes) => (bytes, None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            let words = bytes.len() / 4;
+            let value = move |i: usize| {
+                let mut word = &bytes[4 * i..];
+                Ok(f32::from_le_bytes(take(&mut word)))
+            };
+            (0..words).map(value).chain(error)
+        }))
+    }
+
+    /// The numbers of the 8-bit images, which the layout must have.
+    pub(super) fn eight_bit_numbers(
+        &self,
+    ) -> Result<impl Iterator<Item = io::Result<EightBitNumbers>> + '_, JournalError> {
+        let start = self.layout.images().end;
+        let contents = self.entries.bytes(start..start + EIGHT_BIT_NUMBERS)?;
+        Ok(contents.map(|content| {
+            let content = content?;
+            let mut rest = &content[..];
+            Ok(EightBitNumbers {
+                after: u32::from_le_bytes(take(&mut rest)),
+                l2: f64::from_le_bytes(take(&mut rest)),
+            })
+        }))
+    }
+
+    /// The 8-bit images that succeed, as [`save_images`](crate::image_files::save_images) takes
+    /// them; none where the layout has none.
+    ///
+    /// # Errors
+    /// As [`Entries::bytes`].
+    pub fn pictures(
+        &self,
+    ) -> Result<impl Iterator<Item = io::Result<Saved<'static>>> + '_, JournalError> {
+        let images = self.numbers()?.zip(self.levels()?);
+        Ok(images.filter_map(|(numbers, levels)| {
+            let saved = numbers.and_then(|numbers| {
+                let saved = Saved {
+                    index: numbers.index as usize,
+                    label: numbers.label as usize,
+                    levels: levels?.into(),
+                };
+                Ok(numbers.eight_bit_success.then_some(saved))
+            });
+            saved.transpose()
+        }))
+    }
+
+    /// The levels of the 8-bit images, an item each.
+    pub(super) fn levels(
+        &self,
+    ) -> Result<impl Iterator<Item = io::Result<Vec<u8>>> + '_, JournalError> {
+        let start = self.layout.images().end + EIGHT_BIT_NUMBERS;
+        self.entries.bytes(start..self.layout.bytes())
+    }
+}
+
+/// Takes as many bytes as a number has from the front.
+fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let (number, after) = rest
+        .split_first_chunk()
+        .expect("the layout has these bytes");
+    *rest = after;
+    *number
+}

@@ -1,0 +1,182 @@
+//! The entries of finished journals, in the order of their positions.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::{Header, JournalError, Shard, difference, failed, read_header, scan};
+
+/// Position, number of the part, and where the content starts in it.
+type Place = (usize, usize, u64);
+
+/// The entries of one or more journals. Only where they are is held in memory.
+#[derive(Debug)]
+pub struct Entries {
+    header: Header,
+    parts: Vec<PathBuf>,
+    places: Vec<Place>,
+}
+
+impl Entries {
+    /// Those of one journal, finished or not.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn of(path: &Path) -> Result<Entries, JournalError> {
+        let (header, places, _) = read(path, 0)?;
+        Ok(Entries::sorted(header, vec![path.to_owned()], places))
+    }
+
+    /// Those of the journals of all shards.
+    ///
+    /// # Errors
+    /// [`JournalError`] where journals don't belong together, one is not finished, or a shard is
+    /// missing or there twice.
+    pub fn of_shards(paths: &[PathBuf]) -> Result<Entries, JournalError> {
+        let mut places = Vec::new();
+        let mut first: Option<Header> = None;
+        let mut owners: Vec<Option<&Path>> = Vec::new();
+        for (part, path) in paths.iter().enumerate() {
+            let (mut header, found, closed) = read(path, part)?;
+            if !closed {
+                return Err(JournalError::Incomplete(format!(
+                    "{}: shard {} is not finished; run its command again, it goes on where it was",
+                    path.display(),
+                    header.shard
+                )));
+            }
+            let index = std::mem::take(&mut header.shard.index);
+            let first = first.get_or_insert_with(|| header.clone());
+            if let Some(difference) = difference(&header, first) {
+                return Err(JournalError::Incomplete(format!(
+                    "{} and {} are of different work: {difference}; merge shards of one command only",
+                    path.display(),
+                    paths[0].display()
+                )));
+            }
+            owners.resize(header.shard.count, None);
+            match owners.get_mut(index) {
+                Some(owner @ None) => *owner = Some(path),
+                Some(Some(owner)) => {
+                    return Err(JournalError::Incomplete(format!(
+                        "{} and {} are both shard {index}; leave one of them out",
+                        owner.display(),
+                        path.display()
+                    )));
+                }
+                None => return Err(damaged(path, "its shard is none of its shards")),
+            }
+            let range = Shard {
+                index,
+                ..header.shard
+            }
+            .range(header.positions);
+            if found.iter().any(|(position, ..)| !range.contains(position)) {
+                return Err(damaged(path, "it holds results of another shard"));
+            }
+            places.extend(found);
+        }
+        let missing: Vec<String> = owners
+            .iter()
+            .enumerate()
+            .filter(|(_, owner)| owner.is_none())
+            .map(|(index, _)| index.to_string())
+            .collect();
+        let Some(header) = first.filter(|_| missing.is_empty()) else {
+            return Err(JournalError::Incomplete(match owners.len() {
+                0 => "there are no journals of shards; give the folders that --shard wrote".into(),
+                count => format!(
+                    "of {count} shards these are missing: {}; run them, or give their folders",
+                    missing.join(", ")
+                ),
+            }));
+        };
+        Ok(Entries::sorted(header, paths.to_vec(), places))
+    }
+
+    fn sorted(header: Header, parts: Vec<PathBuf>, mut places: Vec<Place>) -> Self {
+        places.sort_unstable();
+        // Written twice only where a journal was copied together by hand: both are the same result.
+        places.dedup_by_key(|(position, ..)| *position);
+        Entries {
+            header,
+            parts,
+            places,
+        }
+    }
+
+    /// What they are results of.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The bytes `range` of each entry's content, in the order of positions.
+    ///
+    /// # Errors
+    /// Where a journal can't be opened; each item where it can't be read.
+    pub fn bytes(
+        &self,
+        range: Range<usize>,
+    ) -> Result<impl Iterator<Item = io::Result<Vec<u8>>> + '_, JournalError> {
+        let open = |path: &PathBuf| {
+            let file = File::open(path).map_err(|source| failed("read", path, source))?;
+            Ok(RefCell::new((BufReader::with_capacity(1 << 16, file), 0)))
+        };
+        let readers: Vec<RefCell<(BufReader<File>, u64)>> = self
+            .parts
+            .iter()
+            .map(open)
+            .collect::<Result<_, JournalError>>()?;
+        Ok(self.places.iter().map(move |&(_, part, start)| {
+            let (reader, at) = &mut *readers[part].borrow_mut();
+            let start = start + range.start as u64;
+            // A relative step keeps what the buffer holds.
+            reader.seek_relative(start.cast_signed() - at.cast_signed())?;
+            let mut content = vec![0; range.len()];
+            reader.read_exact(&mut content)?;
+            *at = start + content.len() as u64;
+            Ok(content)
+        }))
+    }
+}
+
+fn damaged(path: &Path, why: &str) -> JournalError {
+    JournalError::Damaged {
+        path: path.to_owned(),
+        why: why.into(),
+    }
+}
+
+/// The header of a journal, where its entries are, and whether it is closed.
+fn read(path: &Path, part: usize) -> Result<(Header, Vec<Place>, bool), JournalError> {
+    let fail = |source| failed("read", path, source);
+    let file = File::open(path).map_err(fail)?;
+    let length = file.metadata().map_err(fail)?.len();
+    let (header, start) =
+        read_header(&file, path)?.ok_or_else(|| damaged(path, "it ends inside its header"))?;
+    if header.bytes as u64 > length && length > start {
+        return Err(damaged(path, "it ends inside an entry"));
+    }
+    if length == start {
+        return Ok((header, Vec::new(), false));
+    }
+    let found = scan(&file, &header, start).map_err(fail)?;
+    if found.closed && found.end != length {
+        return Err(damaged(path, "its entries are damaged"));
+    }
+    let places = found.places.iter();
+    let places = places.map(|&(position, start)| (position, part, start));
+    Ok((header, places.collect(), found.closed))
+}

@@ -1,0 +1,196 @@
+//! What a kill, another process or a strange file may do to a journal.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::*;
+
+fn header(shard: Shard) -> Header {
+    Header {
+        kind: "test".into(),
+        about: json!({"options": {"seed": 1, "confidence": 0.1}}),
+        positions: 7,
+        bytes: 5,
+        shard,
+    }
+}
+
+fn content(position: usize) -> Vec<u8> {
+    format!("no. {position}").into_bytes()
+}
+
+fn add(journal: &mut Journal, positions: std::ops::Range<usize>) {
+    let entries = positions.map(|position| (position, content(position)));
+    journal.append(entries).unwrap();
+}
+
+/// Writes the journal of a shard to its end.
+fn finished(folder: &Path, shard: Shard) -> PathBuf {
+    let path = shard.path(folder);
+    let mut journal = Journal::open(&path, header(shard)).unwrap();
+    add(&mut journal, shard.range(7));
+    journal.close().unwrap();
+    path
+}
+
+fn shards(count: usize) -> impl Iterator<Item = Shard> {
+    (0..count).map(move |index| Shard { index, count })
+}
+
+fn said<T: std::fmt::Debug>(result: Result<T, JournalError>) -> String {
+    result.unwrap_err().to_string()
+}
+
+/// Wherever a write is cut short, what was whole is there, and the rest can be done again.
+#[test]
+fn a_journal_goes_on_wherever_it_was_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = finished(folder.path(), Shard::WHOLE);
+    let whole = std::fs::read(&path).unwrap();
+    let entry = 5 + AROUND;
+    let start = whole.len() - 8 * entry;
+    for cut in 0..whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let mut journal = Journal::open(&path, header(Shard::WHOLE)).unwrap();
+        let done = cut.saturating_sub(start) / entry;
+        assert_eq!(
+            journal.done().iter().copied().collect::<Vec<_>>(),
+            (0..done).collect::<Vec<_>>()
+        );
+        assert!(!journal.closed());
+        add(&mut journal, done..7);
+        journal.close().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole, "cut at {cut}");
+    }
+    assert!(Journal::open(&path, header(Shard::WHOLE)).unwrap().closed());
+}
+
+#[test]
+fn a_damaged_byte_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = finished(folder.path(), Shard::WHOLE);
+    let whole = std::fs::read(&path).unwrap();
+    let start = whole.len() - 8 * (5 + AROUND);
+    for place in start..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let found = Entries::of_shards(std::slice::from_ref(&path));
+        assert!(matches!(
+            found,
+            Err(JournalError::Damaged { .. } | JournalError::Incomplete(_))
+        ));
+    }
+    std::fs::write(&path, b"something else\n").unwrap();
+    assert!(said(Journal::open(&path, header(Shard::WHOLE))).contains("no journal"));
+    assert!(said(Entries::of(&path)).contains("no journal"));
+}
+
+#[test]
+fn other_work_and_other_processes_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Shard::WHOLE.path(folder.path());
+    let open = Journal::open(&path, header(Shard::WHOLE)).unwrap();
+    let busy = Journal::open(&path, header(Shard::WHOLE));
+    assert!(matches!(busy, Err(JournalError::Busy { .. })));
+    drop(open);
+    let mut other = header(Shard::WHOLE);
+    other.about = json!({"options": {"seed": 2, "confidence": 0.1}});
+    let why = said(Journal::open(&path, other.clone()));
+    assert!(why.contains("options.seed is 1, not 2"), "{why}");
+    assert!(Journal::open_or_replace(&path, other.clone()).is_ok());
+    assert!(Journal::open(&path, other).is_ok());
+}
+
+#[test]
+fn shards_are_merged_only_where_all_are_there_once_and_of_one_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths: Vec<PathBuf> = shards(3)
+        .map(|shard| finished(folder.path(), shard))
+        .collect();
+    paths.rotate_left(1);
+    let entries = Entries::of_shards(&paths).unwrap();
+    let contents: Vec<Vec<u8>> = entries.bytes(0..5).unwrap().map(Result::unwrap).collect();
+    assert_eq!(contents, (0..7).map(content).collect::<Vec<_>>());
+    let ends: Vec<Vec<u8>> = entries.bytes(4..5).unwrap().map(Result::unwrap).collect();
+    assert_eq!(ends.concat(), b"0123456");
+
+    assert!(said(Entries::of_shards(&paths[..2])).contains("missing: 0"));
+    assert!(said(Entries::of_shards(&[])).contains("no journals"));
+    let twice = [paths.clone(), vec![paths[0].clone()]].concat();
+    assert!(said(Entries::of_shards(&twice)).contains("both shard 1"));
+    let unfinished = folder.path().join("unfinished");
+    let bytes = std::fs::read(&paths[0]).unwrap();
+    std::fs::write(&unfinished, &bytes[..bytes.len() - 1]).unwrap();
+    let why = said(Entries::of_shards(&[
+        unfinished,
+        paths[1].clone(),
+        paths[2].clone(),
+    ]));
+    assert!(why.contains("shard 1/3 is not finished"), "{why}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let two = finished(elsewhere.path(), Shard { index: 1, count: 2 });
+    let why = said(Entries::of_shards(&[paths[2].clone(), two]));
+    assert!(why.contains("shard.count is 2, not 3"), "{why}");
+}
+
+#[test]
+fn shards_cut_the_work_into_even_parts() {
+    for positions in [0, 1, 6, 7, 1000] {
+        for count in [1, 2, 3, 7, 10] {
+            let parts: Vec<_> = shards(count).map(|shard| shard.range(positions)).collect();
+            assert_eq!(
+                parts.iter().cloned().flatten().collect::<Vec<_>>(),
+                (0..positions).collect::<Vec<_>>()
+            );
+            let lengths = parts.iter().map(ExactSizeIterator::len);
+            assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
+        }
+    }
+}
+
+#[test]
+fn a_shard_is_told_from_text_and_environment() {
+    let parse = |text: &str, variables: &[(&str, &str)]| {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Shard::parse(text, variable).map(|shard| (shard.index, shard.count))
+    };
+    let slurm = [
+        ("SLURM_ARRAY_TASK_ID", "7"),
+        ("SLURM_ARRAY_TASK_COUNT", "4"),
+        ("SLURM_ARRAY_TASK_MIN", "1"),
+        ("SLURM_ARRAY_TASK_STEP", "2"),
+    ];
+    assert_eq!(parse("2/8", &slurm), Ok((2, 8)));
+    assert_eq!(parse("auto", &slurm), Ok((3, 4)));
+    assert_eq!(parse("auto/8", &slurm), Ok((3, 8)));
+    assert_eq!(
+        parse("auto/8", &[("JOB_COMPLETION_INDEX", "0")]),
+        Ok((0, 8))
+    );
+    for (text, variables) in [
+        ("8/8", &slurm[..]),
+        ("0/0", &[]),
+        ("-1/8", &[]),
+        ("8", &[]),
+        ("a/b", &[]),
+        ("0/9999999999999999", &[]),
+        ("auto", &[]),
+        ("auto", &slurm[..1]),
+        ("auto/8", &[("JOB_COMPLETION_INDEX", "x")]),
+        (
+            "auto",
+            &[
+                ("SLURM_ARRAY_TASK_ID", "0"),
+                ("SLURM_ARRAY_TASK_COUNT", "2"),
+                ("SLURM_ARRAY_TASK_MIN", "1"),
+            ],
+        ),
+    ] {
+        assert!(parse(text, variables).is_err(), "{text}");
+    }
+}
