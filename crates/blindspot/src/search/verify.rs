@@ -214,15 +214,20 @@ fn residual(original: &[f32], changed: &[f32], normals: &[&[f64]], room: &Room) 
             return best.min(residual(original, changed, &others, room));
         }
         let mut square = 0.0;
+        let mut settled = true;
         for (i, free) in free.iter_mut().enumerate() {
             let forces = normals.iter().zip(&multiples);
             let force = forces.map(|(normal, multiple)| multiple.max(0.0) * normal[i]);
             let wanted = f64::from(original[i]) + if solved { force.sum() } else { 0.0 };
             let inside = wanted.clamp(f64::from(room.lower[i]), f64::from(room.upper[i]));
             square += (f64::from(changed[i]) - inside).powi(2);
+            settled &= *free == (wanted == inside);
             *free = wanted == inside;
         }
         best = best.min(square.sqrt());
+        if settled {
+            break;
+        }
     }
     best
 }

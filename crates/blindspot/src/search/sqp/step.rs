@@ -27,6 +27,8 @@ const HALVINGS: u32 = 6;
 const KINK_STEPS: u32 = 12;
 const KINK_GRADIENTS: u64 = 24;
 const KINK_STEP: f64 = 0.1;
+/// The same after the last step.
+const UNSETTLED: f64 = 0.02;
 /// The farthest that steps aim beyond the boundary, in units of the least margin.
 const FAR: f64 = 1e4;
 /// Rivals behind the strongest by less than this part of its lead are linearised, too, if they are
@@ -132,7 +134,11 @@ impl Sqp {
         }
         let gradients = self.effort.gradient - self.gradients_before;
         let enough = gradients >= KINK_GRADIENTS && self.steps >= KINK_STEPS;
-        if self.stage == Stage::Smooth && enough && moved > KINK_STEP * length {
+        let kink = match self.steps {
+            STEPS.. => UNSETTLED,
+            _ => KINK_STEP,
+        };
+        if self.stage == Stage::Smooth && enough && moved > kink * length {
             self.stage = Stage::Kinked;
             return self.decouple();
         }
