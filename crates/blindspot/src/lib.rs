@@ -10,6 +10,7 @@ pub mod models;
 pub mod monitor;
 pub mod paper;
 pub mod preprocess;
+pub mod quocnet;
 mod random;
 pub mod range_files;
 pub mod reproduce;

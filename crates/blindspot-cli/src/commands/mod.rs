@@ -4,6 +4,7 @@ mod attack;
 mod certify;
 mod data;
 mod load;
+mod quocnet;
 mod reproduce;
 mod spectrum;
 mod train;
