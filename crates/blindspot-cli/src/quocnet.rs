@@ -23,7 +23,7 @@ pub(crate) struct QuocNetArgs {
     maps: Vec<u16>,
     /// Side of the neighbourhood that is pooled over
     #[arg(long, value_name = "SIDE,...", value_delimiter = ',')]
-    pool: Vec<u16>,
+    pooling: Vec<u16>,
     /// Resize and crop the images to so many pixels each way
     #[arg(long, value_name = "SIDE", value_parser = clap::value_parser!(u16).range(1..=8192))]
     pub(crate) input: Option<u16>,
@@ -50,7 +50,7 @@ impl QuocNetArgs {
             ("--field", &self.field),
             ("--stride", &self.stride),
             ("--maps", &self.maps),
-            ("--pool", &self.pool),
+            ("--pooling", &self.pooling),
         ];
         for (name, list) in lists {
             if !list.is_empty() && list.len() != 1 && list.len() != count {
@@ -78,7 +78,7 @@ impl QuocNetArgs {
 
     /// Refuses what another model would not look at.
     pub(crate) fn unused(&self, model: &str) -> Result<(), Usage> {
-        let lists = [&self.field, &self.stride, &self.maps, &self.pool];
+        let lists = [&self.field, &self.stride, &self.maps, &self.pooling];
         let given = lists.iter().any(|list| !list.is_empty())
             || self.stages.is_some()
             || self.input.is_some()
@@ -87,7 +87,7 @@ impl QuocNetArgs {
             || self.costs;
         match given {
             true => Err(Usage(format!(
-                "--stages, --field, --stride, --maps, --pool, --input, --lambda, --passes and --costs \
+                "--stages, --field, --stride, --maps, --pooling, --input, --lambda, --passes and --costs \
                  are for quocnet, not for {model}"
             ))),
             false => Ok(()),

@@ -31,7 +31,7 @@ pub use conv::Conv;
 pub use dropout::Dropout;
 pub use gather::Gather;
 pub use linear::Gemm;
-pub use local::{Fields, LANES, Lane, Local, correlate, filter, scatter, tile, untile};
+pub use local::{Fields, Local, tiles};
 pub use lrn::Lrn;
 pub use matmul::MatMul;
 pub use pad::{Pad, PadMode};

@@ -8,7 +8,8 @@
 //! [`Local`]: blindspot_net::ops::Local
 
 use blindspot_net::Real;
-use blindspot_net::ops::{Fields, LANES, Lane, correlate, filter, scatter, tile};
+use blindspot_net::ops::Fields;
+use blindspot_net::ops::tiles::{LANES, Lane, correlate, filter, scatter, tile};
 use rayon::prelude::*;
 
 /// Added under the root of L2 pooling.

@@ -1,11 +1,11 @@
 //! Local filtering: every position has its own weights.
 
-mod tiles;
+pub mod tiles;
 
 use super::{Gradient, Input, Kernel};
 use crate::graph::OperandShape;
 use crate::real::Real;
-pub use tiles::{LANES, Lane, correlate, filter, scatter, tile, untile};
+use tiles::{LANES, Lane, correlate, filter, scatter, tile, untile};
 
 /// Which numbers of a value each position sees.
 #[derive(Debug, Clone, PartialEq, Eq)]

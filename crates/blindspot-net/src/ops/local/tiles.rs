@@ -37,7 +37,7 @@ pub fn tile<T: Real>(images: &[T], length: usize, tiles: &mut [Lane<T>]) {
     }
 }
 
-/// The way back: hands each image's place and number to `put`.
+/// The way back: writes the images' numbers into `images`, or adds them where `add` is set.
 pub fn untile<T: Real>(tiles: &[Lane<T>], length: usize, images: &mut [T], add: bool) {
     let tiles = tiles.chunks_exact(length);
     for (images, tile) in images.chunks_mut(LANES * length).zip(tiles) {
