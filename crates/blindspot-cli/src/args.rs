@@ -1,12 +1,13 @@
 //! The command line: its commands, options and help.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use blindspot::journal::Shard;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::options::{ChoiceArgs, DataArgs, HardenArgs, ModelArgs, PreprocessArgs};
+use crate::quocnet::QuocNetArgs;
 
 /// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
 /// what they do to other networks, and the experiments of the paper that found them, "Intriguing
@@ -69,13 +70,15 @@ Examples:
   blindspot reproduce --quick --out first-look
   blindspot reproduce table2 --samples 256 --seed 7 --out tables
   blindspot reproduce figure5 --model model.onnx --data folder:images --out photographs
+  blindspot reproduce figure6 --data folder:cifar10/train --class automobile --out cars
   blindspot reproduce hardening --seeds 3 --out hardening
 
 DIR/report.html shows everything; DIR/results.json has every number. Trained models are kept in
 DIR/models and used again by the next run; an interrupted run goes on where it stopped.")]
 pub(crate) struct Reproduce {
     /// figure1, figure2, table1, table2, table3, table4, table5, figure7: these by default; figure3,
-    /// figure4 and figure5, for a --model of your own; hardening, which takes longer than all others
+    /// figure4 and figure5, for a --model of your own; figure6, for --data of your own with a class of
+    /// that name; hardening, which takes longer than all others
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
     /// The folder for tables, figures, models and the report
@@ -114,6 +117,10 @@ pub(crate) struct Reproduce {
     /// correctly are changed; DIR/figure5 gets the changed ones as PNG
     #[arg(long, value_name = "MODEL.onnx")]
     pub(crate) model: Option<PathBuf>,
+    /// For figure 6: the class, by its name, that a classifier on features learned without labels
+    /// tells from the rest
+    #[arg(long, value_name = "NAME", default_value = "automobile")]
+    pub(crate) class: String,
     /// For figures 3 and 4: the layer, by its ONNX value's name [default: what the classifier at
     /// the end sees]
     #[arg(long, value_name = "NAME", requires = "model")]
@@ -478,11 +485,12 @@ Examples:
   blindspot train conv --out conv.onnx
   blindspot train FC100-100-10 --harden --out hard.onnx
   blindspot train FC100-100-10 --harden --layers input,hidden2 --pool 5000 --out hard.onnx
+  blindspot train quocnet --data folder:images --input 32 --out quocnet.onnx
 
 Ctrl-C keeps a checkpoint beside FILE; the same command goes on from it.")]
 pub(crate) struct Train {
     /// softmax1, softmax2, softmax3, FC100-100-10, FC200-200-10, FC123-456-10, AE400-10 or conv
-    /// (by mini-batches, with dropout)
+    /// (by mini-batches, with dropout); quocnet, whose features are learned without labels
     #[arg(value_name = "MODEL")]
     pub(crate) model: String,
     /// The labelled images to train on
@@ -499,9 +507,18 @@ pub(crate) struct Train {
     pub(crate) decay: Decay,
     #[command(flatten)]
     pub(crate) harden: HardenArgs,
+    #[command(flatten)]
+    pub(crate) quocnet: QuocNetArgs,
     /// The ONNX file to write
-    #[arg(long, value_name = "FILE.onnx")]
-    pub(crate) out: PathBuf,
+    #[arg(long, value_name = "FILE.onnx", required_unless_present = "costs")]
+    out: Option<PathBuf>,
+}
+
+impl Train {
+    /// The file to write.
+    pub(crate) fn out(&self) -> &Path {
+        self.out.as_deref().unwrap_or(Path::new(""))
+    }
 }
 
 /// See which image sets are there, fetch them, check them

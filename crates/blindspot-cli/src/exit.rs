@@ -140,9 +140,11 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Spectrum(_) => is(MODEL),
                 ReproduceError::NoSamples
                 | ReproduceError::NoSeeds
+                | ReproduceError::NoClass { .. }
                 | ReproduceError::NoFeatures => is(USAGE),
                 ReproduceError::Unlabelled(_)
                 | ReproduceError::NoneKnown(..)
+                | ReproduceError::OneClass(_)
                 | ReproduceError::Images(_) => is(DATA),
                 ReproduceError::Cancelled(_) | ReproduceError::Stopped => is(INTERRUPTED),
             }
@@ -160,7 +162,7 @@ fn of_training(error: &TrainError) -> Option<u8> {
     Some(match error {
         TrainError::Cancelled { .. } => INTERRUPTED,
         TrainError::NotFinite { .. } | TrainError::Data(_) => DATA,
-        TrainError::Options(_) => USAGE,
+        TrainError::Options(_) | TrainError::Checkpoint { .. } | TrainError::Graph(_) => USAGE,
         TrainError::Search(search) => return of_search(search),
         TrainError::File(_) => OUTPUT,
     })

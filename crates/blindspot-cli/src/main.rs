@@ -6,6 +6,7 @@ mod exit;
 mod interrupt;
 mod options;
 mod progress;
+mod quocnet;
 
 use clap::Parser;
 

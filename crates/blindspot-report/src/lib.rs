@@ -8,6 +8,7 @@ mod histogram;
 mod page;
 mod picture;
 mod plot;
+mod quocnet;
 mod spectrum;
 mod table;
 mod tables;
@@ -21,6 +22,7 @@ use blindspot_data::files::{FileError, write_atomically};
 
 pub use hardening::hardening;
 pub use plot::{certificate_plot, spectrum_plot};
+pub use quocnet::{quocnet, quocnet_costs};
 pub use spectrum::{spectrum_table, table5};
 pub use table::{Cell, Table};
 pub use tables::{models, table1, table2, table3, table4};
@@ -44,11 +46,15 @@ fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
     let (one, two) = (results.table1.as_ref(), results.table2.as_ref());
     let (three, four) = (results.table3.as_ref(), results.table4.as_ref());
     let hard = results.hardening.as_ref();
+    let features = results.quocnet.as_ref();
+    let costs = features.map(|results| &results.costs[..]);
     let tables = [
         ("table1", one.map(|rows| table1(rows, quick))),
         ("table2", two.map(|table| table2(table, quick))),
         ("table3", three.map(|rows| table3(rows, quick))),
         ("table4", four.map(|table| table4(table, quick))),
+        ("quocnet", features.map(|results| quocnet(results, quick))),
+        ("quocnet-costs", costs.map(quocnet_costs)),
         ("hardening", hard.map(|rows| hardening(rows, quick))),
         (
             "table5",
@@ -77,10 +83,16 @@ pub fn terminal(results: &Results) -> String {
         captions.pop();
         parts.push(format!("Figure 5\n{}\n", captions.join("\n")));
     }
+    if let Some(results) = &results.quocnet {
+        parts.push(format!(
+            "Figure 6\n{}\n",
+            quocnet::captions(results).join("\n")
+        ));
+    }
     parts.join("\n")
 }
 
-/// Writes each table as CSV and Markdown, figures 1 to 4 as SVG, figures 5 and 7 and the filters as
+/// Writes each table as CSV and Markdown, figures 1 to 4 as SVG, figures 5 to 7 and the filters as
 /// PNG, and `report.html`, into the folder `dir`; gives the files written. What the results don't have is not written.
 ///
 /// # Errors
@@ -106,6 +118,14 @@ pub fn write(
             "figure5.png".into(),
             &picture::png(&picture::figure5(&pictures.figure5)),
         )?;
+    }
+    for (name, pairs) in ["figure6", "figure6-other"].iter().zip(&pictures.figure6) {
+        if !pairs.is_empty() {
+            file(
+                format!("{name}.png"),
+                &picture::png(&picture::figure6(pairs)),
+            )?;
+        }
     }
     for (name, rows) in &pictures.units {
         let drawing = units::rows::drawing(units::figure_title(name), rows);
@@ -133,6 +153,11 @@ pub fn write(
 /// A picture as the bytes of a PNG file, each value a pixel.
 pub fn picture_png(picture: &Picture) -> Vec<u8> {
     picture::png(&picture::plain(picture))
+}
+
+/// Filters as the bytes of a PNG file, in rows of 25, each scaled to its own largest weight.
+pub fn filters_png(filters: &[Picture]) -> Vec<u8> {
+    picture::png(&picture::filters(filters))
 }
 
 /// A name without what file systems or shells make of some characters.

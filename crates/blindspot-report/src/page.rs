@@ -18,6 +18,7 @@ struct Page {
     tables: Vec<Table>,
     units: Vec<UnitsFigure>,
     figure5: Option<Figure>,
+    figure6: Vec<Figure>,
     figure7: Option<Figure>,
     models: Table,
     examples: Vec<Examples>,
@@ -75,6 +76,17 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
         image: data_address(&picture::png(&picture::figure5(shown(&pictures.figure5)))),
         captions: figure5_captions(figure),
     });
+    let figure6 = results.quocnet.as_ref().map_or(Vec::new(), |results| {
+        let captions = crate::quocnet::captions(results).into_iter();
+        let made = captions
+            .zip(&pictures.figure6)
+            .filter(|(_, pairs)| !pairs.is_empty());
+        let figure = |(caption, pairs): (String, &Vec<Pair>)| Figure {
+            image: data_address(&picture::png(&picture::figure6(shown(pairs)))),
+            captions: vec![caption],
+        };
+        made.map(figure).collect()
+    });
     let examples = pictures
         .examples
         .iter()
@@ -128,6 +140,7 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
             .collect(),
         units: units_figures(results, pictures),
         figure5,
+        figure6,
         figure7,
         models: tables::models(&results.models),
         examples: examples.collect(),

@@ -16,6 +16,8 @@ const MAGNIFIED: f32 = 4.0;
 /// The paper's figure 5 has it so many times magnified, around the level 128 of 255.
 const MAGNIFIED_5: f32 = 10.0;
 const GREY_5: f32 = 128.0 / 255.0;
+/// Images of figure 6 in a row.
+const GROUPS_6: usize = 4;
 /// White paper, which both colour schemes of the page leave.
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 
@@ -63,6 +65,31 @@ pub(crate) fn examples(pairs: &[Pair]) -> RgbImage {
 /// Figure 5, laid out in the same way.
 pub(crate) fn figure5(pairs: &[Pair]) -> RgbImage {
     columns(pairs, |pair| change(pair, MAGNIFIED_5, GREY_5))
+}
+
+/// Figure 6, as the paper has it: recognised, not recognised, and the magnitude of the difference,
+/// magnified; such a group for each image, so many in a row.
+pub(crate) fn figure6(pairs: &[Pair]) -> RgbImage {
+    let difference = |pair: &Pair| {
+        let mut change = change(pair, MAGNIFIED_5, 0.0);
+        change
+            .values
+            .iter_mut()
+            .for_each(|value| *value = value.abs());
+        change
+    };
+    let group = |pair: &Pair| {
+        vec![
+            pair.original.clone(),
+            pair.changed.clone(),
+            difference(pair),
+        ]
+    };
+    let rows: Vec<Vec<Vec<Picture>>> = pairs
+        .chunks(GROUPS_6)
+        .map(|row| row.iter().map(group).collect())
+        .collect();
+    sheet(&rows)
 }
 
 fn columns(pairs: &[Pair], change: impl Fn(&Pair) -> Picture) -> RgbImage {

@@ -12,6 +12,7 @@ pub mod monitor;
 mod npz;
 pub mod paper;
 pub mod preprocess;
+pub mod quocnet;
 mod random;
 pub mod range_files;
 pub mod reproduce;

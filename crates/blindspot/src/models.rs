@@ -14,7 +14,7 @@ use crate::results::ModelRecord;
 use crate::train::{Recipe, TrainError, Trained, train};
 
 /// What a network was made by, as it is kept in its file: recipe or plan, seed, data, version.
-fn made_by(
+pub(crate) fn made_by(
     (what, how): (&str, &impl Serialize),
     images: &ImageSet,
     seed: u64,
@@ -181,7 +181,10 @@ pub(crate) fn kept_or_hardened(
 }
 
 /// The model of a file, if it is there and was made by all of this.
-fn kept(path: &Path, made_by: &BTreeMap<String, String>) -> Option<(onnx::Model, String)> {
+pub(crate) fn kept(
+    path: &Path,
+    made_by: &BTreeMap<String, String>,
+) -> Option<(onnx::Model, String)> {
     read(path).ok().filter(|(model, _)| {
         made_by
             .iter()

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::quocnet::{Cost, Judgement, Plan, StageRecord};
 use crate::spectrum::Spectra;
 use crate::units::{PictureRow, Study};
 
@@ -65,6 +66,9 @@ pub struct Results {
     /// Figure 5, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub figure5: Option<Figure5>,
+    /// Figure 6, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub quocnet: Option<QuocNet>,
     /// Hardening, where it was asked for: by the name of each way to train, `a` to `f`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hardening: Option<BTreeMap<String, HardeningRow>>,
@@ -315,6 +319,60 @@ pub struct Figure5Image {
     pub distortion_8bit: f64,
 }
 
+/// Figure 6: a classifier of one class on features learned without labels.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct QuocNet {
+    /// The image set, as it is called.
+    pub data: String,
+    /// The class that is told from the rest.
+    pub class: String,
+    /// Images that features and classifiers were learned from.
+    pub images: u64,
+    /// Images that they were tried on.
+    pub tested: u64,
+    /// The features of the last stage.
+    #[serde(flatten)]
+    pub judgement: Judgement,
+    /// The same of `random weights`, of the `first weights` that training began with, of `one stage`, of
+    /// `no contrast normalisation` and of `raw pixels`.
+    pub controls: BTreeMap<String, Judgement>,
+    /// How each stage's training went.
+    pub stages: Vec<StageRecord>,
+    /// What was trained and how.
+    pub plan: Plan,
+    /// SHA-256 of the classifier's file.
+    pub sha256: String,
+    /// Fraction of the class's images that are not recognised after the change.
+    pub fooled: f64,
+    /// Mean of their distortions.
+    pub distortion_mean: f64,
+    /// Images of the class that are not recognised any more.
+    pub away: QuocNetDirection,
+    /// Other images that are taken for it.
+    pub towards: QuocNetDirection,
+    /// What this size costs, and larger ones up to the paper's.
+    pub costs: Vec<Cost>,
+}
+
+/// Images changed for the classifier of figure 6 in one direction, each right before.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+pub struct QuocNetDirection {
+    /// Images changed.
+    pub samples: u64,
+    /// Fraction that it answers wrong after the change.
+    pub fooled: f64,
+    /// Mean of the distortions.
+    pub distortion_mean: f64,
+    /// Of these images, those that a network trained from another seed gets right as they are.
+    pub other_samples: u64,
+    /// The fraction of those that it gets wrong after the change.
+    pub other_fooled: f64,
+    /// Positions of the images in the set.
+    pub images: Vec<u64>,
+    /// The distortion of each.
+    pub distortions: Vec<f64>,
+}
+
 /// An image for people to look at.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
@@ -350,6 +408,8 @@ pub struct Pictures {
     pub units: Vec<(String, Vec<PictureRow>)>,
     /// The images of figure 5, in the order of [`Figure5::images`].
     pub figure5: Vec<Pair>,
+    /// Figure 6: images of the class, then others.
+    pub figure6: [Vec<Pair>; 2],
     /// The panels of figure 7, in the order of [`Figure7::panels`].
     pub figure7: Vec<Vec<Pair>>,
     /// For each model, by its name: some of its examples.

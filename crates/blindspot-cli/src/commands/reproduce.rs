@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use blindspot::quocnet::Plan;
 use blindspot::reproduce::{
-    Experiment, IMAGES, Options, Own, empty_results, figure5, figures_3_4, reproduce,
+    Experiment, Figure6Options, IMAGES, Options, Own, empty_results, figure5, figure6, figures_3_4,
+    reproduce,
 };
 use blindspot::results::{Pictures, Results};
 use blindspot_data::files::{self, FileError};
@@ -56,9 +58,13 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     files::write_atomically(&marker, |_| Ok(()))?;
     let _ = std::fs::remove_file(&marker);
 
+    if experiments.contains(&Experiment::Figure6) && command.data.data.starts_with("mnist:") {
+        let why = "figure6 takes images with named classes: add --data folder:DIR --class NAME";
+        return Err(Usage(why.into()).into());
+    }
     let of_mnist = experiments
         .iter()
-        .any(|experiment| !experiment.is_of_own_network());
+        .any(|experiment| !experiment.takes_other_images());
     let options = Options {
         experiments,
         samples,
@@ -82,6 +88,10 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         let made = (&mut results, &mut pictures);
         photographs(model, command, &options.experiments, common, progress, made)?;
     }
+    if options.experiments.contains(&Experiment::Figure6) {
+        let made = (&mut results, &mut pictures);
+        quocnet(command, common, progress, made)?;
+    }
     files::write_atomically(&results_file, |writer| {
         serde_json::to_writer_pretty(&mut *writer, &results)?;
         writeln!(writer)
@@ -95,6 +105,32 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         say(common, &format!("The report: {}", file.display()));
     }
     json(common, &results)
+}
+
+/// Figure 6; the hashes of its images go into the results.
+fn quocnet(
+    command: &Reproduce,
+    common: &Common,
+    progress: &Progress,
+    (results, pictures): (&mut Results, &mut Pictures),
+) -> anyhow::Result<()> {
+    let images = load::images(&command.data, None, None, common, progress)?;
+    load::labels(&images, &command.data.data)?;
+    let options = Figure6Options {
+        class: command.class.clone(),
+        plan: match command.quick {
+            true => Plan::quick(),
+            false => Plan::small(),
+        },
+        quick: command.quick,
+        seed: command.seed,
+    };
+    let outcome = figure6(&images, &options, &command.out, progress)?;
+    results.data.extend(images.hashes().iter().cloned());
+    results.quocnet = Some(outcome.figure);
+    pictures.figure6 = outcome.pairs;
+    pictures.filters.push(("quocnet".into(), outcome.filters));
+    Ok(())
 }
 
 /// The experiments for the network that was brought; the hashes of its images go into the results.

@@ -25,6 +25,10 @@ struct Summary {
 }
 
 pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<()> {
+    if command.model == super::quocnet::NAME {
+        return super::quocnet::run(command, common, progress);
+    }
+    command.quocnet.unused(&command.model)?;
     let mut recipe = Recipe::named(&command.model)?;
     if !recipe.hidden.is_empty() {
         recipe.decay = command.decay.into();
@@ -36,13 +40,13 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         }
     }
     // Before the training: a file that can't be written is found out now.
-    files::check_writable(&command.out)?;
+    files::check_writable(command.out())?;
     let images = load::set(&command.data, common, progress)?;
     let Some(labels) = images.labels() else {
         let why = format!("{} has no labels", command.data);
         return Err(TrainError::Data(why).into());
     };
-    let (seed, out) = (command.seed, command.out.as_path());
+    let (seed, out) = (command.seed, command.out());
     let (trained, pools) = if command.harden.harden {
         let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
         let start = recipe.start(images.image_len(), classes, seed);
@@ -56,7 +60,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     let error = error(&trained.network, &images, labels);
     let summary = Summary {
         model: recipe.name.clone(),
-        file: command.out.display().to_string(),
+        file: command.out().display().to_string(),
         iterations: trained.iterations,
         stopped: trained.stopped,
         loss: trained.loss,

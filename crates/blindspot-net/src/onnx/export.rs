@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use super::proto::*;
 use crate::graph::{Graph, Node, Operand};
 use crate::ops::{
-    Binary, Concat, Conv, Gemm, Op, Pad, PadMode, Pool, PoolKind, Reduce, ReduceKind, Slice, Unary,
-    Window,
+    Binary, Concat, Conv, Gemm, Local, Op, Pad, PadMode, Pool, PoolKind, Reduce, ReduceKind, Slice,
+    Unary, Window,
 };
 
 /// The version of ONNX's operators that is written: one that every runtime of the last years has.
@@ -65,6 +65,7 @@ impl<'a> Export<'a> {
             Op::Gemm(op) => return self.gemm(node, *op, inputs),
             Op::Concat(op) => return self.concat(node, *op, inputs),
             Op::MatMul(_) => ("MatMul", self.aligned(node), Vec::new()),
+            Op::Local(op) => return self.local(node, op, inputs),
             Op::Conv(Conv { window, groups }) => {
                 let mut attributes = windows(window);
                 attributes.push(integer("group", *groups as i64));
@@ -211,6 +212,32 @@ impl<'a> Export<'a> {
                 self.emit(node, "Add", vec![product, bias], Vec::new());
             }
         }
+    }
+
+    /// Each position's field as a row of its own, times that position's matrix: [batch, positions,
+    /// 1, field] by [positions, field, maps].
+    fn local(&mut self, node: &Node, op: &Local, inputs: Vec<String>) {
+        let flat = self.shape_with_batch(node, &[self.shape(&node.inputs[0]).iter().product()]);
+        let flat = self.helper(node, "Reshape", vec![inputs[0].clone(), flat]);
+        let (count, length) = (op.fields.count(), op.fields.field_len());
+        let places = op.fields.places().iter().map(|&place| place as i64);
+        let places = self.whole(node, "fields", places.collect());
+        if let Some(constant) = self.constants.last_mut() {
+            constant.dims = vec![count as i64, 1, length as i64];
+        }
+        let rows = self.fresh(node, "gather");
+        let along = vec![integer("axis", 1)];
+        self.push(
+            rows.clone(),
+            rows.clone(),
+            "Gather",
+            vec![flat, places],
+            along,
+        );
+        let product = self.helper(node, "MatMul", vec![rows, inputs[1].clone()]);
+        let shape = self.graph.value(node.output).shape.clone();
+        let shape = self.shape_with_batch(node, &shape);
+        self.emit(node, "Reshape", vec![product, shape], Vec::new());
     }
 
     fn concat(&mut self, node: &Node, op: Concat, mut inputs: Vec<String>) {

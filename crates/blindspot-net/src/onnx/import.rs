@@ -9,7 +9,7 @@ use super::node::{fail, name_of};
 use super::proto::NodeProto;
 use crate::graph::{Graph, MAX_VALUES, Operand, ValueId, WeightId};
 use crate::network::Network;
-use crate::ops::{Op, Reshape};
+use crate::ops::{Gather, Op, Reshape};
 
 /// How many bytes the constants of a file may take altogether, however few bytes describe them.
 const MAX_CONSTANTS: usize = 1 << 31;
@@ -481,6 +481,31 @@ impl<'f> Import<'f> {
         let own = self.graph.value(value.id).name == name;
         let node = self.graph.nodes().get(value.id.0.checked_sub(1)?)?;
         (own && self.uses.get(name) == Some(&1)).then_some((&node.op, &node.inputs[..]))
+    }
+
+    /// What a node's input gathers along the first of one axis, and from what, if nothing else uses
+    /// it; under whatever shape.
+    pub(super) fn only_gathered_for(
+        &self,
+        node: &NodeProto,
+        position: usize,
+    ) -> Option<(ValueId, &Gather)> {
+        let (mut op, mut operands) = self.only_for(node, position)?;
+        if let (Op::Reshape(_), [Operand::Value(id)]) = (op, operands) {
+            // Where the Gather was read it got the shape of its positions; but a name of the file
+            // may have other uses.
+            let below = self.graph.nodes().get(id.0.checked_sub(1)?)?;
+            if self.uses.contains_key(self.graph.value(*id).name.as_str()) {
+                return None;
+            }
+            (op, operands) = (&below.op, &below.inputs);
+        }
+        match (op, operands) {
+            (Op::Gather(gather), &[Operand::Value(from)]) => (gather.axis == 0
+                && self.graph.value(from).shape.len() == 1)
+                .then_some((from, gather)),
+            _ => None,
+        }
     }
 
     /// Gives the operator of a value other operands; its output keeps its shape.

@@ -11,6 +11,7 @@ mod conv;
 mod dropout;
 mod gather;
 mod linear;
+mod local;
 mod lrn;
 mod matmul;
 mod nest;
@@ -30,6 +31,7 @@ pub use conv::Conv;
 pub use dropout::Dropout;
 pub use gather::Gather;
 pub use linear::Gemm;
+pub use local::{Fields, Local, tiles};
 pub use lrn::Lrn;
 pub use matmul::MatMul;
 pub use pad::{Pad, PadMode};
@@ -59,6 +61,8 @@ pub enum Op {
     MatMul(MatMul),
     /// A convolution over one or two axes.
     Conv(Conv),
+    /// A convolution whose weights are not shared between positions.
+    Local(Local),
     /// The maximum or mean over windows.
     Pool(Pool),
     /// Local response normalisation over neighbouring channels.
@@ -92,6 +96,7 @@ macro_rules! each {
             Op::Gemm($inner) => $result,
             Op::MatMul($inner) => $result,
             Op::Conv($inner) => $result,
+            Op::Local($inner) => $result,
             Op::Pool($inner) => $result,
             Op::Lrn($inner) => $result,
             Op::Softmax($inner) => $result,
@@ -116,6 +121,7 @@ impl Op {
             Op::Gemm(_) => "Gemm",
             Op::MatMul(_) => "MatMul",
             Op::Conv(_) => "Conv",
+            Op::Local(_) => "MatMul",
             Op::Pool(op) => op.name(),
             Op::Lrn(_) => "LRN",
             Op::Softmax(op) => op.name(),

@@ -1,8 +1,8 @@
 //! Small networks around one operator, with random shapes, attributes and operands.
 
 use blindspot_net::ops::{
-    Binary, Concat, Conv, Dropout, Gather, Gemm, Lrn, MatMul, Pad, PadMode, Pool, PoolKind, Reduce,
-    ReduceKind, Reshape, Slice, SliceAxis, Softmax, Transpose, Unary, Window,
+    Binary, Concat, Conv, Dropout, Fields, Gather, Gemm, Local, Lrn, MatMul, Pad, PadMode, Pool,
+    PoolKind, Reduce, ReduceKind, Reshape, Slice, SliceAxis, Softmax, Transpose, Unary, Window,
 };
 use blindspot_net::{Graph, GraphError, Network, Op, Operand};
 use proptest::prelude::*;
@@ -441,6 +441,33 @@ pub(crate) fn conv() -> BoxedStrategy<Case> {
             (Op::Conv(Conv { window, groups }), operands, ANY)
         },
     ))
+}
+
+/// Windows, and fields of any places.
+pub(crate) fn local() -> BoxedStrategy<Case> {
+    let windows = (1usize..4, 1usize..6, 1usize..6, 1usize..4, 1usize..3);
+    let windows = windows.prop_filter_map("it fits", |(channels, height, width, side, stride)| {
+        let shape = [channels, height, width];
+        let (fields, _) = Fields::windows(shape, side, stride).ok()?;
+        Some((shape.to_vec(), fields))
+    });
+    let any = (
+        shape(1..=3),
+        1usize..14,
+        prop::collection::vec(any::<Index>(), 1..40),
+    );
+    let any = any.prop_filter_map("whole fields", |(shape, length, places)| {
+        let len = shape.iter().product();
+        let whole = places.len() / length * length;
+        let places = places[..whole].iter().map(|place| place.index(len));
+        Some((shape, Fields::new(length, places.collect()).ok()?))
+    });
+    let fields = prop_oneof![windows, any];
+    case((fields, 1usize..19).prop_map(|((shape, fields), maps)| {
+        let weight = vec![fields.count(), fields.field_len(), maps];
+        let operands = vec![(true, shape), (false, weight)];
+        (Op::Local(Local { fields }), operands, ANY)
+    }))
 }
 
 pub(crate) fn pool() -> BoxedStrategy<Case> {

@@ -143,5 +143,5 @@ macro_rules! gradients {
 
 gradients! {
     unary binary gemm matmul softmax reduce reshape transpose concat slice gather pad dropout conv
-    pool lrn
+    local pool lrn
 }

@@ -82,7 +82,7 @@ fn every_operator_gives_the_numbers_of_onnxruntime() {
     if let Err(why) = python() {
         skip!("{why}");
     }
-    let strategies: [(&str, BoxedStrategy<Case>); 16] = [
+    let strategies: [(&str, BoxedStrategy<Case>); 17] = [
         ("unary", cases::unary()),
         ("binary", cases::binary()),
         ("gemm", cases::gemm()),
@@ -97,6 +97,7 @@ fn every_operator_gives_the_numbers_of_onnxruntime() {
         ("pad", cases::pad()),
         ("dropout", cases::dropout()),
         ("conv", cases::conv()),
+        ("local", cases::local()),
         ("pool", cases::pool()),
         ("lrn", cases::lrn()),
     ];

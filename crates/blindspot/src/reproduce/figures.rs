@@ -138,7 +138,7 @@ fn one_of_each_class(examples: &[Example]) -> Vec<&Example> {
     (0..classes).filter_map(first).collect()
 }
 
-fn pair(images: &ImageSet, example: &Example) -> Pair {
+pub(super) fn pair(images: &ImageSet, example: &Example) -> Pair {
     Pair {
         original: picture(images, image(images, example.index)),
         changed: picture(images, example.adversarial.clone()),

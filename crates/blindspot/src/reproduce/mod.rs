@@ -1,6 +1,7 @@
 //! The paper's experiments as data: which models, which images, which table.
 
 mod figure5;
+mod figure6;
 mod figures;
 mod hardening;
 mod spectra;
@@ -26,6 +27,7 @@ use crate::train::{Decay, Recipe, TrainError};
 use crate::units::UnitsError;
 
 pub use figure5::{Figure5Outcome, IMAGES, Own, figure5};
+pub use figure6::{Figure6Options, Figure6Outcome, figure6};
 pub use units::{UnitsOutcome, figures_3_4};
 
 /// One experiment of the paper.
@@ -52,6 +54,8 @@ pub enum Experiment {
     Table5,
     /// Examples for a network trained on photographs, which the user brings.
     Figure5,
+    /// Examples for a classifier on features that are learned without labels, on the user's images.
+    Figure6,
     /// Pictures of examples and of noise.
     Figure7,
     /// Training with a pool of adversarial examples, and without, from several seeds.
@@ -60,7 +64,7 @@ pub enum Experiment {
 
 impl Experiment {
     /// All of them, in the order of the report.
-    pub const ALL: [Experiment; 12] = [
+    pub const ALL: [Experiment; 13] = [
         Experiment::Figure1,
         Experiment::Figure2,
         Experiment::Figure3,
@@ -71,16 +75,18 @@ impl Experiment {
         Experiment::Table4,
         Experiment::Table5,
         Experiment::Figure5,
+        Experiment::Figure6,
         Experiment::Figure7,
         Experiment::Hardening,
     ];
 
     /// Those that are run where none is asked for: all but hardening, which takes longer than all
-    /// others together; and those of a network of the user's only if there is one.
+    /// others together, and figure 6, which takes images of its own; and those of a network of the user's only if there is one.
     pub fn default_list(own_network: bool) -> Vec<Experiment> {
         let all = Experiment::ALL.into_iter();
         let run = |known: &Experiment| {
-            *known != Experiment::Hardening && (own_network || !known.is_of_own_network())
+            !matches!(known, Experiment::Hardening | Experiment::Figure6)
+                && (own_network || !known.is_of_own_network())
         };
         all.filter(run).collect()
     }
@@ -90,6 +96,11 @@ impl Experiment {
     pub fn is_of_own_network(self) -> bool {
         use Experiment::{Figure3, Figure4, Figure5};
         matches!(self, Figure3 | Figure4 | Figure5)
+    }
+
+    /// Whether it takes no MNIST.
+    pub fn takes_other_images(self) -> bool {
+        self == Experiment::Figure6 || self.is_of_own_network()
     }
 
     /// The models that it takes, in the order of its table.
@@ -106,6 +117,7 @@ impl Experiment {
             ],
             Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
             Experiment::Figure3 | Experiment::Figure4 | Experiment::Figure5 => &[],
+            Experiment::Figure6 => &[],
             Experiment::Table5 => spectra::MODELS,
             Experiment::Figure7 => &["softmax1", "FC200-200-10"],
             Experiment::Hardening => &[],
@@ -134,6 +146,7 @@ impl fmt::Display for Experiment {
             Experiment::Table4 => "table4",
             Experiment::Table5 => "table5",
             Experiment::Figure5 => "figure5",
+            Experiment::Figure6 => "figure6",
             Experiment::Figure7 => "figure7",
             Experiment::Hardening => "hardening",
         })
@@ -223,6 +236,19 @@ pub enum ReproduceError {
          MODEL.onnx --layer` lists them)"
     )]
     NoFeatures,
+    /// The images have no class of the name asked for.
+    #[error("the images have no class `{class}`; choose one of theirs with --class: {}", known.join(", "))]
+    NoClass {
+        /// The name asked for.
+        class: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// All images, or none, are of the class.
+    #[error(
+        "too few images: some of `{0}` and some others are needed to learn from and to test on"
+    )]
+    OneClass(String),
     /// It was asked to stop before there was anything to keep.
     #[error("stopped; nothing was written")]
     Stopped,
@@ -444,6 +470,7 @@ pub fn reproduce(
             // Made above, both at once.
             Experiment::Figure1 | Experiment::Figure2 => {}
             Experiment::Figure3 | Experiment::Figure4 | Experiment::Figure5 => {}
+            Experiment::Figure6 => {}
             Experiment::Table1 => results.table1 = Some(tables::table1(&run)),
             Experiment::Table2 => results.table2 = Some(tables::table2(&run)),
             Experiment::Table3 => results.table3 = Some(tables::table3(&run)),
@@ -491,6 +518,7 @@ pub fn empty_results(options: &Options) -> Results {
         figure4: None,
         units_own: None,
         figure5: None,
+        quocnet: None,
         figure7: None,
     }
 }

@@ -13,10 +13,11 @@ mod recipe;
 use std::path::{Path, PathBuf};
 
 use blindspot_data::files;
-use blindspot_net::{Evaluator, Network};
+use blindspot_net::{Evaluator, GraphError, Network};
 use blindspot_solve::LbfgsOptions;
 use rayon::prelude::*;
 
+pub(crate) use adam::Adam;
 pub(crate) use chain::{Chain, Rows};
 pub use minibatch::{MiniBatch, train_in_batches};
 pub(crate) use minibatch::{Mix, train_mixed};
@@ -59,6 +60,23 @@ pub enum TrainError {
         /// What was being trained.
         stage: String,
     },
+    /// A checkpoint belongs to another training.
+    #[error(
+        "{} is the checkpoint of another training ({kept}), not of this one ({asked}); remove it, or \
+         ask for the same again",
+        path.display()
+    )]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Which training it is of.
+        kept: String,
+        /// Which one was asked for.
+        asked: String,
+    },
+    /// A network of that size can't be built.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// There is nothing to train on.
     #[error("training takes labelled images: {0}")]
     Data(String),

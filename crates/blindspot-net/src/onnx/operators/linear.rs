@@ -8,7 +8,7 @@ use super::super::import::{Given, Import, Value};
 use super::super::node::{fail, float, integer};
 use super::super::proto::NodeProto;
 use crate::graph::Operand;
-use crate::ops::{Binary, Gemm, MatMul, Op, Transpose};
+use crate::ops::{Binary, Fields, Gemm, Local, MatMul, Op, Transpose};
 
 /// alpha A B + beta C, A and B perhaps transposed.
 pub(super) fn gemm(to: &mut Import<'_>, node: &NodeProto) -> Result<Value, OnnxError> {
@@ -199,6 +199,9 @@ pub(super) fn matmul(to: &mut Import<'_>, node: &NodeProto) -> Result<Value, Onn
             _ => Ok(product),
         };
     }
+    if let Some(local) = local(to, node, &a, &b)? {
+        return Ok(local);
+    }
     let a = matrix(to, node, a, true)?;
     let b = matrix(to, node, b, false)?;
     let (operands, batched) = match (&a, &b) {
@@ -220,6 +223,40 @@ pub(super) fn matmul(to: &mut Import<'_>, node: &NodeProto) -> Result<Value, Onn
         shape.remove(row);
     }
     to.reshape(node, product, shape, batched)
+}
+
+/// Local filtering: [positions, 1, field], gathered from one axis, by a constant [positions, field,
+/// maps].
+fn local(
+    to: &mut Import<'_>,
+    node: &NodeProto,
+    a: &Given,
+    b: &Given,
+) -> Result<Option<Value>, OnnxError> {
+    let (&Given::Value(a), Some(weight)) = (a, b.constant()) else {
+        return Ok(None);
+    };
+    let &[positions, field, maps] = &weight.shape[..] else {
+        return Ok(None);
+    };
+    if !a.batched || to.shape(a) != [positions, 1, field] {
+        return Ok(None);
+    }
+    let Some((from, gather)) = to.only_gathered_for(node, 0) else {
+        return Ok(None);
+    };
+    let Ok(fields) = Fields::new(field, gather.positions.clone()) else {
+        return Ok(None);
+    };
+    let weight = to.shared_weight(node, 1, weight, &[positions, field, maps])?;
+    let operands = [Operand::Value(from), weight];
+    let local = to.emit(node, Op::Local(Local { fields }), &operands, true)?;
+    Ok(Some(to.reshape(
+        node,
+        local,
+        vec![positions, 1, maps],
+        true,
+    )?))
 }
 
 /// A factor with at least two axes beside the batch's; one axis is a row of the first factor, a

@@ -1,0 +1,96 @@
+//! The options of QuocNet's training.
+
+use blindspot::quocnet::Plan;
+
+use crate::exit::Usage;
+
+/// The network's size and training; what is given for several stages holds for all of them, or is a
+/// list, a number for each.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "QuocNet")]
+pub(crate) struct QuocNetArgs {
+    /// Stages of filtering, pooling and normalisation [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    stages: Option<u16>,
+    /// Side of a receptive field: one for all stages, or one for each, as in 6,5,4
+    #[arg(long, value_name = "SIDE,...", value_delimiter = ',')]
+    field: Vec<u16>,
+    /// From one field to the next
+    #[arg(long, value_name = "STEP,...", value_delimiter = ',')]
+    stride: Vec<u16>,
+    /// Maps: filters at each position
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    maps: Vec<u16>,
+    /// Side of the neighbourhood that is pooled over
+    #[arg(long, value_name = "SIDE,...", value_delimiter = ',')]
+    pooling: Vec<u16>,
+    /// Resize and crop the images to so many pixels each way
+    #[arg(long, value_name = "SIDE", value_parser = clap::value_parser!(u16).range(1..=8192))]
+    pub(crate) input: Option<u16>,
+    /// Weight of sparsity in the loss
+    #[arg(long, value_name = "LAMBDA")]
+    lambda: Option<f64>,
+    /// Passes over the images for each stage
+    #[arg(long, value_name = "N")]
+    passes: Option<u32>,
+    /// Print what this size, and larger ones up to the paper's, cost, and how many days they would train
+    /// here on ten million images; train nothing
+    #[arg(long)]
+    pub(crate) costs: bool,
+}
+
+impl QuocNetArgs {
+    /// The default plan with what was asked for.
+    pub(crate) fn plan(&self) -> Result<Plan, Usage> {
+        let mut plan = Plan::small();
+        let last = *plan.stages.last().expect("it has stages");
+        let count = self.stages.map_or(plan.stages.len(), usize::from);
+        plan.stages.resize(count, last);
+        let lists = [
+            ("--field", &self.field),
+            ("--stride", &self.stride),
+            ("--maps", &self.maps),
+            ("--pooling", &self.pooling),
+        ];
+        for (name, list) in lists {
+            if !list.is_empty() && list.len() != 1 && list.len() != count {
+                let given = list.len();
+                let why =
+                    format!("{name} has {given} numbers for {count} stages; give one, or {count}");
+                return Err(Usage(why));
+            }
+            for (i, stage) in plan.stages.iter_mut().enumerate() {
+                let Some(&number) = list.get(i).or(list.first()) else {
+                    continue;
+                };
+                *match name {
+                    "--field" => &mut stage.field,
+                    "--stride" => &mut stage.stride,
+                    "--maps" => &mut stage.maps,
+                    _ => &mut stage.pool,
+                } = number.into();
+            }
+        }
+        plan.lambda = self.lambda.unwrap_or(plan.lambda);
+        plan.epochs = self.passes.map_or(plan.epochs, |passes| passes as usize);
+        Ok(plan)
+    }
+
+    /// Refuses what another model would not look at.
+    pub(crate) fn unused(&self, model: &str) -> Result<(), Usage> {
+        let lists = [&self.field, &self.stride, &self.maps, &self.pooling];
+        let given = lists.iter().any(|list| !list.is_empty())
+            || self.stages.is_some()
+            || self.input.is_some()
+            || self.lambda.is_some()
+            || self.passes.is_some()
+            || self.costs;
+        match given {
+            true => Err(Usage(format!(
+                "--stages, --field, --stride, --maps, --pooling, --input, --lambda, --passes and --costs \
+                 are for quocnet, not for {model}"
+            ))),
+            false => Ok(()),
+        }
+    }
+}
