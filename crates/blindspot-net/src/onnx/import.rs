@@ -1,15 +1,19 @@
-//! A network under construction: what the file's names stand for, and where the batch's axis is.
+//! A network under construction: what the file's names stand for.
+
+mod axes;
+mod inputs;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::OnnxError;
-use super::constant::{Array, Constant, Numbers, Size};
+use super::constant::{Constant, Numbers, Size};
 use super::node::{fail, name_of};
 use super::proto::NodeProto;
 use crate::graph::{Graph, MAX_VALUES, Operand, ValueId, WeightId};
 use crate::network::Network;
-use crate::ops::{Gather, Op, Reshape};
+use crate::ops::{Gather, Op};
+pub(super) use axes::position;
 
 /// How many bytes the constants of a file may take altogether, however few bytes describe them.
 const MAX_CONSTANTS: usize = 1 << 31;
@@ -221,128 +225,6 @@ impl<'f> Import<'f> {
         })
     }
 
-    /// A node's input that must be there.
-    pub(super) fn required(&self, node: &NodeProto, position: usize) -> Result<Given, OnnxError> {
-        self.input(node, position)?
-            .ok_or_else(|| fail(node, format!("it has no input {position}")))
-    }
-
-    /// A node's input that must be there and depend on the image.
-    pub(super) fn value(&self, node: &NodeProto, position: usize) -> Result<Value, OnnxError> {
-        match self.required(node, position)? {
-            Given::Value(value) => Ok(value),
-            Given::Constant(_) => Err(fail(
-                node,
-                format!(
-                    "`{}` must depend on the image, not be a constant",
-                    node.input[position]
-                ),
-            )),
-        }
-    }
-
-    /// A node's input that is left out or a constant.
-    pub(super) fn constant(
-        &self,
-        node: &NodeProto,
-        position: usize,
-    ) -> Result<Option<Rc<Constant>>, OnnxError> {
-        match self.input(node, position)? {
-            None => Ok(None),
-            Some(Given::Constant(constant)) => Ok(Some(constant)),
-            Some(Given::Value(_)) => Err(fail(
-                node,
-                format!(
-                    "`{}` must be a constant, not depend on the image; simplify the model",
-                    node.input[position]
-                ),
-            )),
-        }
-    }
-
-    /// Shape and numbers of a node's constant input, whole numbers read as real ones.
-    pub(super) fn numbers(
-        &self,
-        node: &NodeProto,
-        position: usize,
-    ) -> Result<Option<Array>, OnnxError> {
-        let Some(constant) = self.constant(node, position)? else {
-            return Ok(None);
-        };
-        let values = match &constant.numbers {
-            Numbers::Real(values) => values.clone(),
-            Numbers::Whole(values) => {
-                let known = values
-                    .iter()
-                    .map(|&size| Ok(self.known(node, size)? as f32));
-                known.collect::<Result<_, OnnxError>>()?
-            }
-        };
-        Ok(Some((constant.shape.clone(), values)))
-    }
-
-    /// The same, all numbers finite: for constants that don't become weights as they are.
-    pub(super) fn finite(
-        &self,
-        node: &NodeProto,
-        position: usize,
-    ) -> Result<Option<Array>, OnnxError> {
-        let numbers = self.numbers(node, position)?;
-        let values = numbers.iter().flat_map(|(_, values)| values);
-        match values.copied().find(|value| !value.is_finite()) {
-            None => Ok(numbers),
-            Some(value) => Err(fail(
-                node,
-                format!("its constant `{}` holds {value}", node.input[position]),
-            )),
-        }
-    }
-
-    /// A node's constant input of whole numbers, among which the batch's size may be.
-    pub(super) fn sizes(
-        &self,
-        node: &NodeProto,
-        position: usize,
-    ) -> Result<Option<Vec<Size>>, OnnxError> {
-        let Some(constant) = self.constant(node, position)? else {
-            return Ok(None);
-        };
-        match constant.whole() {
-            Some(sizes) => Ok(Some(sizes.to_vec())),
-            None => Err(fail(
-                node,
-                format!("`{}` must hold whole numbers", node.input[position]),
-            )),
-        }
-    }
-
-    /// The same, all numbers known.
-    pub(super) fn wholes(
-        &self,
-        node: &NodeProto,
-        position: usize,
-    ) -> Result<Option<Vec<i64>>, OnnxError> {
-        let Some(sizes) = self.sizes(node, position)? else {
-            return Ok(None);
-        };
-        let known = sizes.into_iter().map(|size| self.known(node, size));
-        known.collect::<Result<_, _>>().map(Some)
-    }
-
-    /// A whole number that has to be known; the batch's size is where the file fixes it.
-    pub(super) fn known(&self, node: &NodeProto, size: Size) -> Result<i64, OnnxError> {
-        match (size, self.batch) {
-            (Size::Known(number), _) => Ok(number),
-            (Size::Batch, Batch::Fixed(number)) => Ok(number),
-            (Size::Batch, Batch::One) => Ok(1),
-            (Size::Batch, Batch::Any) => Err(fail(
-                node,
-                "it computes with the batch's size, which is open; export the model with a batch \
-                 of 1",
-            )),
-        }
-    }
-
     /// The shape of one image's part of a value.
     pub(super) fn shape(&self, value: Value) -> &[usize] {
         &self.graph.value(value.id).shape
@@ -516,140 +398,4 @@ impl<'f> Import<'f> {
     ) -> Result<(), OnnxError> {
         Ok(self.graph.replace_operands(value.id, operands)?)
     }
-
-    /// The position, among the axes of the network's value, of an axis of the file; `None` is the
-    /// batch's.
-    pub(super) fn axis(
-        &self,
-        node: &NodeProto,
-        value: Value,
-        axis: i64,
-    ) -> Result<Option<usize>, OnnxError> {
-        let position = position(node, axis, self.rank(&Given::Value(value)))?;
-        Ok(position.checked_sub(usize::from(value.batched)))
-    }
-
-    /// The value with the batch's axis as an axis like any other, for operators that work along it.
-    pub(super) fn unbatched(&mut self, node: &NodeProto, value: Value) -> Result<Value, OnnxError> {
-        if !value.batched {
-            return Ok(value);
-        }
-        if self.batch != Batch::One {
-            return Err(fail(
-                node,
-                "it works along the batch's axis; the images of a batch must not depend on each \
-                 other. If the first axis is not the batch's, read the model without one",
-            ));
-        }
-        let shape = std::iter::once(1).chain(self.shape(value).iter().copied());
-        let shape = shape.collect();
-        self.reshape(node, value, shape, false)
-    }
-
-    /// The value with its first axis as the batch's, where an operator takes only that.
-    pub(super) fn batched(&mut self, node: &NodeProto, value: Value) -> Result<Value, OnnxError> {
-        match self.shape(value) {
-            _ if value.batched => Ok(value),
-            [1, shape @ ..] => {
-                let shape = shape.to_vec();
-                self.reshape(node, value, shape, true)
-            }
-            shape => {
-                let why = format!(
-                    "its input has shape {shape:?}, of which the first axis would be the batch's; \
-                     without a batch it must be 1"
-                );
-                Err(fail(node, why))
-            }
-        }
-    }
-
-    /// The value's numbers under another shape.
-    pub(super) fn reshape(
-        &mut self,
-        node: &NodeProto,
-        value: Value,
-        shape: Vec<usize>,
-        batched: bool,
-    ) -> Result<Value, OnnxError> {
-        if shape == self.shape(value) {
-            return Ok(Value { batched, ..value });
-        }
-        let op = Op::Reshape(Reshape { shape });
-        self.emit(node, op, &[Operand::Value(value.id)], batched)
-    }
-
-    /// A node's inputs from `first` on as operands of an operator that broadcasts, and whether its
-    /// output has the batch's axis.
-    ///
-    /// The file aligns all shapes at their ends with the batch's axis among them, the network
-    /// without it.
-    pub(super) fn broadcast(
-        &mut self,
-        node: &NodeProto,
-        given: &[(usize, Given)],
-    ) -> Result<(Vec<Operand>, bool), OnnxError> {
-        let ranks = given.iter().map(|(_, given)| self.rank(given));
-        let rank = ranks.max().unwrap_or(0);
-        let batched = |given: &Given| matches!(given, Given::Value(value) if value.batched);
-        let any_batched = given.iter().any(|(_, given)| batched(given));
-        let mut operands = Vec::with_capacity(given.len());
-        let mut longest = 0;
-        for (position, given) in given {
-            let (operand, length) = match given {
-                Given::Value(value) => {
-                    if self.batch != Batch::One && self.rank(given) != rank {
-                        let why = "its operands have different numbers of axes, so that the \
-                                   batch's axis of one meets another axis of the other";
-                        return Err(fail(node, why));
-                    }
-                    (Operand::Value(value.id), self.shape(*value).len())
-                }
-                Given::Constant(constant) => {
-                    let shape = match any_batched {
-                        true => self.without_batch(node, *position, constant, rank)?,
-                        false => constant.shape.clone(),
-                    };
-                    let operand = self.shared_weight(node, *position, constant, &shape)?;
-                    (operand, shape.len())
-                }
-            };
-            longest = longest.max(length);
-            operands.push(operand);
-        }
-        Ok((operands, longest < rank))
-    }
-
-    /// The shape of a constant beside values of `rank` axes, the batch's left out.
-    pub(super) fn without_batch(
-        &self,
-        node: &NodeProto,
-        position: usize,
-        constant: &Constant,
-        rank: usize,
-    ) -> Result<Vec<usize>, OnnxError> {
-        match &constant.shape[..] {
-            [1, shape @ ..] if shape.len() + 1 == rank => Ok(shape.to_vec()),
-            shape if shape.len() < rank || self.batch == Batch::One => Ok(shape.to_vec()),
-            shape => Err(fail(
-                node,
-                format!(
-                    "its constant `{}` of shape {shape:?} differs from image to image of a batch; \
-                     its first axis must be 1",
-                    node.input[position]
-                ),
-            )),
-        }
-    }
-}
-
-/// The position of an axis that may be counted from the end.
-pub(super) fn position(node: &NodeProto, axis: i64, rank: usize) -> Result<usize, OnnxError> {
-    let from_start = match axis {
-        0.. => usize::try_from(axis).ok(),
-        _ => rank.checked_add_signed(axis as isize),
-    };
-    from_start
-        .filter(|&position| position < rank)
-        .ok_or_else(|| fail(node, format!("there is no axis {axis} among {rank}")))
 }
