@@ -136,7 +136,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Train(train) => of_training(train),
                 ReproduceError::Search(search) => of_search(search),
                 ReproduceError::Units(units) => of_units(units),
-                ReproduceError::File(_) => is(OUTPUT),
+                ReproduceError::File(_) | ReproduceError::Journal(_) => is(OUTPUT),
                 ReproduceError::Spectrum(_) => is(MODEL),
                 ReproduceError::NoSamples
                 | ReproduceError::NoSeeds

@@ -27,7 +27,10 @@ use crate::progress::Progress;
 
 pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     if command.shard.is_none() {
-        beside(&command.out)?;
+        beside(&command.out, "json")?;
+        if command.certify {
+            beside(&command.out, "svg")?;
+        }
     }
     // Before anything is read: what is wrong with the command is said first.
     command.choice.count()?;
@@ -95,7 +98,12 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             layout: &about.layout,
             certifier,
         };
-        work.fill(&mut journal, &todo, progress)?;
+        let filled = work.fill(&mut journal, &todo, progress);
+        if filled.is_err() && journal.done().is_empty() {
+            journal.remove()?;
+            return filled;
+        }
+        filled?;
     }
     let (done, stopped) = (journal.done().len(), interrupted());
     if !stopped {
@@ -129,13 +137,13 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     tell(common, &record, &written)
 }
 
-/// The summary's file, beside the arrays'.
-pub(super) fn beside(out: &Path) -> Result<PathBuf, Usage> {
-    let beside = out.with_extension("json");
+/// The file with this extension beside the arrays': `json` for the summary, `svg` for the plot.
+pub(super) fn beside(out: &Path, extension: &str) -> Result<PathBuf, Usage> {
+    let beside = out.with_extension(extension);
     match beside == out {
-        true => Err(Usage(
-            "--out must not end in .json: that name is for the summary".into(),
-        )),
+        true => Err(Usage(format!(
+            "--out must not end in .{extension}: that name is for what is written beside it"
+        ))),
         false => Ok(beside),
     }
 }
@@ -201,7 +209,8 @@ impl Work<'_> {
         todo: &[usize],
         progress: &Progress,
     ) -> anyhow::Result<()> {
-        if todo.is_empty() {
+        // Of no images at all the search says so.
+        if todo.is_empty() && !self.images.is_empty() {
             return Ok(());
         }
         let (network, labels) = (self.network, self.labels);
@@ -283,10 +292,6 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
         let why = "the shards hold no 8-bit images: leave --save-images out, or run them with it";
         return Err(Usage(why.into()).into());
     }
-    let plot = written.out.with_extension("svg");
-    if layout.certificate && plot == written.out {
-        return Err(Usage("--out must not end in .svg: that name is for the plot".into()).into());
-    }
     let examples = StoredExamples::new(entries, layout)?;
     write_stored(written.out, &examples)?;
     if let Some(dir) = written.save_images {
@@ -296,10 +301,11 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
         let pairs: Vec<(f64, f64)> = examples.certificates()?.collect::<Result<_, _>>()?;
         let (certificates, found): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
         let picture = blindspot_report::certificate_plot(&certificates, &found);
+        let plot = beside(written.out, "svg")?;
         files::write_atomically(&plot, |sink| sink.write_all(picture.as_bytes()))?;
     }
     let record = Record::of(origin, &examples)?;
-    write_record(&beside(written.out)?, &record)?;
+    write_record(&beside(written.out, "json")?, &record)?;
     Ok(record)
 }
 

@@ -10,7 +10,7 @@ use crate::args::{Common, Merge};
 use crate::exit::Usage;
 
 pub(super) fn run(command: &Merge, common: &Common) -> anyhow::Result<()> {
-    attack::beside(&command.out)?;
+    attack::beside(&command.out, "json")?;
     files::check_writable(&command.out)?;
     let entries = Entries::of_shards(&journals(&command.folders)?)?;
     let written = Written {

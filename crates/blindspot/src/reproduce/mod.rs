@@ -18,6 +18,7 @@ use blindspot_data::{DataError, ImageSet};
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
+use crate::journal::JournalError;
 use crate::models::kept_or_trained;
 use crate::monitor::Monitor;
 use crate::results::{ModelRecord, Pictures, Results};
@@ -209,6 +210,9 @@ pub enum ReproduceError {
     /// The folder for the models can't be made.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Examples can't be kept.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// It was asked to stop; models trained so far are kept.
     #[error("stopped; the models trained so far are kept in {}, and the same command goes on", .0.display())]
     Cancelled(PathBuf),
