@@ -84,19 +84,24 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     } else {
         (empty_results(&options), Pictures::default())
     };
-    if let Some(model) = &command.model {
-        let made = (&mut results, &mut pictures);
-        photographs(model, command, &options.experiments, common, progress, made)?;
-    }
-    if options.experiments.contains(&Experiment::Figure6) {
-        let made = (&mut results, &mut pictures);
-        quocnet(command, common, progress, made)?;
+    let finished = others(
+        command,
+        &options,
+        common,
+        progress,
+        (&mut results, &mut pictures),
+    );
+    // What was made before one failed, or was stopped, is kept.
+    let some = of_mnist || results.figure3.is_some() || results.figure4.is_some();
+    if finished.is_err() && !some && results.figure5.is_none() {
+        return finished;
     }
     files::write_atomically(&results_file, |writer| {
         serde_json::to_writer_pretty(&mut *writer, &results)?;
         writeln!(writer)
     })?;
     let written = blindspot_report::write(&command.out, &results, &pictures)?;
+    finished?;
     say(common, &blindspot_report::terminal(&results));
     for file in written
         .iter()
@@ -105,6 +110,24 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         say(common, &format!("The report: {}", file.display()));
     }
     json(common, &results)
+}
+
+/// The experiments whose images the command names.
+fn others(
+    command: &Reproduce,
+    options: &Options,
+    common: &Common,
+    progress: &Progress,
+    (results, pictures): (&mut Results, &mut Pictures),
+) -> anyhow::Result<()> {
+    if let Some(model) = &command.model {
+        let made = (&mut *results, &mut *pictures);
+        photographs(model, command, &options.experiments, common, progress, made)?;
+    }
+    if options.experiments.contains(&Experiment::Figure6) {
+        quocnet(command, common, progress, (results, pictures))?;
+    }
+    Ok(())
 }
 
 /// Figure 6; the hashes of its images go into the results.
