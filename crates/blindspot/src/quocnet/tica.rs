@@ -109,7 +109,7 @@ impl Tica {
                 for (e, x) in e.iter_mut().zip(x) {
                     let mut sums = [0.0; 2];
                     for lane in 0..LANES {
-                        e[lane] = e[lane] - x[lane];
+                        e[lane] -= x[lane];
                         sums[0] += (e[lane] * e[lane]).f64();
                         sums[1] += (x[lane] * x[lane]).f64();
                     }
