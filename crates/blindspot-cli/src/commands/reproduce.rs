@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use blindspot::reproduce::{
-    Experiment, IMAGES, Options, Own, empty_results, figure5, figures_3_4, reproduce,
+    Experiment, IMAGES, Options, Own, empty_results, figure5, figures_3_4, reproduce, table5_own,
 };
 use blindspot::results::{Pictures, Results};
 use blindspot_data::files::{self, FileError};
@@ -80,7 +80,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     };
     if let Some(model) = &command.model {
         let made = (&mut results, &mut pictures);
-        photographs(model, command, &options.experiments, common, progress, made)?;
+        own_network(model, command, &options, common, progress, made)?;
     }
     files::write_atomically(&results_file, |writer| {
         serde_json::to_writer_pretty(&mut *writer, &results)?;
@@ -98,20 +98,21 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
 }
 
 /// The experiments for the network that was brought; the hashes of its images go into the results.
-fn photographs(
+fn own_network(
     path: &Path,
     command: &Reproduce,
-    experiments: &[Experiment],
+    options: &Options,
     common: &Common,
     progress: &Progress,
     (results, pictures): (&mut Results, &mut Pictures),
 ) -> anyhow::Result<()> {
+    let experiments = &options.experiments;
     let wanted = |experiment| experiments.contains(&experiment);
-    if !experiments.iter().any(|known| known.is_of_own_network()) {
+    let of_images = experiments.iter().any(|known| known.is_of_own_network());
+    if !of_images && !wanted(Experiment::Table5) {
         return Ok(());
     }
     let model = load::model_of(path, &command.preprocess)?;
-    let images = load::images(&command.data, None, Some(&model), common, progress)?;
     let own = Own {
         network: &model.network,
         name: path
@@ -121,6 +122,13 @@ fn photographs(
     };
     let preprocess = serde_json::to_value(&model.preprocess)?;
     results.options.insert("preprocess".into(), preprocess);
+    if let Some(table) = &mut results.table5 {
+        table.networks.push(table5_own(&own, options, progress)?);
+    }
+    if !of_images {
+        return Ok(());
+    }
+    let images = load::images(&command.data, None, Some(&model), common, progress)?;
     results.data.extend(images.hashes().iter().cloned());
     if wanted(Experiment::Figure3) || wanted(Experiment::Figure4) {
         let layer = command.layer.as_deref();
