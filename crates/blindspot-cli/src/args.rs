@@ -112,7 +112,8 @@ pub(crate) struct Reproduce {
     /// What the lambdas of the networks with hidden layers mean
     #[arg(long, value_enum, default_value_t = Decay::PerUnit)]
     pub(crate) decay: Decay,
-    /// For figures 3 to 5: an ONNX file, a classifier of photographs. Figures 3 and 4 show which
+    /// For figures 3 to 5 and table 5: an ONNX file, a classifier of photographs. Its layers stand in
+    /// table 5 below AlexNet's. Figures 3 and 4 show which
     /// images of --data excite its units; for figure 5, 64 images of --data that it classifies
     /// correctly are changed; DIR/figure5 gets the changed ones as PNG
     #[arg(long, value_name = "MODEL.onnx")]
@@ -258,6 +259,14 @@ fn parse_box(text: &str) -> Result<blindspot::search::InputBox, String> {
     match numbers {
         Some((lower, upper)) if lower < upper => Ok(blindspot::search::InputBox { lower, upper }),
         _ => Err("give a lower and a higher number, as in 0,1".into()),
+    }
+}
+
+/// A positive number of seconds; more than a year is a year.
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 => Ok(seconds.min(366.0 * 86_400.0)),
+        _ => Err("give a positive number of seconds".into()),
     }
 }
 
@@ -414,7 +423,7 @@ Examples:
 DIR gets spectrum.json, spectrum.csv, spectrum.md and a plot of each layer, spectrum-LAYER.svg.
 Convolutions have two readings: as they run, with zero padding, and the paper's, circular.")]
 pub(crate) struct Spectrum {
-    /// An ONNX file
+    /// An ONNX file; or alexnet, with random weights
     #[arg(value_name = "MODEL.onnx")]
     pub(crate) model: PathBuf,
     /// Only the layer with this name
@@ -468,6 +477,11 @@ pub(crate) struct Certify {
     /// The range that input values stay in
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
     pub(crate) r#box: blindspot::search::InputBox,
+    /// Raise the certificates by curvature bounds, then branch and bound, until so many seconds have
+    /// passed since the first of them was begun, or no more is to be had. How far each gets depends on
+    /// the machine then; that it holds does not
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) time_limit: Option<f64>,
     /// Where random choices come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,

@@ -1,6 +1,7 @@
 //! Table 5 and its like: the frame bounds of each layer.
 
 use blindspot::paper;
+use blindspot::reproduce::QUICK_INPUT;
 use blindspot::results::Table5;
 use blindspot::spectrum::{LayerSpectrum, Spectra};
 
@@ -67,10 +68,13 @@ pub fn table5(table: &Table5, quick: bool) -> Table {
     let weights: Vec<String> = weights.collect();
     let quickly = match quick {
         true => {
-            "A QUICK LOOK: what takes long is left out; no figure of it may be held against \
-                 the paper. "
+            let [height, width] = QUICK_INPUT;
+            format!(
+                "A QUICK LOOK: AlexNet on inputs of {height}x{width}, to a hundredth, without the \
+                 smallest values of large matrices; no figure of it may be held against the paper. "
+            )
         }
-        false => "",
+        false => String::new(),
     };
     Table {
         title: "Table 5: frame bounds of each layer".into(),

@@ -151,6 +151,20 @@ pub(crate) fn kept_or_trained(
     Ok((model.network, record))
 }
 
+/// The network of `recipe` in the file `folder/NAME.onnx` and its record, if it is there and was made
+/// by all of this.
+pub(crate) fn kept_model(
+    recipe: &Recipe,
+    images: &ImageSet,
+    seed: u64,
+    folder: &Path,
+) -> Option<(Network<f32>, ModelRecord)> {
+    let path = folder.join(format!("{}.onnx", recipe.name));
+    let (model, sha256) = kept(&path, &made_by(("recipe", recipe), images, seed))?;
+    let record = record(&recipe.name, &recipe.lambda, &model, sha256);
+    Some((model.network, record))
+}
+
 /// The network of `recipe` trained as planned, in the file `folder/NAME.onnx`, with its record and
 /// what its pools have taken; trained now if it isn't there yet, as [`kept_or_trained`] does it.
 ///

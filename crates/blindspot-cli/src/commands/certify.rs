@@ -1,6 +1,7 @@
 //! `blindspot certify`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use blindspot::certify::{Certifier, Record, Summary, write_certificates};
 use blindspot::search::{SearchOptions, Target, search};
@@ -43,7 +44,11 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     };
     let all: Vec<usize> = (0..images.len()).collect();
     let began = std::time::Instant::now();
-    let certificates = certifier.certify(&images, labels, &all, progress)?;
+    let mut certificates = certifier.certify(&images, labels, &all, progress)?;
+    if let Some(limit) = command.time_limit {
+        let deadline = began + Duration::from_secs_f64(limit);
+        certifier.refine(&mut certificates, &images, deadline, progress);
+    }
     let seconds = began.elapsed().as_secs_f64();
     let examples = search(&model.network, &images, labels, &all, &options, progress);
     images.intact()?;

@@ -34,9 +34,9 @@ pub(super) fn model(args: &ModelArgs) -> anyhow::Result<Model> {
     model_of(&args.model, &args.preprocess)
 }
 
-/// The same from a file that another option names.
-pub(super) fn model_of(path: &Path, preprocess: &PreprocessArgs) -> anyhow::Result<Model> {
-    let (network, sha256) = match path.to_str() {
+/// The network of a file as it is, or AlexNet by its name, and the hash of its file.
+pub(super) fn network(path: &Path) -> anyhow::Result<(Network<f32>, String)> {
+    Ok(match path.to_str() {
         Some("alexnet") if !path.exists() => {
             let network = architectures::alexnet(0);
             let bytes = onnx::write(&network, &BTreeMap::new());
@@ -45,9 +45,15 @@ pub(super) fn model_of(path: &Path, preprocess: &PreprocessArgs) -> anyhow::Resu
         _ => {
             let bytes = files::read_limited(path, onnx::MAX_BYTES).map_err(Unreadable)?;
             let read = onnx::read(&bytes).with_context(|| path.display().to_string())?;
-            (read.network.without_softmax(), files::sha256_hex(&bytes))
+            (read.network, files::sha256_hex(&bytes))
         }
-    };
+    })
+}
+
+/// The same from a file that another option names.
+pub(super) fn model_of(path: &Path, preprocess: &PreprocessArgs) -> anyhow::Result<Model> {
+    let (network, sha256) = network(path)?;
+    let network = network.without_softmax();
     let name = || path.display().to_string();
     let preprocess = Preprocess::from(preprocess);
     Ok(Model {

@@ -5,7 +5,7 @@ use std::path::Path;
 use blindspot::quocnet::Plan;
 use blindspot::reproduce::{
     Experiment, Figure6Options, IMAGES, Options, Own, empty_results, figure5, figure6, figures_3_4,
-    reproduce,
+    reproduce, table5_own,
 };
 use blindspot::results::{Pictures, Results};
 use blindspot_data::files::{self, FileError};
@@ -122,7 +122,7 @@ fn others(
 ) -> anyhow::Result<()> {
     if let Some(model) = &command.model {
         let made = (&mut *results, &mut *pictures);
-        photographs(model, command, &options.experiments, common, progress, made)?;
+        own_network(model, command, options, common, progress, made)?;
     }
     if options.experiments.contains(&Experiment::Figure6) {
         quocnet(command, common, progress, (results, pictures))?;
@@ -157,20 +157,21 @@ fn quocnet(
 }
 
 /// The experiments for the network that was brought; the hashes of its images go into the results.
-fn photographs(
+fn own_network(
     path: &Path,
     command: &Reproduce,
-    experiments: &[Experiment],
+    options: &Options,
     common: &Common,
     progress: &Progress,
     (results, pictures): (&mut Results, &mut Pictures),
 ) -> anyhow::Result<()> {
+    let experiments = &options.experiments;
     let wanted = |experiment| experiments.contains(&experiment);
-    if !experiments.iter().any(|known| known.is_of_own_network()) {
+    let of_images = experiments.iter().any(|known| known.is_of_own_network());
+    if !of_images && !wanted(Experiment::Table5) {
         return Ok(());
     }
     let model = load::model_of(path, &command.preprocess)?;
-    let images = load::images(&command.data, None, Some(&model), common, progress)?;
     let own = Own {
         network: &model.network,
         name: path
@@ -180,6 +181,13 @@ fn photographs(
     };
     let preprocess = serde_json::to_value(&model.preprocess)?;
     results.options.insert("preprocess".into(), preprocess);
+    if let Some(table) = &mut results.table5 {
+        table.networks.push(table5_own(&own, options, progress)?);
+    }
+    if !of_images {
+        return Ok(());
+    }
+    let images = load::images(&command.data, None, Some(&model), common, progress)?;
     results.data.extend(images.hashes().iter().cloned());
     if wanted(Experiment::Figure3) || wanted(Experiment::Figure4) {
         let layer = command.layer.as_deref();

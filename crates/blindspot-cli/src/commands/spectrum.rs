@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
 use blindspot::spectrum::{Spectra, SpectrumOptions, spectra};
 use blindspot_data::files::{self, FileError};
-use blindspot_net::onnx;
 use serde::Serialize;
 
-use super::{json, say};
+use super::{json, load, say};
 use crate::args::{Common, Spectrum};
-use crate::exit::{Unreadable, Usage};
+use crate::exit::Usage;
 use crate::progress::Progress;
 
 /// The content of spectrum.json.
@@ -29,9 +27,7 @@ pub(super) fn run(command: &Spectrum, common: &Common, progress: &Progress) -> a
     if !(command.tolerance > 0.0 && command.tolerance < 1.0) {
         return Err(Usage("--tolerance takes a number between 0 and 1".into()).into());
     }
-    let bytes = files::read_limited(&command.model, onnx::MAX_BYTES).map_err(Unreadable)?;
-    let name = || command.model.display().to_string();
-    let network = onnx::read(&bytes).with_context(name)?.network;
+    let (network, model_sha256) = load::network(&command.model)?;
     let out = &command.out;
     std::fs::create_dir_all(out).map_err(|source| FileError {
         action: "make the folder",
@@ -50,8 +46,8 @@ pub(super) fn run(command: &Spectrum, common: &Common, progress: &Progress) -> a
         spectra: spectra(&network, &options, progress)?,
         options,
         seed: command.seed,
-        model: name(),
-        model_sha256: files::sha256_hex(&bytes),
+        model: command.model.display().to_string(),
+        model_sha256,
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
     };
     let table = blindspot_report::spectrum_table(&record.spectra);

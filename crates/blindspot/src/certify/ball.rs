@@ -159,11 +159,52 @@ pub(super) fn lower(
             sums
         }
     };
-    let (lowered, moved) = vectorised(
+    let Fall { lowered, moved, .. } = vectorised(
         #[inline(always)]
         || dual(weights, rooms, radius),
     );
     center - lowered - rounding(count, size + moved)
+}
+
+/// A lower bound of a d over the ball and the box, rounding taken off. `point` becomes a d of the box
+/// that has about this value and is about inside the ball; given too is how far a value that nothing
+/// stops moves for each unit of its coefficient, 0 where none moves freely.
+pub(super) fn least(
+    coefficients: &[f64],
+    room: &Room,
+    radius: f64,
+    scratch: &mut Scratch,
+    point: &mut [f64],
+) -> (f64, f64) {
+    let count = coefficients.len();
+    let Scratch { weights, rooms } = scratch;
+    weights.resize(count, 0.0);
+    rooms.resize(count, 0.0);
+    let (down, up) = (&room.down[..count], &room.up[..count]);
+    vectorised(
+        #[inline(always)]
+        || {
+            for (i, &a) in coefficients.iter().enumerate() {
+                weights[i] = a.abs();
+                rooms[i] = if a > 0.0 { down[i] } else { up[i] };
+            }
+            let Fall {
+                lowered,
+                moved,
+                inverse,
+                stopped,
+            } = dual(weights, rooms, radius);
+            for (i, point) in point.iter_mut().enumerate() {
+                let free = match stopped && weights[i] > 0.0 {
+                    true => f64::INFINITY,
+                    false => weights[i] * inverse,
+                };
+                let far = free.min(rooms[i]);
+                *point = -far.copysign(coefficients[i]);
+            }
+            (-lowered - rounding(count, moved), inverse)
+        },
+    )
 }
 
 /// The value at the image, the sum of the absolute values of its parts, and weights and rooms.
@@ -203,10 +244,20 @@ fn gather(
     (center, size)
 }
 
-/// How much the function can fall at most, and the sum of the absolute values that this was
-/// computed from.
+/// How far a function can fall.
+struct Fall {
+    /// At most.
+    lowered: f64,
+    /// The sum of the absolute values that this was computed from.
+    moved: f64,
+    /// The inverse of the ball's multiplier.
+    inverse: f64,
+    /// The range stops all values, the ball none.
+    stopped: bool,
+}
+
 #[inline(always)]
-fn dual(weights: &[f64], rooms: &[f64], radius: f64) -> (f64, f64) {
+fn dual(weights: &[f64], rooms: &[f64], radius: f64) -> Fall {
     // Beginning with the smallest inverse, ever more values are stopped: a finite process, monotone.
     let mut inverse = 0.0;
     let mut sums = pass(weights, rooms, inverse);
@@ -229,17 +280,32 @@ fn dual(weights: &[f64], rooms: &[f64], radius: f64) -> (f64, f64) {
     }
     if sums.free <= 0.0 {
         // All are stopped, or nothing moves it.
-        return (sums.gain, 3.0 * sums.gain);
+        return Fall {
+            lowered: sums.gain,
+            moved: 3.0 * sums.gain,
+            inverse: 0.0,
+            stopped: true,
+        };
     }
     if inverse <= 0.0 {
-        return (0.0, 0.0);
+        return Fall {
+            lowered: 0.0,
+            moved: 0.0,
+            inverse,
+            stopped: false,
+        };
     }
     // -(sum over free of -a^2 / (2 lambda), over stopped of lambda m^2 / 2 - |a| m, - lambda r^2 / 2)
     let lambda = 1.0 / inverse;
     let held = 0.5 * lambda * (radius * radius - sums.stopped);
     let free = 0.5 * inverse * sums.free;
     let size = 3.0 * (free + sums.gain + lambda * (radius * radius + sums.stopped));
-    (free + sums.gain + held, size)
+    Fall {
+        lowered: free + sums.gain + held,
+        moved: size,
+        inverse,
+        stopped: false,
+    }
 }
 
 #[cfg(test)]

@@ -58,6 +58,9 @@ impl First {
     }
 }
 
+/// Lower and upper bounds of numbers.
+pub(super) type Range = [Vec<f64>; 2];
+
 /// How an activation is bounded.
 enum Relaxed {
     /// Each number by its lines.
@@ -93,20 +96,30 @@ impl<'c> Bounds<'c> {
         }
     }
 
-    /// A lower bound of the least lead of class `label` over the others within `radius`.
-    pub(super) fn lead(&mut self, room: &Room, label: usize, radius: f64) -> f64 {
+    /// Lower and upper bounds of the inputs of each activation within `radius`; None where one is not
+    /// finite.
+    pub(super) fn ranges(&mut self, room: &Room, radius: f64) -> Option<Vec<Range>> {
+        Some(self.relaxed(room, radius)?.1)
+    }
+
+    /// How each activation is bounded within `radius`, and its inputs' bounds; None where one is not
+    /// finite.
+    fn relaxed(&mut self, room: &Room, radius: f64) -> Option<(Vec<Relaxed>, Vec<Range>)> {
         let mut relaxed: Vec<Relaxed> = Vec::with_capacity(self.chain.between.len());
-        let mut range = [Vec::new(), Vec::new()];
+        let mut ranges: Vec<Range> = Vec::with_capacity(self.chain.between.len());
         for (i, between) in self.chain.between.iter().enumerate() {
             let behind_relu =
                 i > 0 && matches!(self.chain.between[i - 1], Between::Each(Activation::Relu));
-            let [low, high] = match behind_relu && self.chain.segments[i].is_identity() {
+            let [low, high] = match ranges.last() {
                 // What the ReLU makes of its own range: no line is narrower.
-                true => range.map(|bounds: Vec<f64>| bounds.iter().map(|b| b.max(0.0)).collect()),
-                false => self.range(i, &relaxed, room, radius),
+                Some(range) if behind_relu && self.chain.segments[i].is_identity() => {
+                    let positive = |bounds: &Vec<f64>| bounds.iter().map(|b| b.max(0.0)).collect();
+                    [positive(&range[0]), positive(&range[1])]
+                }
+                _ => self.range(i, &relaxed, room, radius),
             };
             if !low.iter().chain(&high).all(|bound| bound.is_finite()) {
-                return f64::NEG_INFINITY;
+                return None;
             }
             relaxed.push(match between {
                 Between::Each(activation) => {
@@ -124,8 +137,16 @@ impl<'c> Bounds<'c> {
                         .collect(),
                 ),
             });
-            range = [low, high];
+            ranges.push([low, high]);
         }
+        Some((relaxed, ranges))
+    }
+
+    /// A lower bound of the least lead of class `label` over the others within `radius`.
+    pub(super) fn lead(&mut self, room: &Room, label: usize, radius: f64) -> f64 {
+        let Some((relaxed, _)) = self.relaxed(room, radius) else {
+            return f64::NEG_INFINITY;
+        };
         let last = self.chain.segments.len() - 1;
         let classes = self.chain.segments[last].outputs;
         let rivals: Vec<usize> = (0..classes).filter(|&class| class != label).collect();
@@ -148,15 +169,16 @@ impl<'c> Bounds<'c> {
         least
     }
 
-    /// Lower and upper bounds of the output of segment `i`.
+    /// Lower and upper bounds of what the activation behind segment `i` takes.
     fn range(&mut self, i: usize, relaxed: &[Relaxed], room: &Room, radius: f64) -> [Vec<f64>; 2] {
         let segment = &self.chain.segments[i];
         if i == 0 {
             return self.first_range(room, radius);
         }
         let (mut low, mut high) = (Vec::new(), Vec::new());
-        for from in (0..segment.outputs).step_by(ROWS / 2) {
-            let count = (ROWS / 2).min(segment.outputs - from);
+        let active = self.chain.active[i];
+        for from in (0..active).step_by(ROWS / 2) {
+            let count = (ROWS / 2).min(active - from);
             let mut rows = vec![0.0; 2 * count * segment.outputs];
             for k in 0..count {
                 rows[k * segment.outputs + from + k] = 1.0;
@@ -173,7 +195,8 @@ impl<'c> Bounds<'c> {
     fn first_range(&mut self, room: &Room, radius: f64) -> [Vec<f64>; 2] {
         let segment = &self.chain.segments[0];
         let (mut low, mut high) = (Vec::new(), Vec::new());
-        for (i, (coefficients, support)) in self.first.rows.iter().enumerate() {
+        let rows = self.first.rows.iter().take(self.chain.active[0]);
+        for (i, (coefficients, support)) in rows.enumerate() {
             let scratch = &mut self.scratch;
             let both = ball::both(coefficients, support.as_deref(), room, radius, scratch);
             let rounding = ball::rounding(segment.terms, segment.size[i]);
@@ -206,7 +229,8 @@ impl<'c> Bounds<'c> {
             self.adjoints[at].carry(count, &mut rows);
             if at > 0 {
                 let before = &self.chain.segments[at - 1];
-                rows = through(&relaxed[at - 1], rows, before, &mut constants);
+                let active = self.chain.active[at - 1];
+                rows = through(&relaxed[at - 1], rows, before, active, &mut constants);
             }
         }
         let inputs = self.chain.segments[0].inputs;
@@ -268,11 +292,13 @@ fn of_window(seen: &[u32], low: &[f64], high: &[f64]) -> Maximum {
     }
 }
 
-/// Functions of an activation's output as functions of its input that are never larger.
+/// Functions of an activation's output as functions of its input that are never larger; beyond the
+/// `active` first numbers of its input all pass as they are.
 fn through(
     relaxed: &Relaxed,
     mut rows: Vec<f64>,
     before: &Segment,
+    active: usize,
     constants: &mut [(f64, f64)],
 ) -> Vec<f64> {
     match relaxed {
@@ -295,8 +321,10 @@ fn through(
         Relaxed::Max(windows) => {
             let mut wide = vec![0.0; before.outputs * constants.len()];
             let places = wide.chunks_exact_mut(before.outputs);
-            let functions = rows.chunks_exact(windows.len()).zip(places);
+            let passing = before.outputs - active;
+            let functions = rows.chunks_exact(windows.len() + passing).zip(places);
             for ((row, out), (constant, rounding)) in functions.zip(constants) {
+                out[active..].copy_from_slice(&row[windows.len()..]);
                 let (mut sum, mut size) = (0.0, 0.0);
                 for (&s, maximum) in row.iter().zip(windows) {
                     let mut add = |at: u32, slope: f64| {

@@ -1,7 +1,13 @@
 //! A network as affine segments with activations between them: what bounds can be carried through.
+//!
+//! Where values are needed again behind an activation (skip connections, parts side by side), they
+//! stand beside its input, and pass it as they are: the next segment takes them together with its
+//! output. So a network that branches is a chain, too.
 
-use blindspot_net::ops::{Binary, Pool, PoolKind, Unary};
-use blindspot_net::{Evaluator, Network, Node, Op, Operand, ValueId};
+use std::collections::HashMap;
+
+use blindspot_net::ops::{Binary, Concat, Pool, PoolKind, Reshape, Slice, SliceAxis, Unary};
+use blindspot_net::{Evaluator, Graph, Network, Node, Op, Operand, ValueId};
 
 use super::CertifyError;
 use super::relax::Activation;
@@ -35,6 +41,9 @@ pub(super) struct Segment {
 pub(super) struct Chain {
     pub(super) segments: Vec<Segment>,
     pub(super) between: Vec<Between>,
+    /// How many outputs of each segment, the first ones, the activation behind it takes; the others
+    /// pass it.
+    pub(super) active: Vec<usize>,
 }
 
 /// How many functions are carried through a segment at a time.
@@ -49,73 +58,105 @@ impl Chain {
             op: node.op.name(),
             why: why.to_owned(),
         };
-        // Where each segment begins and ends.
-        let mut cuts: Vec<(ValueId, ValueId)> = Vec::new();
-        let mut between = Vec::new();
-        let (mut from, mut last) = (graph.input(), graph.input());
-        for node in graph.nodes() {
-            let of_last = node
-                .inputs
-                .iter()
-                .filter(|&&input| input == Operand::Value(last));
-            let values = node
-                .inputs
-                .iter()
-                .filter(|input| matches!(input, Operand::Value(_)));
-            if of_last.count() != 1 || values.count() != 1 {
-                return Err(unsupported(node, "the network is no chain here"));
-            }
-            let activation = match &node.op {
-                Op::Unary(Unary::Relu) => Some(Between::Each(Activation::Relu)),
-                Op::Unary(Unary::Sigmoid) => Some(Between::Each(Activation::Sigmoid)),
-                Op::Unary(Unary::Tanh) => Some(Between::Each(Activation::Tanh)),
-                Op::Pool(pool) if pool.kind == PoolKind::Max => {
-                    Some(Between::Max(windows(pool, &graph.value(last).shape)))
+        let exact = network.cast::<f64>();
+        let mut segments = Vec::new();
+        let (mut between, mut active) = (Vec::new(), Vec::new());
+        let mut state = vec![graph.input()];
+        let mut largest = vec![largest; graph.value(graph.input()).len()];
+        // The affine nodes since the last activation.
+        let mut since: Vec<&Node> = Vec::new();
+        for (at, node) in graph.nodes().iter().enumerate() {
+            let mut values = node.inputs.iter().filter_map(|operand| match operand {
+                Operand::Value(id) => Some(*id),
+                Operand::Weight(_) => None,
+            });
+            let first = values.next();
+            let activation = match (&node.op, first, values.next()) {
+                (Op::Unary(Unary::Relu), ..) => Between::Each(Activation::Relu),
+                (Op::Unary(Unary::Sigmoid), ..) => Between::Each(Activation::Sigmoid),
+                (Op::Unary(Unary::Tanh), ..) => Between::Each(Activation::Tanh),
+                (Op::Pool(pool), Some(first), _) if pool.kind == PoolKind::Max => {
+                    Between::Max(windows(pool, &graph.value(first).shape))
                 }
-                op if is_affine(op, &node.inputs) => None,
+                (op, _, second) if is_affine(op, &node.inputs, second.is_some()) => {
+                    since.push(node);
+                    continue;
+                }
                 _ => return Err(unsupported(node, "no linear bounds are known for it")),
             };
-            if let Some(activation) = activation {
-                cuts.push((from, last));
-                between.push(activation);
-                from = node.output;
-            }
-            last = node.output;
-        }
-        cuts.push((from, last));
-
-        let exact = network.cast::<f64>();
-        let mut segments = Vec::with_capacity(cuts.len());
-        let mut largest = vec![largest; graph.value(graph.input()).len()];
-        for (i, (from, to)) in cuts.into_iter().enumerate() {
-            let segment = Segment::new(&exact, from, to, &largest)?;
-            largest = match between.get(i) {
-                Some(Between::Each(Activation::Sigmoid | Activation::Tanh)) => {
-                    vec![1.0; segment.outputs]
-                }
-                Some(Between::Max(windows)) => {
-                    let most = |window: &Vec<u32>| {
-                        let sizes = window.iter().map(|&i| segment.size[i as usize]);
-                        sizes.fold(0.0, f64::max)
-                    };
-                    windows.iter().map(most).collect()
-                }
-                _ => segment.size.clone(),
+            let Some(first) = first else {
+                return Err(unsupported(node, "it sees no value"));
             };
+            // What comes later needs these besides.
+            let later = |id: ValueId| {
+                let mut nodes = graph.nodes()[at + 1..].iter();
+                nodes.any(|node| node.inputs.contains(&Operand::Value(id))) || id == graph.output()
+            };
+            let known = state.iter().copied();
+            let passing = known.chain(since.iter().map(|node| node.output));
+            let ends: Vec<ValueId> = [first]
+                .into_iter()
+                .chain(passing.filter(|&id| later(id)))
+                .collect();
+            let segment = Segment::new(&exact, &state, &since, &ends, &largest)?;
+            let count = graph.value(first).len();
+            let sizes = &segment.size;
+            largest = match &activation {
+                Between::Each(Activation::Sigmoid | Activation::Tanh) => vec![1.0; count],
+                Between::Each(Activation::Relu) => sizes[..count].to_vec(),
+                Between::Max(windows) => windows
+                    .iter()
+                    .map(|window| {
+                        let sizes = window.iter().map(|&i| sizes[i as usize]);
+                        sizes.fold(0.0, f64::max)
+                    })
+                    .collect(),
+            };
+            largest.extend_from_slice(&sizes[count..]);
             segments.push(segment);
+            between.push(activation);
+            active.push(count);
+            state = [node.output]
+                .into_iter()
+                .chain(ends[1..].iter().copied())
+                .collect();
+            since.clear();
         }
-        Ok(Chain { segments, between })
+        segments.push(Segment::new(
+            &exact,
+            &state,
+            &since,
+            &[graph.output()],
+            &largest,
+        )?);
+        active.push(graph.value(graph.output()).len());
+        Ok(Chain {
+            segments,
+            between,
+            active,
+        })
+    }
+
+    /// Whether nothing is passed on beside an activation.
+    pub(super) fn is_plain(&self) -> bool {
+        let pairs = self.segments.iter().zip(&self.active);
+        pairs
+            .into_iter()
+            .all(|(segment, &active)| segment.outputs == active)
     }
 }
 
-/// Whether an operator is an affine function of its one value, and one that stays what it is, but
-/// for signs, when all its weights are replaced by their absolute values.
-fn is_affine(op: &Op, inputs: &[Operand]) -> bool {
+/// Whether an operator is an affine function of its values, of which there may be several, and one
+/// that stays what it is, but for signs, when all its weights are replaced by their absolute values.
+fn is_affine(op: &Op, inputs: &[Operand], several: bool) -> bool {
     match op {
+        Op::Binary(Binary::Add) | Op::Concat(_) => true,
+        _ if several => false,
+        Op::Slice(_) => true,
         Op::Gemm(_) | Op::MatMul(_) | Op::Conv(_) => true,
         Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) => true,
         Op::Pool(pool) => pool.kind != PoolKind::Max,
-        Op::Binary(Binary::Add | Binary::Mul) => true,
+        Op::Binary(Binary::Mul) => true,
         Op::Binary(Binary::Div) => matches!(inputs, [Operand::Value(_), Operand::Weight(_)]),
         _ => false,
     }
@@ -158,14 +199,16 @@ fn windows(pool: &Pool, shape: &[usize]) -> Vec<Vec<u32>> {
 }
 
 impl Segment {
+    /// From the values of `state`, side by side, to those of `ends`, by `nodes`.
     fn new(
         exact: &Network<f64>,
-        from: ValueId,
-        to: ValueId,
+        state: &[ValueId],
+        nodes: &[&Node],
+        ends: &[ValueId],
         largest: &[f64],
     ) -> Result<Segment, CertifyError> {
         let count = largest.len();
-        if from == to {
+        if state == ends {
             return Ok(Segment {
                 network: None,
                 inputs: count,
@@ -175,15 +218,8 @@ impl Segment {
                 terms: 1,
             });
         }
-        let below = exact.up_to(to);
-        let network = match from == exact.graph().input() {
-            true => below,
-            false => {
-                let name = &exact.graph().value(from).name;
-                let cut = below.graph().find(name).and_then(|cut| below.above(cut));
-                cut.map_err(|error| CertifyError::Cut(error.to_string()))?
-            }
-        };
+        let network =
+            cut(exact, state, nodes, ends).map_err(|error| CertifyError::Cut(error.to_string()))?;
         let outputs = network.output_len();
         let terms = network
             .graph()
@@ -250,4 +286,88 @@ impl Adjoint<'_> {
             rows.extend_from_slice(carried);
         }
     }
+}
+
+/// The network from values side by side to others.
+fn cut(
+    exact: &Network<f64>,
+    state: &[ValueId],
+    nodes: &[&Node],
+    ends: &[ValueId],
+) -> Result<Network<f64>, Box<dyn std::error::Error>> {
+    let whole = exact.graph();
+    let length = |id: &ValueId| whole.value(*id).len();
+    let one = |state: &[ValueId]| match state {
+        [id] => whole.value(*id).shape.clone(),
+        _ => vec![state.iter().map(length).sum()],
+    };
+    let mut graph = Graph::new("state", &one(state))?;
+    let mut weights = Vec::new();
+    let mut operands: HashMap<ValueId, Operand> = HashMap::new();
+    let all = Operand::Value(graph.input());
+    let mut start = 0;
+    for (i, &id) in state.iter().enumerate() {
+        let mut operand = all;
+        if state.len() > 1 {
+            let axis = SliceAxis {
+                axis: 0,
+                start,
+                step: 1,
+                length: length(&id),
+            };
+            let part = Op::Slice(Slice { axes: vec![axis] });
+            let name = format!("part {i} of the state");
+            operand = Operand::Value(graph.node(&name, part, &[operand], &name)?);
+            let shape = whole.value(id).shape.clone();
+            let name = format!("value {i} of the state");
+            let shaped = Op::Reshape(Reshape { shape });
+            operand = Operand::Value(graph.node(&name, shaped, &[operand], &name)?);
+        }
+        operands.insert(id, operand);
+        start += length(&id);
+    }
+    for node in nodes {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for input in &node.inputs {
+            inputs.push(match input {
+                Operand::Value(id) => *operands.get(id).ok_or("a value is missing")?,
+                Operand::Weight(id) => {
+                    let info = &whole.weights()[id.index()];
+                    // A weight that two nodes share is kept twice.
+                    let name = format!("{} {}", info.name, weights.len());
+                    weights.push(exact.weights()[id.index()].clone());
+                    Operand::Weight(graph.weight(&name, &info.shape)?)
+                }
+            });
+        }
+        let name = format!("{} of the segment", whole.value(node.output).name);
+        let made = graph.node(&name, node.op.clone(), &inputs, &name)?;
+        operands.insert(node.output, Operand::Value(made));
+    }
+    if let ([end], Some(last)) = (ends, nodes.last())
+        && last.output == *end
+    {
+        return Ok(Network::new(graph, weights)?);
+    }
+    let mut outputs = Vec::with_capacity(ends.len());
+    for (i, id) in ends.iter().enumerate() {
+        let operand = *operands.get(id).ok_or("a value is missing")?;
+        // Also where it is the state itself, so that it comes last.
+        let shape = match ends.len() {
+            1 => whole.value(*id).shape.clone(),
+            _ => vec![length(id)],
+        };
+        let name = format!("end {i}");
+        let flat = Op::Reshape(Reshape { shape });
+        outputs.push(Operand::Value(graph.node(
+            &name,
+            flat,
+            &[operand],
+            &name,
+        )?));
+    }
+    if outputs.len() > 1 {
+        graph.node("ends", Op::Concat(Concat { axis: 0 }), &outputs, "ends")?;
+    }
+    Ok(Network::new(graph, weights)?)
 }

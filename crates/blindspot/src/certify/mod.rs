@@ -8,9 +8,13 @@
 mod ball;
 mod bounds;
 mod chain;
+mod curvature;
 mod files;
 mod lipschitz;
+mod parabola;
+mod refine;
 mod relax;
+mod slices;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +30,7 @@ pub use files::{Record, Summary, write_certificates};
 use ball::Room;
 use bounds::{Bounds, First};
 use chain::Chain;
+use curvature::Curved;
 use lipschitz::Lipschitz;
 
 /// Why a network has no certificates.
@@ -34,7 +39,7 @@ pub enum CertifyError {
     /// An operator that no bounds are known for.
     #[error(
         "node `{node}` ({op}): {why}; certificates take fully connected and convolutional \
-             layers, sigmoid, tanh, ReLU and max pooling, one after the other"
+             layers, sigmoid, tanh, ReLU and max pooling, their sums, and parts side by side"
     )]
     Unsupported {
         /// The node's name.
@@ -86,6 +91,8 @@ pub struct Certificate {
 struct Linear {
     chain: Chain,
     first: First,
+    /// For refining; None where the network is of another kind.
+    curved: Option<Curved>,
 }
 
 /// Certifies images of one network.
@@ -125,6 +132,7 @@ impl Certifier {
             }
             Ok(Linear {
                 first: First::new(first),
+                curved: Curved::new(&chain),
                 chain,
             })
         });
@@ -235,7 +243,8 @@ impl Worker<'_> {
         let lipschitz = self.certifier.lipschitz.as_ref().ok();
         // The logits' own rounding, by far.
         let lipschitz = lipschitz.map(|known| (1.0 - 1e-9) * known.distance(&logits, label));
-        let guess = self.nearest_linearised(&logits, label);
+        let rivals = self.linearised(&logits, label);
+        let guess = rivals.iter().fold(f64::INFINITY, |least, r| least.min(r.2));
         let linear = match &mut self.linear {
             Some(bounds) => {
                 let room = Room::new(image, lower, upper);
@@ -250,7 +259,7 @@ impl Worker<'_> {
                     let rival = others.fold(f64::NEG_INFINITY, |most, (_, &z)| most.max(z));
                     let lead = logits[label] - rival;
                     let bound = |radius| bounds.lead(&room, label, radius);
-                    largest_radius(bound, lead, guess, room.reach(), close)
+                    largest_radius(bound, lead, 0.45 * guess, guess, room.reach(), close)
                 }
             }
             None => 0.0,
@@ -262,27 +271,31 @@ impl Worker<'_> {
         }
     }
 
-    /// The distance at which some class would lead if the network were linear around the image.
-    fn nearest_linearised(&mut self, logits: &[f64], label: usize) -> f64 {
-        let mut nearest = f64::INFINITY;
-        for rival in (0..logits.len()).filter(|&rival| rival != label) {
-            let mut direction = vec![0.0; logits.len()];
-            (direction[label], direction[rival]) = (1.0, -1.0);
-            let gradient = self.evaluator.backward(&direction);
-            let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-            nearest = nearest.min((logits[label] - logits[rival]) / norm);
-        }
-        nearest
+    /// For each other class the label's lead over it, and the distance at which that would be 0 if the
+    /// network were linear around the image that it was evaluated at last.
+    fn linearised(&mut self, logits: &[f64], label: usize) -> Vec<(usize, f64, f64)> {
+        let rivals = (0..logits.len()).filter(|&rival| rival != label);
+        rivals
+            .map(|rival| {
+                let mut direction = vec![0.0; logits.len()];
+                (direction[label], direction[rival]) = (1.0, -1.0);
+                let gradient = self.evaluator.backward(&direction);
+                let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+                let lead = logits[label] - logits[rival];
+                (rival, lead, lead / norm)
+            })
+            .collect()
     }
 }
 
 /// Nearly the largest radius, at most `most`, at which `lead`, which falls with the radius from
-/// `at_zero`, is above 0; it is above 0 there for certain. `guess` is where it would end if it fell
-/// evenly. The search ends where no more than the part `close` can be gained, as far as the leads
+/// `at_zero`, is above 0; it is above 0 there for certain. `start` is tried first, `guess` is where it
+/// would end if it fell evenly. The search ends where no more than the part `close` can be gained, as far as the leads
 /// seen foretell it.
 fn largest_radius(
     mut lead: impl FnMut(f64) -> f64,
     at_zero: f64,
+    start: f64,
     guess: f64,
     most: f64,
     close: f64,
@@ -291,8 +304,7 @@ fn largest_radius(
     let (mut low, mut high) = (0.0, most);
     // Radius and lead, the last three.
     let mut seen = vec![(0.0, at_zero)];
-    let usual = 0.45 * guess;
-    let mut next = if usual < most { usual } else { 0.1 * most };
+    let mut next = if start < most { start } else { 0.1 * most };
     for step in 0..60 {
         let value = lead(next);
         match value > 0.0 {

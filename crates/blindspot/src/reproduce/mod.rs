@@ -19,7 +19,7 @@ use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::journal::JournalError;
-use crate::models::kept_or_trained;
+use crate::models::{kept_model, kept_or_trained};
 use crate::monitor::Monitor;
 use crate::results::{ModelRecord, Pictures, Results};
 use crate::search::{Example, Method, SearchError, SearchOptions, Target, search};
@@ -29,6 +29,7 @@ use crate::units::UnitsError;
 
 pub use figure5::{Figure5Outcome, IMAGES, Own, figure5};
 pub use figure6::{Figure6Options, Figure6Outcome, figure6};
+pub use spectra::{QUICK_INPUT, table5_own};
 pub use units::{UnitsOutcome, figures_3_4};
 
 /// One experiment of the paper.
@@ -362,7 +363,7 @@ impl Run<'_> {
 
 /// Trains the models that the experiments take (or takes them from `out/models`), searches, and
 /// fills the tables. Nothing but the models is written. What takes a network of the user's is left
-/// out: see [`figure5`] and [`figures_3_4`].
+/// out: see [`figure5`], [`figures_3_4`] and [`table5_own`].
 ///
 /// # Errors
 /// [`ReproduceError`].
@@ -415,6 +416,20 @@ pub fn reproduce(
                     network,
                     record,
                     autoencoder,
+                });
+            }
+        }
+    }
+    if options.experiments.contains(&Experiment::Table5) {
+        for name in spectra::KNOWN {
+            let recipe = recipe(name, options);
+            let there = run.models.iter().any(|model| model.record.name == *name);
+            let kept = || kept_model(&recipe, train, options.seed, &folder);
+            if let Some((network, record)) = (!there).then(kept).flatten() {
+                run.models.push(Model {
+                    network,
+                    record,
+                    autoencoder: recipe.sparsity.is_some(),
                 });
             }
         }

@@ -1,35 +1,64 @@
 //! Table 5 (section 4.3): frame bounds.
 
-use super::{ReproduceError, Run};
+use super::{Options, Own, ReproduceError, Run};
 use crate::architectures::alexnet;
 use crate::monitor::Monitor;
 use crate::results::{Table5, Table5Network};
 use crate::spectrum::{SpectrumOptions, spectra};
 
-/// The networks for MNIST that stand below AlexNet.
+/// The networks for MNIST that stand below AlexNet in any case.
 pub(super) const MODELS: &[&str] = &["softmax1", "FC100-100-10"];
 
+/// All that do where this run trains them, or has them from an earlier one.
+pub(super) const KNOWN: &[&str] = &[
+    "softmax1",
+    "softmax2",
+    "softmax3",
+    "FC100-100-10",
+    "FC200-200-10",
+    "AE400-10",
+    "conv",
+];
+
 /// Matrices with a longer side than this take too long for a quick look.
-const QUICK_SIDE: usize = 1024;
+const QUICK_SIDE: usize = 512;
+/// Height and width of AlexNet's input in a quick look: the least that leaves its last pooling
+/// something to see.
+pub const QUICK_INPUT: [usize; 2] = [67, 67];
+
+/// How layers are measured.
+fn measured(options: &Options) -> SpectrumOptions {
+    let usual = SpectrumOptions {
+        seed: options.seed,
+        ..SpectrumOptions::default()
+    };
+    match options.quick {
+        false => usual,
+        true => SpectrumOptions {
+            dense_side: QUICK_SIDE,
+            tolerance: 1e-2,
+            ..usual
+        },
+    }
+}
 
 /// The frame bounds of AlexNet's layers and of those of the networks for MNIST.
 pub(super) fn table5(run: &Run<'_>, monitor: &dyn Monitor) -> Result<Table5, ReproduceError> {
-    let mut options = SpectrumOptions {
-        seed: run.options.seed,
-        ..SpectrumOptions::default()
+    let options = measured(run.options);
+    let of_alexnet = SpectrumOptions {
+        input_size: run.options.quick.then_some(QUICK_INPUT),
+        ..options.clone()
     };
-    if run.options.quick {
-        options.dense_side = QUICK_SIDE;
-        options.tolerance = 1e-2;
-    }
     let mut networks = vec![Table5Network {
         name: "AlexNet".into(),
         weights: "random (normal, variance 2 / inputs; 1 / inputs of the last layer), not trained"
             .into(),
-        spectra: spectra(&alexnet(run.options.seed), &options, monitor)?,
+        spectra: spectra(&alexnet(run.options.seed), &of_alexnet, monitor)?,
     }];
-    for name in MODELS {
-        let model = run.model(name);
+    for name in KNOWN {
+        let Some(model) = run.models.iter().find(|model| model.record.name == *name) else {
+            continue;
+        };
         networks.push(Table5Network {
             name: (*name).to_owned(),
             weights: format!("trained on MNIST, {} iterations", model.record.iterations),
@@ -37,4 +66,24 @@ pub(super) fn table5(run: &Run<'_>, monitor: &dyn Monitor) -> Result<Table5, Rep
         });
     }
     Ok(Table5 { networks })
+}
+
+/// A row of table 5 for each layer of a network that was trained elsewhere, batch normalisation
+/// folded into them.
+///
+/// # Errors
+/// [`ReproduceError`].
+pub fn table5_own(
+    own: &Own<'_>,
+    options: &Options,
+    monitor: &dyn Monitor,
+) -> Result<Table5Network, ReproduceError> {
+    Ok(Table5Network {
+        name: own.name.clone(),
+        weights: format!(
+            "those of the file (SHA-256 {}...)",
+            &own.sha256[..12.min(own.sha256.len())]
+        ),
+        spectra: spectra(own.network, &measured(options), monitor)?,
+    })
 }

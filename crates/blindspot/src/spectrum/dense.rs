@@ -63,7 +63,7 @@ pub(super) fn rounding(rows: usize, cols: usize, largest: f64) -> f64 {
 /// Gives the result on, after a vector function of this program: the decomposition's kernels leave
 /// the upper halves of the registers in use, which makes plain code behind them several times
 /// slower.
-fn settled<R>(result: R) -> R {
+pub(crate) fn settled<R>(result: R) -> R {
     let mut few = [0.0f64; 16];
     vectorised(
         #[inline(always)]

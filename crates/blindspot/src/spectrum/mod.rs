@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::monitor::Monitor;
 use crate::random::Stream;
-pub(crate) use dense::Dense as Matrix;
 use dense::{Dense, rounding};
+pub(crate) use dense::{Dense as Matrix, settled};
 use lanczos::{Ends, Limits, Operator, ends};
 use layers::{Convolution, Layer, Linear, Runs};
 
@@ -35,6 +35,8 @@ pub struct SpectrumOptions {
     /// Matrices whose smaller side is longer than this are not decomposed: only what Lanczos'
     /// process finds is known of them.
     pub dense_side: usize,
+    /// Measure convolutions also as they run, with zero padding.
+    pub padded: bool,
 }
 
 impl Default for SpectrumOptions {
@@ -46,6 +48,7 @@ impl Default for SpectrumOptions {
             seed: 0,
             tolerance: 1e-4,
             dense_side: 4608,
+            padded: true,
         }
     }
 }
@@ -299,10 +302,11 @@ fn measure(layer: &Layer<'_>, options: &SpectrumOptions) -> Result<LayerSpectrum
             let Some(input) = &layer.input else {
                 return Err("the shape of its input is not known; leave the input size out".into());
             };
-            (
-                padded(convolution, input, &layer.name, options)?,
-                of_fourier(convolution, input),
-            )
+            let circular = of_fourier(convolution, input);
+            match options.padded {
+                true => (padded(convolution, input, &layer.name, options)?, circular),
+                false => (Reading::default(), circular),
+            }
         }
     };
     let stride = match &layer.linear {

@@ -1,0 +1,228 @@
+//! Larger certificates where there is time for them.
+//!
+//! By the lead's parabola first ([`curvature`](super::curvature)), then by branch and bound on it
+//! ([`slices`](super::slices)): radii a little beyond the last are tried, in rounds that look at four
+//! times as many slices each. A certificate that could not be raised is kept, so they only grow.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::ball::Room;
+use super::curvature::Curved;
+use super::slices::{Outcome, Slices};
+use super::{Certificate, Certifier, Worker, largest_radius};
+use crate::inputs::Inputs;
+use crate::monitor::Monitor;
+
+/// Rounds of branch and bound at most.
+const ROUNDS: u32 = 9;
+/// Slices that the first round looks at for a radius; each further one looks at four times as many.
+const SLICES: usize = 32;
+/// How close to the largest radius that the parabola certifies the first round ends: what the next
+/// ones begin with is no larger.
+const CLOSE: f64 = 1e-2;
+/// The first step of a round beyond the last radius, and the last one, as parts of it.
+const STEPS: (f64, f64) = (0.04, 2e-3);
+
+/// How far an image's certificate has got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// More slices may raise it.
+    Going,
+    /// They can't.
+    Settled,
+}
+
+impl Certifier {
+    /// Whether [`refine`](Certifier::refine) can raise certificates: networks of one or two fully
+    /// connected layers of sigmoid or tanh units below the last.
+    pub fn refines(&self) -> bool {
+        self.curved().is_some()
+    }
+
+    fn curved(&self) -> Option<&Curved> {
+        self.linear.as_ref().ok()?.curved.as_ref()
+    }
+
+    /// Raises certificates of images of `inputs`, as far as it gets until `deadline`; it ends before
+    /// that where no more is to be had. Each round goes over all images. Where the clock does not end
+    /// it the same bits come out for any number of threads; where it does, how many radii were tried
+    /// depends on the machine, and every certificate reached is as certain as any other.
+    pub fn refine(
+        &self,
+        certificates: &mut [Certificate],
+        inputs: &(impl Inputs + ?Sized),
+        deadline: Instant,
+        monitor: &dyn Monitor,
+    ) {
+        if self.curved().is_none() {
+            return;
+        }
+        let stop = || monitor.cancelled() || Instant::now() >= deadline;
+        let mut going: Vec<(&mut Certificate, Progress)> = certificates
+            .iter_mut()
+            .filter(|certificate| certificate.distance > 0.0)
+            .map(|certificate| (certificate, Progress::Going))
+            .collect();
+        for round in 0..=ROUNDS {
+            going.retain(|(_, progress)| *progress == Progress::Going);
+            if going.is_empty() || stop() {
+                return;
+            }
+            monitor.begin(&format!("refine, round {round}"), going.len() as u64);
+            let done = std::sync::atomic::AtomicU64::new(0);
+            going.par_iter_mut().with_max_len(1).for_each_init(
+                || self.worker(),
+                |worker, (certificate, progress)| {
+                    if stop() {
+                        return;
+                    }
+                    let mut image = vec![0.0; self.network.input_len()];
+                    inputs.write(certificate.index, &mut image);
+                    match round {
+                        0 => worker.parabolic(certificate, &image, &stop),
+                        _ => *progress = worker.sliced(certificate, &image, round, &stop),
+                    }
+                    let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    monitor.progress(done, "");
+                },
+            );
+            monitor.end();
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// Raises a certificate by the parabola alone.
+    fn parabolic(
+        &mut self,
+        certificate: &mut Certificate,
+        image: &[f32],
+        stop: &(dyn Fn() -> bool + Sync),
+    ) {
+        let (room, rivals) = self.surroundings(image, certificate.label);
+        let Some(&(_, lead, nearest)) = rivals.first() else {
+            return;
+        };
+        let label = certificate.label;
+        let bound = |radius: f64| match stop() {
+            true => f64::NEG_INFINITY,
+            false => self.least_lead(&room, label, &rivals, radius),
+        };
+        let start = (1.2 * certificate.distance).max(0.6 * nearest);
+        let found = largest_radius(bound, lead, start, nearest, room.reach(), CLOSE);
+        certificate.distance = certificate.distance.max(found);
+    }
+
+    /// Raises a certificate by branch and bound.
+    fn sliced(
+        &mut self,
+        certificate: &mut Certificate,
+        image: &[f32],
+        round: u32,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Progress {
+        let (room, rivals) = self.surroundings(image, certificate.label);
+        let slices = SLICES << (2 * (round - 1));
+        let mut step = STEPS.0;
+        let mut progress = Progress::Settled;
+        while step > STEPS.1 && !stop() {
+            let radius = certificate.distance * (1.0 + step);
+            match self.certain(&room, certificate.label, &rivals, radius, slices, stop) {
+                Outcome::Certain => {
+                    certificate.distance = radius;
+                    if radius >= room.reach() {
+                        return Progress::Settled;
+                    }
+                    step *= 1.5;
+                }
+                Outcome::Refuted => step *= 0.5,
+                Outcome::Open => {
+                    progress = Progress::Going;
+                    step *= 0.5;
+                }
+            }
+        }
+        progress
+    }
+
+    /// The room around an image, and the label's rivals with its lead over each and the distance at
+    /// which that would be 0 were it linear, the nearest first.
+    fn surroundings(&mut self, image: &[f32], label: usize) -> (Room, Vec<(usize, f64, f64)>) {
+        let bounds = self.certifier.bounds;
+        let wide: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
+        self.evaluator.input(1).copy_from_slice(&wide);
+        let logits = self.evaluator.forward().to_vec();
+        let mut rivals = self.linearised(&logits, label);
+        rivals.sort_by(|a, b| a.2.total_cmp(&b.2));
+        (Room::new(image, bounds.lower, bounds.upper), rivals)
+    }
+
+    /// A lower bound of the least lead within a radius, by the parabolas.
+    fn least_lead(
+        &mut self,
+        room: &Room,
+        label: usize,
+        rivals: &[(usize, f64, f64)],
+        radius: f64,
+    ) -> f64 {
+        let (Some(curved), Some(bounds)) = (self.certifier.curved(), &mut self.linear) else {
+            return f64::NEG_INFINITY;
+        };
+        let Some(ranges) = bounds.ranges(room, radius) else {
+            return f64::NEG_INFINITY;
+        };
+        let centre = curved.centre(room, radius, &ranges);
+        let mut least = f64::INFINITY;
+        for &(rival, ..) in rivals {
+            let parabola = curved.parabola(&centre, label, rival);
+            if curved.coarse(&parabola, room, radius) > least {
+                continue;
+            }
+            let lead = match curved.axes(&parabola) {
+                Some(axes) => Slices::new(&parabola, &axes, room, radius).lead(),
+                None => f64::NEG_INFINITY,
+            };
+            least = least.min(if lead.is_nan() {
+                f64::NEG_INFINITY
+            } else {
+                lead
+            });
+        }
+        least
+    }
+
+    /// Whether the label leads everywhere within a radius, looking at so many slices.
+    fn certain(
+        &mut self,
+        room: &Room,
+        label: usize,
+        rivals: &[(usize, f64, f64)],
+        radius: f64,
+        mut slices: usize,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Outcome {
+        let (Some(curved), Some(bounds)) = (self.certifier.curved(), &mut self.linear) else {
+            return Outcome::Refuted;
+        };
+        let Some(ranges) = bounds.ranges(room, radius) else {
+            return Outcome::Refuted;
+        };
+        let centre = curved.centre(room, radius, &ranges);
+        for &(rival, ..) in rivals {
+            let parabola = curved.parabola(&centre, label, rival);
+            if curved.coarse(&parabola, room, radius) > 0.0 {
+                continue;
+            }
+            let Some(axes) = curved.axes(&parabola) else {
+                return Outcome::Open;
+            };
+            let outcome = Slices::new(&parabola, &axes, room, radius).certain(&mut slices, stop);
+            if outcome != Outcome::Certain {
+                return outcome;
+            }
+        }
+        Outcome::Certain
+    }
+}

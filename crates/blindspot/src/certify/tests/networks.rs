@@ -1,0 +1,163 @@
+//! Small networks to certify images of.
+
+use super::*;
+
+/// Layers stacked on each other, with random weights.
+pub(super) struct Stack {
+    pub(super) graph: Graph,
+    pub(super) weights: Vec<Vec<f32>>,
+    pub(super) top: Operand,
+    pub(super) stream: Stream,
+}
+
+impl Stack {
+    pub(super) fn new(input: &[usize], seed: usize) -> Stack {
+        let graph = Graph::new("image", input).unwrap();
+        let top = Operand::Value(graph.input());
+        let stream = Stream::new(9, "networks of a test", seed);
+        Stack {
+            graph,
+            weights: Vec::new(),
+            top,
+            stream,
+        }
+    }
+
+    pub(super) fn add(self, op: Op, weights: &[&[usize]], gain: f64) -> Stack {
+        let top = self.top;
+        self.node(op, vec![top], weights, gain)
+    }
+
+    /// The top together with another value.
+    pub(super) fn with(self, op: Op, other: Operand) -> Stack {
+        let top = self.top;
+        self.node(op, vec![top, other], &[], 1.0)
+    }
+
+    pub(super) fn node(
+        mut self,
+        op: Op,
+        mut operands: Vec<Operand>,
+        weights: &[&[usize]],
+        gain: f64,
+    ) -> Stack {
+        for (i, shape) in weights.iter().enumerate() {
+            let name = format!("w{}", self.weights.len());
+            let id = self.graph.weight(&name, shape).unwrap();
+            operands.push(Operand::Weight(id));
+            let count: usize = shape.iter().product();
+            // Biases are small, so that no unit is dead.
+            let scale = if i == 0 { gain } else { 0.3 };
+            let numbers = (0..count).map(|_| (self.stream.normal() * scale) as f32);
+            self.weights.push(numbers.collect());
+        }
+        let name = format!("v{}", self.graph.values().len());
+        let value = self.graph.node(&name, op, &operands, &name).unwrap();
+        self.top = Operand::Value(value);
+        self
+    }
+
+    pub(super) fn dense(self, inputs: usize, outputs: usize) -> Stack {
+        let gain = (2.0 / inputs as f64).sqrt();
+        let op = Op::Gemm(Gemm { trans_b: false });
+        self.add(op, &[&[inputs, outputs], &[outputs]], gain)
+    }
+
+    pub(super) fn activation(self, unary: Unary) -> Stack {
+        self.add(Op::Unary(unary), &[], 1.0)
+    }
+
+    pub(super) fn network(self) -> Network<f32> {
+        Network::new(self.graph, self.weights).unwrap()
+    }
+}
+
+/// Fully connected ones of each activation, and convolutional ones with pooling, overlapping or not.
+pub(super) fn networks() -> Vec<Network<f32>> {
+    let mut all = Vec::new();
+    for (seed, unary) in [Unary::Sigmoid, Unary::Relu, Unary::Tanh]
+        .into_iter()
+        .enumerate()
+    {
+        let stack = Stack::new(&[20], seed).dense(20, 16).activation(unary);
+        all.push(stack.dense(16, 12).activation(unary).dense(12, 4).network());
+    }
+    for (seed, stride) in [(3, 2), (4, 1)] {
+        let convolution = Op::Conv(Conv {
+            window: Window {
+                before: vec![1, 0],
+                after: vec![1, 1],
+                ..Window::dense(&[3, 3])
+            },
+            groups: 1,
+        });
+        let pool = Op::Pool(Pool {
+            kind: PoolKind::Max,
+            window: Window {
+                strides: vec![stride; 2],
+                ..Window::dense(&[2, 2])
+            },
+            ceil: false,
+        });
+        let stack = Stack::new(&[1, 7, 7], seed)
+            .add(convolution, &[&[3, 1, 3, 3], &[3]], 0.6)
+            .activation(Unary::Relu)
+            .add(pool, &[], 1.0);
+        let shape = stack.graph.value(stack.graph.output()).shape.clone();
+        let count = shape.iter().product();
+        let flat = Op::Reshape(Reshape { shape: vec![count] });
+        let stack = stack.add(flat, &[], 1.0).dense(count, 8);
+        all.push(stack.activation(Unary::Sigmoid).dense(8, 3).network());
+    }
+    all.push(residual(Unary::Relu, 5));
+    all.push(residual(Unary::Tanh, 6));
+    all.push(branches());
+    all
+}
+
+/// Units around which their inputs lead, and beside the last ones.
+fn residual(unary: Unary, seed: usize) -> Network<f32> {
+    let stack = Stack::new(&[20], seed).dense(20, 10).activation(unary);
+    let below = stack.top;
+    let stack = stack.dense(10, 10).activation(unary).dense(10, 10);
+    let stack = stack.with(Op::Binary(Binary::Add), below).activation(unary);
+    let beside = stack.with(Op::Concat(Concat { axis: 0 }), below);
+    beside.dense(20, 4).network()
+}
+
+/// A convolution whose output is needed behind a pooling, too, and the image behind all.
+fn branches() -> Network<f32> {
+    let convolution = Op::Conv(Conv {
+        window: Window {
+            before: vec![1, 1],
+            after: vec![1, 1],
+            ..Window::dense(&[3, 3])
+        },
+        groups: 1,
+    });
+    let pool = Op::Pool(Pool {
+        kind: PoolKind::Max,
+        window: Window {
+            strides: vec![2; 2],
+            ..Window::dense(&[2, 2])
+        },
+        ceil: false,
+    });
+    let flat = |count: usize| Op::Reshape(Reshape { shape: vec![count] });
+    let stack = Stack::new(&[1, 6, 6], 7);
+    let image = stack.top;
+    let stack = stack
+        .add(convolution, &[&[1, 1, 3, 3], &[1]], 0.6)
+        .with(Op::Binary(Binary::Add), image);
+    let before = stack.top;
+    let stack = stack.activation(Unary::Relu).add(pool, &[], 1.0);
+    let pooled = stack.add(flat(9), &[], 1.0);
+    let top = pooled.top;
+    let stack = pooled.node(flat(36), vec![before], &[], 1.0);
+    let stack = stack.with(Op::Concat(Concat { axis: 0 }), top);
+    let stack = stack.dense(45, 36).activation(Unary::Sigmoid);
+    let below = stack.top;
+    let stack = stack.node(flat(36), vec![image], &[], 1.0);
+    let stack = stack.with(Op::Binary(Binary::Add), below);
+    stack.dense(36, 3).network()
+}
