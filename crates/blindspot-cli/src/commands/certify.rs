@@ -36,6 +36,13 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
             "the product of the layers' bounds is not known: {why}"
         ));
     }
+    if command.time_limit.is_some() && !certifier.refines() {
+        limits.push(
+            "on the first bounds, --time-limit or not: it takes one or two fully connected layers of \
+             sigmoid or tanh units below the last"
+                .into(),
+        );
+    }
     let options = SearchOptions {
         target: Target::Untargeted,
         seed: command.seed,
@@ -78,6 +85,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         data_sha256: images.hashes().iter().cloned().collect(),
         model_sha256: model.sha256.clone(),
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        time_limit: command.time_limit,
         limits,
         summary: Summary::of(&certificates, &l2),
     };

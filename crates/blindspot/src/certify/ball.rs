@@ -38,6 +38,25 @@ impl Room {
         }
     }
 
+    /// The room around a point of the box that is so far from this one's image.
+    pub(super) fn moved(&self, change: &[f64]) -> Room {
+        // As above; where both nearly cancel, more than the rounding of either.
+        let side = |(room, d): (&f64, f64)| {
+            outward(room + d) + 4.0 * f64::EPSILON * (room.abs() + d.abs())
+        };
+        let back = change.iter().map(|d| -d);
+        Room {
+            image: self.image.iter().zip(change).map(|(x, d)| x + d).collect(),
+            down: self
+                .down
+                .iter()
+                .zip(change.iter().copied())
+                .map(side)
+                .collect(),
+            up: self.up.iter().zip(back).map(side).collect(),
+        }
+    }
+
     /// The distance of the farthest corner.
     pub(super) fn reach(&self) -> f64 {
         let sides = self.down.iter().zip(&self.up);

@@ -26,6 +26,9 @@ pub struct Record {
     pub model_sha256: String,
     /// Versions of the program, by name.
     pub versions: BTreeMap<String, String>,
+    /// Seconds that there were to raise the certificates in, where a limit was given.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub time_limit: Option<f64>,
     /// What the certificates rest on less than they could, in words.
     pub limits: Vec<String>,
     /// The certificates in figures.

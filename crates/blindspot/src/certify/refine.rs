@@ -1,8 +1,9 @@
 //! Larger certificates where there is time for them.
 //!
 //! By the lead's parabola first ([`curvature`](super::curvature)), then by branch and bound on it
-//! ([`slices`](super::slices)): radii a little beyond the last are tried, in rounds that look at four
-//! times as many slices each. A certificate that could not be raised is kept, so they only grow.
+//! ([`slices`](super::slices), then caps of the ball with parabolas of their own): radii a little beyond
+//! the last are tried, in rounds that look at four times as many slices each. A certificate that could
+//! not be raised is kept, so they only grow.
 
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use rayon::prelude::*;
 
 use super::ball::Room;
 use super::curvature::Curved;
-use super::slices::{Outcome, Slices};
+use super::slices::{Outcome, Plane, Slices};
 use super::{Certificate, Certifier, Worker, largest_radius};
 use crate::inputs::Inputs;
 use crate::monitor::Monitor;
@@ -22,6 +23,10 @@ const SLICES: usize = 32;
 /// How close to the largest radius that the parabola certifies the first round ends: what the next
 /// ones begin with is no larger.
 const CLOSE: f64 = 1e-2;
+/// Caps of the ball that are cut off each other at most, and how far from the last one the next one
+/// begins, as parts of what is left of the radius: the first that is certain before it.
+const CAPS: usize = 24;
+const FRACTIONS: [f64; 4] = [0.6, 0.4, 0.25, 0.1];
 /// The first step of a round beyond the last radius, and the last one, as parts of it.
 const STEPS: (f64, f64) = (0.04, 2e-3);
 
@@ -218,11 +223,65 @@ impl Worker<'_> {
             let Some(axes) = curved.axes(&parabola) else {
                 return Outcome::Open;
             };
-            let outcome = Slices::new(&parabola, &axes, room, radius).certain(&mut slices, stop);
-            if outcome != Outcome::Certain {
+            let mut all = Slices::new(&parabola, &axes, room, radius);
+            let outcome = all.certain(&mut slices, stop);
+            if outcome == Outcome::Certain {
+                continue;
+            }
+            if self.certain_by_caps(room, (label, rival), radius, stop) != Some(true) {
                 return outcome;
             }
         }
         Outcome::Certain
+    }
+
+    /// Whether the label leads over one rival everywhere within a radius, by parabolas of ever smaller
+    /// parts of the ball.
+    ///
+    /// With a change c and its direction p, what is beyond the plane p d = |c| is no farther than
+    /// sqrt(r^2 - |c|^2) from c. So the ball is cut there, across the direction in which the lead is
+    /// the least; what is before the plane has to be certain by the parabola that there is, and beyond it
+    /// one around c holds better, and so on. None where no plane is found, or no bound.
+    fn certain_by_caps(
+        &mut self,
+        room: &Room,
+        (label, rival): (usize, usize),
+        radius: f64,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Option<bool> {
+        let (curved, bounds) = (self.certifier.curved()?, self.linear.as_mut()?);
+        let mut centre = vec![0.0; room.image.len()];
+        let mut from = 0.0;
+        for _ in 0..CAPS {
+            // A little more than there is.
+            let left = radius * radius * (1.0 + 1e-12) - from * from;
+            let reach = left.max(0.0).sqrt() * (1.0 + 1e-9);
+            let there = room.moved(&centre);
+            let ranges = bounds.ranges(&there, reach)?;
+            let parabola = curved.parabola(&curved.centre(&there, reach, &ranges), label, rival);
+            let axes = curved.axes(&parabola)?;
+            let part = |before: Option<&[f64]>| {
+                let beyond = (from > 0.0).then(|| Plane::at(&centre, true));
+                let before = before.map(|change| Plane::at(change, false));
+                let planes = beyond.into_iter().chain(before).collect();
+                Slices::new(&parabola, &axes, room, radius).around(&centre, reach, planes)
+            };
+            let mut all = part(None);
+            if all.lead() > 0.0 {
+                return Some(true);
+            }
+            let lowest = all.point();
+            let far = lowest.iter().map(|d| d * d).sum::<f64>().sqrt();
+            let next = FRACTIONS.iter().find_map(|fraction| {
+                let to = from + fraction * (radius - from);
+                if stop() || to >= far {
+                    return None;
+                }
+                let change: Vec<f64> = lowest.iter().map(|d| d * to / far).collect();
+                (part(Some(&change)).lead() > 0.0).then_some((change, to))
+            });
+            (centre, from) = next?;
+        }
+        Some(false)
     }
 }

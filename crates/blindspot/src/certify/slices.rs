@@ -24,9 +24,11 @@ use blindspot_net::vectorised;
 use super::ball::{self, Room, Scratch};
 use super::curvature::{Axes, Parabola};
 
-/// A part of the ball: the bounds of the first axes' coordinates.
+/// A part of the ball: the bounds of the first axes' coordinates, seen from the parabola's centre.
 struct Slice {
     sides: Vec<[f64; 2]>,
+    /// Those of the planes.
+    planes: Vec<f64>,
     /// Above 0 for the upper side, below for the lower one.
     multipliers: Vec<f64>,
     /// The point b.
@@ -44,12 +46,39 @@ pub(super) enum Outcome {
     Open,
 }
 
+/// A plane that bounds where a parabola holds: the changes d with p d on one side of |c|, for a change c
+/// and its direction p.
+pub(super) struct Plane {
+    direction: Vec<f64>,
+    side: f64,
+    /// d is beyond it, not before it.
+    beyond: bool,
+}
+
+impl Plane {
+    pub(super) fn at(change: &[f64], beyond: bool) -> Plane {
+        let side = change.iter().map(|c| c * c).sum::<f64>().sqrt();
+        // A direction is what is stored, whatever its length.
+        Plane {
+            direction: change.iter().map(|c| c / side).collect(),
+            side,
+            beyond,
+        }
+    }
+}
+
 /// A lead's parabola with its axes, over one ball.
 pub(super) struct Slices<'a> {
     parabola: &'a Parabola,
     axes: &'a Axes,
     room: &'a Room,
     radius: f64,
+    /// The change at the parabola's centre, and its coordinates.
+    centre: Vec<f64>,
+    origin: Vec<f64>,
+    /// No change here is farther from the centre.
+    reach: f64,
+    planes: Vec<Plane>,
     /// Of the largest eigenvalue: more than what the axes are wrong by.
     more: f64,
     scratch: Scratch,
@@ -77,12 +106,30 @@ impl<'a> Slices<'a> {
             axes,
             room,
             radius,
+            centre: vec![0.0; length],
+            origin: vec![0.0; count],
+            reach: radius,
+            planes: Vec::new(),
             more: 16.0 * (count + length) as f64 * f64::EPSILON * axes.values.iter().sum::<f64>(),
             scratch: Scratch::default(),
             linear: vec![0.0; length],
             point: vec![0.0; length],
             coordinates: vec![0.0; count],
         }
+    }
+
+    /// The same for a parabola around the image changed by `centre`: it has to hold on the side of the
+    /// `planes` that is meant, all of it no farther than `reach` from there.
+    pub(super) fn around(mut self, centre: &[f64], reach: f64, planes: Vec<Plane>) -> Slices<'a> {
+        self.origin = self.project(centre);
+        self.centre = centre.to_vec();
+        (self.reach, self.planes) = (reach, planes);
+        self
+    }
+
+    /// The change that was reached last: where the bound is the least.
+    pub(super) fn point(&self) -> &[f64] {
+        &self.point
     }
 
     /// A lower bound of the lead in the whole ball.
@@ -105,7 +152,7 @@ impl<'a> Slices<'a> {
                 continue;
             }
             times = PART;
-            if self.value() <= 0.0 {
+            if self.value() <= 0.0 && self.is_meant() {
                 return Outcome::Refuted;
             }
             match self.cut(slice) {
@@ -119,8 +166,9 @@ impl<'a> Slices<'a> {
     fn whole(&self) -> Slice {
         Slice {
             sides: Vec::new(),
+            planes: vec![0.0; self.planes.len()],
             multipliers: Vec::new(),
-            base: vec![0.0; self.room.image.len()],
+            base: self.centre.clone(),
         }
     }
 
@@ -133,24 +181,37 @@ impl<'a> Slices<'a> {
     fn bound(&mut self, slice: &mut Slice, times: usize) -> f64 {
         let mu = self.beyond(slice.sides.len());
         let mut best = f64::NEG_INFINITY;
-        let mut at = self.project(&slice.base);
+        let mut at = self.coordinates_of(&slice.base);
+        let slope = self.parabola.slope.iter().zip(&self.centre);
+        let offset: f64 = slope.map(|(a, c)| a * c).sum();
         for turn in 0..times {
             let base_square: f64 = slice.base.iter().map(|b| b * b).sum();
-            let mut constant = -0.5 * mu * (self.radius * self.radius + base_square);
+            let mut constant = -0.5 * mu * (self.radius * self.radius + base_square) - offset;
+            // Of the multipliers' parts, for their rounding.
+            let mut size = 0.0;
             // Of each axis in the linear function.
             let mut parts = vec![0.0; at.len()];
             for (i, (&value, &y)) in self.axes.values.iter().zip(&at).enumerate() {
                 let kept = value.min(mu);
                 parts[i] = -kept * y;
-                constant += 0.5 * kept * y * y;
+                let origin = self.origin[i];
+                constant += kept * y * (0.5 * y + origin);
                 if let Some(&[from, to]) = slice.sides.get(i) {
                     let (over, gamma) = ((value - mu).max(0.0), slice.multipliers[i]);
                     parts[i] += gamma - 0.5 * over * (from + to);
                     let side = if gamma > 0.0 { to } else { from };
-                    constant += 0.5 * over * from * to - gamma * side;
+                    constant += 0.5 * over * (from * to + (from + to) * origin);
+                    constant -= gamma * (side + origin);
+                    size += gamma.abs() * (self.radius + side.abs() + origin.abs());
                 }
             }
             self.combine(&parts, mu, &slice.base);
+            for (plane, &gamma) in self.planes.iter().zip(&slice.planes) {
+                let linear = self.linear.iter_mut().zip(&plane.direction);
+                linear.for_each(|(sum, p)| *sum += gamma * p);
+                constant -= gamma * plane.side;
+                size += gamma.abs() * (self.radius + plane.side);
+            }
             let (least, inverse) = ball::least(
                 &self.linear,
                 self.room,
@@ -158,8 +219,9 @@ impl<'a> Slices<'a> {
                 &mut self.scratch,
                 &mut self.point,
             );
-            best = best.max(self.parabola.lead + constant + least);
-            let reached = self.project(&self.point);
+            let rounding = ball::rounding(at.len() + self.point.len(), size);
+            best = best.max(self.parabola.lead + constant + least - rounding);
+            let reached = self.coordinates_of(&self.point);
             self.coordinates.copy_from_slice(&reached);
             if best > 0.0 || turn + 1 == times {
                 break;
@@ -170,6 +232,16 @@ impl<'a> Slices<'a> {
                     let upper = (gamma.max(0.0) + (reached[i] - to) / inverse).max(0.0);
                     let lower = (gamma.min(0.0) + (reached[i] - from) / inverse).min(0.0);
                     slice.multipliers[i] = if upper > 0.0 { upper } else { lower };
+                }
+            }
+            for (plane, gamma) in self.planes.iter().zip(&mut slice.planes) {
+                let past = along(&plane.direction, &self.point) - plane.side;
+                if inverse > 0.0 {
+                    *gamma += past / inverse;
+                    *gamma = match plane.beyond {
+                        true => gamma.min(0.0),
+                        false => gamma.max(0.0),
+                    };
                 }
             }
             let step = if turn == 0 { 1.0 } else { 0.6 };
@@ -183,17 +255,26 @@ impl<'a> Slices<'a> {
 
     /// The parabola's value at the point that was reached last.
     fn value(&self) -> f64 {
-        let slope = self.parabola.slope.iter().zip(&self.point);
+        let moved = self.point.iter().zip(&self.centre).map(|(d, c)| d - c);
+        let slope = self.parabola.slope.iter().zip(moved);
         let square = self.axes.values.iter().zip(&self.coordinates);
         self.parabola.lead + slope.map(|(a, d)| a * d).sum::<f64>()
             - 0.5 * square.map(|(value, t)| value * t * t).sum::<f64>()
+    }
+
+    /// Whether that point is on the side of the planes that is meant.
+    fn is_meant(&self) -> bool {
+        self.planes.iter().all(|plane| {
+            let at = along(&plane.direction, &self.point);
+            at == plane.side || (at > plane.side) == plane.beyond
+        })
     }
 
     /// Two slices of one, cut across the axis that costs the most; None where nothing is left to cut.
     fn cut(&self, slice: Slice) -> Option<[Slice; 2]> {
         let count = slice.sides.len();
         // A little more than there is: axes are not of length 1 to the last bit.
-        let far = (1.0 + 1e-9) * self.radius;
+        let far = (1.0 + 1e-9) * self.reach;
         let whole = [-far, far];
         let cost = |i: usize| {
             let [from, to] = slice.sides.get(i).copied().unwrap_or(whole);
@@ -203,6 +284,7 @@ impl<'a> Slices<'a> {
         let axis = (0..=last).max_by(|&a, &b| cost(a).total_cmp(&cost(b)))?;
         let Slice {
             mut sides,
+            planes,
             mut multipliers,
             base,
         } = slice;
@@ -222,6 +304,7 @@ impl<'a> Slices<'a> {
             sides[axis] = side;
             Slice {
                 sides,
+                planes: planes.clone(),
                 multipliers: multipliers.clone(),
                 base: base.clone(),
             }
@@ -235,7 +318,13 @@ impl<'a> Slices<'a> {
         })
     }
 
-    /// The coordinates of a point.
+    /// The coordinates of a point, seen from the centre.
+    fn coordinates_of(&self, point: &[f64]) -> Vec<f64> {
+        let all = self.project(point).into_iter().zip(&self.origin);
+        all.map(|(t, origin)| t - origin).collect()
+    }
+
+    /// Along the axes.
     fn project(&self, point: &[f64]) -> Vec<f64> {
         let rows = &self.axes.rows;
         vectorised(
@@ -264,6 +353,13 @@ impl<'a> Slices<'a> {
             },
         );
     }
+}
+
+fn along(direction: &[f64], point: &[f64]) -> f64 {
+    vectorised(
+        #[inline(always)]
+        || product(direction, point),
+    )
 }
 
 /// A scalar product: sixteen sums in a fixed order, which become vector instructions.

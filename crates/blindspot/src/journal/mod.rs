@@ -4,7 +4,7 @@
 //! A journal is a line of JSON, its [`Header`], and entries of one length: position in the work
 //! (u64), content, CRC-32 of both (u32), little-endian. Entries are only ever added, a block at a
 //! time, and synced to the disk; what a kill cut short is cut off when work goes on. An entry at
-//! position [`END`] closes the journal.
+//! position 2^64 - 1 closes the journal.
 
 mod entries;
 mod shard;
