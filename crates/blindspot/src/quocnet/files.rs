@@ -53,15 +53,18 @@ pub(crate) fn kept_or_learned(
     path: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Learned, TrainError> {
-    let found = kept(path, &made_by(("quocnet", plan), images, seed)).and_then(|(model, _)| {
+    let read = || {
+        let (model, _) = kept(path, &made_by(("quocnet", plan), images, seed))?;
         let stages = model.metadata.get("stages")?;
         Some(Learned {
             stages: serde_json::from_str(stages).ok()?,
             network: model.network,
         })
-    });
-    match found {
-        Some(learned) => Ok(learned),
-        None => learn_and_save(plan, images, seed, path, monitor),
+    };
+    if let Some(learned) = read() {
+        return Ok(learned);
     }
+    let learned = learn_and_save(plan, images, seed, path, monitor)?;
+    // As the file has it, which the next run will see: the same numbers from nodes that may be others.
+    Ok(read().unwrap_or(learned))
 }

@@ -230,23 +230,29 @@ fn stopped_and_gone_on_with_it_has_the_same_bits() {
 
 #[test]
 fn a_classifier_on_features_is_a_network_that_answers_as_it_was_judged() {
-    let images = bars(120);
+    let images = bars(240);
     let network = untrained(&plan(), Untrained::First, &images, 3).unwrap();
+    let network = network.up_to(network.graph().find("stage1").unwrap());
     let labels = images.labels().unwrap();
-    let all: Vec<usize> = (0..120).collect();
+    let all: Vec<usize> = (0..240).collect();
     let part = |range: &[usize]| Labelled::all(range, |index| labels[index] == 1);
-    let (train, test) = (part(&all[..80]), part(&all[80..]));
+    let (train, test) = (part(&all[..160]), part(&all[160..]));
     let (judgement, linear) =
         judge(Some(&network), &images, &train, &test, 0.1, 0, &Unwatched).unwrap();
-    assert!(judgement.balanced_accuracy > 0.8, "{judgement:?}");
-    assert!(judgement.average_precision > 0.8 && judgement.best_neuron_accuracy > 0.6);
+    assert!(judgement.balanced_accuracy > 0.75, "{judgement:?}");
+    assert!(judgement.average_precision > 0.75 && judgement.best_neuron_accuracy > 0.55);
     let whole = linear.on(&network).unwrap();
     let answers = crate::train::predictions(&whole, &images.select(&test.indices));
     let right = answers
         .iter()
         .zip(&test.positive)
         .filter(|&(&answer, &is)| (answer == 1) == is);
-    assert_eq!(right.count() as f64 / 40.0, judgement.balanced_accuracy);
+    // As many of one class as of the other.
+    let part = right.count() as f64 / 80.0;
+    assert!(
+        (part - judgement.balanced_accuracy).abs() < 1e-12,
+        "{part} {judgement:?}"
+    );
 }
 
 /// One stage as NumPy has it, from the weights in the file.
