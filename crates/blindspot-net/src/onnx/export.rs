@@ -3,7 +3,7 @@
 //! The batch's axis is written in front of all others, so an axis of an image is one more in ONNX.
 //! Where ONNX has no such operator, or not for these operands, it is several nodes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::proto::*;
 use crate::graph::{Graph, Node, Operand};
@@ -22,6 +22,8 @@ pub(super) struct Export<'a> {
     graph: &'a Graph,
     /// The names that are taken.
     names: HashSet<String>,
+    /// How many nodes had each name so far: a node of a file that was read may be several here.
+    node_names: HashMap<String, usize>,
     pub(super) nodes: Vec<NodeProto>,
     pub(super) constants: Vec<TensorProto>,
     pub(super) opset: i64,
@@ -40,6 +42,7 @@ impl<'a> Export<'a> {
         let mut export = Export {
             graph,
             names: values.chain(weights).cloned().collect(),
+            node_names: HashMap::new(),
             nodes: Vec::new(),
             constants: Vec::new(),
             opset: match graph.nodes().iter().any(dilated) {
@@ -427,6 +430,13 @@ impl<'a> Export<'a> {
         input: Vec<String>,
         attribute: Vec<AttributeProto>,
     ) {
+        // Runtimes want each name once.
+        let count = self.node_names.entry(name.clone()).or_default();
+        *count += 1;
+        let name = match *count {
+            1 => name,
+            copy => format!("{name} ({copy})"),
+        };
         self.nodes.push(NodeProto {
             input,
             output: vec![output],
