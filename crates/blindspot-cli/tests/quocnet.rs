@@ -1,24 +1,11 @@
 //! Features learned without labels, as people run it.
 
+mod common;
+
 use std::path::Path;
 
-use assert_cmd::Command;
 use blindspot_testing::{python, run_python, skip};
-
-/// Runs the command with words, gives its exit code and what it said.
-fn run(folder: &Path, words: &str) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_blindspot"))
-        .current_dir(folder)
-        .args(words.split_whitespace())
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (
-        output.status.code().unwrap_or(-1),
-        text(&output.stdout),
-        text(&output.stderr),
-    )
-}
+use common::run;
 
 const SIDE: usize = 18;
 
@@ -66,6 +53,10 @@ fn features_are_learned_from_a_folder_and_wrong_use_ends_in_one_line() {
     );
     assert!(dir.join("a.onnx").exists() && dir.join("a.filters.png").exists());
     assert!(!dir.join("a.checkpoint").exists());
+
+    let (code, out, err) = run(dir, "spectrum a.onnx --out s");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("differ from place to place"), "{out}");
 
     std::fs::write(dir.join("b.checkpoint"), "something else").unwrap();
     let cases = [

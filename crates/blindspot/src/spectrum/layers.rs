@@ -238,6 +238,11 @@ pub(crate) fn layers<'n>(
                 let convolution = Convolution::new(conv, shape, numbers(*weight));
                 found(shape, x, Linear::Convolution(convolution));
             }
+            (Op::Local(_), _) => others.push(Other {
+                name,
+                kind,
+                why: "its weights differ from place to place".into(),
+            }),
             _ => {}
         }
     }
