@@ -83,7 +83,10 @@ pub(crate) fn page(results: &Results, pictures: &Pictures) -> Result<String, ask
             .filter(|(_, pairs)| !pairs.is_empty());
         let figure = |(caption, pairs): (String, &Vec<Pair>)| Figure {
             image: data_address(&picture::png(&picture::figure6(shown(pairs)))),
-            captions: vec![caption],
+            captions: vec![format!(
+                "{caption} The difference is magnified {} times.",
+                picture::magnification6(shown(pairs))
+            )],
         };
         made.map(figure).collect()
     });

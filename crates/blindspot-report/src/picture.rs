@@ -15,6 +15,9 @@ const NARROW: usize = 2;
 const MAGNIFIED: f32 = 4.0;
 /// The paper's figure 5 has it so many times magnified, around the level 128 of 255.
 const MAGNIFIED_5: f32 = 10.0;
+/// A difference is seen from this value on; figure 6 is never magnified more than so many times.
+const VISIBLE_6: f32 = 0.2;
+const MOST_6: f32 = 1e6;
 const GREY_5: f32 = 128.0 / 255.0;
 /// Images of figure 6 in a row.
 const GROUPS_6: usize = 4;
@@ -67,11 +70,24 @@ pub(crate) fn figure5(pairs: &[Pair]) -> RgbImage {
     columns(pairs, |pair| change(pair, MAGNIFIED_5, GREY_5))
 }
 
+/// By which power of ten the differences of figure 6 are magnified: at least 10, so much that the largest
+/// of them is seen.
+pub(crate) fn magnification6(pairs: &[Pair]) -> f32 {
+    let values = pairs.iter().flat_map(|pair| change(pair, 1.0, 0.0).values);
+    let largest = values.fold(0.0, |max: f32, value| max.max(value.abs()));
+    let mut magnified = MAGNIFIED_5;
+    while magnified * largest < VISIBLE_6 && magnified < MOST_6 {
+        magnified *= 10.0;
+    }
+    magnified
+}
+
 /// Figure 6, as the paper has it: recognised, not recognised, and the magnitude of the difference,
 /// magnified; such a group for each image, so many in a row.
 pub(crate) fn figure6(pairs: &[Pair]) -> RgbImage {
+    let magnified = magnification6(pairs);
     let difference = |pair: &Pair| {
-        let mut change = change(pair, MAGNIFIED_5, 0.0);
+        let mut change = change(pair, magnified, 0.0);
         change
             .values
             .iter_mut()
@@ -256,6 +272,10 @@ mod tests {
             filters(&[grey(-3.0)]).get_pixel(GAP as u32, GAP as u32).0,
             [0; 3]
         );
+        // As many powers of ten as bring the largest difference into sight.
+        assert_eq!(magnification6(&[pair(0.2), pair(0.3)]), 10.0);
+        assert_eq!(magnification6(&[pair(0.2003)]), 1000.0);
+        assert_eq!(magnification6(&[pair(0.2)]), MOST_6);
         assert_eq!(sheet(&[]).dimensions().0, 1);
         assert_eq!(&png(&image)[1..4], b"PNG");
     }
