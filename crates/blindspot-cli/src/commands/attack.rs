@@ -85,7 +85,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     }
     let range = command.shard.unwrap_or(Shard::WHOLE).range(images.len());
     if !journal.closed() {
-        let todo: Vec<usize> = range
+        let remaining: Vec<usize> = range
             .filter(|position| !journal.done().contains(position))
             // An image of the class that is asked for has nothing to be searched.
             .filter(|&position| options.target != Target::Class(labels[position]))
@@ -98,7 +98,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             layout: &about.layout,
             certifier,
         };
-        let filled = work.fill(&mut journal, &todo, progress);
+        let filled = work.fill(&mut journal, &remaining, progress);
         if filled.is_err() && journal.done().is_empty() {
             journal.remove()?;
             return filled;
@@ -120,6 +120,14 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             true => Err(Interrupted(again).into()),
             false => Ok(()),
         };
+    }
+    if stopped && done == 0 {
+        // A file of no examples must not take the place of one that is there.
+        journal.remove()?;
+        return Err(Interrupted(
+            "interrupted before any image was done; nothing was written".into(),
+        )
+        .into());
     }
     let written = Written {
         out: &command.out,
@@ -202,15 +210,15 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Searches from the images at `todo` and keeps what is found, block by block.
+    /// Searches from the `remaining` images and keeps what is found, block by block.
     fn fill(
         &self,
         journal: &mut Journal,
-        todo: &[usize],
+        remaining: &[usize],
         progress: &Progress,
     ) -> anyhow::Result<()> {
         // Of no images at all the search says so.
-        if todo.is_empty() && !self.images.is_empty() {
+        if remaining.is_empty() && !self.images.is_empty() {
             return Ok(());
         }
         let (network, labels) = (self.network, self.labels);
@@ -219,7 +227,7 @@ impl Work<'_> {
             network,
             self.images,
             labels,
-            todo,
+            remaining,
             self.options,
             progress,
             keep,
