@@ -83,22 +83,7 @@ pub(super) fn networks() -> Vec<Network<f32>> {
         all.push(stack.dense(16, 12).activation(unary).dense(12, 4).network());
     }
     for (seed, stride) in [(3, 2), (4, 1)] {
-        let convolution = Op::Conv(Conv {
-            window: Window {
-                before: vec![1, 0],
-                after: vec![1, 1],
-                ..Window::dense(&[3, 3])
-            },
-            groups: 1,
-        });
-        let pool = Op::Pool(Pool {
-            kind: PoolKind::Max,
-            window: Window {
-                strides: vec![stride; 2],
-                ..Window::dense(&[2, 2])
-            },
-            ceil: false,
-        });
+        let (convolution, pool) = (convolution([1, 0]), max_pool(stride));
         let stack = Stack::new(&[1, 7, 7], seed)
             .add(convolution, &[&[3, 1, 3, 3], &[3]], 0.6)
             .activation(Unary::Relu)
@@ -115,6 +100,30 @@ pub(super) fn networks() -> Vec<Network<f32>> {
     all
 }
 
+/// A 3x3 convolution with so many zeros before its input, and one after it.
+fn convolution(before: [usize; 2]) -> Op {
+    Op::Conv(Conv {
+        window: Window {
+            before: before.to_vec(),
+            after: vec![1, 1],
+            ..Window::dense(&[3, 3])
+        },
+        groups: 1,
+    })
+}
+
+/// The maxima of 2x2 windows.
+fn max_pool(stride: usize) -> Op {
+    Op::Pool(Pool {
+        kind: PoolKind::Max,
+        window: Window {
+            strides: vec![stride; 2],
+            ..Window::dense(&[2, 2])
+        },
+        ceil: false,
+    })
+}
+
 /// Units around which their inputs lead, and beside the last ones.
 fn residual(unary: Unary, seed: usize) -> Network<f32> {
     let stack = Stack::new(&[20], seed).dense(20, 10).activation(unary);
@@ -127,22 +136,7 @@ fn residual(unary: Unary, seed: usize) -> Network<f32> {
 
 /// A convolution whose output is needed behind a pooling, too, and the image behind all.
 fn branches() -> Network<f32> {
-    let convolution = Op::Conv(Conv {
-        window: Window {
-            before: vec![1, 1],
-            after: vec![1, 1],
-            ..Window::dense(&[3, 3])
-        },
-        groups: 1,
-    });
-    let pool = Op::Pool(Pool {
-        kind: PoolKind::Max,
-        window: Window {
-            strides: vec![2; 2],
-            ..Window::dense(&[2, 2])
-        },
-        ceil: false,
-    });
+    let (convolution, pool) = (convolution([1, 1]), max_pool(2));
     let flat = |count: usize| Op::Reshape(Reshape { shape: vec![count] });
     let stack = Stack::new(&[1, 6, 6], 7);
     let image = stack.top;
