@@ -46,6 +46,10 @@ pub(crate) struct Common {
     /// Print the result as JSON
     #[arg(long, global = true, conflicts_with = "quiet")]
     pub(crate) json: bool,
+    /// Under mpirun: seconds after which a process that gives no sign ends the job
+    #[cfg(feature = "mpi")]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..))]
+    pub(crate) patience: u64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,11 +1,12 @@
 //! Exit codes, and the one line that an error ends in.
 
-use std::process::ExitCode;
+use std::time::Duration;
 
 use blindspot::certify::CertifyError;
 use blindspot::image_files::ImageFileError;
 use blindspot::journal::JournalError;
 use blindspot::preprocess::PreprocessError;
+use blindspot::ranks::RanksDiffer;
 use blindspot::reproduce::ReproduceError;
 use blindspot::search::SearchError;
 use blindspot::spectrum::SpectrumError;
@@ -15,6 +16,8 @@ use blindspot::units::UnitsError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
 use blindspot_net::onnx::OnnxError;
+
+use crate::ranks;
 
 pub(crate) const FAILED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
@@ -59,10 +62,24 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// How long another rank than 0 keeps an error to itself: most are rank 0's, too, which then says it
+/// for all.
+const AFTER_RANK_0: Duration = Duration::from_millis(500);
+
 /// Prints an error on one line and gives the exit code.
-pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
+pub(crate) fn report(result: anyhow::Result<()>) -> u8 {
     let Err(error) = result else {
-        return ExitCode::SUCCESS;
+        return 0;
+    };
+    let (code, rank) = (code(&error), ranks::here().rank());
+    let whose = match rank {
+        0 => String::new(),
+        // All have stopped, and rank 0 says so.
+        _ if code == INTERRUPTED => return code,
+        _ => {
+            std::thread::sleep(AFTER_RANK_0);
+            format!("rank {rank}: ")
+        }
     };
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -76,8 +93,8 @@ pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
         }
     }
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    eprintln!("blindspot: {line}");
-    ExitCode::from(code(&error))
+    eprintln!("blindspot: {whose}{line}");
+    code
 }
 
 /// The exit code of an error.
@@ -86,7 +103,7 @@ fn code(error: &anyhow::Error) -> u8 {
         let is = |code| Some(code);
         let found = if cause.is::<Interrupted>() {
             is(INTERRUPTED)
-        } else if cause.is::<Usage>() || cause.is::<UnknownModel>() {
+        } else if cause.is::<Usage>() || cause.is::<UnknownModel>() || cause.is::<RanksDiffer>() {
             is(USAGE)
         } else if cause.is::<DataError>() || cause.is::<SavedError>() {
             is(DATA)

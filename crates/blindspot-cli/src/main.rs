@@ -7,10 +7,13 @@ mod interrupt;
 mod options;
 mod progress;
 mod quocnet;
+mod ranks;
 
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
     let args = args::Args::parse();
-    exit::report(commands::run(&args))
+    let code = exit::report(commands::run(args));
+    ranks::leave(code);
+    code.into()
 }

@@ -40,6 +40,7 @@ fn run(count: usize) {
         0,
         None,
         &blindspot::monitor::Unwatched,
+        &blindspot::ranks::Alone,
     )
     .expect("random images can be trained on")
     .network;

@@ -15,6 +15,7 @@ pub mod preprocess;
 pub mod quocnet;
 mod random;
 pub mod range_files;
+pub mod ranks;
 pub mod reproduce;
 pub mod results;
 pub mod search;

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::harden::{Plan, PoolCount, harden};
 use crate::monitor::Monitor;
+use crate::ranks::{Ranks, broadcast};
 use crate::results::ModelRecord;
 use crate::train::{Recipe, TrainError, Trained, train};
 
@@ -51,8 +52,9 @@ fn data_of(images: &ImageSet) -> String {
     hashes.join(" ")
 }
 
-/// Trains the network of `recipe` and writes it to `path`. A checkpoint is kept beside it
-/// meanwhile: stopped, the same call goes on from there and ends with the same bits.
+/// Trains the network of `recipe` and writes it to `path`; of several ranks, rank 0 does. A
+/// checkpoint is kept beside it meanwhile: stopped, the same call goes on from there and ends with
+/// the same bits, also on another number of ranks.
 ///
 /// # Errors
 /// [`TrainError`].
@@ -62,13 +64,18 @@ pub fn train_and_save(
     seed: u64,
     path: &Path,
     monitor: &dyn Monitor,
+    ranks: &dyn Ranks,
 ) -> Result<Trained, TrainError> {
     let facts = made_by(("recipe", recipe), images, seed);
     let (labels, data) = (labels(images)?, &facts["data"]);
     let checkpoint = Some(path.with_extension("checkpoint"));
     let checkpoint = checkpoint.as_deref();
-    let trained = train(recipe, images, labels, data, seed, checkpoint, monitor)?;
-    save(&recipe.name, &trained, facts, path)?;
+    let trained = train(
+        recipe, images, labels, data, seed, checkpoint, monitor, ranks,
+    )?;
+    if ranks.writes() {
+        save(&recipe.name, &trained, facts, path)?;
+    }
     Ok(trained)
 }
 
@@ -128,7 +135,8 @@ fn save(
 }
 
 /// The network of `recipe` in the file `folder/NAME.onnx`, trained now if it isn't there yet, and
-/// its record. A file made by another recipe, seed, version or set of images is replaced.
+/// its record. A file made by another recipe, seed, version or set of images is replaced. Of several
+/// ranks, rank 0 has the file, and all get the network.
 ///
 /// # Errors
 /// [`TrainError`].
@@ -138,15 +146,21 @@ pub(crate) fn kept_or_trained(
     seed: u64,
     folder: &Path,
     monitor: &dyn Monitor,
+    ranks: &dyn Ranks,
 ) -> Result<(Network<f32>, ModelRecord), TrainError> {
     let path = folder.join(format!("{}.onnx", recipe.name));
-    let (model, sha256) = match kept(&path, &made_by(("recipe", recipe), images, seed)) {
-        Some(kept) => kept,
-        None => {
-            train_and_save(recipe, images, seed, &path, monitor)?;
-            read(&path)?
-        }
-    };
+    let made_by = made_by(("recipe", recipe), images, seed);
+    let read = || files::read_limited(&path, onnx::MAX_BYTES).unwrap_or_default();
+    let of_recipe =
+        |bytes: &[u8]| parse(&path, bytes).is_ok_and(|(model, _)| fits(&model, &made_by));
+    let mut bytes = broadcast(ranks, || {
+        Some(read()).filter(|b| of_recipe(b)).unwrap_or_default()
+    });
+    if bytes.is_empty() {
+        train_and_save(recipe, images, seed, &path, monitor, ranks)?;
+        bytes = broadcast(ranks, read);
+    }
+    let (model, sha256) = parse(&path, &bytes)?;
     let record = record(&recipe.name, &recipe.lambda, &model, sha256);
     Ok((model.network, record))
 }
@@ -199,11 +213,12 @@ pub(crate) fn kept(
     path: &Path,
     made_by: &BTreeMap<String, String>,
 ) -> Option<(onnx::Model, String)> {
-    read(path).ok().filter(|(model, _)| {
-        made_by
-            .iter()
-            .all(|(key, value)| model.metadata.get(key) == Some(value))
-    })
+    read(path).ok().filter(|(model, _)| fits(model, made_by))
+}
+
+fn fits(model: &onnx::Model, made_by: &BTreeMap<String, String>) -> bool {
+    let mut facts = made_by.iter();
+    facts.all(|(key, value)| model.metadata.get(key) == Some(value))
 }
 
 fn record(name: &str, decay: &[f64], model: &onnx::Model, sha256: String) -> ModelRecord {
@@ -221,11 +236,15 @@ fn record(name: &str, decay: &[f64], model: &onnx::Model, sha256: String) -> Mod
 
 /// A model file and its hash.
 fn read(path: &Path) -> Result<(onnx::Model, String), FileError> {
-    let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
-    let model = onnx::read(&bytes).map_err(|error| FileError {
+    parse(path, &files::read_limited(path, onnx::MAX_BYTES)?)
+}
+
+/// The model in the bytes of a file, and their hash.
+fn parse(path: &Path, bytes: &[u8]) -> Result<(onnx::Model, String), FileError> {
+    let model = onnx::read(bytes).map_err(|error| FileError {
         action: "read",
         path: path.to_owned(),
         source: std::io::Error::other(error),
     })?;
-    Ok((model, files::sha256_hex(&bytes)))
+    Ok((model, files::sha256_hex(bytes)))
 }

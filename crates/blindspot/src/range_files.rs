@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use npyz::NpyFile;
-use npyz::npz::NpzArchive;
 
+use crate::npz::Arrays;
 use crate::search::Ranges;
 
 /// What a file of a mask or of ranges holds instead of them, with the fix.
@@ -48,8 +48,8 @@ pub fn apply_bounds(
     shape: &[usize],
 ) -> Result<(), RangeFileError> {
     let broken = |error: std::io::Error| RangeFileError(format!("the bounds are no .npz: {error}"));
-    let mut archive = NpzArchive::new(Cursor::new(bytes)).map_err(broken)?;
-    let names: Vec<String> = archive.array_names().map(str::to_owned).collect();
+    let mut archive = Arrays::new(Cursor::new(bytes)).map_err(broken)?;
+    let names = archive.names();
     if names.is_empty() {
         return fail("the bounds hold no array; give lower, upper or change".into());
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use blindspot::inputs::InMemory;
 use blindspot::monitor::{Monitor, Unwatched};
+use blindspot::ranks::Alone;
 use blindspot::train::{MiniBatch, Recipe, TrainError, Trained, error, train, train_in_batches};
 
 /// Blobs: images of 12 values around one of three corners.
@@ -46,6 +47,7 @@ fn run(
         5,
         checkpoint,
         monitor,
+        &Alone,
     )
 }
 
@@ -126,10 +128,10 @@ fn a_damaged_checkpoint_or_that_of_another_training_is_not_used() {
 fn data_that_can_not_be_trained_on_is_said() {
     let recipe = recipe("softmax1");
     let none = InMemory::new(Vec::new(), 4);
-    let failed = train(&recipe, &none, &[], "", 0, None, &Unwatched).unwrap_err();
+    let failed = train(&recipe, &none, &[], "", 0, None, &Unwatched, &Alone).unwrap_err();
     assert!(failed.to_string().contains("0 images"), "{failed}");
     let wrong = InMemory::new(vec![f32::NAN; 8], 4);
-    let failed = train(&recipe, &wrong, &[0, 1], "", 0, None, &Unwatched).unwrap_err();
+    let failed = train(&recipe, &wrong, &[0, 1], "", 0, None, &Unwatched, &Alone).unwrap_err();
     assert!(failed.to_string().contains("not finite"), "{failed}");
 }
 
@@ -138,7 +140,10 @@ fn in_batches(checkpoint: Option<&Path>, monitor: &dyn Monitor) -> Result<Traine
     let (inputs, labels) = blobs();
     let mut recipe = recipe("FC100-100-10");
     recipe.iterations = 1;
-    let start = train(&recipe, &inputs, &labels, "blobs", 5, None, &Unwatched)?.network;
+    let start = train(
+        &recipe, &inputs, &labels, "blobs", 5, None, &Unwatched, &Alone,
+    )?
+    .network;
     let options = MiniBatch {
         batch: 100,
         rate: 0.05,

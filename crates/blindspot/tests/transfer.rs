@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use blindspot::examples::write_arrays;
 use blindspot::inputs::{InMemory, Inputs};
 use blindspot::monitor::Unwatched;
+use blindspot::ranks::Alone;
 use blindspot::search::{Example, norm};
 use blindspot::train::{Recipe, train};
 use blindspot::transfer::{Matrix, Rate, SavedExamples, Variant, matrix};
@@ -33,7 +34,7 @@ fn networks(length: usize) -> Vec<(String, Network<f32>)> {
         .map(|name| {
             let mut recipe = Recipe::named(name).unwrap();
             recipe.iterations = 3;
-            let trained = train(&recipe, &inputs, &labels, "", 0, None, &Unwatched);
+            let trained = train(&recipe, &inputs, &labels, "", 0, None, &Unwatched, &Alone);
             (name.to_owned(), trained.unwrap().network)
         })
         .to_vec()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use blindspot::architectures::conv;
 use blindspot::inputs::InMemory;
 use blindspot::monitor::Unwatched;
+use blindspot::ranks::Alone;
 use blindspot::train::{Recipe, train};
 use blindspot::units::{
     Found, Layer, Probes, Reduction, UnitsError, UnitsOptions, explore, random_directions,
@@ -161,7 +162,7 @@ fn fully_connected() -> Network<f32> {
     let labels: Vec<usize> = (0..IMAGES).map(|i| i % 10).collect();
     let mut recipe = Recipe::named("FC100-100-10").unwrap();
     recipe.iterations = 3;
-    let trained = train(&recipe, &inputs, &labels, "", 0, None, &Unwatched);
+    let trained = train(&recipe, &inputs, &labels, "", 0, None, &Unwatched, &Alone);
     trained.unwrap().network
 }
 

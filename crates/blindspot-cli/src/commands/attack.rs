@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use blindspot::certify::Certifier;
 use blindspot::examples::{
@@ -11,7 +12,9 @@ use blindspot::examples::{
 };
 use blindspot::image_files::save_images;
 use blindspot::journal::{Entries, Journal, Shard};
+use blindspot::monitor::Monitor;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
+use blindspot::ranks::{Piece, Ranks, share};
 use blindspot::search::{
     Block, Criterion, InputBox, Ranges, SearchOptions, Target, eight_bit, search_in_blocks,
 };
@@ -24,6 +27,7 @@ use crate::args::{Attack, Common};
 use crate::exit::{Interrupted, Usage};
 use crate::interrupt::interrupted;
 use crate::progress::Progress;
+use crate::ranks;
 
 pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     if command.shard.is_none() {
@@ -77,6 +81,21 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         image_shape: images.shape(),
         chosen: chosen(&images),
     };
+    let ranks = ranks::here();
+    ranks::agree_on([("work", serde_json::to_string(&about)?)])?;
+    let work = Work {
+        network,
+        images: &images,
+        labels,
+        options: &options,
+        layout: &about.layout,
+        certifier,
+        begun: Instant::now(),
+    };
+    if !ranks.writes() {
+        let none = |_| -> anyhow::Result<usize> { unreachable!("rank 0 takes what is found") };
+        return work.share(ranks, &[], none, progress).map(drop);
+    }
     // Before the search: a file that can't be written is found out now.
     let mut journal = journal(command, &about, images.len())?;
     let before = journal.done().len();
@@ -84,28 +103,18 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         eprintln!("blindspot: going on after {before} images that are done already");
     }
     let range = command.shard.unwrap_or(Shard::WHOLE).range(images.len());
-    if !journal.closed() {
-        let remaining: Vec<usize> = range
-            .filter(|position| !journal.done().contains(position))
-            // An image of the class that is asked for has nothing to be searched.
-            .filter(|&position| options.target != Target::Class(labels[position]))
-            .collect();
-        let work = Work {
-            network,
-            images: &images,
-            labels,
-            options: &options,
-            layout: &about.layout,
-            certifier,
-        };
-        let filled = work.fill(&mut journal, &remaining, progress);
-        if filled.is_err() && journal.done().is_empty() {
-            journal.remove()?;
-            return filled;
-        }
-        filled?;
+    let remaining: Vec<usize> = range
+        .filter(|position| !journal.closed() && !journal.done().contains(position))
+        // An image of the class that is asked for has nothing to be searched.
+        .filter(|&position| options.target != Target::Class(labels[position]))
+        .collect();
+    let filled = work.share(ranks, &remaining, append(&mut journal), progress);
+    if filled.is_err() && journal.done().is_empty() {
+        journal.remove()?;
+        return filled.map(drop);
     }
-    let (done, stopped) = (journal.done().len(), interrupted());
+    let stopped = !filled? || interrupted();
+    let done = journal.done().len();
     if !stopped {
         journal.close()?;
     }
@@ -199,6 +208,15 @@ fn reach(options: &SearchOptions) -> InputBox {
     }
 }
 
+/// Writes rows, each a position and the content of its entry, into a journal; says how many.
+fn append(journal: &mut Journal) -> impl FnMut(Vec<u8>) -> anyhow::Result<usize> + Send {
+    |rows| {
+        let before = journal.done().len();
+        journal.append_rows(&rows)?;
+        Ok(journal.done().len() - before)
+    }
+}
+
 /// What is done with each image.
 struct Work<'a> {
     network: &'a Network<f32>,
@@ -207,37 +225,64 @@ struct Work<'a> {
     options: &'a SearchOptions,
     layout: &'a Layout,
     certifier: Option<Certifier>,
+    begun: Instant,
 }
 
 impl Work<'_> {
-    /// Searches from the `remaining` images and keeps what is found, block by block.
-    fn fill(
+    /// Searches from the `remaining` images, which rank 0 knows, together with all other ranks;
+    /// `take` gets what is found, some rows at a time. Gives whether all is done.
+    fn share(
         &self,
-        journal: &mut Journal,
+        ranks: &dyn Ranks,
         remaining: &[usize],
+        take: impl FnMut(Vec<u8>) -> anyhow::Result<usize> + Send,
         progress: &Progress,
-    ) -> anyhow::Result<()> {
-        // Of no images at all the search says so.
-        if remaining.is_empty() && !self.images.is_empty() {
-            return Ok(());
-        }
-        let (network, labels) = (self.network, self.labels);
-        let keep = |block| self.keep(block, journal, progress);
-        let kept = search_in_blocks(
-            network,
-            self.images,
-            labels,
-            remaining,
-            self.options,
-            progress,
-            keep,
-        );
+    ) -> anyhow::Result<bool> {
+        let work = |piece: Piece<'_, anyhow::Error>| self.search(piece);
+        let shared = share(ranks, remaining, "search", progress, work, take);
         // An image that broke meanwhile is NaN to the search: what the file says is the better message.
         self.images.intact()?;
-        kept
+        shared
     }
 
-    fn keep(&self, block: Block, journal: &mut Journal, progress: &Progress) -> anyhow::Result<()> {
+    fn search(&self, piece: Piece<'_, anyhow::Error>) -> anyhow::Result<()> {
+        let Piece {
+            positions,
+            monitor,
+            give,
+        } = piece;
+        // Of no images at all the search says so.
+        if positions.is_empty() && !self.images.is_empty() {
+            return Ok(());
+        }
+        let passed = self.begun.elapsed().as_secs_f64();
+        let left = self
+            .options
+            .time_limit
+            .map(|limit| (limit - passed).max(0.0));
+        let options = SearchOptions {
+            time_limit: left,
+            ..self.options.clone()
+        };
+        let (network, images) = (self.network, self.images);
+        let keep = |block| match self.rows(block, monitor)? {
+            Some(rows) => give(rows),
+            None => Ok(()),
+        };
+        search_in_blocks(
+            network,
+            images,
+            self.labels,
+            positions,
+            &options,
+            monitor,
+            keep,
+        )
+    }
+
+    /// The rows of a block, as [`Journal::append_rows`] takes them; `None` where they may have been
+    /// cut short.
+    fn rows(&self, block: Block, monitor: &dyn Monitor) -> anyhow::Result<Option<Vec<u8>>> {
         let Block {
             examples,
             originals,
@@ -250,35 +295,31 @@ impl Work<'_> {
                 self.options,
                 &examples,
                 &originals,
-                progress,
+                monitor,
             )?),
             false => None,
         };
         let places: Vec<usize> = examples.iter().map(|example| example.index).collect();
         let certificates = match &self.certifier {
-            Some(certifier) => Some(certifier.certify(images, self.labels, &places, progress)?),
+            Some(certifier) => Some(certifier.certify(images, self.labels, &places, monitor)?),
             None => None,
         };
         if (eight_bit.is_some() || certificates.is_some()) && interrupted() {
-            // They may have been cut short.
-            return Ok(());
+            return Ok(None);
         }
-        let rows = examples
-            .into_iter()
-            .zip(originals.chunks_exact(images.image_len()));
-        journal.append(rows.enumerate().map(|(i, (mut example, original))| {
+        let mut rows = Vec::new();
+        let originals = originals.chunks_exact(images.image_len());
+        for (i, (mut example, original)) in examples.into_iter().zip(originals).enumerate() {
             let position = example.index;
             // From the place in the choice to that in the data set.
             example.index = images.indices()[position];
             let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
             let certificate = certificates.as_ref().map(|found| found[i].distance);
-            (
-                position,
-                self.layout
-                    .content(&example, original, eight_bit, certificate),
-            )
-        }))?;
-        Ok(())
+            let layout = self.layout;
+            rows.extend((position as u64).to_le_bytes());
+            rows.extend(layout.content(&example, original, eight_bit, certificate));
+        }
+        Ok(Some(rows))
     }
 }
 

@@ -15,16 +15,21 @@ mod units;
 use anyhow::Context;
 
 use crate::args::{Args, Command, Common};
-use crate::interrupt;
 use crate::progress::Progress;
+use crate::{interrupt, ranks};
 
 /// Runs the command that was asked for.
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
     interrupt::listen();
+    ranks::join(&args.command, &args.common)?;
+    if !ranks::here().writes() {
+        // Rank 0 speaks for all.
+        (args.common.quiet, args.common.json) = (true, false);
+    }
     let common = &args.common;
-    if let Some(threads) = common.threads {
+    if let Some(threads) = common.threads.map(usize::from).or_else(ranks::threads) {
         rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.into())
+            .num_threads(threads)
             .build_global()
             .context("can't start that many threads; give a smaller --threads")?;
     }

@@ -14,6 +14,7 @@ use super::{json, load, say};
 use crate::args::{Common, Reproduce};
 use crate::exit::Usage;
 use crate::progress::Progress;
+use crate::ranks;
 
 /// Images distorted in a quick look.
 const QUICK_SAMPLES: usize = 100;
@@ -47,16 +48,12 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         SAMPLES if command.quick => Some(QUICK_SAMPLES),
         samples => Some(samples),
     };
+    let ranks = ranks::here();
     // Before the long run: a folder that can't be written is found out now.
-    std::fs::create_dir_all(&command.out).map_err(|source| FileError {
-        action: "make the folder",
-        path: command.out.clone(),
-        source,
-    })?;
+    if ranks.writes() {
+        writable(&command.out)?;
+    }
     let results_file = command.out.join("results.json");
-    let marker = command.out.join(".writable");
-    files::write_atomically(&marker, |_| Ok(()))?;
-    let _ = std::fs::remove_file(&marker);
 
     if experiments.contains(&Experiment::Figure6) && command.data.data.starts_with("mnist:") {
         let why = "figure6 takes images with named classes: add --data folder:DIR --class NAME";
@@ -80,10 +77,15 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     let (mut results, mut pictures) = if of_mnist {
         let train = load::set("mnist:train", common, progress)?;
         let test = load::set("mnist:test", common, progress)?;
-        reproduce(&options, &train, &test, &command.out, progress)?
+        let hashes = [&train, &test].map(|set| format!("{:?}", set.hashes()));
+        ranks::agree_on([("images", hashes.concat())])?;
+        reproduce(&options, &train, &test, &command.out, progress, ranks)?
     } else {
         (empty_results(&options), Pictures::default())
     };
+    if !ranks.writes() {
+        return Ok(());
+    }
     let finished = others(
         command,
         &options,
@@ -110,6 +112,19 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         say(common, &format!("The report: {}", file.display()));
     }
     json(common, &results)
+}
+
+/// Makes the folder if need be, and writes to it.
+fn writable(folder: &Path) -> Result<(), FileError> {
+    std::fs::create_dir_all(folder).map_err(|source| FileError {
+        action: "make the folder",
+        path: folder.to_owned(),
+        source,
+    })?;
+    let marker = folder.join(".writable");
+    files::write_atomically(&marker, |_| Ok(()))?;
+    let _ = std::fs::remove_file(&marker);
+    Ok(())
 }
 
 /// The experiments whose images the command names.

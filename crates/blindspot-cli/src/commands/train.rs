@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::{json, load, say};
 use crate::args::{Common, Train};
+use crate::exit::Usage;
 use crate::progress::Progress;
+use crate::ranks;
 
 #[derive(Serialize)]
 struct Summary {
@@ -26,6 +28,7 @@ struct Summary {
 
 pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     if command.model == super::quocnet::NAME {
+        one_process(command)?;
         return super::quocnet::run(command, common, progress);
     }
     command.quocnet.unused(&command.model)?;
@@ -39,24 +42,32 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
             sparsity.iterations = sparsity.iterations.min(iterations as usize);
         }
     }
+    let ranks = ranks::here();
     // Before the training: a file that can't be written is found out now.
-    files::check_writable(command.out())?;
+    if ranks.writes() {
+        files::check_writable(command.out())?;
+    }
     let images = load::set(&command.data, common, progress)?;
+    ranks::agree_on([("images", format!("{:?}", images.hashes()))])?;
     let Some(labels) = images.labels() else {
         let why = format!("{} has no labels", command.data);
         return Err(TrainError::Data(why).into());
     };
     let (seed, out) = (command.seed, command.out());
     let (trained, pools) = if command.harden.harden {
+        one_process(command)?;
         let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
         let start = recipe.start(images.image_len(), classes, seed);
         let decay = recipe.decay_coefficients(classes);
         let plan = command.harden.plan(layer_names(&start), decay);
         models::harden_and_save(&recipe, &plan, &images, seed, out, progress)?
     } else {
-        let trained = models::train_and_save(&recipe, &images, seed, out, progress)?;
+        let trained = models::train_and_save(&recipe, &images, seed, out, progress, ranks)?;
         (trained, Vec::new())
     };
+    if !ranks.writes() {
+        return Ok(());
+    }
     let error = error(&trained.network, &images, labels);
     let summary = Summary {
         model: recipe.name.clone(),
@@ -83,6 +94,17 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         ),
     );
     json(common, &summary)
+}
+
+/// Mini-batches are worked on by one process.
+fn one_process(command: &Train) -> Result<(), Usage> {
+    match ranks::here().count() {
+        1 => Ok(()),
+        _ => Err(Usage(format!(
+            "{} is trained by mini-batches, which one process does: run it without mpirun",
+            command.model
+        ))),
+    }
 }
 
 /// What the pools took, a line each.

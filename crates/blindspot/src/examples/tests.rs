@@ -1,6 +1,7 @@
 //! Stored examples against the arrays as another reader reads them.
 
 use super::*;
+use crate::npz::Arrays;
 use crate::search::{EightBit, Example};
 
 #[test]
@@ -38,7 +39,7 @@ fn arrays_hold_what_the_examples_are() {
     write_arrays(&path, &examples, &originals, Some(&eight_bit), &shape).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 
-    let mut archive = npyz::npz::NpzArchive::open(&path).unwrap();
+    let mut archive = Arrays::new(std::fs::File::open(&path).unwrap()).unwrap();
     macro_rules! read {
         ($name:literal, $kind:ty, $shape:expr) => {{
             let array = archive.by_name($name).unwrap().unwrap();

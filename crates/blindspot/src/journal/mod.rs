@@ -219,6 +219,23 @@ impl Journal {
         synced.map_err(|source| failed("write", path, source).into())
     }
 
+    /// The same for entries that stand one after the other, each its position (u64, little-endian)
+    /// and its content.
+    ///
+    /// # Errors
+    /// [`JournalError::File`].
+    ///
+    /// # Panics
+    /// Where they have another length than the header says.
+    pub fn append_rows(&mut self, rows: &[u8]) -> Result<(), JournalError> {
+        let length = 8 + self.header.bytes;
+        assert!(rows.len().is_multiple_of(length), "entries have one length");
+        self.append(rows.chunks_exact(length).map(|row| {
+            let (position, content) = row.split_first_chunk().expect("a row begins with it");
+            (u64::from_le_bytes(*position) as usize, content.to_vec())
+        }))
+    }
+
     /// Says that the work is done to its end.
     ///
     /// # Errors

@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 use crate::journal::JournalError;
 use crate::models::{kept_model, kept_or_trained};
 use crate::monitor::Monitor;
+use crate::ranks::{Alone, Ranks, any};
 use crate::results::{ModelRecord, Pictures, Results};
-use crate::search::{Example, Method, SearchError, SearchOptions, Target, search};
+use crate::search::{Example, Method, SearchError, SearchOptions, Target, search_over};
 use crate::spectrum::SpectrumError;
 use crate::train::{Decay, Recipe, TrainError};
 use crate::units::UnitsError;
@@ -370,6 +371,9 @@ impl Run<'_> {
 /// fills the tables. Nothing but the models is written. What takes a network of the user's is left
 /// out: see [`figure5`], [`figures_3_4`] and [`table5_own`].
 ///
+/// Several `ranks` train and search together; rank 0 does all the rest, and has the results. The
+/// others get empty ones.
+///
 /// # Errors
 /// [`ReproduceError`].
 pub fn reproduce(
@@ -378,6 +382,7 @@ pub fn reproduce(
     test: &ImageSet,
     out: &Path,
     monitor: &dyn Monitor,
+    ranks: &dyn Ranks,
 ) -> Result<(Results, Pictures), ReproduceError> {
     for set in [train, test] {
         if set.labels().is_none() {
@@ -395,11 +400,13 @@ pub fn reproduce(
         set.shuffled(count, options.seed).indices().to_vec()
     });
     let folder = out.join("models");
-    std::fs::create_dir_all(&folder).map_err(|source| FileError {
-        action: "make the folder",
-        path: folder.clone(),
-        source,
-    })?;
+    if ranks.writes() {
+        std::fs::create_dir_all(&folder).map_err(|source| FileError {
+            action: "make the folder",
+            path: folder.clone(),
+            source,
+        })?;
+    }
     let mut run = Run {
         options,
         train,
@@ -414,8 +421,14 @@ pub fn reproduce(
             if !run.models.iter().any(|model| model.record.name == *name) {
                 let recipe = recipe(name, options);
                 let images = halved(name).map_or(train, |(_, half)| &run.halves[half]);
+                // One process trains by mini-batches, and none of these is searched.
+                let ranks: &dyn Ranks = match recipe.dropout {
+                    Some(_) if !ranks.writes() => continue,
+                    Some(_) => &Alone,
+                    None => ranks,
+                };
                 let (network, record) =
-                    kept_or_trained(&recipe, images, options.seed, &folder, monitor)?;
+                    kept_or_trained(&recipe, images, options.seed, &folder, monitor, ranks)?;
                 let autoencoder = recipe.sparsity.is_some();
                 run.models.push(Model {
                     network,
@@ -451,11 +464,15 @@ pub fn reproduce(
         let options = run.search_options();
         let (images, sample) = run.distorted(name);
         let labels = images.labels().expect("checked above");
-        let found = search(&model.network, images, labels, sample, &options, monitor)?;
-        if monitor.cancelled() {
+        let network = &model.network;
+        let found = search_over(ranks, network, images, labels, sample, &options, monitor)?;
+        if any(ranks, monitor.cancelled()) {
             return Err(ReproduceError::Cancelled(folder));
         }
         run.examples.insert(name.clone(), found);
+    }
+    if !ranks.writes() {
+        return Ok((empty_results(options), Pictures::default()));
     }
 
     let mut results = Results {

@@ -17,6 +17,7 @@ mod lattice;
 mod method;
 mod penalty;
 mod ranges;
+mod shared;
 mod sqp;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub use error::SearchError;
 pub use goal::{Criterion, Target};
 pub use method::Method;
 pub use ranges::{RangeError, Ranges};
+pub use shared::search_over;
 
 use crate::inputs::Inputs;
 use crate::monitor::Monitor;
@@ -110,7 +112,7 @@ impl SearchOptions {
 }
 
 /// An image and the smallest change found that makes the network answer the target.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// Position in the data set.
     pub index: usize,

@@ -10,6 +10,7 @@ use super::halfspace::nearest_beyond;
 use super::*;
 use crate::inputs::{InMemory, Inputs};
 use crate::monitor::Unwatched;
+use crate::ranks::Alone;
 use crate::train::{Recipe, train};
 
 /// MNIST's training images, where the machine has them.
@@ -37,7 +38,7 @@ fn network(name: &str, images: usize, iterations: usize) -> Option<(Network<f32>
         let mut recipe = Recipe::named(name).unwrap();
         recipe.iterations = iterations;
         let labels = set.labels().unwrap();
-        train(&recipe, &set, labels, "", 1, None, &Unwatched)
+        train(&recipe, &set, labels, "", 1, None, &Unwatched, &Alone)
             .unwrap()
             .network
     });

@@ -7,6 +7,7 @@ use super::objective::{LossValue, add_decay, set_weights};
 use super::parallel::Lanes;
 use super::recipe::{Layer, Sparsity, dense};
 use crate::inputs::{Inputs, write_batch};
+use crate::ranks::Ranks;
 
 /// Mean over the images of half the squared error of the reconstruction, plus the sparsity penalty
 /// `weight * sum over the units of KL(activity || mean activation of the unit)`, plus decay.
@@ -17,11 +18,17 @@ pub(super) struct AutoencoderLoss<'a, I: ?Sized> {
     decoder: Network<f32>,
     inputs: &'a I,
     sparsity: Sparsity,
-    lanes: Lanes,
+    lanes: Lanes<'a>,
 }
 
 impl<'a, I: Inputs + ?Sized> AutoencoderLoss<'a, I> {
-    pub(super) fn new(inputs: &'a I, units: usize, sparsity: Sparsity, seed: u64) -> Self {
+    pub(super) fn new(
+        inputs: &'a I,
+        units: usize,
+        sparsity: Sparsity,
+        seed: u64,
+        ranks: &'a dyn Ranks,
+    ) -> Self {
         let values = inputs.input_len();
         let layer = |units, output: &str| Layer {
             units,
@@ -41,7 +48,7 @@ impl<'a, I: Inputs + ?Sized> AutoencoderLoss<'a, I> {
             decoder,
             inputs,
             sparsity,
-            lanes: Lanes::default(),
+            lanes: Lanes::over(ranks),
         }
     }
 
@@ -148,6 +155,7 @@ mod tests {
     use super::*;
     use crate::inputs::InMemory;
     use crate::random::Stream;
+    use crate::ranks::Alone;
 
     #[test]
     fn the_gradient_is_that_of_finite_differences() {
@@ -162,7 +170,7 @@ mod tests {
             decay: 0.01,
             iterations: 1,
         };
-        let mut loss = AutoencoderLoss::new(&inputs, 4, sparsity, 3);
+        let mut loss = AutoencoderLoss::new(&inputs, 4, sparsity, 3, &Alone);
         let mut weights = loss.weights();
         let mut gradient = vec![0.0; weights.len()];
         let mut ignored = gradient.clone();

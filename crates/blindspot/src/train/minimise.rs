@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::objective::LossValue;
 use crate::monitor::Monitor;
+use crate::ranks::{Ranks, any, broadcast};
 
 /// Time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -45,9 +46,12 @@ impl Checkpoint {
     /// The checkpoint at `path` if there is one for `key`, else the beginning.
     ///
     /// One that can't be read or belongs to another training is of no use, and no error.
-    pub(super) fn load(path: Option<&Path>, key: String) -> Checkpoint {
-        path.and_then(|path| std::fs::read(path).ok())
-            .and_then(|bytes| postcard::from_bytes::<Checkpoint>(&bytes).ok())
+    /// What rank 0 finds goes for all.
+    pub(super) fn load(path: Option<&Path>, key: String, ranks: &dyn Ranks) -> Checkpoint {
+        let read = || path.and_then(|path| std::fs::read(path).ok());
+        let bytes = broadcast(ranks, || read().unwrap_or_default());
+        postcard::from_bytes::<Checkpoint>(&bytes)
+            .ok()
             .filter(|checkpoint| checkpoint.key == key)
             .unwrap_or(Checkpoint {
                 key,
@@ -56,8 +60,10 @@ impl Checkpoint {
             })
     }
 
-    fn save(&self, path: Option<&Path>) -> Result<(), TrainError> {
-        let Some(path) = path else { return Ok(()) };
+    fn save(&self, path: Option<&Path>, ranks: &dyn Ranks) -> Result<(), TrainError> {
+        let Some(path) = path.filter(|_| ranks.writes()) else {
+            return Ok(());
+        };
         files::write_atomically(path, |writer| {
             postcard::to_io(self, writer)
                 .map(|_| ())
@@ -75,6 +81,7 @@ impl Checkpoint {
         options: LbfgsOptions,
         path: Option<&Path>,
         monitor: &dyn Monitor,
+        ranks: &dyn Ranks,
     ) -> Result<(), TrainError> {
         let limit = options.max_iterations as u64;
         let mut gradient = vec![0.0; start.len()];
@@ -85,10 +92,11 @@ impl Checkpoint {
         monitor.begin(name, limit);
         let mut saved = Instant::now();
         let reason: Reason = loop {
-            if monitor.cancelled() || saved.elapsed() > CHECKPOINT_EVERY {
+            let cancelled = any(ranks, monitor.cancelled());
+            if cancelled || saved.elapsed() > CHECKPOINT_EVERY {
                 self.solver = Some(solver);
-                self.save(path)?;
-                if monitor.cancelled() {
+                self.save(path, ranks)?;
+                if cancelled {
                     monitor.end();
                     return Err(TrainError::Cancelled {
                         checkpoint: path.map(Path::to_owned),

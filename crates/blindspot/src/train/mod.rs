@@ -9,6 +9,8 @@ mod minimise;
 mod objective;
 mod parallel;
 mod recipe;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,7 @@ pub use recipe::{Decay, Recipe, Sparsity, UnknownModel};
 
 use crate::inputs::{InMemory, Inputs, write_batch};
 use crate::monitor::Monitor;
+use crate::ranks::{Alone, Ranks};
 use crate::search::SearchError;
 use autoencoder::AutoencoderLoss;
 use minimise::Checkpoint;
@@ -104,8 +107,11 @@ fn resume(checkpoint: &Option<PathBuf>) -> String {
 /// as if it had run through, for any number of threads. `data` names the inputs (a hash), so that
 /// no checkpoint of other data is used. The checkpoint is removed at the end.
 ///
+/// Several `ranks` share the inputs and end with the same network, whose bits do not depend on how
+/// many they are. All have to be given the same; rank 0 keeps the checkpoint.
+///
 /// # Errors
-/// [`TrainError`].
+/// [`TrainError`]; [`TrainError::Options`] where several ranks are to train by mini-batches.
 pub fn train(
     recipe: &Recipe,
     inputs: &dyn Inputs,
@@ -114,6 +120,7 @@ pub fn train(
     seed: u64,
     checkpoint: Option<&Path>,
     monitor: &dyn Monitor,
+    ranks: &dyn Ranks,
 ) -> Result<Trained, TrainError> {
     if inputs.is_empty() || inputs.len() != labels.len() {
         let found = format!("{} images and {} labels", inputs.len(), labels.len());
@@ -121,6 +128,12 @@ pub fn train(
     }
     let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
     if let Some(dropout) = &recipe.dropout {
+        if ranks.count() > 1 {
+            return Err(TrainError::Options(format!(
+                "{} is trained by mini-batches, which one process does: run it without mpirun",
+                recipe.name
+            )));
+        }
         let options = MiniBatch {
             dropout: vec![dropout.clone()],
             ..MiniBatch::new(recipe.iterations)
@@ -133,17 +146,17 @@ pub fn train(
     }
     let recipe_text = serde_json::to_string(recipe).expect("a recipe is plain data");
     let key = format!("{} {seed} {data} {recipe_text}", env!("CARGO_PKG_VERSION"));
-    let mut state = Checkpoint::load(checkpoint, files::sha256_hex(key.as_bytes()));
+    let mut state = Checkpoint::load(checkpoint, files::sha256_hex(key.as_bytes()), ranks);
     let mut network = recipe.start(inputs.input_len(), classes, seed);
     let decay = recipe.decay_coefficients(classes);
 
     if let Some(sparsity) = recipe.sparsity {
         if state.done.is_empty() {
-            let mut loss = AutoencoderLoss::new(inputs, recipe.hidden[0], sparsity, seed);
+            let mut loss = AutoencoderLoss::new(inputs, recipe.hidden[0], sparsity, seed, ranks);
             let start = loss.weights();
             let options = options(sparsity.iterations, 10);
             let name = format!("{} autoencoder", recipe.name);
-            state.run_stage(&name, &mut loss, start, options, checkpoint, monitor)?;
+            state.run_stage(&name, &mut loss, start, options, checkpoint, monitor, ranks)?;
         }
         let encoder = state.done[0].weights.iter().map(|&weight| weight as f32);
         // The encoder's are the network's first weights; the decoder's are not part of it.
@@ -153,7 +166,7 @@ pub fn train(
             .graph()
             .find("hidden1")
             .expect("a sparse network has a hidden layer");
-        let features = outputs(&network.up_to(hidden), inputs);
+        let features = own_outputs(&network.up_to(hidden), inputs, ranks);
         let top = network.above(hidden).expect("layers stand on each other");
         let top = classifier(
             recipe,
@@ -164,6 +177,7 @@ pub fn train(
             &decay[2..],
             checkpoint,
             monitor,
+            ranks,
         )?;
         let weights: Vec<f32> = network.weights()[..2]
             .iter()
@@ -174,10 +188,10 @@ pub fn train(
         network.set_weights(weights);
     } else {
         network = classifier(
-            recipe, &mut state, network, inputs, labels, &decay, checkpoint, monitor,
+            recipe, &mut state, network, inputs, labels, &decay, checkpoint, monitor, ranks,
         )?;
     }
-    if let Some(path) = checkpoint {
+    if let Some(path) = checkpoint.filter(|_| ranks.writes()) {
         // It may never have been written.
         let _ = std::fs::remove_file(path);
     }
@@ -200,6 +214,7 @@ fn classifier(
     decay: &[f64],
     checkpoint: Option<&Path>,
     monitor: &dyn Monitor,
+    ranks: &dyn Ranks,
 ) -> Result<Network<f32>, TrainError> {
     let start = network
         .weights()
@@ -207,9 +222,17 @@ fn classifier(
         .flatten()
         .map(|&weight| f64::from(weight))
         .collect();
-    let mut loss = TrainingLoss::new(network, inputs, labels, decay.to_vec());
+    let mut loss = TrainingLoss::new(network, inputs, labels, decay.to_vec()).over(ranks);
     let options = options(recipe.iterations, 20);
-    state.run_stage(&recipe.name, &mut loss, start, options, checkpoint, monitor)?;
+    state.run_stage(
+        &recipe.name,
+        &mut loss,
+        start,
+        options,
+        checkpoint,
+        monitor,
+        ranks,
+    )?;
     let mut network = loss.network().clone();
     let outcome = state.done.last().expect("the stage has just run");
     objective::set_weights(&mut network, &outcome.weights);
@@ -232,17 +255,32 @@ const OUTPUT_MEMORY: usize = 256 << 20;
 
 /// What a network gives for every input, spread over the threads.
 pub fn outputs(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> InMemory {
+    own_outputs(network, inputs, &Alone)
+}
+
+/// The same for the inputs that are this rank's in a sum over all; 0 for the others, which take no
+/// memory as long as nobody looks at them.
+fn own_outputs(
+    network: &Network<f32>,
+    inputs: &(impl Inputs + ?Sized),
+    ranks: &dyn Ranks,
+) -> InMemory {
     let length = network.output_len();
     let mut values = vec![0.0; inputs.len() * length];
     // A chunk of a large network's values would not fit in memory.
     let bytes = network.graph().values().iter();
     let bytes: usize = bytes.map(|value| size_of::<f32>() * value.len()).sum();
-    let chunk_len = (OUTPUT_MEMORY / bytes.max(1)).clamp(1, CHUNK);
+    // A divisor of a chunk's length, so that all of it is the same rank's.
+    let most = (OUTPUT_MEMORY / bytes.max(1)).clamp(1, CHUNK);
+    let chunk_len = 1 << most.ilog2();
     values
         .par_chunks_mut(chunk_len * length)
         .enumerate()
         .for_each(|(chunk, out)| {
             let (start, n) = (chunk * chunk_len, out.len() / length);
+            if !parallel::is_own(start, ranks) {
+                return;
+            }
             let mut evaluator = Evaluator::new(network);
             write_batch(inputs, start..start + n, evaluator.input(n));
             out.copy_from_slice(evaluator.forward());

@@ -5,6 +5,7 @@ use blindspot_net::{Network, argmax, cross_entropy};
 use super::minimise::Objective;
 use super::parallel::Lanes;
 use crate::inputs::{Inputs, write_batch};
+use crate::ranks::Ranks;
 
 /// What training minimises: the mean cross entropy over a set, in nats, and for each weight
 /// `coefficient * sum of squares`.
@@ -13,7 +14,7 @@ pub struct TrainingLoss<'a, I: ?Sized> {
     inputs: &'a I,
     labels: &'a [usize],
     decay: Vec<f64>,
-    lanes: Lanes,
+    lanes: Lanes<'a>,
 }
 
 /// A training loss at one point.
@@ -50,13 +51,19 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
         }
     }
 
+    /// The same, computed by several ranks, which all have to evaluate it at the same weights.
+    pub fn over(self, ranks: &'a dyn Ranks) -> Self {
+        let lanes = Lanes::over(ranks);
+        TrainingLoss { lanes, ..self }
+    }
+
     /// The network with the weights of the last evaluation.
     pub fn network(&self) -> &Network<f32> {
         &self.network
     }
 
     /// Loss and gradient at `weights`, all tensors one after the other; the same bits for any
-    /// number of threads.
+    /// number of ranks and threads.
     pub fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> LossValue {
         set_weights(&mut self.network, weights);
         let network = &self.network;

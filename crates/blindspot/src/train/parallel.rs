@@ -1,14 +1,17 @@
-//! Sums over a data set, spread over threads, whose bits do not depend on how many there are.
+//! Sums over a data set, spread over ranks and threads, whose bits do not depend on how many there
+//! are.
 //!
 //! The set is cut into chunks of [`CHUNK`] inputs and the chunks are dealt out to [`LANES`] partial
-//! sums; each partial sum runs in order on whichever thread takes it, and the partial sums are
-//! added in order. Both numbers are fixed, so the order of every addition is.
+//! sums; each partial sum runs in order on whichever rank and thread takes it, and the partial sums
+//! are added in order. Both numbers are fixed, so the order of every addition is.
 
 use std::ops::Range;
 use std::sync::Mutex;
 
 use blindspot_net::{Buffers, Evaluator, Network};
 use rayon::prelude::*;
+
+use crate::ranks::{Alone, Ranks, all_gather, exchange};
 
 /// Inputs worked on at once: some 500 keeps a chunk's activations in the cache of one core, and
 /// is a multiple of the blocks that matrix products are made of.
@@ -25,16 +28,43 @@ pub(crate) struct Partial {
     pub(crate) sums: Vec<f64>,
 }
 
+/// The rank that does a partial sum. Neighbours differ, so that the last chunks, which some of the
+/// partial sums have one less of, don't all miss on the same rank.
+fn rank_of(lane: usize, ranks: &dyn Ranks) -> usize {
+    lane % ranks.count()
+}
+
+/// Whether an input of the whole set is in one of this rank's partial sums.
+pub(crate) fn is_own(input: usize, ranks: &dyn Ranks) -> bool {
+    rank_of(input / CHUNK % LANES, ranks) == ranks.rank()
+}
+
 /// The partial sums and the threads' memory, kept from one pass to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Lanes {
+pub(crate) struct Lanes<'a> {
+    ranks: &'a dyn Ranks,
     partials: Vec<Partial>,
     buffers: Mutex<Vec<[Buffers<f32>; 2]>>,
 }
 
-impl Lanes {
+impl Default for Lanes<'_> {
+    fn default() -> Self {
+        Lanes::over(&Alone)
+    }
+}
+
+impl<'a> Lanes<'a> {
+    /// Each of these ranks does some of the partial sums.
+    pub(crate) fn over(ranks: &'a dyn Ranks) -> Self {
+        Lanes {
+            ranks,
+            partials: Vec::new(),
+            buffers: Mutex::default(),
+        }
+    }
+
     /// Runs `work` on every chunk of `count` inputs: it gets the chunk's range, an evaluator for
     /// each of two networks, and the partial sum to add to, whose gradient has the shapes `lengths`.
+    /// Of other ranks' partial sums all but the gradient is known afterwards.
     pub(crate) fn run(
         &mut self,
         networks: [&Network<f32>; 2],
@@ -44,10 +74,11 @@ impl Lanes {
         work: impl Fn(Range<usize>, &mut [Evaluator<'_, f32>; 2], &mut Partial) + Sync,
     ) {
         self.partials.resize_with(LANES, Partial::default);
-        let buffers = &self.buffers;
+        let (buffers, ranks) = (&self.buffers, self.ranks);
         self.partials
             .par_iter_mut()
             .enumerate()
+            .filter(|(lane, _)| rank_of(*lane, ranks) == ranks.rank())
             .for_each(|(lane, partial)| {
                 partial.loss = 0.0;
                 partial.wrong = 0;
@@ -78,6 +109,36 @@ impl Lanes {
                     .expect("no thread panics with the lock held")
                     .push(left);
             });
+        self.tell(sums);
+    }
+
+    /// Tells the other ranks all but the gradients; so many `sums` are counted besides.
+    fn tell(&mut self, sums: usize) {
+        if self.ranks.count() == 1 {
+            return;
+        }
+        let mut own = Vec::new();
+        for lane in self.own() {
+            let partial = &self.partials[lane];
+            own.extend(partial.loss.to_le_bytes());
+            own.extend((partial.wrong as u64).to_le_bytes());
+            own.extend(partial.sums.iter().flat_map(|sum| sum.to_le_bytes()));
+        }
+        let all = all_gather(self.ranks, own);
+        let mut told: Vec<_> = all.iter().map(|one| one.as_chunks().0.iter()).collect();
+        for (lane, partial) in self.partials.iter_mut().enumerate() {
+            let numbers = &mut told[rank_of(lane, self.ranks)];
+            let mut next = || *numbers.next().expect("all ranks have the same sums");
+            partial.loss = f64::from_le_bytes(next());
+            partial.wrong = u64::from_le_bytes(next()) as usize;
+            partial.sums = (0..sums).map(|_| f64::from_le_bytes(next())).collect();
+        }
+    }
+
+    /// This rank's partial sums.
+    fn own(&self) -> impl Iterator<Item = usize> + use<> {
+        let (rank, count) = (self.ranks.rank(), self.ranks.count());
+        (rank..LANES).step_by(count)
     }
 
     /// The partial sums of the last run, in order.
@@ -87,29 +148,74 @@ impl Lanes {
 
     /// Adds the gradients up, in order, times `scale`, into one vector, weight after weight.
     pub(crate) fn gradient(&self, scale: f64, out: &mut [f64]) {
-        const BLOCK: usize = 4096;
+        if self.ranks.count() > 1 {
+            return self.gradient_of_all(scale, out);
+        }
         let mut rest = out;
-        for weight in 0..self
-            .partials
-            .first()
-            .map_or(0, |partial| partial.gradient.len())
-        {
+        for weight in 0..self.partials[0].gradient.len() {
             let length = self.partials[0].gradient[weight].len();
             let (place, after) = std::mem::take(&mut rest).split_at_mut(length);
             rest = after;
-            place
-                .par_chunks_mut(BLOCK)
-                .enumerate()
-                .for_each(|(block, place)| {
-                    place.fill(0.0);
-                    for partial in &self.partials {
-                        let values = &partial.gradient[weight][block * BLOCK..];
-                        for (sum, &value) in place.iter_mut().zip(values) {
-                            *sum += f64::from(value);
-                        }
-                    }
-                    place.iter_mut().for_each(|sum| *sum *= scale);
-                });
+            let lanes = self.partials.iter();
+            let lanes: Vec<&[f32]> = lanes.map(|lane| &*lane.gradient[weight]).collect();
+            add(&lanes, scale, place);
         }
     }
+
+    /// The same over several ranks: each adds up its part of the weights, for which all send it
+    /// their partial sums, and tells the others.
+    fn gradient_of_all(&self, scale: f64, out: &mut [f64]) {
+        let (rank, count) = (self.ranks.rank(), self.ranks.count());
+        let part = |of: usize| out.len() * of / count..out.len() * (of + 1) / count;
+        let mut parts = vec![Vec::new(); count];
+        for lane in self.own() {
+            // Where the weight under way starts.
+            let mut start = 0;
+            for gradient in &self.partials[lane].gradient {
+                for (of, message) in parts.iter_mut().enumerate() {
+                    let range = part(of);
+                    let inside = |place: usize| place.clamp(start, start + gradient.len()) - start;
+                    let values = &gradient[inside(range.start)..inside(range.end)];
+                    message.extend_from_slice(bytemuck::cast_slice(values));
+                }
+                start += gradient.len();
+            }
+        }
+        let sent = exchange(self.ranks, parts);
+        let sent: Vec<Vec<f32>> = sent
+            .iter()
+            .map(|m| bytemuck::pod_collect_to_vec(m))
+            .collect();
+        let own = part(rank);
+        let lanes: Vec<&[f32]> = (0..LANES)
+            .map(|lane| &sent[rank_of(lane, self.ranks)][lane / count * own.len()..][..own.len()])
+            .collect();
+        let mut sums = vec![0.0; own.len()];
+        add(&lanes, scale, &mut sums);
+        let all = all_gather(self.ranks, bytemuck::cast_slice(&sums).to_vec());
+        let mut rest = out;
+        for sums in all {
+            let sums: Vec<f64> = bytemuck::pod_collect_to_vec(&sums);
+            let (place, after) = std::mem::take(&mut rest).split_at_mut(sums.len());
+            place.copy_from_slice(&sums);
+            rest = after;
+        }
+    }
+}
+
+/// Adds vectors up, in order, times `scale`.
+fn add(vectors: &[&[f32]], scale: f64, out: &mut [f64]) {
+    const BLOCK: usize = 4096;
+    out.par_chunks_mut(BLOCK)
+        .enumerate()
+        .for_each(|(block, place)| {
+            place.fill(0.0);
+            for vector in vectors {
+                let values = &vector[block * BLOCK..];
+                for (sum, &value) in place.iter_mut().zip(values) {
+                    *sum += f64::from(value);
+                }
+            }
+            place.iter_mut().for_each(|sum| *sum *= scale);
+        });
 }

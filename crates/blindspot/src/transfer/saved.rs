@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use npyz::npz::NpzArchive;
+use crate::npz::Arrays;
 
 /// Values of a block's images, about: 16 megabytes.
 const BLOCK: usize = 1 << 22;
@@ -189,17 +189,18 @@ fn unreadable(path: &Path, why: String) -> SavedError {
     }
 }
 
-type Archive = NpzArchive<BufReader<File>>;
+type Archive = Arrays<BufReader<File>>;
 
 fn archive(path: &Path) -> Result<Archive, SavedError> {
-    NpzArchive::open(path).map_err(|error| unreadable(path, error.to_string()))
+    let opened = File::open(path).and_then(|file| Arrays::new(BufReader::new(file)));
+    opened.map_err(|error| unreadable(path, error.to_string()))
 }
 
 fn array<'a>(
     archive: &'a mut Archive,
     name: &str,
     path: &Path,
-) -> Result<npyz::NpyFile<npyz::zip::read::ZipFile<'a>>, SavedError> {
+) -> Result<npyz::NpyFile<zip::read::ZipFile<'a>>, SavedError> {
     match archive.by_name(name) {
         Ok(Some(array)) => Ok(array),
         Ok(None) => Err(unreadable(path, format!("it has no array `{name}`"))),

@@ -12,6 +12,7 @@ use super::*;
 use crate::inputs::InMemory;
 use crate::monitor::Unwatched;
 use crate::random::Stream;
+use crate::ranks::Alone;
 use crate::search::{Method, SearchOptions, Target, search};
 use crate::train::{Recipe, train};
 use networks::{Stack, networks};
@@ -263,7 +264,7 @@ fn certificates_of_a_trained_network_are_a_good_part_of_the_smallest_change() {
     let mut recipe = Recipe::named("FC100-100-10").unwrap();
     recipe.iterations = 60;
     let labels = set.labels().unwrap();
-    let network = train(&recipe, &set, labels, "", 1, None, &Unwatched)
+    let network = train(&recipe, &set, labels, "", 1, None, &Unwatched, &Alone)
         .unwrap()
         .network;
     let certifier = Certifier::new(&network, InputBox::default()).unwrap();

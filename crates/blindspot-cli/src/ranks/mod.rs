@@ -1,0 +1,154 @@
+//! The processes of a job that `mpirun` has started, of which this is one.
+
+#[cfg(feature = "mpi")]
+mod postman;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use blindspot::ranks::{Alone, Ranks, agree};
+use blindspot_data::files;
+
+use crate::args::{Command, Common};
+use crate::exit::Usage;
+
+/// Where a launcher says how many processes it has started: Open MPI, MPICH and those that are
+/// like it, Slurm's own.
+const COUNT: [&str; 4] = [
+    "OMPI_COMM_WORLD_SIZE",
+    "PMI_SIZE",
+    "MPI_WORLD_SIZE",
+    "SLURM_STEP_NUM_TASKS",
+];
+/// Where it says how many of them are on this machine.
+const LOCAL_COUNT: [&str; 3] = [
+    "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MPI_LOCALNRANKS",
+    "SLURM_NTASKS_PER_NODE",
+];
+
+#[cfg(feature = "mpi")]
+static HERE: OnceLock<postman::Postman> = OnceLock::new();
+#[cfg(not(feature = "mpi"))]
+static HERE: OnceLock<Alone> = OnceLock::new();
+
+/// This process among those of the job.
+pub(crate) fn here() -> &'static dyn Ranks {
+    match HERE.get() {
+        Some(ranks) => ranks,
+        None => &Alone,
+    }
+}
+
+fn number(names: &[&str]) -> Option<usize> {
+    let mut values = names.iter().filter_map(|name| std::env::var(name).ok());
+    values.find_map(|value| value.trim().parse().ok())
+}
+
+/// Joins the other processes, if a launcher has started several.
+///
+/// # Errors
+/// [`Usage`] where this program or the command can't work with them, and
+/// [`RanksDiffer`](blindspot::ranks::RanksDiffer).
+pub(crate) fn join(command: &Command, common: &Common) -> anyhow::Result<()> {
+    if number(&COUNT).is_none_or(|count| count < 2) {
+        return Ok(());
+    }
+    if !matches!(
+        command,
+        Command::Train(_) | Command::Attack(_) | Command::Reproduce(_)
+    ) {
+        let why = "this command runs on one process: leave mpirun out (train, attack and reproduce \
+                   run on several)";
+        return Err(Usage(why.into()).into());
+    }
+    meet(common)?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    agree_on([
+        ("program", program()),
+        ("options", arguments.join(" ")),
+        ("processor", processor()),
+    ])
+}
+
+#[cfg(feature = "mpi")]
+fn meet(common: &Common) -> anyhow::Result<()> {
+    let postman = postman::Postman::start(common.patience)?;
+    HERE.get_or_init(|| postman);
+    Ok(())
+}
+
+#[cfg(not(feature = "mpi"))]
+fn meet(_: &Common) -> anyhow::Result<()> {
+    let why = "several processes were started, and this program was built without MPI: build it with \
+               `cargo build --release --features mpi`, start one process, or use --shard";
+    Err(Usage(why.into()).into())
+}
+
+/// Makes sure that all processes have the same.
+///
+/// # Errors
+/// [`RanksDiffer`](blindspot::ranks::RanksDiffer).
+pub(crate) fn agree_on<const N: usize>(facts: [(&str, String); N]) -> anyhow::Result<()> {
+    let facts = facts.map(|(what, is)| (what.to_owned(), is));
+    Ok(agree(here(), &BTreeMap::from(facts))?)
+}
+
+/// Leaves the other processes: waits for them after a good end, ends them after a bad one.
+pub(crate) fn leave(code: u8) {
+    #[cfg(feature = "mpi")]
+    if let Some(postman) = HERE.get() {
+        match code {
+            0 | crate::exit::INTERRUPTED => postman.finish(),
+            code => postman.abort(code),
+        }
+    }
+    let _ = code;
+}
+
+/// Threads for this process where the user asks for no number: its part of the machine's.
+pub(crate) fn threads() -> Option<usize> {
+    if here().count() == 1 {
+        return None;
+    }
+    let here = number(&LOCAL_COUNT).unwrap_or(1).max(1);
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    // A launcher that binds its processes to cores has divided them already.
+    let machine = std::fs::read_to_string("/proc/cpuinfo").map_or(all, |text| {
+        text.lines()
+            .filter(|line| line.starts_with("processor"))
+            .count()
+    });
+    Some(if all < machine {
+        all
+    } else {
+        (all / here).max(1)
+    })
+}
+
+/// This program, by its hash.
+fn program() -> String {
+    let path = std::env::current_exe();
+    let bytes = path.and_then(std::fs::read).unwrap_or_default();
+    format!(
+        "{} {}",
+        env!("CARGO_PKG_VERSION"),
+        files::sha256_hex(&bytes)
+    )
+}
+
+/// What the kernels of matrix products are chosen by: others round otherwise.
+fn processor() -> String {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let features = [
+            ("avx512f", is_x86_feature_detected!("avx512f")),
+            ("avx2", is_x86_feature_detected!("avx2")),
+            ("fma", is_x86_feature_detected!("fma")),
+        ];
+        let names = features.iter().filter(|(_, has)| *has);
+        names.fold("x86_64".into(), |all, (name, _)| format!("{all} {name}"))
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::env::consts::ARCH.into()
+}

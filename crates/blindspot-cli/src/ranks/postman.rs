@@ -1,0 +1,260 @@
+//! A thread that carries messages between processes by MPI. Nothing else in the program calls MPI.
+//!
+//! Each rank tells the next one every second that it is there. A rank that hears nothing from the
+//! one before it for too long ends the job, so that nobody waits for ever.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use blindspot::ranks::{Inbox, Ranks};
+use mpi::Threading;
+use mpi::collective::CommunicatorCollectives;
+use mpi::datatype::Equivalence;
+use mpi::point_to_point::{Destination, Source};
+use mpi::request::{Request, StaticScope};
+use mpi::topology::{Communicator, SimpleCommunicator};
+
+/// Tags: a message, and the sign that a rank is there.
+const MESSAGE: i32 = 1;
+const ALIVE: i32 = 2;
+/// Between two such signs.
+const BEAT: Duration = Duration::from_secs(1);
+/// Between two looks at what has arrived: while somebody waits for it, and otherwise.
+const SOON: Duration = Duration::from_micros(20);
+const LATER: Duration = Duration::from_millis(1);
+
+enum Order {
+    Send(usize, Vec<u8>),
+    /// Wait until all ranks have come to their end.
+    Finish,
+    Abort(u8),
+}
+
+/// This process's way to the others.
+pub(crate) struct Postman {
+    rank: usize,
+    count: usize,
+    orders: Mutex<Sender<Order>>,
+    inbox: Inbox,
+    waiting: &'static AtomicBool,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Postman {
+    /// Joins the job. A rank that gives no sign for `patience` seconds ends it.
+    pub(crate) fn start(patience: u64) -> anyhow::Result<Postman> {
+        // Set by whoever waits for a message, of whom there is one at a time.
+        static WAITING: AtomicBool = AtomicBool::new(false);
+        let (orders, taken) = channel();
+        let (arrived, inbox) = channel();
+        let (started, place) = channel();
+        let patience = Duration::from_secs(patience);
+        let carry = move || {
+            let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
+                return;
+            };
+            let world = universe.world();
+            let (rank, count) = (world.rank() as usize, world.size() as usize);
+            if started.send((rank, count)).is_ok() {
+                Round::new(world, arrived, patience).run(&taken, &WAITING);
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("postman".into())
+            .spawn(carry);
+        let thread = thread.context("can't start a thread for MPI")?;
+        let (rank, count) = place.recv().map_err(|_| anyhow!("MPI does not start"))?;
+        Ok(Postman {
+            rank,
+            count,
+            orders: Mutex::new(orders),
+            inbox: Inbox::new(inbox),
+            waiting: &WAITING,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    fn order(&self, order: Order) {
+        let orders = self.orders.lock().expect("nobody panics with it");
+        // Where the thread has ended, so does the job.
+        let _ = orders.send(order);
+    }
+
+    fn end(&self, order: Order) {
+        self.order(order);
+        let thread = self.thread.lock().expect("nobody panics with it").take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
+    /// Waits until all ranks have come here, and leaves MPI.
+    pub(crate) fn finish(&self) {
+        self.end(Order::Finish);
+    }
+
+    /// Ends all ranks.
+    pub(crate) fn abort(&self, code: u8) {
+        self.end(Order::Abort(code));
+    }
+
+    fn waiting<R>(&self, wait: impl FnOnce() -> Option<R>) -> R {
+        self.waiting.store(true, Ordering::Relaxed);
+        let message = wait();
+        self.waiting.store(false, Ordering::Relaxed);
+        message.unwrap_or_else(|| {
+            eprintln!("blindspot: rank {}: MPI has ended", self.rank);
+            std::process::exit(i32::from(crate::exit::FAILED));
+        })
+    }
+}
+
+impl Ranks for Postman {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn send(&self, to: usize, message: Vec<u8>) {
+        self.order(Order::Send(to, message));
+    }
+
+    fn receive(&self, from: usize) -> Vec<u8> {
+        self.waiting(|| self.inbox.receive(from).ok())
+    }
+
+    fn receive_any(&self) -> (usize, Vec<u8>) {
+        self.waiting(|| self.inbox.receive_any().ok())
+    }
+}
+
+/// A message on its way. MPI reads it until the request is done.
+struct Sent {
+    request: Request<'static, [u8], StaticScope>,
+    message: *mut [u8],
+}
+
+/// What the thread has to do again and again.
+struct Round {
+    world: SimpleCommunicator,
+    arrived: Sender<(usize, Vec<u8>)>,
+    patience: Duration,
+    sent: Vec<Sent>,
+    /// When this rank said last that it is there, and when the one before it did.
+    beat: Instant,
+    heard: Instant,
+}
+
+impl Round {
+    fn new(
+        world: SimpleCommunicator,
+        arrived: Sender<(usize, Vec<u8>)>,
+        patience: Duration,
+    ) -> Round {
+        Round {
+            world,
+            arrived,
+            patience,
+            sent: Vec::new(),
+            beat: Instant::now(),
+            heard: Instant::now(),
+        }
+    }
+
+    fn run(&mut self, orders: &Receiver<Order>, waiting: &AtomicBool) {
+        let mut all_here = None;
+        loop {
+            let pause = match waiting.load(Ordering::Relaxed) || !self.sent.is_empty() {
+                true => SOON,
+                false => LATER,
+            };
+            match orders.recv_timeout(pause) {
+                Ok(Order::Send(to, message)) => self.send(to, message, MESSAGE),
+                Ok(Order::Finish) => all_here = Some(self.world.immediate_barrier()),
+                Ok(Order::Abort(code)) => self.world.abort(i32::from(code)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.clear_sent();
+            self.collect();
+            self.look_around();
+            if let Some(request) = all_here.take() {
+                match request.test() {
+                    Ok(_) => return self.wait_for_sent(),
+                    Err(request) => all_here = Some(request),
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, to: usize, message: Vec<u8>, tag: i32) {
+        let message: &'static mut [u8] = Box::leak(message.into_boxed_slice());
+        let pointer: *mut [u8] = message;
+        let request = self
+            .world
+            .process_at_rank(to as i32)
+            .immediate_send_with_tag(StaticScope, &*message, tag);
+        self.sent.push(Sent {
+            request,
+            message: pointer,
+        });
+    }
+
+    /// Forgets the messages that have left.
+    fn clear_sent(&mut self) {
+        for sent in std::mem::take(&mut self.sent) {
+            match sent.request.test() {
+                // SAFETY: the pointer is that of the box leaked in `send`, and MPI is done with it.
+                #[allow(unsafe_code)]
+                Ok(_) => drop(unsafe { Box::from_raw(sent.message) }),
+                Err(request) => self.sent.push(Sent { request, ..sent }),
+            }
+        }
+    }
+
+    fn wait_for_sent(&mut self) {
+        for sent in std::mem::take(&mut self.sent) {
+            sent.request.wait();
+        }
+    }
+
+    /// Takes what has arrived.
+    fn collect(&mut self) {
+        let anyone = self.world.any_process();
+        while let Some((message, status)) = anyone.immediate_matched_probe() {
+            let bytes = status.count(u8::equivalent_datatype()) as usize;
+            let mut content = vec![0u8; bytes];
+            message.matched_receive_into(&mut content[..]);
+            match status.tag() {
+                ALIVE => self.heard = Instant::now(),
+                // Nobody listens any more at the end.
+                _ => drop(self.arrived.send((status.source_rank() as usize, content))),
+            }
+        }
+    }
+
+    /// Says that this rank is there, and makes sure that its neighbour is.
+    fn look_around(&mut self) {
+        let (rank, count) = (self.world.rank() as usize, self.world.size() as usize);
+        if count > 1 && self.beat.elapsed() > BEAT {
+            self.beat = Instant::now();
+            self.send((rank + 1) % count, Vec::new(), ALIVE);
+        }
+        if count > 1 && self.heard.elapsed() > self.patience {
+            eprintln!(
+                "blindspot: rank {} has given no sign for {} s, so the job ends; the same command goes on \
+                 from what has been written",
+                (rank + count - 1) % count,
+                self.patience.as_secs()
+            );
+            self.world.abort(i32::from(crate::exit::FAILED));
+        }
+    }
+}

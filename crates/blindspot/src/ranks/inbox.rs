@@ -1,0 +1,56 @@
+//! Messages as they arrive, and in the order in which they are wanted.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvError};
+
+/// What other ranks have sent to this one. It keeps what arrives before it is asked for.
+#[derive(Debug)]
+pub struct Inbox(Mutex<Messages>);
+
+#[derive(Debug)]
+struct Messages {
+    arriving: Receiver<(usize, Vec<u8>)>,
+    early: VecDeque<(usize, Vec<u8>)>,
+}
+
+impl Inbox {
+    /// What comes through this channel: messages, each with the rank that sent it.
+    pub fn new(arriving: Receiver<(usize, Vec<u8>)>) -> Inbox {
+        Inbox(Mutex::new(Messages {
+            arriving,
+            early: VecDeque::new(),
+        }))
+    }
+
+    /// Waits for the next message from a rank.
+    ///
+    /// # Errors
+    /// [`RecvError`] where nothing can arrive any more.
+    pub fn receive(&self, from: usize) -> Result<Vec<u8>, RecvError> {
+        let Messages { arriving, early } = &mut *self.0.lock().expect("nobody panics with it");
+        let place = early.iter().position(|(sender, _)| *sender == from);
+        if let Some((_, message)) = place.and_then(|place| early.remove(place)) {
+            return Ok(message);
+        }
+        loop {
+            let (sender, message) = arriving.recv()?;
+            if sender == from {
+                return Ok(message);
+            }
+            early.push_back((sender, message));
+        }
+    }
+
+    /// Waits for the next message from any rank; gives who sent it.
+    ///
+    /// # Errors
+    /// [`RecvError`] where nothing can arrive any more.
+    pub fn receive_any(&self) -> Result<(usize, Vec<u8>), RecvError> {
+        let Messages { arriving, early } = &mut *self.0.lock().expect("nobody panics with it");
+        match early.pop_front() {
+            Some(message) => Ok(message),
+            None => arriving.recv(),
+        }
+    }
+}
