@@ -6,7 +6,7 @@ mod postman;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use blindspot::ranks::{Alone, Ranks, agree};
+use blindspot::ranks::{Alone, Ranks, agree, all_gather};
 use blindspot_data::files;
 
 use crate::args::{Command, Common};
@@ -63,6 +63,14 @@ pub(crate) fn join(command: &Command, common: &Common) -> anyhow::Result<()> {
         return Err(Usage(why.into()).into());
     }
     meet(common)?;
+    let whereabouts = all_gather(here(), whereabouts().into_bytes());
+    if here().writes() && !common.quiet {
+        // Launchers name a process that has died by its number, not all by its rank.
+        let ranks = whereabouts.iter().enumerate();
+        let ranks = ranks.map(|(rank, it)| format!("{rank} ({})", String::from_utf8_lossy(it)));
+        let ranks: Vec<String> = ranks.collect();
+        eprintln!("blindspot: {} ranks: {}", ranks.len(), ranks.join(", "));
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     agree_on([
         ("program", program()),
@@ -124,6 +132,16 @@ pub(crate) fn threads() -> Option<usize> {
     } else {
         (all / here).max(1)
     })
+}
+
+/// Which process this is.
+fn whereabouts() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let machine = machine.unwrap_or_default();
+    match machine.trim() {
+        "" => format!("process {}", std::process::id()),
+        machine => format!("process {} on {machine}", std::process::id()),
+    }
 }
 
 /// This program, by its hash.

@@ -4,8 +4,7 @@
 //! one before it for too long ends the job, so that nobody waits for ever.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,7 +22,8 @@ const MESSAGE: i32 = 1;
 const ALIVE: i32 = 2;
 /// Between two such signs.
 const BEAT: Duration = Duration::from_secs(1);
-/// Between two looks at what has arrived: while somebody waits for it, and otherwise.
+/// Between two looks at what has arrived, at least and at most. They become rarer while nothing
+/// happens, so that they cost little beside the work.
 const SOON: Duration = Duration::from_micros(20);
 const LATER: Duration = Duration::from_millis(1);
 
@@ -40,15 +40,12 @@ pub(crate) struct Postman {
     count: usize,
     orders: Mutex<Sender<Order>>,
     inbox: Inbox,
-    waiting: &'static AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Postman {
     /// Joins the job. A rank that gives no sign for `patience` seconds ends it.
     pub(crate) fn start(patience: u64) -> anyhow::Result<Postman> {
-        // Set by whoever waits for a message, of whom there is one at a time.
-        static WAITING: AtomicBool = AtomicBool::new(false);
         let (orders, taken) = channel();
         let (arrived, inbox) = channel();
         let (started, place) = channel();
@@ -60,7 +57,7 @@ impl Postman {
             let world = universe.world();
             let (rank, count) = (world.rank() as usize, world.size() as usize);
             if started.send((rank, count)).is_ok() {
-                Round::new(world, arrived, patience).run(&taken, &WAITING);
+                Round::new(world, arrived, patience).run(&taken);
             }
         };
         let thread = std::thread::Builder::new()
@@ -73,7 +70,6 @@ impl Postman {
             count,
             orders: Mutex::new(orders),
             inbox: Inbox::new(inbox),
-            waiting: &WAITING,
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -102,11 +98,9 @@ impl Postman {
         self.end(Order::Abort(code));
     }
 
-    fn waiting<R>(&self, wait: impl FnOnce() -> Option<R>) -> R {
-        self.waiting.store(true, Ordering::Relaxed);
-        let message = wait();
-        self.waiting.store(false, Ordering::Relaxed);
-        message.unwrap_or_else(|| {
+    /// What has been received; the end of the program where MPI has ended.
+    fn arrived<R>(&self, received: Result<R, RecvError>) -> R {
+        received.unwrap_or_else(|_| {
             eprintln!("blindspot: rank {}: MPI has ended", self.rank);
             std::process::exit(i32::from(crate::exit::FAILED));
         })
@@ -127,11 +121,11 @@ impl Ranks for Postman {
     }
 
     fn receive(&self, from: usize) -> Vec<u8> {
-        self.waiting(|| self.inbox.receive(from).ok())
+        self.arrived(self.inbox.receive(from))
     }
 
     fn receive_any(&self) -> (usize, Vec<u8>) {
-        self.waiting(|| self.inbox.receive_any().ok())
+        self.arrived(self.inbox.receive_any())
     }
 }
 
@@ -147,6 +141,8 @@ struct Round {
     arrived: Sender<(usize, Vec<u8>)>,
     patience: Duration,
     sent: Vec<Sent>,
+    /// When something was sent or has arrived.
+    busy: Instant,
     /// When this rank said last that it is there, and when the one before it did.
     beat: Instant,
     heard: Instant,
@@ -163,20 +159,22 @@ impl Round {
             arrived,
             patience,
             sent: Vec::new(),
+            busy: Instant::now(),
             beat: Instant::now(),
             heard: Instant::now(),
         }
     }
 
-    fn run(&mut self, orders: &Receiver<Order>, waiting: &AtomicBool) {
+    fn run(&mut self, orders: &Receiver<Order>) {
         let mut all_here = None;
         loop {
-            let pause = match waiting.load(Ordering::Relaxed) || !self.sent.is_empty() {
-                true => SOON,
-                false => LATER,
-            };
+            // Whoever begins to wait has sent something just before, mostly.
+            let pause = (self.busy.elapsed() / 8).clamp(SOON, LATER);
             match orders.recv_timeout(pause) {
-                Ok(Order::Send(to, message)) => self.send(to, message, MESSAGE),
+                Ok(Order::Send(to, message)) => {
+                    self.busy = Instant::now();
+                    self.send(to, message, MESSAGE);
+                }
                 Ok(Order::Finish) => all_here = Some(self.world.immediate_barrier()),
                 Ok(Order::Abort(code)) => self.world.abort(i32::from(code)),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -234,8 +232,11 @@ impl Round {
             message.matched_receive_into(&mut content[..]);
             match status.tag() {
                 ALIVE => self.heard = Instant::now(),
-                // Nobody listens any more at the end.
-                _ => drop(self.arrived.send((status.source_rank() as usize, content))),
+                _ => {
+                    self.busy = Instant::now();
+                    // Nobody listens any more at the end.
+                    let _ = self.arrived.send((status.source_rank() as usize, content));
+                }
             }
         }
     }

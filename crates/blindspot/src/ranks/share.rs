@@ -9,8 +9,10 @@ use crate::monitor::Monitor;
 
 /// Positions in a rank's first piece, as long as it is not known how long one takes.
 const FIRST: usize = 64;
-/// Seconds that a piece should take: long enough that handing it out costs nothing.
+/// Seconds that a piece should take: long enough that handing it out costs nothing. At the end, when
+/// there is little left, at least a part of that.
 const PIECE_SECONDS: f64 = 10.0;
+const LAST_SECONDS: f64 = 0.2;
 /// A piece is at most this part of a rank's fair share of what is left, so that all end together.
 const SHARES: usize = 2;
 
@@ -123,12 +125,13 @@ impl<'a, T> Desk<'a, T> {
         let mut left = self.left.lock().expect("nobody panics with it");
         let fair = left.rest.len().div_ceil(SHARES * left.rates.len());
         let size = match left.rates[rank] {
-            Some(rate) => (rate * PIECE_SECONDS) as usize,
-            None => FIRST,
+            Some(rate) => fair.clamp(
+                (rate * LAST_SECONDS) as usize,
+                (rate * PIECE_SECONDS) as usize,
+            ),
+            None => fair.min(FIRST),
         };
-        let (piece, rest) = left
-            .rest
-            .split_at(size.clamp(1, fair.max(1)).min(left.rest.len()));
+        let (piece, rest) = left.rest.split_at(size.max(1).min(left.rest.len()));
         left.rest = rest;
         piece
     }
