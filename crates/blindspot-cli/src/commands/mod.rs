@@ -5,6 +5,7 @@ mod certify;
 mod data;
 mod load;
 mod merge;
+mod part;
 mod quocnet;
 mod reproduce;
 mod spectrum;
