@@ -300,9 +300,13 @@ pub(crate) struct Transfer {
     /// Where the noise comes from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// A folder for the table and the heat map
+    /// A folder for the table and the heat map; with --shard for its journal
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Do part I, from 0, of N; `blindspot merge` makes the table of them. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
 }
 
 /// See which images excite a layer's units the most, and random directions, and what these mean

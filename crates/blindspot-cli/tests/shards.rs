@@ -225,3 +225,37 @@ fn certificates_in_shards_are_those_of_one_process() {
     assert!(!dir.join("two.npz.journal").exists());
     same(dir, "one", "two", &["npz", "json", "svg"]);
 }
+
+#[test]
+fn answers_in_shards_make_the_table_of_one_process() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    model(dir);
+    succeeds(
+        dir,
+        "train softmax1 --iterations 3 --quiet --out linear.onnx",
+    );
+    succeeds(dir, &format!("{ATTACK} --out a.npz"));
+    let few = ATTACK.replace("--samples 30", "--samples 7");
+    succeeds(dir, &format!("{few} --shuffle --out b.npz"));
+    // The first shard ends inside the first file, the last one takes a part of both.
+    let words = "transfer --examples a.npz b.npz --models model.onnx linear.onnx --amplify 0.1 \
+                 --amplify-by 2 --noise 0.2 --seed 1";
+    succeeds(dir, &format!("{words} --quiet --out one"));
+    let other = words.replace("--noise 0.2", "--noise 0.3");
+    in_three(dir, words, "merged", (&other, "variants is"));
+    assert_eq!(contents(&dir.join("one")).len(), 4);
+    assert!(contents(&dir.join("one")) == contents(&dir.join("merged")));
+    let (exit, _, error) = run(dir, &format!("{words} --shard 0/3"));
+    assert!(exit == 2 && error.contains("--out DIR"), "{error}");
+    // Other examples under the same name.
+    succeeds(dir, &format!("{few} --out b.npz"));
+    let (exit, _, error) = run(dir, &format!("{words} --shard 0/3 --out parts"));
+    assert!(
+        exit == 2 && error.contains("examples_sha256.b is"),
+        "{error}"
+    );
+}

@@ -1,7 +1,7 @@
 //! `blindspot merge`.
 
 use blindspot::journal::{Entries, JournalError, Work};
-use blindspot::{certify, examples};
+use blindspot::{certify, examples, transfer};
 
 use super::attack;
 use crate::args::{Common, Merge};
@@ -21,6 +21,7 @@ pub(super) fn run(command: &Merge, common: &Common) -> anyhow::Result<()> {
     match kind {
         examples::About::KIND => attack::merge(&entries, command, common),
         certify::About::KIND => super::certify::merge(&entries, &command.out, common),
+        transfer::About::KIND => super::transfer::merge(&entries, &command.out, common),
         kind => {
             let why = format!("the journals hold results of `{kind}`, which can't be merged");
             Err(JournalError::Incomplete(why).into())
