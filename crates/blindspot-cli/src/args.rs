@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use blindspot::journal::Shard;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::options::{ChoiceArgs, DataArgs, HardenArgs, ModelArgs, PreprocessArgs};
 use crate::quocnet::QuocNetArgs;
@@ -310,7 +311,7 @@ pub(crate) struct Transfer {
 }
 
 /// See which images excite a layer's units the most, and random directions, and what these mean
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 #[command(after_help = "\
 Examples:
   blindspot units model.onnx --layer
@@ -366,9 +367,15 @@ pub(crate) struct Units {
     /// Where every random choice comes from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The folder to write to
+    /// The folder to write to; with --shard for its journal
     #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
     pub(crate) out: Option<PathBuf>,
+    /// Do part I, from 0, of N; `blindspot merge` makes pages and pictures of them. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    #[serde(skip)]
+    pub(crate) shard: Option<Shard>,
 }
 
 fn parse_weight(text: &str) -> Result<f64, String> {
@@ -378,7 +385,7 @@ fn parse_weight(text: &str) -> Result<f64, String> {
 }
 
 /// Which units to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum WantedUnits {
     /// So many, a random choice.
     Count(usize),
@@ -403,7 +410,7 @@ fn parse_units(text: &str) -> Result<WantedUnits, String> {
 }
 
 /// How the positions of a convolutional layer become one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Reduce {
     /// The largest; the picture shows what its position sees
     Max,

@@ -259,3 +259,34 @@ fn answers_in_shards_make_the_table_of_one_process() {
         "{error}"
     );
 }
+
+#[test]
+fn units_in_shards_are_those_of_one_process() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    model(dir);
+    let words = "units model.onnx --layer hidden2 --samples 200 --components 2 --seed 3 \
+                 --synthesize";
+    succeeds(dir, &format!("{words} --quiet --out one"));
+    let other = words.replace("--seed 3", "--seed 2");
+    in_three(dir, words, "merged", (&other, "command.seed is 3, not 2"));
+    assert!(contents(&dir.join("one")).len() > 5);
+    assert!(contents(&dir.join("one")) == contents(&dir.join("merged")));
+    // No shard does what the whole would refuse at its end.
+    let wrong = words.replace("--components 2", "--units 3,100");
+    let (exit, _, error) = run(dir, &format!("{wrong} --shard 0/3 --out p"));
+    assert!(exit == 2 && error.contains("no unit 100"), "{error}");
+    // The pictures take the model again: another one is refused.
+    succeeds(
+        dir,
+        "train FC100-100-10 --iterations 2 --quiet --out model.onnx",
+    );
+    let (exit, _, error) = run(dir, "merge parts --out merged");
+    assert!(
+        exit == 2 && error.contains("model.onnx is not what the shards"),
+        "{error}"
+    );
+}

@@ -3,11 +3,12 @@
 use blindspot::journal::{Entries, JournalError, Work};
 use blindspot::{certify, examples, transfer};
 
-use super::attack;
+use super::{attack, units};
 use crate::args::{Common, Merge};
 use crate::exit::Usage;
+use crate::progress::Progress;
 
-pub(super) fn run(command: &Merge, common: &Common) -> anyhow::Result<()> {
+pub(super) fn run(command: &Merge, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     let entries = Entries::in_folders(&command.folders)?;
     let kind = entries.header().kind.as_str();
     if kind != examples::About::KIND {
@@ -22,6 +23,7 @@ pub(super) fn run(command: &Merge, common: &Common) -> anyhow::Result<()> {
         examples::About::KIND => attack::merge(&entries, command, common),
         certify::About::KIND => super::certify::merge(&entries, &command.out, common),
         transfer::About::KIND => super::transfer::merge(&entries, &command.out, common),
+        units::About::KIND => units::merge(&entries, &command.out, common, progress),
         kind => {
             let why = format!("the journals hold results of `{kind}`, which can't be merged");
             Err(JournalError::Incomplete(why).into())
