@@ -131,6 +131,12 @@ pub(crate) struct Reproduce {
     pub(crate) preprocess: PreprocessArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    /// Do part I, from 0, of N of the searches of tables 1 to 4 and figure 7, and no more; with all parts in
+    /// DIR/shards the same command without --shard takes the examples from there. auto takes both from a
+    /// Slurm array job's environment, auto/N takes I from a Kubernetes indexed job's. Models that are not
+    /// in DIR/models are trained first, by every shard
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
 }
 
 /// How weight decay enters the loss.

@@ -290,3 +290,34 @@ fn units_in_shards_are_those_of_one_process() {
         "{error}"
     );
 }
+
+#[test]
+fn what_is_not_of_shards_is_said() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    for (words, why) in [
+        (
+            "reproduce figure1 table5 --shard 0/2 --out o",
+            "table1, table2, table3, table4, figure7",
+        ),
+        ("reproduce table1 --shard 2/2 --out o", "no shard 2 of 2"),
+        ("merge none --out merged.npz", "none"),
+    ] {
+        let (exit, _, error) = run(dir, words);
+        assert!(exit == 2 && error.contains(why), "{words}: {exit} {error}");
+    }
+    std::fs::create_dir(dir.join("strange")).unwrap();
+    let header =
+        r#"{"kind":"spectrum","about":null,"positions":0,"bytes":0,"shard":{"index":0,"count":1}}"#;
+    let mut journal = format!("{header}\n").into_bytes();
+    let end = u64::MAX.to_le_bytes();
+    journal.extend(end);
+    // Their CRC-32.
+    journal.extend(0x2144df1c_u32.to_le_bytes());
+    std::fs::write(dir.join("strange/x.journal"), journal).unwrap();
+    let (exit, _, error) = run(dir, "merge strange --out merged.npz");
+    assert!(exit == 2 && error.contains("`spectrum`"), "{error}");
+}
