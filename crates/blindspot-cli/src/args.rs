@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use blindspot::journal::Shard;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::options::{ChoiceArgs, DataArgs, HardenArgs, ModelArgs, PreprocessArgs};
 use crate::quocnet::QuocNetArgs;
@@ -134,6 +135,12 @@ pub(crate) struct Reproduce {
     pub(crate) preprocess: PreprocessArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    /// Do part I, from 0, of N of the searches of tables 1 to 4 and figure 7, and no more; with all parts in
+    /// DIR/shards the same command without --shard takes the examples from there. auto takes both from a
+    /// Slurm array job's environment, auto/N takes I from a Kubernetes indexed job's. Models that are not
+    /// in DIR/models are trained first, by every shard
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
 }
 
 /// How weight decay enters the loss.
@@ -231,27 +238,30 @@ fn parse_shard(text: &str) -> Result<Shard, String> {
     Shard::parse(text, |name| std::env::var(name).ok()).map_err(|error| error.to_string())
 }
 
-/// Make one file of the shards that `attack --shard` wrote: what one process would have written
+/// Put together what `attack`, `certify`, `transfer` or `units` did in shards: what one process would have
+/// written
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   for i in 0 1 2 3; do blindspot attack model.onnx --shard $i/4 --out parts; done
   blindspot merge parts --out examples.npz
+  blindspot merge parts-of-units --out units
 
   A Slurm array, sbatch --array=0-7:      blindspot attack model.onnx --shard auto --out parts
   A Kubernetes job, completions: 8, completionMode: Indexed:
                                           blindspot attack model.onnx --shard auto/8 --out parts
 
 Shards must be of the same command, images and model, none missing and none twice. A killed shard goes on
-where it was when its command is run again.")]
+where it was when its command is run again. Those of units are merged where model and images are found under
+the names that the shards found them under.")]
 pub(crate) struct Merge {
     /// The folders that --shard wrote to
     #[arg(value_name = "DIR", required = true)]
     pub(crate) folders: Vec<PathBuf>,
-    /// The file to write; FILE.json is written beside it
-    #[arg(long, value_name = "FILE.npz")]
+    /// The file to write, FILE.json beside it; of transfer and units a folder
+    #[arg(long, value_name = "FILE.npz|DIR")]
     pub(crate) out: PathBuf,
-    /// Where the changed images go as PNG files, if the shards were run with --save-images
+    /// Where the changed images of an attack go as PNG files, if its shards were run with --save-images
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,
 }
@@ -301,13 +311,17 @@ pub(crate) struct Transfer {
     /// Where the noise comes from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// A folder for the table and the heat map
+    /// A folder for the table and the heat map; with --shard for its journal
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    /// Do part I, from 0, of N; `blindspot merge` makes the table of them. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
 }
 
 /// See which images excite a layer's units the most, and random directions, and what these mean
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 #[command(after_help = "\
 Examples:
   blindspot units model.onnx --layer
@@ -363,9 +377,15 @@ pub(crate) struct Units {
     /// Where every random choice comes from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The folder to write to
+    /// The folder to write to; with --shard for its journal
     #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
     pub(crate) out: Option<PathBuf>,
+    /// Do part I, from 0, of N; `blindspot merge` makes pages and pictures of them. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    #[serde(skip)]
+    pub(crate) shard: Option<Shard>,
 }
 
 fn parse_weight(text: &str) -> Result<f64, String> {
@@ -375,7 +395,7 @@ fn parse_weight(text: &str) -> Result<f64, String> {
 }
 
 /// Which units to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum WantedUnits {
     /// So many, a random choice.
     Count(usize),
@@ -400,7 +420,7 @@ fn parse_units(text: &str) -> Result<WantedUnits, String> {
 }
 
 /// How the positions of a convolutional layer become one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Reduce {
     /// The largest; the picture shows what its position sees
     Max,
@@ -482,16 +502,22 @@ pub(crate) struct Certify {
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
     pub(crate) r#box: blindspot::search::InputBox,
     /// Raise the certificates by curvature bounds, then branch and bound, until so many seconds have
-    /// passed since the first of them was begun, or no more is to be had. How far each gets depends on
-    /// the machine then; that it holds does not
+    /// gone into them, or no more is to be had; with --shard, into those of each shard. How far each gets
+    /// depends on the machine then; that it holds does not
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) time_limit: Option<f64>,
     /// Where random choices come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// The file to write; FILE.json and FILE.svg are written beside it
-    #[arg(long, value_name = "FILE.npz")]
+    /// The file to write; FILE.json and FILE.svg are written beside it. What is done is kept in
+    /// FILE.npz.journal until then: the same command goes on from there. With --shard the folder for its
+    /// journal
+    #[arg(long, value_name = "FILE.npz|DIR")]
     pub(crate) out: PathBuf,
+    /// Do part I, from 0, of N; `blindspot merge` makes one file of them. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
 }
 
 /// Train one of the paper's networks, and keep it as ONNX

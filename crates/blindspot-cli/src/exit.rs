@@ -125,12 +125,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 ImageFileError::Kept(_) => FAILED,
             })
         } else if let Some(journal) = cause.downcast_ref::<JournalError>() {
-            is(match journal {
-                JournalError::File(file) if file.action == "read" => FAILED,
-                JournalError::File(_) => OUTPUT,
-                JournalError::Damaged { .. } => DATA,
-                _ => USAGE,
-            })
+            of_journal(journal)
         } else if let Some(train) = cause.downcast_ref::<TrainError>() {
             of_training(train)
         } else if let Some(search) = cause.downcast_ref::<SearchError>() {
@@ -153,10 +148,12 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Train(train) => of_training(train),
                 ReproduceError::Search(search) => of_search(search),
                 ReproduceError::Units(units) => of_units(units),
-                ReproduceError::File(_) | ReproduceError::Journal(_) => is(OUTPUT),
+                ReproduceError::File(_) => is(OUTPUT),
+                ReproduceError::Journal(journal) => of_journal(journal),
                 ReproduceError::Spectrum(_) => is(MODEL),
                 ReproduceError::NoSamples
                 | ReproduceError::NoSeeds
+                | ReproduceError::NoExamples(_)
                 | ReproduceError::NoClass { .. }
                 | ReproduceError::NoFeatures => is(USAGE),
                 ReproduceError::Unlabelled(_)
@@ -173,6 +170,15 @@ fn code(error: &anyhow::Error) -> u8 {
         }
     }
     FAILED
+}
+
+fn of_journal(error: &JournalError) -> Option<u8> {
+    Some(match error {
+        JournalError::File(file) if file.action == "read" => FAILED,
+        JournalError::File(_) => OUTPUT,
+        JournalError::Damaged { .. } => DATA,
+        _ => USAGE,
+    })
 }
 
 fn of_training(error: &TrainError) -> Option<u8> {

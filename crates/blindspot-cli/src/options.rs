@@ -6,11 +6,12 @@ use blindspot::harden::{Plan, PoolOptions};
 use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
 use blindspot::train::MiniBatch;
 use blindspot_data::{Fit, Resize};
+use serde::{Deserialize, Serialize};
 
 use crate::exit::Usage;
 
 /// A network from a file.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub(crate) struct ModelArgs {
     /// An ONNX file: a classifier whose input fits the images; or alexnet, with random weights
     #[arg(value_name = "MODEL.onnx")]
@@ -20,7 +21,7 @@ pub(crate) struct ModelArgs {
 }
 
 /// What a network wants of its input.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 #[command(next_help_heading = "What the network wants of its input")]
 pub(crate) struct PreprocessArgs {
     /// What an image's 0 and 1 become for the network, as in 0,255
@@ -59,7 +60,7 @@ impl From<&PreprocessArgs> for Preprocess {
 }
 
 /// A set of images.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Images")]
 pub(crate) struct DataArgs {
     /// mnist:test, mnist:train, folder:DIR (a subfolder a class), folder:DIR,LABELS (a file with lines

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use image::imageops::{self, FilterType};
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
+use serde::{Deserialize, Serialize};
 
 /// No image file is read further: 256 MiB.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 28;
@@ -31,7 +32,7 @@ pub struct Fit {
 }
 
 /// A size to resize to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resize {
     /// The shorter side gets this many pixels, the longer one in proportion, rounded down.
     Shorter(usize),

@@ -1,7 +1,7 @@
 //! Files: hashes, and writing that leaves a whole file or none.
 
 use std::fs;
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -31,10 +31,32 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// SHA-256 in hexadecimal digits.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// SHA-256 of a file's content, of any length.
+///
+/// # Errors
+/// [`FileError`].
+pub fn sha256_of(path: &Path) -> Result<String, FileError> {
+    let fail = |source| FileError {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = fs::File::open(path).map_err(fail)?;
+    let (mut hasher, mut block) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut block).map_err(fail)? {
+            0 => break,
+            length => hasher.update(&block[..length]),
+        }
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where a file's bytes go.
@@ -140,6 +162,11 @@ mod tests {
         // FIPS 180-2, appendix B.1.
         let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256_hex(b"abc"), expected);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, b"abc").unwrap();
+        assert_eq!(sha256_of(&path).unwrap(), expected);
+        assert!(sha256_of(&folder.path().join("none")).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod journal;
 pub mod models;
 pub mod monitor;
 mod npz;
+mod pace;
 pub mod paper;
 pub mod preprocess;
 pub mod quocnet;

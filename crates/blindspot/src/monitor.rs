@@ -1,5 +1,7 @@
 //! Watching long work, and stopping it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// What long work tells, and asks, while it runs.
 pub trait Monitor: Sync {
     /// A piece of work begins; it has `total` steps, at most.
@@ -22,3 +24,39 @@ pub trait Monitor: Sync {
 pub struct Unwatched;
 
 impl Monitor for Unwatched {}
+
+/// Counts the steps of a block's work as images of the whole.
+pub(crate) struct Part<'a> {
+    whole: &'a dyn Monitor,
+    before: u64,
+    images: u64,
+    steps: AtomicU64,
+}
+
+impl<'a> Part<'a> {
+    /// The work on `images` images after `before` others.
+    pub(crate) fn new(whole: &'a dyn Monitor, before: usize, images: usize) -> Part<'a> {
+        Part {
+            whole,
+            before: before as u64,
+            images: images as u64,
+            steps: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Monitor for Part<'_> {
+    fn begin(&self, _: &str, total: u64) {
+        self.steps.store(total, Ordering::Relaxed);
+    }
+
+    fn progress(&self, done: u64, detail: &str) {
+        let steps = self.steps.load(Ordering::Relaxed).max(1);
+        let images = self.images * done / steps;
+        self.whole.progress(self.before + images, detail);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.whole.cancelled()
+    }
+}

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use blindspot::architectures::conv;
 use blindspot::inputs::InMemory;
+use blindspot::journal::{Entries, Header, Journal, Shard};
 use blindspot::monitor::Unwatched;
 use blindspot::ranks::Alone;
 use blindspot::train::{Recipe, train};
 use blindspot::units::{
-    Found, Layer, Probes, Reduction, UnitsError, UnitsOptions, explore, random_directions,
+    Found, Layer, LayerValues, Plan, Probes, Reduction, StoredLayer, UnitsError, UnitsOptions,
+    explore, random_directions, survey,
 };
 use blindspot_net::{Network, onnx};
 use blindspot_testing::{python, run_python, skip};
@@ -269,4 +271,63 @@ fn what_cannot_be_is_said() {
         &InMemory::new(good.values()[..784 * 4].to_vec(), 784),
     );
     assert_eq!(few.unwrap()[0].top.images.len(), 4);
+}
+
+/// Shards keep a layer's values; the survey of these is the survey of the images, to the bit, whatever the
+/// layer's shape.
+#[test]
+fn a_survey_of_stored_values_is_that_of_the_images() {
+    let network = conv(2);
+    let inputs = images(network.input_len());
+    let labels = labels();
+    let folder = tempfile::tempdir().unwrap();
+    for (number, (layer, reduce, study)) in [
+        ("conv1", Reduction::Max, true),
+        ("conv1", Reduction::Mean, false),
+        ("hidden1", Reduction::Max, true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let layer = Layer::find(&network, layer).unwrap();
+        let plan = Plan {
+            units: vec![1, 3],
+            directions: 2,
+            components: 2,
+            study,
+            options: UnitsOptions { top: 4, reduce },
+            seed: 5,
+        };
+        let survey = |stored| {
+            let labels = Some(&labels[..]);
+            survey(&network, &inputs, labels, &layer, &plan, stored, &Unwatched).unwrap()
+        };
+        let values = LayerValues::new(&network, &layer, &plan).unwrap();
+        let header = Header {
+            kind: "test".into(),
+            about: serde_json::Value::Null,
+            positions: IMAGES,
+            bytes: values.bytes(),
+            shard: Shard::WHOLE,
+        };
+        let path = folder.path().join(format!("{number}.journal"));
+        let mut journal = Journal::open(&path, header).unwrap();
+        // In another order than the images'.
+        for range in [30..IMAGES, 0..30] {
+            let range: Vec<usize> = range.collect();
+            let keep = |found: Vec<(usize, Vec<u8>)>| {
+                journal.append(found.into_iter()).unwrap();
+                Ok::<(), UnitsError>(())
+            };
+            values.evaluate(&inputs, &range, &Unwatched, keep).unwrap();
+        }
+        let entries = Entries::of(&path).unwrap();
+        let stored = StoredLayer::new(&entries, &layer).unwrap();
+        let (plain, stored_survey) = (survey(None), survey(Some(&stored)));
+        stored.intact().unwrap();
+        assert_eq!(plain, stored_survey);
+        assert_eq!(plain.study.is_some(), study);
+        let other = Layer::find(&network, "pool1").unwrap();
+        assert!(StoredLayer::new(&entries, &other).is_err());
+    }
 }

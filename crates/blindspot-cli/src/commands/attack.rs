@@ -11,7 +11,7 @@ use blindspot::examples::{
     write_stored,
 };
 use blindspot::image_files::save_images;
-use blindspot::journal::{Entries, Journal, Shard};
+use blindspot::journal::{Entries, Journal, Work as _};
 use blindspot::monitor::Monitor;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::ranks::{Piece, Ranks, share};
@@ -19,12 +19,13 @@ use blindspot::search::{
     Block, Criterion, InputBox, Ranges, SearchOptions, Target, eight_bit, search_in_blocks,
 };
 use blindspot_data::ImageSet;
-use blindspot_data::files::{self, FileError};
+use blindspot_data::files;
 use blindspot_net::Network;
 
+use super::part::{Part, beside, chosen};
 use super::{json, load, say};
-use crate::args::{Attack, Common};
-use crate::exit::{Interrupted, Usage};
+use crate::args::{Attack, Common, Merge};
+use crate::exit::Usage;
 use crate::interrupt::interrupted;
 use crate::progress::Progress;
 use crate::ranks;
@@ -97,100 +98,31 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         return work.share(ranks, &[], none, progress).map(drop);
     }
     // Before the search: a file that can't be written is found out now.
-    let mut journal = journal(command, &about, images.len())?;
-    let before = journal.done().len();
-    if before > 0 && !common.quiet {
-        eprintln!("blindspot: going on after {before} images that are done already");
-    }
-    let range = command.shard.unwrap_or(Shard::WHOLE).range(images.len());
-    let remaining: Vec<usize> = range
-        .filter(|position| !journal.closed() && !journal.done().contains(position))
-        // An image of the class that is asked for has nothing to be searched.
-        .filter(|&position| options.target != Target::Class(labels[position]))
-        .collect();
-    let filled = work.share(ranks, &remaining, append(&mut journal), progress);
-    if filled.is_err() && journal.done().is_empty() {
-        journal.remove()?;
-        return filled.map(drop);
-    }
-    let stopped = !filled? || interrupted();
-    let done = journal.done().len();
-    if !stopped {
-        journal.close()?;
-    }
-    if let Some(shard) = command.shard {
-        let path = journal.path().display();
-        let again = format!("interrupted; {done} images are in {path}: the same command goes on");
-        say(
-            common,
-            &format!("Shard {shard}: {done} images\nWritten: {path}"),
-        );
-        return match stopped {
-            true => Err(Interrupted(again).into()),
-            false => Ok(()),
-        };
-    }
-    if stopped && done == 0 {
-        // A file of no examples must not take the place of one that is there.
-        journal.remove()?;
-        return Err(Interrupted(
-            "interrupted before any image was done; nothing was written".into(),
-        )
-        .into());
-    }
+    let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
+    let mut remaining = part.remaining();
+    // An image of the class that is asked for has nothing to be searched.
+    remaining.retain(|&position| options.target != Target::Class(labels[position]));
+    let filled = work.share(ranks, &remaining, append(&mut part.journal), progress);
     let written = Written {
         out: &command.out,
         save_images: command.save_images.as_deref(),
     };
-    let record = write(&Entries::of(journal.path())?, &written)?;
-    if stopped {
-        let found = format!(
-            "interrupted; the {done} images done are in {}: the same command goes on from there",
-            command.out.display()
-        );
-        return Err(Interrupted(found).into());
-    }
-    journal.remove()?;
-    tell(common, &record, &written)
-}
-
-/// The file with this extension beside the arrays': `json` for the summary, `svg` for the plot.
-pub(super) fn beside(out: &Path, extension: &str) -> Result<PathBuf, Usage> {
-    let beside = out.with_extension(extension);
-    match beside == out {
-        true => Err(Usage(format!(
-            "--out must not end in .{extension}: that name is for what is written beside it"
-        ))),
-        false => Ok(beside),
+    match part.end(filled, common, |entries| write(entries, &written))? {
+        Some(record) => tell(common, &record, &written),
+        None => Ok(()),
     }
 }
 
-/// A hash of which images of their set these are.
-fn chosen(images: &ImageSet) -> String {
-    let places = images.indices().iter();
-    let bytes: Vec<u8> = places
-        .flat_map(|&place| (place as u64).to_le_bytes())
-        .collect();
-    files::sha256_hex(&bytes)
-}
-
-/// Where the examples go as they are found.
-fn journal(command: &Attack, about: &About, positions: usize) -> anyhow::Result<Journal> {
-    let Some(shard) = command.shard else {
-        files::check_writable(&command.out)?;
-        let path = Journal::beside(&command.out);
-        return Ok(Journal::open_or_replace(
-            &path,
-            about.header(positions, Shard::WHOLE),
-        )?);
+/// Writes the files of merged shards.
+pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyhow::Result<()> {
+    beside(&command.out, "json")?;
+    files::check_writable(&command.out)?;
+    let written = Written {
+        out: &command.out,
+        save_images: command.save_images.as_deref(),
     };
-    std::fs::create_dir_all(&command.out).map_err(|source| FileError {
-        action: "make the folder",
-        path: command.out.clone(),
-        source,
-    })?;
-    let path = shard.path(&command.out);
-    Ok(Journal::open(&path, about.header(positions, shard))?)
+    let record = write(entries, &written)?;
+    tell(common, &record, &written)
 }
 
 /// A box that every input may move in.
@@ -324,13 +256,13 @@ impl Work<'_> {
 }
 
 /// Where results go.
-pub(super) struct Written<'a> {
-    pub(super) out: &'a Path,
-    pub(super) save_images: Option<&'a Path>,
+struct Written<'a> {
+    out: &'a Path,
+    save_images: Option<&'a Path>,
 }
 
 /// Writes the files of the examples that journals hold.
-pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
+fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
     let About {
         origin,
         layout,
@@ -359,7 +291,7 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
 }
 
 /// Says what was found.
-pub(super) fn tell(common: &Common, record: &Record, written: &Written<'_>) -> anyhow::Result<()> {
+fn tell(common: &Common, record: &Record, written: &Written<'_>) -> anyhow::Result<()> {
     say(common, &text(record, written));
     json(common, record)
 }

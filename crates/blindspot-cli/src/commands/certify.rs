@@ -1,32 +1,96 @@
 //! `blindspot certify`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use blindspot::certify::{Certifier, Record, Summary, write_certificates};
-use blindspot::search::{SearchOptions, Target, search};
+use blindspot::certify::{
+    About, Bracket, Brackets, Certifier, Origin, Record, Summary, write_certificates,
+};
+use blindspot::journal::{Entries, Work as _};
+use blindspot::search::{SearchOptions, Target};
 use blindspot_data::files;
 
+use super::part::{Part, beside, chosen};
 use super::{json, load, say};
 use crate::args::{Certify, Common};
-use crate::exit::{Interrupted, Usage};
-use crate::interrupt::interrupted;
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let beside = command.out.with_extension("json");
-    let plot = command.out.with_extension("svg");
-    if beside == command.out || plot == command.out {
-        let why = "--out must end in neither .json nor .svg: those are for summary and plot";
-        return Err(Usage(why.into()).into());
+    if command.shard.is_none() {
+        beside(&command.out, "json")?;
+        beside(&command.out, "svg")?;
     }
     let model = load::model(&command.model)?;
     let choice = Some((&command.choice, command.seed));
     let images = load::images(&command.data, choice, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
-    // Before the work: a file that can't be written is found out now.
-    files::check_writable(&command.out)?;
     let certifier = Certifier::new(&model.network, command.r#box)?;
+    let options = SearchOptions {
+        target: Target::Untargeted,
+        seed: command.seed,
+        bounds: command.r#box,
+        ..SearchOptions::default()
+    };
+    let about = About {
+        origin: Origin {
+            options: options.clone(),
+            preprocess: model.preprocess,
+            data: command.data.data.clone(),
+            data_sha256: images.hashes().iter().cloned().collect(),
+            model_sha256: model.sha256,
+            versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+            time_limit: command.time_limit,
+            limits: limits(&certifier, command),
+        },
+        chosen: chosen(&images),
+    };
+    // Before the work: a file that can't be written is found out now.
+    let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
+    let remaining = part.remaining();
+    // What was done before a kill had its time.
+    let share = remaining.len() as f64 / part.range().len().max(1) as f64;
+    let time = command
+        .time_limit
+        .map(|seconds| Duration::from_secs_f64(seconds * share));
+    let brackets = Brackets {
+        certifier: &certifier,
+        network: &model.network,
+        options: &options,
+        time,
+    };
+    let journal = &mut part.journal;
+    let keep = |found: Vec<Bracket>| -> anyhow::Result<()> {
+        images.intact()?;
+        let entries = found.into_iter().map(|mut bracket| {
+            let position = bracket.certificate.index;
+            // From the place in the choice to that in the data set.
+            bracket.certificate.index = images.indices()[position];
+            (position, bracket.content())
+        });
+        Ok(journal.append(entries)?)
+    };
+    let found = brackets.find(&images, labels, &remaining, progress, keep);
+    // An image that broke meanwhile is NaN to the network: what the file says is the better message.
+    let (worked, seconds) = match (images.intact(), found) {
+        (Err(broken), _) => (Err(broken.into()), 0.0),
+        (Ok(()), Ok(time)) => (Ok(()), time.as_secs_f64()),
+        (Ok(()), Err(error)) => (Err(error), 0.0),
+    };
+    let speed = match remaining.len() {
+        0 => String::new(),
+        count => format!(", {:.1} ms an image", 1e3 * seconds / count as f64),
+    };
+    match part.end(worked.map(|()| true), common, |entries| {
+        write(entries, &command.out)
+    })? {
+        Some(record) => tell(&record, &speed, &command.out, common),
+        None => Ok(()),
+    }
+}
+
+/// What the certificates rest on less than they could.
+fn limits(certifier: &Certifier, command: &Certify) -> Vec<String> {
     let mut limits = Vec::new();
     if let Some(why) = certifier.without_linear() {
         limits.push(format!("by the product of the layers' bounds alone: {why}"));
@@ -43,59 +107,42 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
                 .into(),
         );
     }
-    let options = SearchOptions {
-        target: Target::Untargeted,
-        seed: command.seed,
-        bounds: command.r#box,
-        ..SearchOptions::default()
-    };
-    let all: Vec<usize> = (0..images.len()).collect();
-    let began = std::time::Instant::now();
-    let mut certificates = certifier.certify(&images, labels, &all, progress)?;
-    if let Some(limit) = command.time_limit {
-        let deadline = began + Duration::from_secs_f64(limit);
-        certifier.refine(&mut certificates, &images, deadline, progress);
-    }
-    let seconds = began.elapsed().as_secs_f64();
-    let examples = search(&model.network, &images, labels, &all, &options, progress);
-    images.intact()?;
-    let examples = examples?;
-    if interrupted() {
-        return Err(Interrupted("interrupted; nothing was written".into()).into());
-    }
-    let l2: Vec<f64> = examples
-        .iter()
-        .map(|example| {
-            if example.success {
-                example.l2
-            } else {
-                f64::INFINITY
-            }
-        })
-        .collect();
-    let places: Vec<usize> = certificates
-        .iter()
-        .map(|c| images.indices()[c.index])
-        .collect();
-    write_certificates(&command.out, &certificates, &places, &l2)?;
+    limits
+}
+
+/// Writes the files of merged shards.
+pub(super) fn merge(entries: &Entries, out: &Path, common: &Common) -> anyhow::Result<()> {
+    beside(out, "json")?;
+    beside(out, "svg")?;
+    files::check_writable(out)?;
+    let record = write(entries, out)?;
+    tell(&record, "", out, common)
+}
+
+/// Writes the files of what journals hold.
+fn write(entries: &Entries, out: &Path) -> anyhow::Result<Record> {
+    let About { origin, .. } = About::of(entries)?;
+    let brackets = Bracket::stored(entries)?;
+    write_certificates(out, &brackets)?;
     let record = Record {
-        options,
-        preprocess: model.preprocess,
-        data: command.data.data.clone(),
-        data_sha256: images.hashes().iter().cloned().collect(),
-        model_sha256: model.sha256.clone(),
-        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
-        time_limit: command.time_limit,
-        limits,
-        summary: Summary::of(&certificates, &l2),
+        origin,
+        summary: Summary::of(&brackets),
     };
-    files::write_atomically(&beside, |writer| {
+    files::write_atomically(&beside(out, "json")?, |writer| {
         serde_json::to_writer_pretty(&mut *writer, &record)?;
         writeln!(writer)
     })?;
-    let distances: Vec<f64> = certificates.iter().map(|c| c.distance).collect();
+    let distances: Vec<f64> = brackets.iter().map(|b| b.certificate.distance).collect();
+    let l2: Vec<f64> = brackets.iter().map(|b| b.l2).collect();
     let picture = blindspot_report::certificate_plot(&distances, &l2);
-    files::write_atomically(&plot, |writer| writer.write_all(picture.as_bytes()))?;
+    files::write_atomically(&beside(out, "svg")?, |writer| {
+        writer.write_all(picture.as_bytes())
+    })?;
+    Ok(record)
+}
+
+/// Says what was found, and at which speed.
+fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Result<()> {
     let Summary {
         samples,
         already_wrong,
@@ -105,24 +152,21 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         ratio,
         ..
     } = record.summary;
-    let lines = record
-        .limits
-        .iter()
-        .map(|why| format!("\nCertificates rest {why}"));
+    let lines = record.origin.limits.iter();
+    let lines = lines.map(|why| format!("\nCertificates rest {why}"));
     say(
         common,
         &format!(
             "{samples} images of {}, {already_wrong} of them wrong as they are\n\
-             certificate        mean L2 norm {certificate_mean:.4}, {:.1} ms an image\n\
+             certificate        mean L2 norm {certificate_mean:.4}{speed}\n\
              smallest change    mean L2 norm {l2_mean:.4}, found for {found}\n\
              ratio of the means {}{}\n\
              Written: {}",
-            command.data.data,
-            1e3 * seconds / samples.max(1) as f64,
+            record.origin.data,
             ratio.map_or("not known".into(), |ratio| format!("{ratio:.3}")),
             lines.collect::<String>(),
-            command.out.display(),
+            out.display(),
         ),
     );
-    json(common, &record)
+    json(common, record)
 }

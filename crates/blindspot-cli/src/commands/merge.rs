@@ -1,50 +1,32 @@
 //! `blindspot merge`.
 
-use std::path::PathBuf;
+use blindspot::journal::{Entries, JournalError, Work};
+use blindspot::{certify, examples, transfer};
 
-use blindspot::journal::{Entries, JournalError};
-use blindspot_data::files;
-
-use super::attack::{self, Written};
+use super::{attack, units};
 use crate::args::{Common, Merge};
 use crate::exit::Usage;
+use crate::progress::Progress;
 
-pub(super) fn run(command: &Merge, common: &Common) -> anyhow::Result<()> {
-    attack::beside(&command.out, "json")?;
-    files::check_writable(&command.out)?;
-    let entries = Entries::of_shards(&journals(&command.folders)?)?;
-    let written = Written {
-        out: &command.out,
-        save_images: command.save_images.as_deref(),
-    };
-    let record = attack::write(&entries, &written)?;
-    attack::tell(common, &record, &written)
-}
-
-/// The journals of shards in some folders, in the order of their names.
-fn journals(folders: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut journals = Vec::new();
-    for folder in folders {
-        let read = std::fs::read_dir(folder);
-        let files = read.map_err(|error| Usage(format!("{}: {error}", folder.display())))?;
-        let found = journals.len();
-        for file in files {
-            let path = file?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "journal")
-            {
-                journals.push(path);
-            }
+pub(super) fn run(command: &Merge, common: &Common, progress: &Progress) -> anyhow::Result<()> {
+    let entries = Entries::in_folders(&command.folders)?;
+    let kind = entries.header().kind.as_str();
+    if kind != examples::About::KIND {
+        if command.save_images.is_some() {
+            let why = format!("--save-images is for shards of `attack`, these are of `{kind}`");
+            return Err(Usage(why).into());
         }
-        if journals.len() == found {
-            let why = format!(
-                "{}: there are no journals of shards in it; give a folder that --shard wrote to",
-                folder.display()
-            );
-            return Err(JournalError::Incomplete(why).into());
+        // Only an attack leaves images out, those of the class that is asked for.
+        entries.check_all()?;
+    }
+    match kind {
+        examples::About::KIND => attack::merge(&entries, command, common),
+        certify::About::KIND => super::certify::merge(&entries, &command.out, common),
+        transfer::About::KIND => super::transfer::merge(&entries, &command.out, common),
+        units::About::KIND => units::merge(&entries, &command.out, common, progress),
+        kind => {
+            let why = format!("the journals hold results of `{kind}`, which can't be merged");
+            Err(JournalError::Incomplete(why).into())
         }
     }
-    journals.sort();
-    Ok(journals)
 }

@@ -5,6 +5,7 @@ mod certify;
 mod data;
 mod load;
 mod merge;
+mod part;
 mod quocnet;
 mod reproduce;
 mod spectrum;
@@ -37,7 +38,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Reproduce(command) => reproduce::run(command, common, &progress),
         Command::Attack(command) => attack::run(command, common, &progress),
-        Command::Merge(command) => merge::run(command, common),
+        Command::Merge(command) => merge::run(command, common, &progress),
         Command::Transfer(command) => transfer::run(command, common, &progress),
         Command::Units(command) => units::run(command, common, &progress),
         Command::Spectrum(command) => spectrum::run(command, common, &progress),

@@ -5,7 +5,7 @@ use std::path::Path;
 use blindspot::quocnet::Plan;
 use blindspot::reproduce::{
     Experiment, Figure6Options, IMAGES, Options, Own, empty_results, figure5, figure6, figures_3_4,
-    reproduce, table5_own,
+    reproduce, search_shard, table5_own,
 };
 use blindspot::results::{Pictures, Results};
 use blindspot_data::files::{self, FileError};
@@ -74,6 +74,22 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
             seeds => seeds.into(),
         },
     };
+    if let Some(shard) = command.shard {
+        if ranks.count() > 1 {
+            let why = "--shard and mpirun divide the same work; leave one of them out";
+            return Err(Usage(why.into()).into());
+        }
+        let train = load::set("mnist:train", common, progress)?;
+        let test = load::set("mnist:test", common, progress)?;
+        let done = search_shard(&options, &train, &test, shard, &command.out, progress)?;
+        let shards = command.out.join("shards");
+        let text = format!(
+            "Shard {shard}: {done} examples\nWritten: {}",
+            shards.display()
+        );
+        say(common, &text);
+        return Ok(());
+    }
     let (mut results, mut pictures) = if of_mnist {
         let train = load::set("mnist:train", common, progress)?;
         let test = load::set("mnist:test", common, progress)?;

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use blindspot::transfer::{Matrix, SavedExamples, Variant, matrix};
+use blindspot::journal::Entries;
+use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial, Variant};
 use blindspot_data::files::{self, FileError};
 use blindspot_net::{Network, onnx};
 use serde::Serialize;
 
+use super::part::{Part, make_folder};
 use super::{json, say};
 use crate::args::{Common, Transfer};
 use crate::exit::{Interrupted, Unreadable, Usage};
@@ -19,17 +21,8 @@ use crate::progress::Progress;
 struct Record {
     #[serde(flatten)]
     matrix: Matrix,
-    variants: Vec<Variant>,
-    seed: u64,
-    models: Vec<Hashed>,
-    versions: BTreeMap<String, String>,
-}
-
-/// A model, and the hash of its file.
-#[derive(Serialize)]
-struct Hashed {
-    file: String,
-    sha256: String,
+    #[serde(flatten)]
+    about: About,
 }
 
 pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> anyhow::Result<()> {
@@ -56,32 +49,86 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
         let model = onnx::read(&bytes)
             .map_err(|error| anyhow::Error::new(error).context(path.display().to_string()))?;
         networks.push((name.clone(), model.network.without_softmax()));
-        models.push(Hashed {
+        models.push(ModelFile {
             file: name,
             sha256: files::sha256_hex(&bytes),
         });
     }
-    if let Some(out) = &command.out {
-        std::fs::create_dir_all(out).map_err(|source| FileError {
-            action: "make the folder",
-            path: out.clone(),
-            source,
-        })?;
-        files::check_writable(&out.join("transfer.json"))?;
-    }
-    let matrix = matrix(&examples, &networks, &variants, command.seed, progress)?;
-    if interrupted() {
-        return Err(Interrupted("interrupted; nothing was written".into()).into());
-    }
-    let table = blindspot_report::transfer_matrix(&matrix);
-    let record = Record {
-        matrix,
-        variants,
+    let trial = Trial {
+        files: &examples,
+        networks: &networks,
+        variants: &variants,
+        seed: command.seed,
+    };
+    let hashes = examples.iter();
+    let hashes = hashes.map(|(name, file)| Ok((name.clone(), files::sha256_of(file.path())?)));
+    let about = About {
+        variants: variants.clone(),
         seed: command.seed,
         models,
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        examples: trial.sets(),
+        examples_sha256: hashes.collect::<Result<_, FileError>>()?,
     };
-    if let Some(out) = &command.out {
+    match (command.shard, &command.out) {
+        (Some(_), None) => {
+            Err(Usage("--out DIR is missing: where the shard's journal goes".into()).into())
+        }
+        (Some(_), Some(out)) => shard(command, out, &about, trial, common, progress),
+        (None, out) => {
+            if let Some(out) = out {
+                make_folder(out)?;
+                files::check_writable(&out.join("transfer.json"))?;
+            }
+            let mut tally = Tally::of(&about);
+            trial.answers(0..trial.examples(), progress, |_, contents| {
+                contents.iter().for_each(|content| tally.add(content));
+                anyhow::Ok(())
+            })?;
+            if interrupted() {
+                return Err(Interrupted("interrupted; nothing was written".into()).into());
+            }
+            write(about, tally.matrix(), out.as_deref(), common)
+        }
+    }
+}
+
+/// Does a part of the examples.
+fn shard(
+    command: &Transfer,
+    out: &Path,
+    about: &About,
+    trial: Trial<'_>,
+    common: &Common,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let mut part = Part::open(about, trial.examples(), command.shard, out, common)?;
+    let remaining = part.remaining();
+    let worked = match (remaining.first(), remaining.last()) {
+        (Some(&first), Some(&last)) => trial.answers(first..last + 1, progress, |at, contents| {
+            let entries = (at..).zip(contents);
+            let missing = |(at, _): &(usize, _)| remaining.binary_search(at).is_ok();
+            Ok(part.journal.append(entries.filter(missing))?)
+        }),
+        _ => Ok(()),
+    };
+    part.end(worked.map(|()| true), common, |_| Ok(()))?;
+    Ok(())
+}
+
+/// Writes the files of merged shards.
+pub(super) fn merge(entries: &Entries, out: &Path, common: &Common) -> anyhow::Result<()> {
+    make_folder(out)?;
+    files::check_writable(&out.join("transfer.json"))?;
+    let (about, matrix) = Tally::stored(entries)?;
+    write(about, matrix, Some(out), common)
+}
+
+/// Writes the matrix, and shows it.
+fn write(about: About, matrix: Matrix, out: Option<&Path>, common: &Common) -> anyhow::Result<()> {
+    let table = blindspot_report::transfer_matrix(&matrix);
+    let record = Record { matrix, about };
+    if let Some(out) = out {
         let file = |name: &str, bytes: &[u8]| {
             files::write_atomically(&out.join(name), |writer| writer.write_all(bytes))
         };

@@ -1,22 +1,27 @@
 //! `blindspot units`.
 
+mod parts;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot::preprocess::Preprocess;
 use blindspot::units::{
-    Extremes, Found, Layer, PictureRow, Plan, Reduction, Seen, Study, Terms, UnitsOptions,
-    picture_rows, random_units, survey, synthesise_all,
+    Extremes, Found, Layer, PictureRow, Plan, Reduction, Seen, StoredLayer, Study, Terms,
+    UnitsOptions, picture_rows, random_units, survey, synthesise_all,
 };
 use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
 use serde::Serialize;
 
+use super::load::Model;
+use super::part::make_folder;
 use super::{json, load, say};
 use crate::args::{Common, Units, WantedUnits};
 use crate::exit::Usage;
 use crate::options::ChoiceArgs;
 use crate::progress::Progress;
+pub(super) use parts::{About, merge};
 
 /// The content of units.json.
 #[derive(Serialize)]
@@ -105,7 +110,46 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
     let Some(out) = &command.out else {
         return Err(Usage("--out DIR is missing: where to write the pictures to".into()).into());
     };
-    let plan = Plan {
+    let subject = Subject::new(command, model, layer, common, progress)?;
+    match command.shard {
+        Some(_) => parts::shard(command, &subject, out, common, progress),
+        None => write_all(command, subject, None, out, common, progress),
+    }
+}
+
+/// What is looked at, and how.
+struct Subject {
+    model: Model,
+    layer: Layer,
+    plan: Plan,
+    images: ImageSet,
+}
+
+impl Subject {
+    fn new(
+        command: &Units,
+        model: Model,
+        layer: Layer,
+        common: &Common,
+        progress: &Progress,
+    ) -> anyhow::Result<Subject> {
+        let choice = ChoiceArgs {
+            samples: command.samples.unwrap_or(usize::MAX),
+            shuffle: command.shuffle,
+        };
+        let choice = Some((&choice, command.seed));
+        Ok(Subject {
+            images: load::images(&command.data, choice, Some(&model), common, progress)?,
+            plan: plan(command, &layer),
+            model,
+            layer,
+        })
+    }
+}
+
+/// What is asked for of a layer.
+fn plan(command: &Units, layer: &Layer) -> Plan {
+    Plan {
         units: match &command.units {
             WantedUnits::Count(count) => random_units(*count, layer.units, command.seed),
             WantedUnits::These(units) => units.clone(),
@@ -118,24 +162,34 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
             reduce: command.reduce.into(),
         },
         seed: command.seed,
-    };
-    let choice = ChoiceArgs {
-        samples: command.samples.unwrap_or(usize::MAX),
-        shuffle: command.shuffle,
-    };
-    let choice = Some((&choice, command.seed));
-    let images = load::images(&command.data, choice, Some(&model), common, progress)?;
+    }
+}
+
+/// Surveys the layer, from its values if they are stored, and writes what comes out.
+fn write_all(
+    command: &Units,
+    subject: Subject,
+    stored: Option<&StoredLayer<'_>>,
+    out: &Path,
+    common: &Common,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let Subject {
+        model,
+        layer,
+        plan,
+        images,
+    } = subject;
+    let network = &model.network;
     // Before the work: a folder that can't be written is found out now.
-    std::fs::create_dir_all(out).map_err(|source| FileError {
-        action: "make the folder",
-        path: out.clone(),
-        source,
-    })?;
+    make_folder(out)?;
     files::check_writable(&out.join("units.json"))?;
 
-    let survey = survey(network, &images, images.labels(), &layer, &plan, progress);
-    // An image that broke meanwhile is NaN to the network: what the file says is the better message.
+    let labels = images.labels();
+    let survey = survey(network, &images, labels, &layer, &plan, stored, progress);
+    // What broke meanwhile is NaN to the network: what the file says is the better message.
     images.intact()?;
+    stored.map_or(Ok(()), StoredLayer::intact)?;
     let survey = survey?;
     let reduce = plan.options.reduce;
     let terms = command.synthesize.then_some(Terms {

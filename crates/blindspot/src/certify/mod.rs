@@ -7,6 +7,7 @@
 
 mod ball;
 mod bounds;
+mod brackets;
 mod chain;
 mod curvature;
 mod files;
@@ -25,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use crate::inputs::Inputs;
 use crate::monitor::Monitor;
 use crate::search::InputBox;
-pub use files::{Record, Summary, write_certificates};
+pub use brackets::Brackets;
+pub use files::{About, Bracket, Origin, Record, Summary, write_certificates};
 
 use ball::Room;
 use bounds::{Bounds, First};

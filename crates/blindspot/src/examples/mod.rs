@@ -12,7 +12,7 @@ use std::path::Path;
 use blindspot_data::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Entries, Header, JournalError, Shard};
+use crate::journal::{JournalError, Work};
 use crate::preprocess::Preprocess;
 use crate::search::SearchOptions;
 use crate::transfer::Distortion;
@@ -165,31 +165,11 @@ pub struct About {
     pub chosen: String,
 }
 
-impl About {
-    /// The kind of work, in a journal's header.
-    pub const KIND: &'static str = "attack";
+impl Work for About {
+    const KIND: &'static str = "attack";
 
-    /// The header of the journal of a shard of `positions` images.
-    pub fn header(&self, positions: usize, shard: Shard) -> Header {
-        Header {
-            kind: About::KIND.into(),
-            about: serde_json::to_value(self).unwrap_or_default(),
-            positions,
-            bytes: self.layout.bytes(),
-            shard,
-        }
-    }
-
-    /// What the header of these entries says.
-    ///
-    /// # Errors
-    /// [`JournalError::Incomplete`] where they are no examples.
-    pub fn of(entries: &Entries) -> Result<About, JournalError> {
-        let header = entries.header();
-        let about = serde_json::from_value(header.about.clone()).ok();
-        about
-            .filter(|_| header.kind == About::KIND)
-            .ok_or_else(|| JournalError::Incomplete("the journals hold no examples".into()))
+    fn bytes(&self) -> usize {
+        self.layout.bytes()
     }
 }
 

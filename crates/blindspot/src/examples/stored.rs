@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::image_files::Saved;
-use crate::journal::{Entries, JournalError};
+use crate::journal::{Entries, JournalError, take};
 use crate::search::{EightBit, Example};
 
 /// What an entry holds.
@@ -35,18 +35,21 @@ const ROUNDED: u8 = 8;
 impl Layout {
     /// How many values an input has.
     pub fn input_len(&self) -> usize {
-        self.shape.iter().product()
+        // A header can say anything.
+        let axes = self.shape.iter();
+        axes.fold(1, |product: usize, &axis| product.saturating_mul(axis))
     }
 
     /// Bytes of an entry's content.
     pub fn bytes(&self) -> usize {
-        let eight_bit = EIGHT_BIT_NUMBERS + self.input_len();
-        self.images().end + usize::from(self.eight_bit) * eight_bit
+        let eight_bit = self.input_len().saturating_add(EIGHT_BIT_NUMBERS);
+        let eight_bit = usize::from(self.eight_bit).saturating_mul(eight_bit);
+        self.images().end.saturating_add(eight_bit)
     }
 
     /// Where original and changed image are, one after the other.
     fn images(&self) -> Range<usize> {
-        NUMBERS..NUMBERS + 8 * self.input_len()
+        NUMBERS..self.input_len().saturating_mul(8).saturating_add(NUMBERS)
     }
 
     /// The content for an example, its original and, if the layout has them, its 8-bit image and
@@ -186,6 +189,34 @@ impl<'a> StoredExamples<'a> {
         }))
     }
 
+    /// The examples, in the order of the images.
+    ///
+    /// # Errors
+    /// As [`Entries::bytes`].
+    pub fn examples(&self) -> Result<impl Iterator<Item = io::Result<Example>> + '_, JournalError> {
+        let images = self.layout.images();
+        let changed = images.start + 4 * self.layout.input_len()..images.end;
+        let rows = self.numbers()?.zip(self.entries.bytes(changed)?);
+        Ok(rows.map(|(numbers, changed)| {
+            let (numbers, changed) = (numbers?, changed?);
+            let values = changed.as_chunks::<4>().0.iter();
+            Ok(Example {
+                index: numbers.index as usize,
+                label: numbers.label as usize,
+                target: numbers.target as usize,
+                before: numbers.before as usize,
+                after: numbers.after as usize,
+                wrong_before: numbers.wrong_before,
+                success: numbers.success,
+                adversarial: values.map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+                l2: numbers.l2,
+                evaluations: numbers.evaluations,
+                gradients: numbers.gradients,
+                kkt: numbers.kkt,
+            })
+        }))
+    }
+
     /// Each certificate with the L2 norm of the change found, infinite where none was; NaN where the
     /// layout has no certificates.
     ///
@@ -285,13 +316,4 @@ impl<'a> StoredExamples<'a> {
         let start = self.layout.images().end + EIGHT_BIT_NUMBERS;
         self.entries.bytes(start..self.layout.bytes())
     }
-}
-
-/// Takes as many bytes as a number has from the front.
-fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
-    let (number, after) = rest
-        .split_first_chunk()
-        .expect("the layout has these bytes");
-    *rest = after;
-    *number
 }

@@ -2,9 +2,10 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::{Header, JournalError, Shard, difference, failed, read_header, scan};
 
@@ -96,6 +97,33 @@ impl Entries {
         Ok(Entries::sorted(header, paths.to_vec(), places))
     }
 
+    /// Those of the journals of all shards in some folders.
+    ///
+    /// # Errors
+    /// As [`Entries::of_shards`], also where a folder has none.
+    pub fn in_folders(folders: &[PathBuf]) -> Result<Entries, JournalError> {
+        let mut journals = Vec::new();
+        for folder in folders {
+            let found = journals.len();
+            let unreadable =
+                |error| JournalError::Incomplete(format!("{}: {error}", folder.display()));
+            for file in std::fs::read_dir(folder).map_err(unreadable)? {
+                let path = file.map_err(unreadable)?.path();
+                if path.extension().is_some_and(|end| end == "journal") {
+                    journals.push(path);
+                }
+            }
+            if journals.len() == found {
+                return Err(JournalError::Incomplete(format!(
+                    "{}: there are no journals of shards in it; give a folder that --shard wrote to",
+                    folder.display()
+                )));
+            }
+        }
+        journals.sort();
+        Entries::of_shards(&journals)
+    }
+
     fn sorted(header: Header, parts: Vec<PathBuf>, mut places: Vec<Place>) -> Self {
         places.sort_unstable();
         // Written twice only where a journal was copied together by hand: both are the same result.
@@ -112,6 +140,36 @@ impl Entries {
         &self.header
     }
 
+    /// Checks that they are results of the work that a header is of, whatever its shards.
+    ///
+    /// # Errors
+    /// [`JournalError::Other`] with the first difference.
+    pub fn check(&self, wanted: &Header) -> Result<(), JournalError> {
+        let mut wanted = wanted.clone();
+        wanted.shard = self.header.shard;
+        match difference(&self.header, &wanted) {
+            None => Ok(()),
+            Some(difference) => Err(JournalError::Other {
+                path: self.parts.first().cloned().unwrap_or_default(),
+                difference,
+            }),
+        }
+    }
+
+    /// Checks that every position has its entry, for work that leaves none out.
+    ///
+    /// # Errors
+    /// [`JournalError::Incomplete`].
+    pub fn check_all(&self) -> Result<(), JournalError> {
+        match self.header.positions - self.places.len() {
+            0 => Ok(()),
+            missing => Err(JournalError::Incomplete(format!(
+                "{missing} of {} results are not in the journals; remove them, and do their work again",
+                self.header.positions
+            ))),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -120,6 +178,22 @@ impl Entries {
     /// True where there are none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// For reading them in any order.
+    ///
+    /// # Errors
+    /// Where a journal can't be opened.
+    pub fn reader(&self) -> Result<Reader<'_>, JournalError> {
+        let open = |path: &PathBuf| {
+            let file = File::open(path).map_err(|source| failed("read", path, source))?;
+            Ok(Mutex::new(file))
+        };
+        let files: Result<_, JournalError> = self.parts.iter().map(open).collect();
+        Ok(Reader {
+            places: &self.places,
+            files: files?,
+        })
     }
 
     /// The bytes `range` of each entry's content, in the order of positions.
@@ -149,6 +223,40 @@ impl Entries {
             *at = start + content.len() as u64;
             Ok(content)
         }))
+    }
+}
+
+/// Reads entries in any order, on any thread.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    places: &'a [Place],
+    files: Vec<Mutex<File>>,
+}
+
+impl Reader<'_> {
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// True where there are none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Reads what stands in an entry's content from byte `from` on, until `out` is full.
+    ///
+    /// # Errors
+    /// The system's.
+    ///
+    /// # Panics
+    /// Where there is no such entry.
+    pub fn read(&self, entry: usize, from: usize, out: &mut [u8]) -> io::Result<()> {
+        let (_, part, start) = self.places[entry];
+        let file = self.files[part].lock();
+        let mut file = file.unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(start + from as u64))?;
+        file.read_exact(out)
     }
 }
 

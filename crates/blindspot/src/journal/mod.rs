@@ -10,6 +10,7 @@ mod entries;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -20,8 +21,9 @@ use blindspot_data::files::FileError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use entries::Entries;
+pub use entries::{Entries, Reader};
 pub use shard::{Shard, ShardError};
+pub use work::Work;
 
 /// The position of the entry that closes a journal.
 const END: u64 = u64::MAX;
@@ -274,6 +276,16 @@ impl Journal {
     }
 }
 
+/// Takes as many bytes as a number has from the front of a content.
+///
+/// # Panics
+/// Where there are fewer: contents have the length that their header says.
+pub(crate) fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let (number, after) = rest.split_first_chunk().expect("an entry has these bytes");
+    *rest = after;
+    *number
+}
+
 fn failed(action: &'static str, path: &Path, source: io::Error) -> FileError {
     FileError {
         action,
@@ -352,7 +364,11 @@ fn difference(one: &Header, other: &Header) -> Option<String> {
         header.shard.index = 0;
         serde_json::to_value(header).unwrap_or_default()
     };
-    first_difference("", &plain(one), &plain(other))
+    // How many there are says more than a hash of which.
+    let (a, b) = (one.positions, other.positions);
+    let counts = (a != b).then(|| format!("positions is {a}, not {b}"));
+    counts
+        .or_else(|| first_difference("", &plain(one), &plain(other)))
         .or_else(|| (one.shard.index != other.shard.index).then(|| "its shard".into()))
 }
 

@@ -1,17 +1,17 @@
 //! The paper's experiments as data: which models, which images, which table.
 
+mod experiment;
 mod figure5;
 mod figure6;
 mod figures;
 mod hardening;
+mod shards;
 mod spectra;
 mod tables;
 mod units;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use blindspot_data::files::FileError;
 use blindspot_data::{DataError, ImageSet};
@@ -21,161 +21,19 @@ use serde::{Deserialize, Serialize};
 use crate::journal::JournalError;
 use crate::models::{kept_model, kept_or_trained};
 use crate::monitor::Monitor;
-use crate::ranks::{Alone, Ranks, any};
+use crate::ranks::{Alone, Ranks, any, broadcast};
 use crate::results::{ModelRecord, Pictures, Results};
 use crate::search::{Example, Method, SearchError, SearchOptions, Target, search_over};
 use crate::spectrum::SpectrumError;
 use crate::train::{Decay, Recipe, TrainError};
 use crate::units::UnitsError;
 
+pub use experiment::Experiment;
 pub use figure5::{Figure5Outcome, IMAGES, Own, figure5};
 pub use figure6::{Figure6Options, Figure6Outcome, figure6};
+pub use shards::search_shard;
 pub use spectra::{QUICK_INPUT, table5_own};
 pub use units::{UnitsOutcome, figures_3_4};
-
-/// One experiment of the paper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Experiment {
-    /// The images that excite units of a network the most.
-    Figure1,
-    /// Likewise random directions.
-    Figure2,
-    /// Figure 1 for a network trained on photographs, which the user brings.
-    Figure3,
-    /// Likewise figure 2.
-    Figure4,
-    /// Errors and distortions of six models.
-    Table1,
-    /// Each model's examples on every model, and noise.
-    Table2,
-    /// Three models trained on halves of the training set.
-    Table3,
-    /// Their examples, made of the test set, on each other; noise and amplified examples.
-    Table4,
-    /// Frame bounds of each layer of AlexNet and of networks for MNIST.
-    Table5,
-    /// Examples for a network trained on photographs, which the user brings.
-    Figure5,
-    /// Examples for a classifier on features that are learned without labels, on the user's images.
-    Figure6,
-    /// Pictures of examples and of noise.
-    Figure7,
-    /// Training with a pool of adversarial examples, and without, from several seeds.
-    Hardening,
-}
-
-impl Experiment {
-    /// All of them, in the order of the report.
-    pub const ALL: [Experiment; 13] = [
-        Experiment::Figure1,
-        Experiment::Figure2,
-        Experiment::Figure3,
-        Experiment::Figure4,
-        Experiment::Table1,
-        Experiment::Table2,
-        Experiment::Table3,
-        Experiment::Table4,
-        Experiment::Table5,
-        Experiment::Figure5,
-        Experiment::Figure6,
-        Experiment::Figure7,
-        Experiment::Hardening,
-    ];
-
-    /// Those that are run where none is asked for: all but hardening, which takes longer than all
-    /// others together, and figure 6, which takes images of its own; and those of a network of the user's only if there is one.
-    pub fn default_list(own_network: bool) -> Vec<Experiment> {
-        let all = Experiment::ALL.into_iter();
-        let run = |known: &Experiment| {
-            !matches!(known, Experiment::Hardening | Experiment::Figure6)
-                && (own_network || !known.is_of_own_network())
-        };
-        all.filter(run).collect()
-    }
-
-    /// Whether it takes a network that the user brings, and no MNIST: [`figure5`] and
-    /// [`figures_3_4`] do it.
-    pub fn is_of_own_network(self) -> bool {
-        use Experiment::{Figure3, Figure4, Figure5};
-        matches!(self, Figure3 | Figure4 | Figure5)
-    }
-
-    /// Whether it takes no MNIST.
-    pub fn takes_other_images(self) -> bool {
-        self == Experiment::Figure6 || self.is_of_own_network()
-    }
-
-    /// The models that it takes, in the order of its table.
-    fn models(self) -> &'static [&'static str] {
-        match self {
-            Experiment::Figure1 | Experiment::Figure2 => &[units::MODEL],
-            Experiment::Table1 | Experiment::Table2 => &[
-                "softmax1",
-                "softmax2",
-                "softmax3",
-                "FC100-100-10",
-                "FC200-200-10",
-                "AE400-10",
-            ],
-            Experiment::Table3 | Experiment::Table4 => &["M1", "M2", "M3"],
-            Experiment::Figure3 | Experiment::Figure4 | Experiment::Figure5 => &[],
-            Experiment::Figure6 => &[],
-            Experiment::Table5 => spectra::MODELS,
-            Experiment::Figure7 => &["softmax1", "FC200-200-10"],
-            Experiment::Hardening => &[],
-        }
-    }
-
-    /// Whether it takes examples of its models.
-    fn takes_examples(self) -> bool {
-        !matches!(
-            self,
-            Experiment::Figure1 | Experiment::Figure2 | Experiment::Table5
-        )
-    }
-}
-
-impl fmt::Display for Experiment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Experiment::Figure1 => "figure1",
-            Experiment::Figure2 => "figure2",
-            Experiment::Figure3 => "figure3",
-            Experiment::Figure4 => "figure4",
-            Experiment::Table1 => "table1",
-            Experiment::Table2 => "table2",
-            Experiment::Table3 => "table3",
-            Experiment::Table4 => "table4",
-            Experiment::Table5 => "table5",
-            Experiment::Figure5 => "figure5",
-            Experiment::Figure6 => "figure6",
-            Experiment::Figure7 => "figure7",
-            Experiment::Hardening => "hardening",
-        })
-    }
-}
-
-impl FromStr for Experiment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = Self::ALL
-            .into_iter()
-            .find(|known| known.to_string() == text);
-        known.ok_or_else(|| {
-            let likeness = |known: &Experiment| strsim::jaro_winkler(&known.to_string(), text);
-            let likely = Self::ALL
-                .into_iter()
-                .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-            let suggestion = likely.map_or(String::new(), |likely| likely.to_string());
-            let names = Self::ALL.map(|known| known.to_string()).join(", ");
-            format!(
-                "no experiment is named `{text}`; did you mean `{suggestion}`? Experiments: {names}"
-            )
-        })
-    }
-}
 
 /// What to reproduce, and how thoroughly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -218,6 +76,11 @@ pub enum ReproduceError {
     /// It was asked to stop; models trained so far are kept.
     #[error("stopped; the models trained so far are kept in {}, and the same command goes on", .0.display())]
     Cancelled(PathBuf),
+    /// Nothing to do in shards.
+    #[error(
+        "none of these experiments takes examples of its models; shards do the searches of {0}"
+    )]
+    NoExamples(String),
     /// No seed to train from.
     #[error("0 seeds train nothing; ask for at least 1")]
     NoSeeds,
@@ -332,7 +195,87 @@ struct Run<'a> {
     examples: BTreeMap<String, Vec<Example>>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// One of nothing yet.
+    fn begin(
+        options: &'a Options,
+        train: &'a ImageSet,
+        test: &'a ImageSet,
+    ) -> Result<Run<'a>, ReproduceError> {
+        for set in [train, test] {
+            if set.labels().is_none() {
+                return Err(ReproduceError::Unlabelled(set.name().to_owned()));
+            }
+        }
+        if options.samples == Some(0) {
+            return Err(ReproduceError::NoSamples);
+        }
+        if options.seeds == 0 {
+            return Err(ReproduceError::NoSeeds);
+        }
+        let samples = [train, test].map(|set| {
+            let count = options.samples.unwrap_or(set.len()).min(set.len());
+            set.shuffled(count, options.seed).indices().to_vec()
+        });
+        Ok(Run {
+            options,
+            train,
+            test,
+            halves: train.halves(options.seed),
+            samples,
+            models: Vec::new(),
+            examples: BTreeMap::new(),
+        })
+    }
+
+    /// Trains the models of the experiments that are `wanted`, or takes them from `folder`.
+    fn train_models(
+        &mut self,
+        folder: &Path,
+        wanted: impl Fn(Experiment) -> bool,
+        monitor: &dyn Monitor,
+        ranks: &dyn Ranks,
+    ) -> Result<(), ReproduceError> {
+        if ranks.writes() {
+            std::fs::create_dir_all(folder).map_err(|source| FileError {
+                action: "make the folder",
+                path: folder.to_owned(),
+                source,
+            })?;
+        }
+        let experiments = self.options.experiments.iter().copied();
+        for name in experiments
+            .filter(|&known| wanted(known))
+            .flat_map(Experiment::models)
+        {
+            if self.models.iter().any(|model| model.record.name == *name) {
+                continue;
+            }
+            let recipe = recipe(name, self.options);
+            let images = halved(name).map_or(self.train, |(_, half)| &self.halves[half]);
+            // One process trains by mini-batches, and none of these is searched.
+            let ranks: &dyn Ranks = match recipe.dropout {
+                Some(_) if !ranks.writes() => continue,
+                Some(_) => &Alone,
+                None => ranks,
+            };
+            let (network, record) =
+                kept_or_trained(&recipe, images, self.options.seed, folder, monitor, ranks)?;
+            self.models.push(Model {
+                network,
+                record,
+                autoencoder: recipe.sparsity.is_some(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether some experiment takes examples of a model.
+    fn takes_examples(&self, name: &str) -> bool {
+        let mut experiments = self.options.experiments.iter();
+        experiments.any(|known| known.takes_examples() && known.models().contains(&name))
+    }
+
     fn model(&self, name: &str) -> &Model {
         let found = self.models.iter().find(|model| model.record.name == name);
         found.expect("the models of an experiment are trained before it")
@@ -367,7 +310,8 @@ impl Run<'_> {
     }
 }
 
-/// Trains the models that the experiments take (or takes them from `out/models`), searches, and
+/// Trains the models that the experiments take (or takes them from `out/models`), searches (or takes the
+/// examples from the journals of [`search_shard`] in `out/shards`), and
 /// fills the tables. Nothing but the models is written. What takes a network of the user's is left
 /// out: see [`figure5`], [`figures_3_4`] and [`table5_own`].
 ///
@@ -384,60 +328,9 @@ pub fn reproduce(
     monitor: &dyn Monitor,
     ranks: &dyn Ranks,
 ) -> Result<(Results, Pictures), ReproduceError> {
-    for set in [train, test] {
-        if set.labels().is_none() {
-            return Err(ReproduceError::Unlabelled(set.name().to_owned()));
-        }
-    }
-    if options.samples == Some(0) {
-        return Err(ReproduceError::NoSamples);
-    }
-    if options.seeds == 0 {
-        return Err(ReproduceError::NoSeeds);
-    }
-    let samples = [train, test].map(|set| {
-        let count = options.samples.unwrap_or(set.len()).min(set.len());
-        set.shuffled(count, options.seed).indices().to_vec()
-    });
     let folder = out.join("models");
-    if ranks.writes() {
-        std::fs::create_dir_all(&folder).map_err(|source| FileError {
-            action: "make the folder",
-            path: folder.clone(),
-            source,
-        })?;
-    }
-    let mut run = Run {
-        options,
-        train,
-        test,
-        halves: train.halves(options.seed),
-        samples,
-        models: Vec::new(),
-        examples: BTreeMap::new(),
-    };
-    for experiment in &options.experiments {
-        for name in experiment.models() {
-            if !run.models.iter().any(|model| model.record.name == *name) {
-                let recipe = recipe(name, options);
-                let images = halved(name).map_or(train, |(_, half)| &run.halves[half]);
-                // One process trains by mini-batches, and none of these is searched.
-                let ranks: &dyn Ranks = match recipe.dropout {
-                    Some(_) if !ranks.writes() => continue,
-                    Some(_) => &Alone,
-                    None => ranks,
-                };
-                let (network, record) =
-                    kept_or_trained(&recipe, images, options.seed, &folder, monitor, ranks)?;
-                let autoencoder = recipe.sparsity.is_some();
-                run.models.push(Model {
-                    network,
-                    record,
-                    autoencoder,
-                });
-            }
-        }
-    }
+    let mut run = Run::begin(options, train, test)?;
+    run.train_models(&folder, |_| true, monitor, ranks)?;
     if options.experiments.contains(&Experiment::Table5) {
         for name in spectra::KNOWN {
             let recipe = recipe(name, options);
@@ -452,13 +345,21 @@ pub fn reproduce(
             }
         }
     }
+    // Before the searches: shards that don't fit are found out now.
+    let mut stored = match ranks.writes() {
+        true => shards::stored(&run, out)?,
+        false => BTreeMap::new(),
+    };
+    let names = || stored.keys().map(String::as_str).collect::<Vec<_>>();
+    let known = broadcast(ranks, || names().join("\n").into_bytes());
+    let known = String::from_utf8_lossy(&known);
     for model in &run.models {
         let name = &model.record.name;
-        let mut experiments = options.experiments.iter();
-        let takes = |experiment: &Experiment| {
-            experiment.takes_examples() && experiment.models().contains(&name.as_str())
-        };
-        if !experiments.any(takes) {
+        if !run.takes_examples(name) {
+            continue;
+        }
+        if known.lines().any(|known| known == name) {
+            run.examples.extend(stored.remove_entry(name));
             continue;
         }
         let options = run.search_options();

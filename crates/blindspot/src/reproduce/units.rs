@@ -82,7 +82,15 @@ fn figures(
         },
         seed,
     };
-    let survey = survey(network, images, images.labels(), layer, &plan, monitor)?;
+    let survey = survey(
+        network,
+        images,
+        images.labels(),
+        layer,
+        &plan,
+        None,
+        monitor,
+    )?;
     let mut of_units = picture_rows(network, images, layer, &survey, Reduction::Max, &[]);
     let of_directions = of_units.split_off(survey.units.len());
     let row = |unit, direction, found: &Found| UnitsRow {

@@ -24,7 +24,6 @@ mod tests;
 mod verify;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use blindspot_net::{Network, argmax};
@@ -39,7 +38,8 @@ pub use ranges::{RangeError, Ranges};
 pub use shared::search_over;
 
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Part};
+use crate::pace::Pace;
 use crate::random::Stream;
 use batch::Watch;
 use goal::{Aim, Goal};
@@ -226,18 +226,12 @@ pub fn search_in_blocks<E: From<SearchError>>(
     let most = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, BLOCK);
     let least = rayon::current_num_threads().min(most);
     let values: usize = network.graph().values().iter().map(|v| v.len()).sum();
-    let mut size = (FIRST_VALUES / values.max(1)).clamp(least, most);
+    let mut pace = Pace::new(FIRST_VALUES / values.max(1), least..=most);
     let (mut rest, mut done) = (indices, 0);
     monitor.begin("search", indices.len() as u64);
     while !rest.is_empty() {
-        let begun = Instant::now();
-        let (indices, after) = rest.split_at(size.min(rest.len()));
-        let part = Part {
-            monitor,
-            before: done,
-            images: indices.len() as u64,
-            searches: AtomicU64::new(0),
-        };
+        let indices = pace.take(&mut rest);
+        let part = Part::new(monitor, done, indices.len());
         let watch = Watch {
             monitor: &part,
             deadline,
@@ -249,12 +243,9 @@ pub fn search_in_blocks<E: From<SearchError>>(
         take(block(
             network, originals, labels, indices, options, &rooms, watch,
         ))?;
-        done += indices.len() as u64;
-        rest = after;
-        monitor.progress(done, "");
-        let wanted = BLOCK_SECONDS / begun.elapsed().as_secs_f64().max(1e-3);
-        size = (size as f64 * wanted.clamp(0.25, 4.0)) as usize;
-        size = size.clamp(least, most);
+        done += indices.len();
+        monitor.progress(done as u64, "");
+        pace.done();
     }
     monitor.end();
     Ok(())
@@ -265,33 +256,6 @@ const BLOCK: usize = 4096;
 const BLOCK_MEMORY: usize = 256 << 20;
 /// Values that a network may compute for a first block's images, all in all.
 const FIRST_VALUES: usize = 1 << 28;
-/// Seconds that a block should take: what is killed loses that much, at most.
-const BLOCK_SECONDS: f64 = 30.0;
-
-/// Counts the searches of a block as images of the whole.
-struct Part<'a> {
-    monitor: &'a dyn Monitor,
-    before: u64,
-    images: u64,
-    searches: AtomicU64,
-}
-
-impl Monitor for Part<'_> {
-    fn begin(&self, _: &str, total: u64) {
-        self.searches.store(total, Ordering::Relaxed);
-    }
-
-    fn progress(&self, done: u64, detail: &str) {
-        let searches = self.searches.load(Ordering::Relaxed).max(1);
-        let images = self.images * done / searches;
-        self.monitor.progress(self.before + images, detail);
-    }
-
-    fn cancelled(&self) -> bool {
-        self.monitor.cancelled()
-    }
-}
-
 /// Searches from some images.
 fn block(
     network: &Network<f32>,

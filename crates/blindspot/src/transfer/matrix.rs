@@ -1,29 +1,13 @@
 //! The errors of any networks on any saved examples, as in tables 2 and 4.
 
 use blindspot_net::Network;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::saved::{Block, SavedError, SavedExamples};
-use super::{Distortion, add_noise, scale};
-use crate::inputs::InMemory;
+use super::Distortion;
+use super::saved::{SavedError, SavedExamples};
+use super::trial::{About, ExampleSet, Trial, Variant};
+use crate::journal::{Entries, JournalError, Work, take};
 use crate::monitor::Monitor;
-use crate::search::norm;
-use crate::train::predictions;
-
-/// What is done to the changes before the networks see them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Variant {
-    /// Nothing.
-    Plain,
-    /// Each change times this factor; what comes out can leave the box.
-    Factor(f64),
-    /// All changes by one factor, which brings the file's mean distortion to this.
-    Distortion(f64),
-    /// Gaussian noise of this standard deviation in place of the change, not cut to the box.
-    Noise(f64),
-}
 
 /// The part of a set of images that a network gets wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -72,8 +56,8 @@ pub struct Matrix {
 }
 
 /// The errors of the networks on the examples of each file, by name, in each variant. The same
-/// seed gives the same noise. A file is read block after block, once for each variant (twice where
-/// its mean distortion is needed first). Where the monitor cancels the work, the rows done are given.
+/// seed gives the same noise. A file is read block after block, once (twice where its mean distortion is
+/// needed first). Where the monitor cancels the work, the rows of the files done are given.
 ///
 /// # Errors
 /// [`SavedError`].
@@ -84,117 +68,123 @@ pub fn matrix(
     seed: u64,
     monitor: &dyn Monitor,
 ) -> Result<Matrix, SavedError> {
-    for (_, file) in files {
-        for (model, network) in networks {
-            if network.input_len() != file.image_len() {
-                return Err(SavedError::Size {
-                    path: file.path().to_owned(),
-                    image: file.image_len(),
-                    model: model.clone(),
-                    network: network.input_len(),
-                });
-            }
+    let trial = Trial {
+        files,
+        networks,
+        variants,
+        seed,
+    };
+    let columns = networks.iter().map(|(name, _)| name.clone());
+    let mut tally = Tally::new(trial.sets(), columns.collect(), variants.to_vec());
+    trial.answers(0..trial.examples(), monitor, |_, contents| {
+        contents.iter().for_each(|content| tally.add(content));
+        Ok::<(), SavedError>(())
+    })?;
+    Ok(tally.matrix())
+}
+
+/// What the networks of a [`Trial`] answered, counted up.
+#[derive(Debug)]
+pub struct Tally {
+    sets: std::vec::IntoIter<ExampleSet>,
+    variants: Vec<Variant>,
+    /// The set under way, and how many of its examples were added.
+    set: Option<ExampleSet>,
+    added: usize,
+    /// Of that set in each variant: the images that each network gets wrong, and the norms of the
+    /// changes.
+    wrong: Vec<Vec<u64>>,
+    norms: Vec<Vec<f64>>,
+    matrix: Matrix,
+}
+
+impl Tally {
+    /// Nothing yet of the examples of `sets` in their variants on the networks of these names.
+    pub fn new(sets: Vec<ExampleSet>, networks: Vec<String>, variants: Vec<Variant>) -> Tally {
+        let mut sets = sets.into_iter();
+        Tally {
+            set: sets.next(),
+            sets,
+            added: 0,
+            wrong: vec![vec![0; networks.len()]; variants.len()],
+            norms: vec![Vec::new(); variants.len()],
+            variants,
+            matrix: Matrix {
+                rows: Vec::new(),
+                columns: networks,
+                rates: Vec::new(),
+                distortion: Vec::new(),
+            },
         }
     }
-    let mut matrix = Matrix {
-        rows: Vec::new(),
-        columns: networks.iter().map(|(name, _)| name.clone()).collect(),
-        rates: Vec::new(),
-        distortion: Vec::new(),
-    };
-    let images: usize = files.iter().map(|(_, file)| file.count()).sum();
-    monitor.begin("transfer", (images * variants.len()) as u64);
-    let mut done = 0;
-    for (name, file) in files {
-        for &variant in variants {
-            let factor = match variant {
-                Variant::Factor(factor) => factor,
-                Variant::Distortion(wanted) => factor_for(file, wanted)?,
-                _ => 1.0,
-            };
-            let mut wrong = vec![0u64; networks.len()];
-            let mut norms = Vec::with_capacity(file.count().min(1 << 20));
-            file.blocks(|block| {
-                for (model, network) in networks {
-                    let classes = network.output_len();
-                    if let Some(&label) = block.labels.iter().find(|&&label| label >= classes) {
-                        return Err(SavedError::Label {
-                            path: file.path().to_owned(),
-                            label,
-                            model: model.clone(),
-                            classes,
-                        });
-                    }
-                }
-                let changed = change(block, file.image_len(), variant, factor, seed, &mut norms);
-                let counts = networks.par_iter().zip(&mut wrong);
-                counts.for_each(|((_, network), wrong)| {
-                    let answers = predictions(network, &changed);
-                    let pairs = answers.iter().zip(&block.labels);
-                    *wrong += pairs.filter(|(answer, label)| answer != label).count() as u64;
-                });
-                done += block.labels.len() as u64;
-                monitor.progress(done, name);
-                Ok(!monitor.cancelled())
-            })?;
-            if monitor.cancelled() {
-                monitor.end();
-                return Ok(matrix);
+
+    /// Nothing yet of the answers that a header is of.
+    pub fn of(about: &About) -> Tally {
+        let networks = about.models.iter().map(|model| model.file.clone());
+        let (sets, variants) = (about.examples.clone(), about.variants.clone());
+        Tally::new(sets, networks.collect(), variants)
+    }
+
+    /// Adds what [`Trial::answers`] gives for an example, example after example.
+    ///
+    /// # Panics
+    /// Where it is of another trial.
+    pub fn add(&mut self, mut content: &[u8]) {
+        let rest = &mut content;
+        let label = u32::from_le_bytes(take(rest));
+        for (wrong, norms) in self.wrong.iter_mut().zip(&mut self.norms) {
+            norms.push(f64::from_le_bytes(take(rest)));
+            for wrong in wrong {
+                *wrong += u64::from(u32::from_le_bytes(take(rest)) != label);
             }
-            let count = file.count() as u64;
-            matrix.rows.push(match variant {
+        }
+        self.added += 1;
+        if let Some(set) = self.set.take_if(|set| set.count == self.added) {
+            self.end(&set);
+            (self.set, self.added) = (self.sets.next(), 0);
+        }
+    }
+
+    /// The rows of a set whose examples were all added.
+    fn end(&mut self, set: &ExampleSet) {
+        let name = &set.name;
+        let counts = self.wrong.iter_mut().zip(&mut self.norms);
+        for (&variant, (wrong, norms)) in self.variants.iter().zip(counts) {
+            self.matrix.rows.push(match variant {
                 Variant::Plain => name.clone(),
                 Variant::Factor(factor) => format!("{name} times {factor}"),
                 Variant::Distortion(wanted) => format!("{name} x{wanted}"),
                 Variant::Noise(deviation) => format!("{name}: noise {deviation}"),
             });
-            matrix
-                .rates
-                .push(wrong.iter().map(|&wrong| Rate::of(wrong, count)).collect());
-            matrix
-                .distortion
-                .push(Distortion::of(&norms, file.image_len()));
+            let rates = wrong.iter().map(|&wrong| Rate::of(wrong, set.count as u64));
+            self.matrix.rates.push(rates.collect());
+            let distortion = Distortion::of(norms, set.image_len);
+            self.matrix.distortion.push(distortion);
+            wrong.fill(0);
+            norms.clear();
         }
     }
-    monitor.end();
-    Ok(matrix)
-}
 
-/// The factor that brings the mean distortion of a file's examples to `wanted`.
-fn factor_for(file: &SavedExamples, wanted: f64) -> Result<f64, SavedError> {
-    let mut norms = Vec::new();
-    file.blocks(|block| {
-        let length = file.image_len();
-        let originals = block.originals.chunks_exact(length);
-        let pairs = originals.zip(block.adversarial.chunks_exact(length));
-        norms.extend(pairs.map(|(original, changed)| norm(original, changed)));
-        Ok(true)
-    })?;
-    let mean = Distortion::of(&norms, file.image_len()).mean;
-    Ok(if mean > 0.0 { wanted / mean } else { 1.0 })
-}
-
-/// The images of a block as the networks see them; their changes' norms are added to `norms`.
-fn change(
-    block: &Block,
-    length: usize,
-    variant: Variant,
-    factor: f64,
-    seed: u64,
-    norms: &mut Vec<f64>,
-) -> InMemory {
-    let mut changed = block.adversarial.clone();
-    let originals = block.originals.chunks_exact(length);
-    for (i, (image, original)) in changed.chunks_exact_mut(length).zip(originals).enumerate() {
-        match variant {
-            Variant::Plain => {}
-            Variant::Factor(_) | Variant::Distortion(_) => scale(original, image, factor),
-            Variant::Noise(deviation) => {
-                image.copy_from_slice(original);
-                add_noise(image, deviation, seed, block.first + i);
-            }
+    /// What journals hold: which trial it is, and its matrix.
+    ///
+    /// # Errors
+    /// [`JournalError`] where they hold something else, or can't be read.
+    pub fn stored(entries: &Entries) -> Result<(About, Matrix), JournalError> {
+        let about = About::of(entries)?;
+        let counts = about.examples.iter().map(|set| set.count);
+        if counts.fold(0, usize::saturating_add) != entries.len() {
+            let why = "the journals' headers don't fit their entries; run their commands again";
+            return Err(JournalError::Incomplete(why.into()));
         }
-        norms.push(norm(original, image));
+        let mut tally = Tally::of(&about);
+        for content in entries.bytes(0..about.bytes())? {
+            tally.add(&content.map_err(JournalError::unreadable)?);
+        }
+        Ok((about, tally.matrix()))
     }
-    InMemory::new(changed, length)
+
+    /// The rows of the sets whose examples were all added.
+    pub fn matrix(self) -> Matrix {
+        self.matrix
+    }
 }

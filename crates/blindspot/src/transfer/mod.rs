@@ -3,6 +3,7 @@
 
 mod matrix;
 mod saved;
+mod trial;
 
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,9 @@ use crate::inputs::{InMemory, Inputs};
 use crate::random::Stream;
 use crate::search::{Example, InputBox, norm};
 use crate::train::error;
-pub use matrix::{Matrix, Rate, Variant, matrix};
+pub use matrix::{Matrix, Rate, Tally, matrix};
 pub use saved::{SavedError, SavedExamples};
+pub use trial::{About, ExampleSet, ModelFile, Trial, Variant};
 
 /// How much a set of images was changed. Distortion is the root mean square of the change of an
 /// input value.

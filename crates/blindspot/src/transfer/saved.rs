@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::npz::Arrays;
@@ -126,11 +127,12 @@ impl SavedExamples {
         self.length
     }
 
-    /// Gives block after block to `take`, until it says false.
-    pub(super) fn blocks(
+    /// Gives the examples at the positions `range` to `take`, block after block, until it says false.
+    pub(super) fn blocks<E: From<SavedError>>(
         &self,
-        mut take: impl FnMut(&Block) -> Result<bool, SavedError>,
-    ) -> Result<(), SavedError> {
+        range: Range<usize>,
+        mut take: impl FnMut(&Block) -> Result<bool, E>,
+    ) -> Result<(), E> {
         // Each array is read by a reader of its own, side by side.
         let (mut one, mut two, mut three) = (
             archive(&self.path)?,
@@ -147,9 +149,18 @@ impl SavedExamples {
         let mut adversarial = array(&mut three, "adversarial", &self.path)?
             .data::<f32>()
             .map_err(missing)?;
-        let mut block = Block::default();
-        while block.first < self.count {
-            let count = (BLOCK / self.length).max(1).min(self.count - block.first);
+        if range.start > 0 {
+            // What can't be read shows below.
+            let _ = labels.nth(range.start - 1);
+            let _ = originals.nth(range.start * self.length - 1);
+            let _ = adversarial.nth(range.start * self.length - 1);
+        }
+        let mut block = Block {
+            first: range.start,
+            ..Block::default()
+        };
+        while block.first < range.end {
+            let count = (BLOCK / self.length).max(1).min(range.end - block.first);
             let broken = |error: std::io::Error| unreadable(&self.path, error.to_string());
             block.labels.clear();
             for label in labels.by_ref().take(count) {
@@ -167,10 +178,11 @@ impl SavedExamples {
                     place.push(value.map_err(broken)?);
                 }
                 if place.len() < count * self.length || block.labels.len() < count {
-                    return Err(unreadable(&self.path, "it ends early".into()));
+                    return Err(unreadable(&self.path, "it ends early".into()).into());
                 }
                 if place.iter().any(|value| !value.is_finite()) {
-                    return Err(unreadable(&self.path, "it holds NaN or an infinity".into()));
+                    let why = "it holds NaN or an infinity";
+                    return Err(unreadable(&self.path, why.into()).into());
                 }
             }
             if !take(&block)? {

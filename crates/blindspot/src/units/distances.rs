@@ -111,7 +111,7 @@ fn pairs_of(set: &[usize]) -> impl Iterator<Item = [usize; 2]> {
 }
 
 /// Inputs, or what a network gives for them, one after the other.
-fn load(
+pub(super) fn load(
     inputs: &(impl Inputs + ?Sized),
     network: Option<&Network<f32>>,
     chosen: &[usize],

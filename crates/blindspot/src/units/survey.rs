@@ -1,5 +1,7 @@
 //! Everything about a layer: some of its units beside random directions, and the study of all.
 
+use std::borrow::Cow;
+
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,7 @@ use super::bases::{Rotation, untrained};
 use super::components::{WIDEST, principal};
 use super::measures::Scene;
 use super::projector::most_directions;
+use super::stored::StoredLayer;
 use super::study::{self, Kind, Sizes, Study};
 use super::{
     Found, Layer, Probes, UnitsError, UnitsOptions, explore, random_directions, random_units,
@@ -37,6 +40,59 @@ pub struct Plan {
     pub seed: u64,
 }
 
+impl Plan {
+    /// Checks that it fits a layer: a number from a command line can be any.
+    ///
+    /// # Errors
+    /// [`UnitsError`].
+    pub(super) fn check(&self, layer: &Layer) -> Result<(), UnitsError> {
+        let (units, name) = (layer.units, || layer.name.clone());
+        if self.options.top == 0 {
+            return Err(UnitsError::Top);
+        }
+        if let Some(&unit) = self.units.iter().find(|&&unit| unit >= units) {
+            let layer = name();
+            return Err(UnitsError::Unit { unit, units, layer });
+        }
+        let shown = self.units.len().saturating_add(self.directions);
+        if shown.saturating_add(self.components) == 0 && !self.study {
+            return Err(UnitsError::Nothing);
+        }
+        // Random directions, the rotations and the components have to fit in memory together.
+        let rotated = DEGREES.len() * self.studied(layer);
+        let besides = rotated.saturating_add(self.components.max(COMPONENTS));
+        let most = most_directions(layer).saturating_sub(besides);
+        if self.directions > most {
+            return Err(UnitsError::Directions {
+                directions: self.directions,
+                units,
+                most,
+            });
+        }
+        match self.components > 0 && units > WIDEST {
+            true => Err(UnitsError::Wide {
+                layer: name(),
+                units,
+                most: WIDEST,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// How many units, and as many random directions, are studied.
+    fn studied(&self, layer: &Layer) -> usize {
+        let most = most_directions(layer) / (DEGREES.len() + 3);
+        if self.study { most.min(layer.units) } else { 0 }
+    }
+}
+
+/// A pass over images: a network, one of its layers, and what the network is given.
+pub(super) struct Pass<'a> {
+    pub(super) network: Cow<'a, Network<f32>>,
+    pub(super) layer: &'a Layer,
+    pub(super) inputs: &'a dyn Inputs,
+}
+
 /// A direction and what was found for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
@@ -63,7 +119,8 @@ pub struct Survey {
 
 /// Surveys a layer over a set of images, all units and directions in one pass. A principal component
 /// takes a pass before that, the study one more over an untrained network and passes over the top
-/// images.
+/// images. With the layer's values in `stored`, the networks are evaluated for the top images alone; the
+/// bits are the same.
 ///
 /// # Errors
 /// [`UnitsError`].
@@ -72,46 +129,34 @@ pub struct Survey {
 /// Where there are labels, but not one for each image.
 pub fn survey(
     network: &Network<f32>,
-    inputs: &(impl Inputs + ?Sized),
+    inputs: &impl Inputs,
     labels: Option<&[usize]>,
     layer: &Layer,
     plan: &Plan,
+    stored: Option<&StoredLayer<'_>>,
     monitor: &dyn Monitor,
 ) -> Result<Survey, UnitsError> {
+    plan.check(layer)?;
     let (units, seed) = (layer.units, plan.seed);
-    // Random directions, the rotations and the components have to fit in memory together.
-    let studied = match plan.study {
-        true => random_units(most_directions(layer) / (DEGREES.len() + 3), units, seed),
-        false => Vec::new(),
+    let studied = random_units(plan.studied(layer), units, seed);
+    let pass = match stored {
+        Some(stored) => stored.pass(true),
+        None => Pass {
+            network: Cow::Borrowed(network),
+            layer,
+            inputs,
+        },
     };
-    // Before any is drawn: a number from a command line can be any.
-    let rotated = DEGREES.len() * studied.len();
-    let most = most_directions(layer).saturating_sub(rotated + plan.components.max(COMPONENTS));
-    if plan.directions > most {
-        return Err(UnitsError::Directions {
-            directions: plan.directions,
-            units,
-            most,
-        });
-    }
     let components = match plan.study && units <= WIDEST {
         true => plan.components.max(COMPONENTS.min(studied.len())),
         false => plan.components,
     };
     let components = match components {
         0 => Vec::new(),
-        _ if units > WIDEST => {
-            let layer = layer.name.clone();
-            return Err(UnitsError::Wide {
-                layer,
-                units,
-                most: WIDEST,
-            });
-        }
         count => principal(
-            network,
-            inputs,
-            layer,
+            &pass.network,
+            pass.inputs,
+            pass.layer,
             plan.options.reduce,
             count.min(units),
             seed,
@@ -135,10 +180,10 @@ pub fn survey(
         probes.directions.extend(rotated);
     }
     let found = explore(
-        network,
-        inputs,
+        &pass.network,
+        pass.inputs,
         labels,
-        layer,
+        pass.layer,
         &probes,
         plan.options,
         monitor,
@@ -190,8 +235,23 @@ pub fn survey(
         units: Vec::new(),
         directions: probes.directions[..count].to_vec(),
     };
-    let fresh = untrained(network, seed);
-    let found = explore(&fresh, inputs, labels, layer, &control, options, monitor)?;
+    let fresh = match stored {
+        Some(stored) => stored.pass(false),
+        None => Pass {
+            network: Cow::Owned(untrained(network, seed)),
+            layer,
+            inputs,
+        },
+    };
+    let found = explore(
+        &fresh.network,
+        fresh.inputs,
+        labels,
+        fresh.layer,
+        &control,
+        options,
+        monitor,
+    )?;
     parts.push((Kind::Untrained, found));
     let (images, top) = (inputs.len(), options.top.min(inputs.len()));
     let sets = study::random_images(count, top, images, seed);
