@@ -381,7 +381,7 @@ pub(crate) struct Units {
     #[arg(long, value_name = "DIR")]
     #[serde(skip)]
     pub(crate) out: Option<PathBuf>,
-    /// Do part I, from 0, of N; `blindspot merge` makes pages and pictures of them. auto takes both from a Slurm array
+    /// Do part I, from 0, of N; `blindspot merge` makes the page of them. auto takes both from a Slurm array
     /// job's environment, auto/N takes I from a Kubernetes indexed job's
     #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
     #[serde(skip)]
