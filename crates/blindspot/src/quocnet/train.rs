@@ -353,7 +353,10 @@ impl Below<'_> {
             sums[i % maps] += of_map.iter().map(|&x| f64::from(x)).sum::<f64>();
         }
         let count = (order.len() * area) as f64;
-        sums.into_iter().map(|sum| (sum / count) as f32).collect()
+        let mean = sums.into_iter().map(|sum| (sum / count) as f32);
+        // Those of a file that broke meanwhile are NaN; the training says so.
+        mean.map(|mean| if mean.is_finite() { mean } else { 0.0 })
+            .collect()
     }
 }
 
