@@ -12,7 +12,7 @@ pub(crate) struct QuocNetArgs {
     /// Stages of filtering, pooling and normalisation [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     stages: Option<u16>,
-    /// Side of a receptive field: one for all stages, or one for each, as in 6,5,4
+    /// Side of a receptive field: one for all stages, or one for each, as in 6,2,2
     #[arg(long, value_name = "SIDE,...", value_delimiter = ',')]
     field: Vec<u16>,
     /// From one field to the next

@@ -44,7 +44,8 @@ fn features_are_learned_from_a_folder_and_wrong_use_ends_in_one_line() {
     let dir = folder.path();
     images(dir, 60);
     std::fs::create_dir(dir.join("empty")).unwrap();
-    let small = "train quocnet --data folder:images --stages 2 --field 5,4 --maps 4 --passes 1";
+    let small =
+        "train quocnet --data folder:images --stages 2 --field 5,4 --stride 1 --maps 4 --passes 1";
     let (code, out, err) = run(dir, &format!("{small} --out a.onnx"));
     assert_eq!(code, 0, "{err}");
     assert!(

@@ -18,6 +18,8 @@ use crate::train::{TrainError, TrainingLoss};
 const ITERATIONS: usize = 100;
 /// Images whose features a thread computes at a time.
 const PART: usize = 16;
+/// One training image of so many is held out to choose the decay.
+const HELD_OUT: usize = 5;
 /// Thresholds that the reference tries over a unit's range.
 const THRESHOLDS: usize = 20;
 /// Features that hardly vary are not blown up by their standardisation.
@@ -238,7 +240,47 @@ fn standardise(features: &mut InMemory) -> (Vec<f64>, Vec<f64>) {
     (means, deviations)
 }
 
-/// Trains on some images and tries on others.
+/// The decay with the highest balanced accuracy on images held out from the training images.
+fn best_decay(
+    known: &InMemory,
+    positive: &[bool],
+    decays: &[f64],
+    seed: u64,
+    monitor: &dyn Monitor,
+) -> Result<f64, TrainError> {
+    let [first, others @ ..] = decays else {
+        unreachable!("there is a decay to choose")
+    };
+    let held_out = positive.len() / HELD_OUT;
+    if others.is_empty() || held_out == 0 {
+        return Ok(*first);
+    }
+    let order = Stream::new(seed, "images the decay is chosen by", 0).order(positive.len());
+    let (tried, trained) = order.split_at(held_out);
+    let length = known.input_len();
+    let part = |chosen: &[usize]| {
+        let rows = chosen
+            .iter()
+            .flat_map(|&i| &known.values()[i * length..(i + 1) * length]);
+        let features = InMemory::new(rows.copied().collect(), length);
+        let positive: Vec<bool> = chosen.iter().map(|&i| positive[i]).collect();
+        (features, positive)
+    };
+    let (tried, is) = part(tried);
+    let (mut best, mut chosen) = (-1.0, *first);
+    for &decay in decays {
+        let (mut features, positive) = part(trained);
+        let linear = Linear::fit(&mut features, &positive, decay, monitor)?;
+        let found = accuracy(&linear.scores(&tried), &is, 0.0, true);
+        if found > best {
+            (best, chosen) = (found, decay);
+        }
+    }
+    Ok(chosen)
+}
+
+/// Trains on some images, with that of the `decays` which is the best for a part of them held out, and
+/// tries on others.
 ///
 /// # Errors
 /// [`TrainError`].
@@ -247,7 +289,7 @@ pub(crate) fn judge(
     images: &(impl Inputs + ?Sized),
     train: &Labelled,
     test: &Labelled,
-    decay: f64,
+    decays: &[f64],
     seed: u64,
     monitor: &dyn Monitor,
 ) -> Result<(Judgement, Linear), TrainError> {
@@ -258,6 +300,7 @@ pub(crate) fn judge(
         .map(|row| f64::from(row[neuron.unit]))
         .collect();
     let best_neuron_accuracy = accuracy(&alone, &test.positive, neuron.above, true);
+    let decay = best_decay(&known, &train.positive, decays, seed, monitor)?;
     let linear = Linear::fit(&mut known, &train.positive, decay, monitor)?;
     let scores = linear.scores(&tried);
     let balanced = test.balanced(seed);

@@ -39,19 +39,19 @@ pub struct Plan {
 impl Plan {
     /// The default: a size for images of 32x32 that a laptop trains.
     pub fn small() -> Plan {
-        let stage = |field, pool| Stage {
+        let stage = |field, stride, pool| Stage {
             field,
-            stride: 1,
-            maps: 16,
+            stride,
+            maps: 64,
             pool,
         };
         Plan {
-            stages: vec![stage(6, 2), stage(5, 2), stage(4, 2)],
+            stages: vec![stage(6, 2, 2), stage(2, 1, 1), stage(2, 1, 1)],
             normalise: true,
-            lambda: 0.1,
-            epochs: 4,
+            lambda: 0.01,
+            epochs: 2,
             batch: 100,
-            rate: 4e-3,
+            rate: 1e-3,
         }
     }
 
@@ -74,6 +74,7 @@ impl Plan {
         };
         Plan {
             stages: vec![stage; 3],
+            lambda: 0.1,
             ..Plan::small()
         }
     }
@@ -292,7 +293,7 @@ mod tests {
             why.contains("a field of 6x6 does not fit the 5x5 positions"),
             "{why}"
         );
-        let why = error(Plan::small(), 12);
+        let why = error(Plan::small(), 10);
         assert!(why.starts_with("stage 3: "), "{why}");
         let mut plan = Plan::small();
         plan.stages[0].pool = 40;

@@ -148,6 +148,8 @@ fn plan() -> Plan {
     };
     Plan {
         stages: vec![stage(5, 2), stage(4, 2)],
+        lambda: 0.1,
+        rate: 4e-3,
         epochs: 3,
         batch: 20,
         ..Plan::small()
@@ -237,8 +239,16 @@ fn a_classifier_on_features_is_a_network_that_answers_as_it_was_judged() {
     let all: Vec<usize> = (0..240).collect();
     let part = |range: &[usize]| Labelled::all(range, |index| labels[index] == 1);
     let (train, test) = (part(&all[..160]), part(&all[160..]));
-    let (judgement, linear) =
-        judge(Some(&network), &images, &train, &test, 0.1, 0, &Unwatched).unwrap();
+    let (judgement, linear) = judge(
+        Some(&network),
+        &images,
+        &train,
+        &test,
+        &[0.1, 0.01],
+        0,
+        &Unwatched,
+    )
+    .unwrap();
     assert!(judgement.balanced_accuracy > 0.75, "{judgement:?}");
     assert!(judgement.average_precision > 0.75 && judgement.best_neuron_accuracy > 0.55);
     let whole = linear.on(&network).unwrap();

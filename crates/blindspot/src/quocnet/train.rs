@@ -24,6 +24,13 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 const TELL_EVERY: u64 = 16;
 /// Images that a thread computes a stage's inputs of at a time.
 const PART: usize = 16;
+/// The part of a stage's steps in which the filters of all positions stay the same: what one learns, all
+/// do. In the rest each position learns its own from there.
+const TOGETHER: f64 = 0.5;
+/// How much of the mean's direction a first filter has, whose own weights have length 1.
+const OFFSET: f32 = 2.0;
+/// Images that the mean is taken over.
+const OF_MEAN: usize = 256;
 /// One image of so many is held out, but no more than [`MOST_HELD_OUT`].
 const HELD_OUT: usize = 20;
 const MOST_HELD_OUT: usize = 1000;
@@ -186,7 +193,7 @@ pub fn learn(
 pub enum Untrained {
     /// Random, others at each position.
     Independent,
-    /// Random, the same at all positions: what [`learn`] begins with.
+    /// The same at all positions: what [`learn`] begins with.
     First,
 }
 
@@ -203,7 +210,18 @@ pub fn untrained(
     let sizes = checked(plan, images)?;
     let mut builder = begin(images, seed)?;
     for (i, (stage, size)) in plan.stages.iter().zip(&sizes).enumerate() {
-        let weights = first_weights(size, kind, seed, i);
+        let weights = match kind {
+            Untrained::Independent => {
+                let positions = size.grid[0] * size.grid[1];
+                normal(size, positions, &mut Stream::new(seed, "filters", i))
+            }
+            Untrained::First => {
+                let network = builder.network();
+                let mean = Below { network, images }.mean(size.input[0], seed);
+                let [filters, _] = first_weights(size, seed, i, &mean);
+                filters
+            }
+        };
         let name = format!("stage{}", i + 1);
         builder.stage(&name, *stage, size, weights, plan.normalise)?;
     }
@@ -234,19 +252,67 @@ fn begin(images: &ImageSet, seed: u64) -> Result<Builder, TrainError> {
     Ok(builder)
 }
 
-/// Normal numbers with variance 1 over the field's length.
-fn first_weights(size: &Size, kind: Untrained, seed: u64, stage: usize) -> Vec<f32> {
-    let mut stream = Stream::new(seed, "filters", stage);
+/// Normal numbers with variance 1 over the field's length: [positions, field, maps], or without positions
+/// for one of them.
+fn normal(size: &Size, positions: usize, stream: &mut Stream) -> Vec<f32> {
     let deviation = (size.field_len as f64).sqrt().recip();
-    let mut normal = |count: usize| -> Vec<f32> {
-        let number = || (stream.normal() * deviation) as f32;
-        std::iter::repeat_with(number).take(count).collect()
-    };
-    let positions = size.grid[0] * size.grid[1];
-    match kind {
-        Untrained::Independent => normal(positions * size.field_len * size.maps),
-        Untrained::First => normal(size.field_len * size.maps).repeat(positions),
+    let count = positions * size.field_len * size.maps;
+    let number = || (stream.normal() * deviation) as f32;
+    std::iter::repeat_with(number).take(count).collect()
+}
+
+/// What a stage's training begins with, the same at all positions: its filters, and what puts images
+/// together again, each [positions, field, maps].
+///
+/// Normal numbers in the first stage. Above it each filter sees one map, by weights above 0 whose squares
+/// add up to 1, and in addition the direction of the `mean` of each map that the stage sees. That makes
+/// nearly all responses positive, and pooling, which squares, does not take their sign away; what it adds
+/// to all filters alike is subtracted by the contrast normalisation, and not put together again.
+fn first_weights(size: &Size, seed: u64, stage: usize, mean: &[f32]) -> [Vec<f32>; 2] {
+    let mut stream = Stream::new(seed, "filters", stage);
+    let mut filters = normal(size, 1, &mut stream);
+    let mut back = filters.clone();
+    let (maps, below) = (size.maps, size.input[0]);
+    if stage > 0 {
+        let area = size.field_len / below;
+        let norm = mean.iter().map(|x| x * x).sum::<f32>();
+        let norm = (norm * area as f32).sqrt().max(f32::MIN_POSITIVE);
+        for map in 0..maps {
+            let seen = map % below;
+            let own = |k: usize| k / area == seen;
+            let of_map = |k: usize| back[k * maps + map];
+            let squares = (0..size.field_len).filter(|&k| own(k));
+            let squares = squares.map(|k| of_map(k) * of_map(k)).sum::<f32>();
+            let scale = squares.sqrt().max(f32::MIN_POSITIVE);
+            for k in 0..size.field_len {
+                let place = &mut back[k * maps + map];
+                *place = if own(k) { place.abs() / scale } else { 0.0 };
+                filters[k * maps + map] = *place + OFFSET * mean[k / area] / norm;
+            }
+        }
+        for row in back.chunks_exact_mut(maps) {
+            let common = row.iter().sum::<f32>() / maps as f32;
+            row.iter_mut().for_each(|weight| *weight -= common);
+        }
     }
+    let positions = size.grid[0] * size.grid[1];
+    [filters, back].map(|of_one| of_one.repeat(positions))
+}
+
+/// Makes the gradient of each position what all have in common: their sum, smaller so that chance has
+/// the size that it has in the gradient of one.
+fn together(gradient: &mut [f32], positions: usize) {
+    let length = gradient.len() / positions;
+    let mut common = vec![0.0f32; length];
+    for of_one in gradient.chunks_exact(length) {
+        for (sum, part) in common.iter_mut().zip(of_one) {
+            *sum += part;
+        }
+    }
+    let scale = (positions as f32).sqrt().recip();
+    common.iter_mut().for_each(|sum| *sum *= scale);
+    let each = gradient.par_chunks_exact_mut(length);
+    each.for_each(|of_one| of_one.copy_from_slice(&common));
 }
 
 /// What a stage sees of an image.
@@ -272,6 +338,25 @@ impl Below<'_> {
                 },
             );
         values
+    }
+}
+
+impl Below<'_> {
+    /// The mean of each of `maps` maps, over some of the images.
+    fn mean(&self, maps: usize, seed: u64) -> Vec<f32> {
+        let mut order = Stream::new(seed, "images of the mean", 0).order(self.images.len());
+        order.truncate(OF_MEAN);
+        let values = self.of(&order);
+        let area = self.network.output_len() / maps;
+        let mut sums = vec![0.0f64; maps];
+        for (i, of_map) in values.chunks_exact(area).enumerate() {
+            sums[i % maps] += of_map.iter().map(|&x| f64::from(x)).sum::<f64>();
+        }
+        let count = (order.len() * area) as f64;
+        let mean = sums.into_iter().map(|sum| (sum / count) as f32);
+        // Those of a file that broke meanwhile are NaN; the training says so.
+        mean.map(|mean| if mean.is_finite() { mean } else { 0.0 })
+            .collect()
     }
 }
 
@@ -351,6 +436,11 @@ impl Work<'_> {
                 return Err(TrainError::NotFinite { stage: name });
             }
             let part = step as f64 / steps as f64;
+            if part < TOGETHER {
+                for gradient in &mut gradient {
+                    together(gradient, self.tica.fields.count());
+                }
+            }
             let rate = self.plan.rate * 0.5 * (1.0 + (std::f64::consts::PI * part).cos());
             adam.step(&gradient, 1.0 / batch as f64, &[], rate);
             if step.is_multiple_of(TELL_EVERY) || step + 1 == steps {
@@ -377,13 +467,14 @@ impl Work<'_> {
         state.save(checkpoint)
     }
 
-    /// Random filters, the same at all positions, and their transposes to put images together again,
-    /// smaller by as much as there are more responses than numbers.
+    /// The first weights; those that put images together again are smaller by as much as there are more
+    /// responses than numbers.
     fn start(&self) -> Adam {
-        let filters = first_weights(&self.size, Untrained::First, self.seed, self.stage);
+        let mean = self.below.mean(self.size.input[0], self.seed);
+        let [filters, mut back] = first_weights(&self.size, self.seed, self.stage, &mean);
         let responses = (self.tica.fields.count() * self.size.maps) as f32;
         let over = (responses / self.tica.input_len as f32).max(1.0);
-        let back = filters.iter().map(|weight| weight / over).collect();
+        back.iter_mut().for_each(|weight| *weight /= over);
         Adam::new(vec![filters, back])
     }
 

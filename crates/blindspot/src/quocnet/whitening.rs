@@ -13,7 +13,7 @@ const SIDE: usize = 9;
 /// Patches that the covariance is taken from.
 const PATCHES: usize = 20_000;
 /// What the variances are raised by, as a part of their mean.
-const RAISED: f64 = 0.01;
+const RAISED: f64 = 1.0;
 
 /// The filter and what it is applied to.
 pub(crate) struct Whitening {

@@ -27,8 +27,8 @@ const IMAGES: usize = 64;
 const TESTED: usize = 6;
 /// Of a quick look, at most so many images.
 const QUICK_IMAGES: usize = 600;
-/// Coefficient of the classifier's sum of squares beside its mean loss.
-const DECAY: f64 = 0.5;
+/// Coefficients of the classifier's sum of squares beside its mean loss, to choose from.
+const DECAYS: [f64; 3] = [0.01, 0.05, 0.25];
 
 /// What figure 6 takes besides images.
 #[derive(Debug, Clone)]
@@ -216,7 +216,7 @@ impl Study<'_> {
             self.images,
             train,
             test,
-            DECAY,
+            &DECAYS,
             seed,
             self.monitor,
         )?;
