@@ -18,9 +18,13 @@ use crate::quocnet::{
 };
 use crate::random::Stream;
 use crate::results::{Pair, Picture, QuocNet, QuocNetDirection};
-use crate::search::{Example, SearchOptions, Target, search};
+use crate::search::{Criterion, Example, SearchOptions, Target, search};
 use crate::train::predictions;
 
+/// By how much the wrong class must lead, in logits, which are some units apart on images as they are.
+/// Where one class ends and the other begins both logits are 0, so that a lead that is small beside them
+/// would be less than another runtime's rounding.
+const LEAD: f64 = 1e-3;
 /// Images that are changed in each direction, as in figure 5.
 const IMAGES: usize = 64;
 /// Of so many images one is kept for the tests of the classifier.
@@ -248,6 +252,10 @@ impl Study<'_> {
         let options = SearchOptions {
             target: Target::Untargeted,
             seed: self.options.seed,
+            criterion: Criterion {
+                confidence: LEAD,
+                ..Criterion::default()
+            },
             ..SearchOptions::default()
         };
         let (images, labels) = (self.images, &self.labels);
