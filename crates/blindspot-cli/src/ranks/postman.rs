@@ -124,8 +124,8 @@ impl Ranks for Postman {
         self.arrived(self.inbox.receive(from))
     }
 
-    fn receive_any(&self) -> (usize, Vec<u8>) {
-        self.arrived(self.inbox.receive_any())
+    fn receive_any(&self, of: &dyn Fn(usize) -> bool) -> (usize, Vec<u8>) {
+        self.arrived(self.inbox.receive_any(of))
     }
 }
 

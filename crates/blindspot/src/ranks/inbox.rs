@@ -28,29 +28,26 @@ impl Inbox {
     /// # Errors
     /// [`RecvError`] where nothing can arrive any more.
     pub fn receive(&self, from: usize) -> Result<Vec<u8>, RecvError> {
-        let Messages { arriving, early } = &mut *self.0.lock().expect("nobody panics with it");
-        let place = early.iter().position(|(sender, _)| *sender == from);
-        if let Some((_, message)) = place.and_then(|place| early.remove(place)) {
-            return Ok(message);
-        }
-        loop {
-            let (sender, message) = arriving.recv()?;
-            if sender == from {
-                return Ok(message);
-            }
-            early.push_back((sender, message));
-        }
+        let received = self.receive_any(&|sender| sender == from);
+        received.map(|(_, message)| message)
     }
 
-    /// Waits for the next message from any rank; gives who sent it.
+    /// Waits for the next message from any of these ranks; gives who sent it.
     ///
     /// # Errors
     /// [`RecvError`] where nothing can arrive any more.
-    pub fn receive_any(&self) -> Result<(usize, Vec<u8>), RecvError> {
+    pub fn receive_any(&self, of: &dyn Fn(usize) -> bool) -> Result<(usize, Vec<u8>), RecvError> {
         let Messages { arriving, early } = &mut *self.0.lock().expect("nobody panics with it");
-        match early.pop_front() {
-            Some(message) => Ok(message),
-            None => arriving.recv(),
+        let place = early.iter().position(|(sender, _)| of(*sender));
+        if let Some(message) = place.and_then(|place| early.remove(place)) {
+            return Ok(message);
+        }
+        loop {
+            let message = arriving.recv()?;
+            if of(message.0) {
+                return Ok(message);
+            }
+            early.push_back(message);
         }
     }
 }

@@ -33,8 +33,9 @@ pub trait Ranks: Sync {
     /// Waits for the next message of another rank.
     fn receive(&self, from: usize) -> Vec<u8>;
 
-    /// Waits for the next message of any other rank; gives who sent it.
-    fn receive_any(&self) -> (usize, Vec<u8>);
+    /// Waits for the next message of any of these ranks; gives who sent it. What others have sent
+    /// meanwhile is kept for later.
+    fn receive_any(&self, of: &dyn Fn(usize) -> bool) -> (usize, Vec<u8>);
 
     /// Whether this is the one that writes.
     fn writes(&self) -> bool {
@@ -63,7 +64,7 @@ impl Ranks for Alone {
         unreachable!("there is nobody else");
     }
 
-    fn receive_any(&self) -> (usize, Vec<u8>) {
+    fn receive_any(&self, _: &dyn Fn(usize) -> bool) -> (usize, Vec<u8>) {
         unreachable!("there is nobody else");
     }
 }

@@ -160,9 +160,10 @@ where
     let mut result = Ok(());
     // When each rank's piece was handed out, and how long it is.
     let mut handed = vec![None; ranks.count()];
-    let mut helping = ranks.count() - 1;
-    while helping > 0 {
-        let (rank, mut message) = ranks.receive_any();
+    // Whoever has been told that there is no more may already speak of something else.
+    let mut helping: Vec<bool> = (0..ranks.count()).map(|rank| rank > 0).collect();
+    while helping.contains(&true) {
+        let (rank, mut message) = ranks.receive_any(&|rank| helping[rank]);
         match message.pop() {
             Some(RESULT) => {
                 if result.is_ok() {
@@ -182,7 +183,7 @@ where
         }
         let piece = desk.next(rank);
         handed[rank] = Some((Instant::now(), piece.len()));
-        helping -= usize::from(piece.is_empty());
+        helping[rank] = !piece.is_empty();
         let numbers = piece.iter().flat_map(|&place| (place as u64).to_le_bytes());
         ranks.send(rank, numbers.collect());
     }
@@ -233,7 +234,7 @@ impl Monitor for Muted<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::threads;
+    use super::super::{any, threads};
     use super::*;
     use crate::monitor::Unwatched;
 
@@ -262,6 +263,8 @@ mod tests {
                 };
                 let whole = share(ranks, known, "", &Unwatched, |mut p| square(&mut p), take);
                 assert_eq!(whole, Ok(true));
+                // What ranks say to each other next is not taken for results.
+                assert!(any(ranks, ranks.rank() == count - 1));
                 found
             });
             let mut pairs: Vec<[usize; 2]> = found[0].as_chunks().0.to_vec();

@@ -28,8 +28,8 @@ impl Ranks for Thread {
         self.inbox.receive(from).expect("all ranks are there")
     }
 
-    fn receive_any(&self) -> (usize, Vec<u8>) {
-        self.inbox.receive_any().expect("all ranks are there")
+    fn receive_any(&self, of: &dyn Fn(usize) -> bool) -> (usize, Vec<u8>) {
+        self.inbox.receive_any(of).expect("all ranks are there")
     }
 }
 
