@@ -169,7 +169,8 @@ fn what_breaks_ends_the_job_and_three_ranks_end_what_two_began() {
     let killed = ranks_of(&two).remove(1);
     signal("-KILL", &killed);
     let (success, said) = ends(job);
-    // Launchers name the rank or its process, which the first line has with its rank.
+    // Open MPI's launcher names it, MPICH's a process of the job, by numbers that the first line has
+    // beside the ranks.
     let named = said.contains(&format!("(process {killed} on"));
     assert!(!success && named, "{said}");
     // Gone without a word, too.

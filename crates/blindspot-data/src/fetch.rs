@@ -10,7 +10,7 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 
 use crate::error::DataError;
-use crate::files::{FileError, write_atomically};
+use crate::files::{make_folder, write_atomically};
 use crate::idx::{Idx, parse_idx, read_idx};
 
 /// No file of a known set is larger.
@@ -269,16 +269,7 @@ fn get(
         return Err(None);
     };
     let folder = cache.join(part.folder);
-    fs::create_dir_all(&folder).map_err(|source| {
-        Some(
-            FileError {
-                action: "make the folder",
-                path: folder.clone(),
-                source,
-            }
-            .into(),
-        )
-    })?;
+    make_folder(&folder).map_err(|error| Some(error.into()))?;
     let path = folder.join(format!("{}.gz", file.name));
     for mirror in part.mirrors {
         let address = format!("{mirror}{}.gz", file.name);

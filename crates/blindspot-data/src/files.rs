@@ -59,6 +59,18 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Makes a folder, and those that it stands in, where there is none.
+///
+/// # Errors
+/// [`FileError`].
+pub fn make_folder(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(|source| FileError {
+        action: "make the folder",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Where a file's bytes go.
 pub trait Sink: Write + Seek {}
 

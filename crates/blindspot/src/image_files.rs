@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use blindspot_data::files::{FileError, write_atomically};
+use blindspot_data::files::{FileError, make_folder, write_atomically};
 use blindspot_data::png;
 
 /// Why images can't be saved.
@@ -44,11 +44,7 @@ pub fn save_images<'a>(
     images: impl Iterator<Item = io::Result<Saved<'a>>>,
     shape: [usize; 3],
 ) -> Result<(), ImageFileError> {
-    std::fs::create_dir_all(dir).map_err(|source| FileError {
-        action: "make the folder",
-        path: dir.to_owned(),
-        source,
-    })?;
+    make_folder(dir)?;
     let mut labels = String::new();
     for saved in images {
         let Saved {

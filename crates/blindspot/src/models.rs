@@ -150,15 +150,18 @@ pub(crate) fn kept_or_trained(
 ) -> Result<(Network<f32>, ModelRecord), TrainError> {
     let path = folder.join(format!("{}.onnx", recipe.name));
     let made_by = made_by(("recipe", recipe), images, seed);
-    let read = || files::read_limited(&path, onnx::MAX_BYTES).unwrap_or_default();
+    let read = || files::read_limited(&path, onnx::MAX_BYTES);
     let of_recipe =
         |bytes: &[u8]| parse(&path, bytes).is_ok_and(|(model, _)| fits(&model, &made_by));
-    let mut bytes = broadcast(ranks, || {
-        Some(read()).filter(|b| of_recipe(b)).unwrap_or_default()
-    });
+    let kept = || read().ok().filter(|bytes| of_recipe(bytes));
+    let mut bytes = broadcast(ranks, || kept().unwrap_or_default());
     if bytes.is_empty() {
         train_and_save(recipe, images, seed, &path, monitor, ranks)?;
-        bytes = broadcast(ranks, read);
+        let written = match ranks.writes() {
+            true => read()?,
+            false => Vec::new(),
+        };
+        bytes = broadcast(ranks, || written);
     }
     let (model, sha256) = parse(&path, &bytes)?;
     let record = record(&recipe.name, &recipe.lambda, &model, sha256);

@@ -25,6 +25,34 @@ pub struct Unwatched;
 
 impl Monitor for Unwatched {}
 
+/// Cancels after so many words, for tests.
+#[cfg(test)]
+pub(crate) struct CancelAfter {
+    words: u64,
+    said: AtomicU64,
+}
+
+#[cfg(test)]
+impl CancelAfter {
+    pub(crate) fn new(words: u64) -> CancelAfter {
+        CancelAfter {
+            words,
+            said: AtomicU64::new(0),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Monitor for CancelAfter {
+    fn progress(&self, _: u64, _: &str) {
+        self.said.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.said.load(Ordering::Relaxed) >= self.words
+    }
+}
+
 /// Counts the steps of a block's work as images of the whole.
 pub(crate) struct Part<'a> {
     whole: &'a dyn Monitor,

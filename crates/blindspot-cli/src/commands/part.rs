@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use blindspot::journal::{Entries, Journal, Shard, Work};
 use blindspot_data::ImageSet;
-use blindspot_data::files::{self, FileError};
+use blindspot_data::files;
 
 use super::say;
 use crate::args::Common;
@@ -34,7 +34,7 @@ impl Part {
     ) -> anyhow::Result<Part> {
         let journal = match shard {
             Some(shard) => {
-                make_folder(out)?;
+                files::make_folder(out)?;
                 Journal::open(&shard.path(out), work.header(positions, shard))?
             }
             None => {
@@ -118,15 +118,6 @@ impl Part {
         self.journal.remove()?;
         Ok(Some(record))
     }
-}
-
-/// Makes a folder where there is none.
-pub(super) fn make_folder(path: &Path) -> Result<(), FileError> {
-    std::fs::create_dir_all(path).map_err(|source| FileError {
-        action: "make the folder",
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// The file with this extension beside the arrays': `json` for the summary, `svg` for the plot.

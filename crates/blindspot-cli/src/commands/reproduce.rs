@@ -132,11 +132,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
 
 /// Makes the folder if need be, and writes to it.
 fn writable(folder: &Path) -> Result<(), FileError> {
-    std::fs::create_dir_all(folder).map_err(|source| FileError {
-        action: "make the folder",
-        path: folder.to_owned(),
-        source,
-    })?;
+    files::make_folder(folder)?;
     let marker = folder.join(".writable");
     files::write_atomically(&marker, |_| Ok(()))?;
     let _ = std::fs::remove_file(&marker);

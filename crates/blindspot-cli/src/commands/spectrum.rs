@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use blindspot::spectrum::{Spectra, SpectrumOptions, spectra};
-use blindspot_data::files::{self, FileError};
+use blindspot_data::files;
 use serde::Serialize;
 
 use super::{json, load, say};
@@ -29,11 +29,7 @@ pub(super) fn run(command: &Spectrum, common: &Common, progress: &Progress) -> a
     }
     let (network, model_sha256) = load::network(&command.model)?;
     let out = &command.out;
-    std::fs::create_dir_all(out).map_err(|source| FileError {
-        action: "make the folder",
-        path: out.clone(),
-        source,
-    })?;
+    files::make_folder(out)?;
     files::check_writable(&out.join("spectrum.json"))?;
     let options = SpectrumOptions {
         layer: command.layer.clone(),

@@ -9,7 +9,7 @@ use blindspot_data::files::{self, FileError};
 use blindspot_net::{Network, onnx};
 use serde::Serialize;
 
-use super::part::{Part, make_folder};
+use super::part::Part;
 use super::{json, say};
 use crate::args::{Common, Transfer};
 use crate::exit::{Interrupted, Unreadable, Usage};
@@ -77,7 +77,7 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
         (Some(_), Some(out)) => shard(command, out, &about, trial, common, progress),
         (None, out) => {
             if let Some(out) = out {
-                make_folder(out)?;
+                files::make_folder(out)?;
                 files::check_writable(&out.join("transfer.json"))?;
             }
             let mut tally = Tally::of(&about);
@@ -118,7 +118,7 @@ fn shard(
 
 /// Writes the files of merged shards.
 pub(super) fn merge(entries: &Entries, out: &Path, common: &Common) -> anyhow::Result<()> {
-    make_folder(out)?;
+    files::make_folder(out)?;
     files::check_writable(&out.join("transfer.json"))?;
     let (about, matrix) = Tally::stored(entries)?;
     write(about, matrix, Some(out), common)

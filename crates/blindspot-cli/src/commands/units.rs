@@ -15,7 +15,6 @@ use blindspot_data::files::{self, FileError};
 use serde::Serialize;
 
 use super::load::Model;
-use super::part::make_folder;
 use super::{json, load, say};
 use crate::args::{Common, Units, WantedUnits};
 use crate::exit::Usage;
@@ -182,7 +181,7 @@ fn write_all(
     } = subject;
     let network = &model.network;
     // Before the work: a folder that can't be written is found out now.
-    make_folder(out)?;
+    files::make_folder(out)?;
     files::check_writable(&out.join("units.json"))?;
 
     let labels = images.labels();

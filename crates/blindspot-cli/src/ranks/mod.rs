@@ -65,7 +65,7 @@ pub(crate) fn join(command: &Command, common: &Common) -> anyhow::Result<()> {
     meet(common)?;
     let whereabouts = all_gather(here(), whereabouts().into_bytes());
     if here().writes() && !common.quiet {
-        // Launchers name a process that has died by its number, not all by its rank.
+        // Some launchers name processes by their numbers, not by their ranks.
         let ranks = whereabouts.iter().enumerate();
         let ranks = ranks.map(|(rank, it)| format!("{rank} ({})", String::from_utf8_lossy(it)));
         let ranks: Vec<String> = ranks.collect();

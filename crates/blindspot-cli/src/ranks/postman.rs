@@ -3,6 +3,7 @@
 //! Each rank tells the next one every second that it is there. A rank that hears nothing from the
 //! one before it for too long ends the job, so that nobody waits for ever.
 
+use std::io::Write;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -22,6 +23,8 @@ const MESSAGE: i32 = 1;
 const ALIVE: i32 = 2;
 /// Between two such signs.
 const BEAT: Duration = Duration::from_secs(1);
+/// How long the launcher has to pass on what was written before the end.
+const PASSED_ON: Duration = Duration::from_millis(300);
 /// Between two looks at what has arrived, at least and at most. They become rarer while nothing
 /// happens, so that they cost little beside the work.
 const SOON: Duration = Duration::from_micros(20);
@@ -176,7 +179,7 @@ impl Round {
                     self.send(to, message, MESSAGE);
                 }
                 Ok(Order::Finish) => all_here = Some(self.world.immediate_barrier()),
-                Ok(Order::Abort(code)) => self.world.abort(i32::from(code)),
+                Ok(Order::Abort(code)) => self.abort(code),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -249,13 +252,21 @@ impl Round {
             self.send((rank + 1) % count, Vec::new(), ALIVE);
         }
         if count > 1 && self.heard.elapsed() > self.patience {
-            eprintln!(
+            let line = format!(
                 "blindspot: rank {} has given no sign for {} s, so the job ends; the same command goes on \
-                 from what has been written",
+                 from what has been written\n",
                 (rank + count - 1) % count,
                 self.patience.as_secs()
             );
-            self.world.abort(i32::from(crate::exit::FAILED));
+            // In one piece: other ranks may be writing, too.
+            let _ = std::io::stderr().write_all(line.as_bytes());
+            self.abort(crate::exit::FAILED);
         }
+    }
+
+    /// Ends all ranks, as soon as the launcher has passed on what this one has written.
+    fn abort(&self, code: u8) -> ! {
+        std::thread::sleep(PASSED_ON);
+        self.world.abort(i32::from(code))
     }
 }

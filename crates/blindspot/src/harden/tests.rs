@@ -1,7 +1,6 @@
 //! What is in the pools, and what their examples train.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use blindspot_net::{Evaluator, Network};
 use serde::{Deserialize, Serialize};
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::pool::Pools;
 use super::*;
 use crate::inputs::InMemory;
-use crate::monitor::Unwatched;
+use crate::monitor::{CancelAfter, Unwatched};
 use crate::train::{Chain, Mix, Recipe, Rows, error};
 
 /// Images of 12 values around one of three corners.
@@ -284,19 +283,6 @@ fn failed_searches_are_counted_and_leave_nothing() {
     }
 }
 
-/// Cancels after so many words.
-struct CancelAfter(u64, AtomicU64);
-
-impl Monitor for CancelAfter {
-    fn progress(&self, _: u64, _: &str) {
-        self.1.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn cancelled(&self) -> bool {
-        self.1.load(Ordering::Relaxed) >= self.0
-    }
-}
-
 #[test]
 fn the_same_bits_come_out_for_any_threads_and_when_gone_on_with() {
     let pool = || Some(options(&["input", "hidden1"]));
@@ -316,7 +302,7 @@ fn the_same_bits_come_out_for_any_threads_and_when_gone_on_with() {
     let checkpoint = folder.path().join("checkpoint");
     // Every 16th of the 120 steps is heard of: before the pools are filled, and after.
     for after in [1, 4, 6] {
-        let cancel = CancelAfter(after, AtomicU64::new(0));
+        let cancel = CancelAfter::new(after);
         hardened(pool(), Some(&checkpoint), &cancel).unwrap_err();
         assert!(checkpoint.exists());
         let (resumed, resumed_counts) = hardened(pool(), Some(&checkpoint), &Unwatched).unwrap();
@@ -324,7 +310,7 @@ fn the_same_bits_come_out_for_any_threads_and_when_gone_on_with() {
         assert_eq!(resumed_counts, counts);
     }
     // Another pool's checkpoint is not gone on with.
-    let cancel = CancelAfter(3, AtomicU64::new(0));
+    let cancel = CancelAfter::new(3);
     hardened(Some(options(&["hidden2"])), Some(&checkpoint), &cancel).unwrap_err();
     let (other, _) = hardened(pool(), Some(&checkpoint), &Unwatched).unwrap();
     assert_eq!(other.network, through.network);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot_data::ImageSet;
-use blindspot_data::files::{self, FileError};
+use blindspot_data::files;
 use blindspot_net::{Network, onnx};
 
 use super::ReproduceError;
@@ -89,11 +89,7 @@ pub fn figure6(
     };
     let study = Study::new(&images, options, monitor)?;
     let folder = out.join("models");
-    std::fs::create_dir_all(&folder).map_err(|source| FileError {
-        action: "make the folder",
-        path: folder.clone(),
-        source,
-    })?;
+    files::make_folder(&folder)?;
     let plan = &options.plan;
     let unnormalised = Plan {
         normalise: false,

@@ -13,7 +13,7 @@ mod units;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use blindspot_data::files::FileError;
+use blindspot_data::files::{self, FileError};
 use blindspot_data::{DataError, ImageSet};
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
@@ -237,11 +237,7 @@ impl<'a> Run<'a> {
         ranks: &dyn Ranks,
     ) -> Result<(), ReproduceError> {
         if ranks.writes() {
-            std::fs::create_dir_all(folder).map_err(|source| FileError {
-                action: "make the folder",
-                path: folder.to_owned(),
-                source,
-            })?;
+            files::make_folder(folder)?;
         }
         let experiments = self.options.experiments.iter().copied();
         for name in experiments

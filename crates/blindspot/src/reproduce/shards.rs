@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use blindspot_data::ImageSet;
-use blindspot_data::files::{self, FileError};
+use blindspot_data::files;
 
 use super::{Experiment, Model, Options, ReproduceError, Run};
 use crate::examples::{About, Layout, Origin, StoredExamples};
@@ -45,11 +45,7 @@ pub fn search_shard(
     let mut done = 0;
     for model in &run.models {
         let folder = folder(out, &model.record.name);
-        std::fs::create_dir_all(&folder).map_err(|source| FileError {
-            action: "make the folder",
-            path: folder.clone(),
-            source,
-        })?;
+        files::make_folder(&folder)?;
         let about = about(&run, model);
         let (images, sample) = run.distorted(&model.record.name);
         let header = about.header(sample.len(), shard);

@@ -1,10 +1,9 @@
 //! Training by several ranks.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::monitor::Unwatched;
+use crate::monitor::{CancelAfter, Unwatched};
 use crate::random::Stream;
 use crate::ranks::threads;
 
@@ -71,19 +70,6 @@ fn any_number_of_ranks_trains_the_same_network() {
     }
 }
 
-/// One rank is asked to stop after a few iterations.
-struct StopAfter(u64, AtomicU64);
-
-impl Monitor for StopAfter {
-    fn progress(&self, _: u64, _: &str) {
-        self.1.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn cancelled(&self) -> bool {
-        self.1.load(Ordering::Relaxed) >= self.0
-    }
-}
-
 #[test]
 fn what_two_ranks_began_three_end() {
     let folder = tempfile::tempdir().unwrap();
@@ -95,7 +81,7 @@ fn what_two_ranks_began_three_end() {
         // Not rank 0: what one wants goes for all.
         let stop = |rank| -> Box<dyn Monitor> {
             match rank {
-                1 => Box::new(StopAfter(stops, AtomicU64::new(0))),
+                1 => Box::new(CancelAfter::new(stops)),
                 _ => Box::new(Unwatched),
             }
         };
