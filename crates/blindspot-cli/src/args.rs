@@ -530,6 +530,8 @@ Examples:
   blindspot train FC100-100-10 --harden --out hard.onnx
   blindspot train FC100-100-10 --harden --layers input,hidden2 --pool 5000 --out hard.onnx
   blindspot train quocnet --data folder:images --input 32 --out quocnet.onnx
+  blindspot train quocnet --data folder:photographs --input 32 --crops 50 --out quocnet.onnx
+  blindspot train quocnet --trial --input 200 --field 18 --stride 1 --maps 8 --pooling 5
 
 Ctrl-C keeps a checkpoint beside FILE; the same command goes on from it.")]
 pub(crate) struct Train {
@@ -554,7 +556,7 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) quocnet: QuocNetArgs,
     /// The ONNX file to write
-    #[arg(long, value_name = "FILE.onnx", required_unless_present = "costs")]
+    #[arg(long, value_name = "FILE.onnx", required_unless_present_any = ["costs", "trial"])]
     out: Option<PathBuf>,
 }
 

@@ -27,6 +27,10 @@ pub(crate) struct QuocNetArgs {
     /// Resize and crop the images to so many pixels each way
     #[arg(long, value_name = "SIDE", value_parser = clap::value_parser!(u16).range(1..=8192))]
     pub(crate) input: Option<u16>,
+    /// Learn from so many random squares of --input pixels of each image, at its own size, instead of all
+    /// of it resized
+    #[arg(long, value_name = "N", requires = "input", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) crops: Option<u32>,
     /// Weight of sparsity in the loss
     #[arg(long, value_name = "LAMBDA")]
     lambda: Option<f64>,
@@ -37,6 +41,13 @@ pub(crate) struct QuocNetArgs {
     /// here on ten million images; train nothing
     #[arg(long)]
     pub(crate) costs: bool,
+    /// Make a network of this size with random filters, and run 16 random images through it and the
+    /// gradient back to images and filters, on one thread; train nothing
+    #[arg(long, conflicts_with = "costs")]
+    pub(crate) trial: bool,
+    /// Memory that --trial may take, in GiB
+    #[arg(long, value_name = "GIB", default_value_t = 16.0, requires = "trial")]
+    pub(crate) memory: f64,
 }
 
 impl QuocNetArgs {
@@ -84,11 +95,13 @@ impl QuocNetArgs {
             || self.input.is_some()
             || self.lambda.is_some()
             || self.passes.is_some()
-            || self.costs;
+            || self.crops.is_some()
+            || self.costs
+            || self.trial;
         match given {
             true => Err(Usage(format!(
-                "--stages, --field, --stride, --maps, --pooling, --input, --lambda, --passes and --costs \
-                 are for quocnet, not for {model}"
+                "--stages, --field, --stride, --maps, --pooling, --input, --crops, --lambda, --passes, \
+                 --costs and --trial are for quocnet, not for {model}"
             ))),
             false => Ok(()),
         }

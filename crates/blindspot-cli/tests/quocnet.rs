@@ -59,6 +59,17 @@ fn features_are_learned_from_a_folder_and_wrong_use_ends_in_one_line() {
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("differ from place to place"), "{out}");
 
+    let (code, out, err) = run(
+        dir,
+        &format!("{small} --input 12 --crops 3 --out c.onnx --json"),
+    );
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("\"images\": 180"), "{out}");
+
+    let (code, out, err) = run(dir, "train quocnet --trial --maps 2 --memory 1");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("positions 14x14, 12x12, 11x11"), "{out}");
+
     std::fs::write(dir.join("b.checkpoint"), "something else").unwrap();
     let cases = [
         (
@@ -77,6 +88,12 @@ fn features_are_learned_from_a_folder_and_wrong_use_ends_in_one_line() {
             "at least 1",
         ),
         ("train quocnet --data folder:empty --out b.onnx", 3, "empty"),
+        (
+            "train quocnet --data folder:images --crops 3 --out b.onnx",
+            2,
+            "--input",
+        ),
+        ("train quocnet --trial --input 4000 --maps 8", 2, "--memory"),
         (
             "train quocnet --data folder:images --harden --out b.onnx",
             2,

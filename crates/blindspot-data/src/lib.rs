@@ -10,6 +10,7 @@
 //! ```
 
 mod cifar;
+mod crops;
 mod decode;
 mod encode;
 mod error;

@@ -425,6 +425,12 @@ impl ImageSet {
         planes.map_err(|why| (self.path(index), why))
     }
 
+    /// Image `index`, fitted.
+    pub(crate) fn planes_or_damaged(&self, index: usize, fit: &Fit) -> Result<Planes, DataError> {
+        let planes = self.planes(index, fit);
+        planes.map_err(|(path, why)| DataError::Damaged { path, why })
+    }
+
     /// The file of image `index`; that of nothing where it has none of its own.
     fn path(&self, index: usize) -> PathBuf {
         match &*self.source {

@@ -9,6 +9,9 @@ use crate::ops::Op;
 /// A file can claim any shape; this keeps a claim from becoming an allocation.
 pub const MAX_VALUES: usize = 1 << 28;
 
+/// The most numbers of one weight of a graph: 2^30, four GiB in `f32`. They are there once for all images.
+pub const MAX_WEIGHTS: usize = 1 << 30;
+
 /// A value that depends on the image: the input, or what an operator gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(crate) usize);
@@ -106,12 +109,14 @@ pub enum GraphError {
     #[error("the name `{0}` stands for two values; give each its own")]
     Name(String),
     /// A value or weight has an absurd size.
-    #[error("`{name}` has shape {shape:?}: more than {MAX_VALUES} values, or none")]
+    #[error("`{name}` has shape {shape:?}: more than {most} numbers, or none")]
     Size {
         /// The value's name.
         name: String,
         /// Its shape.
         shape: Vec<usize>,
+        /// [`MAX_VALUES`] or [`MAX_WEIGHTS`].
+        most: usize,
     },
     /// No value has the name asked for.
     #[error("no value is named `{name}`; this network has: {}", known.join(", "))]
@@ -154,7 +159,7 @@ impl Graph {
             name: input.to_owned(),
             shape: shape.to_vec(),
         };
-        check_size(&value.name, &value.shape)?;
+        check_size(&value.name, &value.shape, MAX_VALUES)?;
         Ok(Graph {
             names: HashSet::from([value.name.clone()]),
             values: vec![value],
@@ -169,7 +174,7 @@ impl Graph {
     /// [`GraphError::Name`] where the name is taken, [`GraphError::Size`] where the shape is absurd.
     pub fn weight(&mut self, name: &str, shape: &[usize]) -> Result<WeightId, GraphError> {
         self.check_name(name)?;
-        check_size(name, shape)?;
+        check_size(name, shape, MAX_WEIGHTS)?;
         self.names.insert(name.to_owned());
         self.weights.push(WeightInfo {
             name: name.to_owned(),
@@ -206,7 +211,7 @@ impl Graph {
             }
         }
         let shape = self.infer(name, &op, &inputs)?;
-        check_size(output, &shape)?;
+        check_size(output, &shape, MAX_VALUES)?;
         self.names.insert(output.to_owned());
         self.values.push(Value {
             name: output.to_owned(),
@@ -467,15 +472,16 @@ pub enum OperandShape<'a> {
     Weight(&'a [usize]),
 }
 
-fn check_size(name: &str, shape: &[usize]) -> Result<(), GraphError> {
+fn check_size(name: &str, shape: &[usize], most: usize) -> Result<(), GraphError> {
     let count = shape
         .iter()
         .try_fold(1usize, |count, &axis| count.checked_mul(axis));
     match count {
-        Some(1..=MAX_VALUES) => Ok(()),
+        Some(count) if (1..=most).contains(&count) => Ok(()),
         _ => Err(GraphError::Size {
             name: name.to_owned(),
             shape: shape.to_vec(),
+            most,
         }),
     }
 }

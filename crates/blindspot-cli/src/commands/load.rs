@@ -153,7 +153,8 @@ fn fits(images: &ImageSet, wanted: [usize; 3]) -> Result<(), DataError> {
     Err(DataError::Unfit { set, why })
 }
 
-fn checked(
+/// Images whose files have all been read once.
+pub(super) fn checked(
     images: &ImageSet,
     skip: bool,
     common: &Common,

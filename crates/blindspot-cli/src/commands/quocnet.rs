@@ -1,7 +1,11 @@
 //! `blindspot train quocnet`.
 
-use blindspot::quocnet::{StageRecord, costs, filters, ladder, learn_and_save, seconds_an_image};
-use blindspot_data::{Fit, Resize, files};
+use blindspot::monitor::Monitor;
+use blindspot::quocnet::{
+    Plan, StageRecord, costs, filters, ladder, learn_and_save, seconds_an_image, trial,
+};
+use blindspot::train::TrainError;
+use blindspot_data::{Fit, ImageSet, Resize, files};
 use serde::Serialize;
 
 use super::{json, load, say};
@@ -30,6 +34,9 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     if command.quocnet.costs {
         return print_costs(command, common);
     }
+    if command.quocnet.trial {
+        return try_size(command, common);
+    }
     if command.harden.harden || command.iterations.is_some() {
         let why = "quocnet is trained by --passes, without labels: it takes neither --harden nor \
                    --iterations";
@@ -37,15 +44,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     }
     // Before the training: a file that can't be written is found out now.
     files::check_writable(command.out())?;
-    let mut images = load::set(&command.data, common, progress)?;
-    if let Some(side) = command.quocnet.input {
-        let side = usize::from(side);
-        images = images.fitted(&Fit {
-            resize: Some(Resize::Shorter(side)),
-            crop: Some([side, side]),
-            channels: None,
-        })?;
-    }
+    let images = images(command, common, progress)?;
     let learned = learn_and_save(&plan, &images, command.seed, command.out(), progress)?;
     let picture = command.out().with_extension("filters.png");
     let png = blindspot_report::filters_png(&filters(&learned.network));
@@ -71,6 +70,30 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     json(common, &summary)
 }
 
+/// What is learned from: images as they are, resized to a square, or squares cut out of them.
+fn images(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<ImageSet> {
+    let mut images = load::set(&command.data, common, progress)?;
+    let side = command.quocnet.input.map(usize::from);
+    if let (Some(side), Some(each)) = (side, command.quocnet.crops) {
+        progress.begin("cutting images", images.len() as u64);
+        let done = |done| progress.progress(done as u64, "");
+        let cut = images.crops(side, each as usize, command.seed, &done);
+        progress.end();
+        return Ok(cut?);
+    }
+    if let Some(side) = side {
+        images = images.fitted(&Fit {
+            resize: Some(Resize::Shorter(side)),
+            crop: Some([side, side]),
+            channels: None,
+        })?;
+    }
+    match images.is_of_files() {
+        true => load::checked(&images, false, common, progress),
+        false => Ok(images),
+    }
+}
+
 /// How a stage's training went.
 fn line((i, stage): (usize, &StageRecord)) -> String {
     format!(
@@ -90,13 +113,13 @@ fn line((i, stage): (usize, &StageRecord)) -> String {
     )
 }
 
-/// What sizes cost, and how long they would take here: measured on the smallest, by operations.
+/// What sizes cost, and how long they would take here: measured on the default size, by operations.
 fn print_costs(command: &Train, common: &Common) -> anyhow::Result<()> {
     let plan = command.quocnet.plan()?;
     let side = command.quocnet.input.map_or(32, usize::from);
     let costs = costs(&ladder(side, &plan))?;
     let table = blindspot_report::quocnet_costs(&costs);
-    let speed = costs[0].training / seconds_an_image(&plan, [3, side, side])?;
+    let speed = speed()?;
     let days = costs.iter().map(|cost| {
         let days = cost.training * FRAMES / speed / DAY;
         format!("{0}x{0}: {days:.1}", cost.input)
@@ -111,4 +134,44 @@ fn print_costs(command: &Train, common: &Common) -> anyhow::Result<()> {
         ),
     );
     json(common, &costs)
+}
+
+/// Floating-point operations of training in a second.
+fn speed() -> Result<f64, TrainError> {
+    const SIDE: usize = 32;
+    let small = Plan::small();
+    let seconds = seconds_an_image(&small, [3, SIDE, SIDE])?;
+    Ok(costs(&[(SIDE, small)])?[0].training / seconds)
+}
+
+/// One pass at a size, which may be the paper's.
+fn try_size(command: &Train, common: &Common) -> anyhow::Result<()> {
+    let plan = command.quocnet.plan()?;
+    let side = command.quocnet.input.map_or(32, usize::from);
+    let most = command.quocnet.memory * f64::from(1u32 << 30);
+    let trial = trial(&plan, [3, side, side], most as u64, command.seed)?;
+    let grids = trial
+        .grids
+        .iter()
+        .map(|[down, across]| format!("{down}x{across}"));
+    let peak = trial.peak_bytes.map_or_else(String::new, |bytes| {
+        format!(", {:.2} GB at the most", bytes as f64 / 1e9)
+    });
+    say(
+        common,
+        &format!(
+            "{} images of {side}x{side}, positions {}: {} weights, made in {:.1} s\nforward {:.2} s, \
+             gradient by images and weights {:.2} s, one thread{peak}\nslope along a random direction: \
+             {:.5} by the gradient, {:.5} by differences",
+            trial.images,
+            grids.collect::<Vec<_>>().join(", "),
+            trial.weights,
+            trial.making_seconds,
+            trial.forward_seconds,
+            trial.gradient_seconds,
+            trial.slope,
+            trial.slope_by_differences,
+        ),
+    );
+    json(common, &trial)
 }

@@ -38,7 +38,12 @@ impl Builder {
 
     /// What is there so far.
     pub(crate) fn network(&self) -> Network<f32> {
-        let network = Network::new(self.graph.clone(), self.weights.clone());
+        self.clone().into_network()
+    }
+
+    /// The same where nothing is added any more: large weights are not there twice.
+    pub(crate) fn into_network(self) -> Network<f32> {
+        let network = Network::new(self.graph, self.weights);
         network.expect("as many finite numbers as each weight has")
     }
 

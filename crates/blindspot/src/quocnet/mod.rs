@@ -16,6 +16,7 @@ mod plan;
 mod speed;
 mod tica;
 mod train;
+mod trial;
 mod whitening;
 
 #[cfg(test)]
@@ -29,3 +30,4 @@ pub use filters::filters;
 pub use plan::{Cost, Plan, Size, Stage, costs, ladder};
 pub use speed::seconds_an_image;
 pub use train::{Learned, StageRecord, Untrained, learn, untrained};
+pub use trial::{Trial, trial};

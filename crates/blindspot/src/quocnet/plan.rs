@@ -1,6 +1,7 @@
 //! The network's shape and how it is trained, and what a shape costs.
 
-use blindspot_net::MAX_VALUES;
+use blindspot_net::MAX_WEIGHTS;
+use blindspot_net::onnx::MAX_BYTES;
 use blindspot_net::ops::Fields;
 use serde::{Deserialize, Serialize};
 
@@ -168,13 +169,18 @@ impl Size {
     /// [`TrainError::Options`].
     pub(crate) fn check(&self, number: usize) -> Result<(), TrainError> {
         let weights = self.weights();
-        if weights > MAX_VALUES as u64 {
+        if weights > MAX_WEIGHTS as u64 {
             return Err(TrainError::Options(format!(
-                "stage {number} has {weights} weights, and {MAX_VALUES} is the most that one value \
-                 can hold; choose smaller fields or images, or fewer maps"
+                "stage {number} has {weights} weights, and {MAX_WEIGHTS} is the most that one can \
+                 have; choose smaller fields or images, or fewer maps"
             )));
         }
         Ok(())
+    }
+
+    /// Places that its fields are made of: an index each.
+    pub(crate) fn places(&self) -> u64 {
+        self.weights() / self.maps as u64
     }
 
     /// Its fields.
@@ -183,6 +189,23 @@ impl Size {
             .expect("checked when the sizes were computed");
         fields
     }
+}
+
+/// Whether a network of these sizes fits a file: its weights, and an index for each place of a field.
+///
+/// # Errors
+/// [`TrainError::Options`].
+pub(crate) fn check_file(sizes: &[Size]) -> Result<(), TrainError> {
+    let bytes = |size: &Size| size.weights().saturating_mul(4) + size.places() * 8;
+    let bytes = sizes.iter().map(bytes).fold(0, u64::saturating_add);
+    if bytes > MAX_BYTES {
+        let gib = bytes as f64 / f64::from(1u32 << 30);
+        return Err(TrainError::Options(format!(
+            "the network's file would have {gib:.1} GiB, and ONNX's format ends at 2; choose smaller \
+             fields or images, or fewer maps"
+        )));
+    }
+    Ok(())
 }
 
 /// What a size costs.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::architecture::Builder;
 use super::pca;
-use super::plan::{Plan, Size};
+use super::plan::{Plan, Size, check_file};
 use super::tica::{Memory, Tica, TicaLoss};
 use super::whitening::Whitening;
 use crate::inputs::write_batch;
@@ -238,6 +238,7 @@ fn checked(plan: &Plan, images: &ImageSet) -> Result<Vec<Size>, TrainError> {
     for (i, size) in sizes.iter().enumerate() {
         size.check(i + 1)?;
     }
+    check_file(&sizes)?;
     Ok(sizes)
 }
 
