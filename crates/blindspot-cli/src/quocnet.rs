@@ -29,7 +29,7 @@ pub(crate) struct QuocNetArgs {
     pub(crate) input: Option<u16>,
     /// Learn from so many random squares of --input pixels of each image, at its own size, instead of all
     /// of it resized
-    #[arg(long, value_name = "N", requires = "input", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) crops: Option<u32>,
     /// Weight of sparsity in the loss
     #[arg(long, value_name = "LAMBDA")]

@@ -74,7 +74,10 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
 fn images(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<ImageSet> {
     let mut images = load::set(&command.data, common, progress)?;
     let side = command.quocnet.input.map(usize::from);
-    if let (Some(side), Some(each)) = (side, command.quocnet.crops) {
+    if let Some(each) = command.quocnet.crops {
+        let unknown =
+            || Usage("--crops cuts squares: add --input SIDE, their size in pixels".into());
+        let side = side.ok_or_else(unknown)?;
         progress.begin("cutting images", images.len() as u64);
         let done = |done| progress.progress(done as u64, "");
         let cut = images.crops(side, each as usize, command.seed, &done);

@@ -87,3 +87,70 @@ pub fn table5_own(
         spectra: spectra(own.network, &measured(options), monitor)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use blindspot_net::ops::Gemm;
+    use blindspot_net::{Graph, Network, Op, Operand};
+
+    use super::*;
+    use crate::monitor::Unwatched;
+    use crate::train::Decay;
+
+    /// Two layers, each a diagonal, whose singular values are its entries'.
+    fn diagonals() -> Network<f32> {
+        let mut graph = Graph::new("x", &[3]).unwrap();
+        let mut top = graph.input();
+        for name in ["first", "second"] {
+            let weight = graph.weight(&format!("{name}.weight"), &[3, 3]).unwrap();
+            let operands = [Operand::Value(top), Operand::Weight(weight)];
+            let gemm = Op::Gemm(Gemm { trans_b: false });
+            top = graph.node(name, gemm, &operands, name).unwrap();
+        }
+        let diagonal = |entries: [f32; 3]| {
+            let number = |i: usize| if i % 4 == 0 { entries[i / 4] } else { 0.0 };
+            (0..9).map(number).collect()
+        };
+        let weights = vec![diagonal([-3.0, 0.5, 2.0]), diagonal([0.0, 7.0, 1.0])];
+        Network::new(graph, weights).unwrap()
+    }
+
+    #[test]
+    fn a_network_of_ones_own_has_a_row_for_each_layer_and_says_whose_weights_they_are() {
+        let network = diagonals();
+        for (sha256, said) in [("0123456789abcdef", "0123456789ab..."), ("0f", "0f...")] {
+            let own = Own {
+                network: &network,
+                name: "own.onnx".into(),
+                sha256: sha256.into(),
+            };
+            for quick in [false, true] {
+                let options = Options {
+                    experiments: Vec::new(),
+                    samples: None,
+                    quick,
+                    seed: 0,
+                    clip_noise: false,
+                    decay: Decay::PerUnit,
+                    seeds: 1,
+                };
+                let row = table5_own(&own, &options, &Unwatched).unwrap();
+                assert_eq!(row.name, "own.onnx");
+                assert!(row.weights.contains(said), "{}", row.weights);
+                let bounds = row.spectra.layers.iter().map(|layer| {
+                    let value = |bound: Option<f64>| bound.expect("small enough to know");
+                    let all = [layer.lower, layer.lower_nonzero, layer.upper];
+                    (layer.layer.as_str(), all.map(value))
+                });
+                let expected = [("first", [0.5, 0.5, 3.0]), ("second", [0.0, 1.0, 7.0])];
+                for ((name, found), (layer, exact)) in bounds.zip(expected) {
+                    assert_eq!(name, layer);
+                    for (found, exact) in found.into_iter().zip(exact) {
+                        assert!((found - exact).abs() < 1e-9, "{name}: {found}, not {exact}");
+                    }
+                }
+                assert_eq!(row.spectra.layers.len(), 2);
+            }
+        }
+    }
+}

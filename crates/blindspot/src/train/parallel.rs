@@ -5,6 +5,7 @@
 //! sums; each partial sum runs in order on whichever rank and thread takes it, and the partial sums
 //! are added in order. Both numbers are fixed, so the order of every addition is.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -26,6 +27,28 @@ pub(crate) struct Partial {
     pub(crate) wrong: usize,
     pub(crate) gradient: Vec<Vec<f32>>,
     pub(crate) sums: Vec<f64>,
+}
+
+impl Partial {
+    /// The gradient's numbers at these places, weight after weight.
+    fn within(&self, range: Range<usize>) -> impl Iterator<Item = &[f32]> {
+        // Where the weight under way starts.
+        let mut start = 0;
+        self.gradient.iter().map(move |gradient| {
+            let inside = |place: usize| place.clamp(start, start + gradient.len()) - start;
+            let values = &gradient[inside(range.start)..inside(range.end)];
+            start += gradient.len();
+            values
+        })
+    }
+}
+
+/// A message of numbers.
+fn numbers(bytes: &[u8]) -> Cow<'_, [f32]> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(numbers) => Cow::Borrowed(numbers),
+        Err(_) => Cow::Owned(bytemuck::pod_collect_to_vec(bytes)),
+    }
 }
 
 /// The rank that does a partial sum. Neighbours differ, so that the last chunks, which some of the
@@ -167,31 +190,41 @@ impl<'a> Lanes<'a> {
     fn gradient_of_all(&self, scale: f64, out: &mut [f64]) {
         let (rank, count) = (self.ranks.rank(), self.ranks.count());
         let part = |of: usize| out.len() * of / count..out.len() * (of + 1) / count;
-        let mut parts = vec![Vec::new(); count];
-        for lane in self.own() {
-            // Where the weight under way starts.
-            let mut start = 0;
-            for gradient in &self.partials[lane].gradient {
-                for (of, message) in parts.iter_mut().enumerate() {
-                    let range = part(of);
-                    let inside = |place: usize| place.clamp(start, start + gradient.len()) - start;
-                    let values = &gradient[inside(range.start)..inside(range.end)];
-                    message.extend_from_slice(bytemuck::cast_slice(values));
-                }
-                start += gradient.len();
+        // These are megabytes: nothing is copied that can be read where it is.
+        let lanes: Vec<usize> = self.own().collect();
+        let message = |of: usize| {
+            let mut message = Vec::new();
+            if of != rank {
+                message.reserve_exact(lanes.len() * part(of).len() * size_of::<f32>());
+                let values = lanes
+                    .iter()
+                    .flat_map(|&lane| self.partials[lane].within(part(of)));
+                values.for_each(|values| message.extend_from_slice(bytemuck::cast_slice(values)));
             }
-        }
-        let sent = exchange(self.ranks, parts);
-        let sent: Vec<Vec<f32>> = sent
-            .iter()
-            .map(|m| bytemuck::pod_collect_to_vec(m))
-            .collect();
+            message
+        };
+        let sent = exchange(self.ranks, (0..count).map(message).collect());
+        let sent: Vec<Cow<'_, [f32]>> = sent.iter().map(|bytes| numbers(bytes)).collect();
         let own = part(rank);
-        let lanes: Vec<&[f32]> = (0..LANES)
-            .map(|lane| &sent[rank_of(lane, self.ranks)][lane / count * own.len()..][..own.len()])
-            .collect();
+        let mine = self
+            .own()
+            .map(|lane| self.partials[lane].within(own.clone()));
+        let mine: Vec<Vec<&[f32]>> = mine.map(Iterator::collect).collect();
+        let lengths = match mine.first() {
+            Some(values) => values.iter().map(|values| values.len()).collect(),
+            None => vec![own.len()],
+        };
         let mut sums = vec![0.0; own.len()];
-        add(&lanes, scale, &mut sums);
+        let mut start = 0;
+        for (weight, length) in lengths.into_iter().enumerate() {
+            let lanes = (0..LANES).map(|lane| match rank_of(lane, self.ranks) {
+                of if of == rank => mine[lane / count][weight],
+                of => &sent[of][lane / count * own.len() + start..][..length],
+            });
+            let lanes: Vec<&[f32]> = lanes.collect();
+            add(&lanes, scale, &mut sums[start..start + length]);
+            start += length;
+        }
         let all = all_gather(self.ranks, bytemuck::cast_slice(&sums).to_vec());
         let mut rest = out;
         for sums in all {
