@@ -18,6 +18,8 @@ const FEW: usize = 12;
 const DEPTH: usize = 512;
 /// Products narrower than this are plain loops: `gemm` has kernels of other orders for them.
 const NARROW: usize = 8;
+/// Rows of such products that are summed beside each other: an addition waits for the one before it.
+const ABREAST: usize = 8;
 
 /// A matrix in memory: element (i, j) is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy)]
@@ -134,23 +136,53 @@ fn by_depth<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
     }
 }
 
-/// `out += a b` for narrow `b`, one dot product at a time.
+/// `out += a b` for narrow `b`, a column at a time.
 fn narrow<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
     let (k, m) = (b.rows, b.cols);
     if k == 0 {
         return;
     }
-    for (row, out_row) in a.chunks_exact(k).zip(out.chunks_exact_mut(m)) {
-        for (j, value) in out_row.iter_mut().enumerate() {
+    for (rows, out_rows) in a.chunks(ABREAST * k).zip(out.chunks_mut(ABREAST * m)) {
+        for j in 0..m {
             let column = &b.data[j * b.col_stride..];
             if b.row_stride == 1 {
-                *value += dot(row, &column[..k]);
-            } else {
-                let sum = row.iter().zip(column.iter().step_by(b.row_stride));
-                *value += sum.fold(T::zero(), |sum, (&x, &w)| x.mul_add(w, sum));
+                for (row, out_row) in rows.chunks_exact(k).zip(out_rows.chunks_exact_mut(m)) {
+                    out_row[j] += dot(row, &column[..k]);
+                }
+                continue;
+            }
+            let column = column.iter().step_by(b.row_stride).take(k);
+            let sums = match <[&[T]; ABREAST]>::try_from(rows.chunks_exact(k).collect::<Vec<_>>()) {
+                Ok(rows) => in_order(rows, column).to_vec(),
+                Err(rows) => {
+                    let each = rows.into_iter();
+                    each.map(|row| in_order([row], column.clone())[0]).collect()
+                }
+            };
+            for (out_row, sum) in out_rows.chunks_exact_mut(m).zip(sums) {
+                out_row[j] += sum;
             }
         }
     }
+}
+
+/// The inner products of rows with one column, each summed in order.
+fn in_order<'a, T: Real, const R: usize>(
+    rows: [&[T]; R],
+    column: impl Iterator<Item = &'a T>,
+) -> [T; R] {
+    vectorised(
+        #[inline(always)]
+        || {
+            let mut sums = [T::zero(); R];
+            for (i, &w) in column.enumerate() {
+                for (sum, row) in sums.iter_mut().zip(&rows) {
+                    *sum = row[i].mul_add(w, *sum);
+                }
+            }
+            sums
+        },
+    )
 }
 
 /// The inner product of two vectors of equal length, in a fixed order of sums.

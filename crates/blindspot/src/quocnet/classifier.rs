@@ -22,6 +22,8 @@ const PART: usize = 16;
 const HELD_OUT: usize = 5;
 /// Thresholds that the reference tries over a unit's range.
 const THRESHOLDS: usize = 20;
+/// Units that are looked at together: a row's numbers lie beside each other.
+const BESIDE: usize = 16;
 /// Features that hardly vary are not blown up by their standardisation.
 const LEAST_DEVIATION: f64 = 1e-6;
 
@@ -341,20 +343,10 @@ impl BestNeuron {
     /// As the reference finds it: evenly spaced thresholds over each unit's range.
     fn of(features: &InMemory, positive: &[bool]) -> BestNeuron {
         let length = features.input_len();
-        let found = (0..length).into_par_iter().map(|unit| {
-            let values: Vec<f64> = rows(features).map(|row| f64::from(row[unit])).collect();
-            let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-            let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let step = (high - low) / (THRESHOLDS + 1) as f64;
-            let mut best = (0.0, low);
-            for i in 1..=THRESHOLDS {
-                let above = low + step * i as f64;
-                let found = accuracy(&values, positive, above, true);
-                if found > best.0 {
-                    best = (found, above);
-                }
-            }
-            best
+        let blocks = (0..length).step_by(BESIDE).collect::<Vec<_>>();
+        let found = blocks.into_par_iter().flat_map_iter(|first| {
+            let units = first..length.min(first + BESIDE);
+            best_thresholds(rows(features).map(|row| &row[units.clone()]), positive)
         });
         let found: Vec<(f64, f64)> = found.collect();
         let unit = (1..length).fold(0, |best, unit| match found[unit].0 > found[best].0 {
@@ -364,6 +356,85 @@ impl BestNeuron {
         BestNeuron {
             unit,
             above: found[unit].1,
+        }
+    }
+}
+
+/// The balanced accuracy of each of a few units at the best of its thresholds, and that threshold; `rows`
+/// gives their numbers for each image.
+fn best_thresholds<'a>(
+    rows: impl Iterator<Item = &'a [f32]> + Clone,
+    positive: &[bool],
+) -> Vec<(f64, f64)> {
+    let units = rows.clone().next().map_or(0, <[f32]>::len);
+    let (mut low, mut high) = ([f32::INFINITY; BESIDE], [f32::NEG_INFINITY; BESIDE]);
+    for row in rows.clone() {
+        for (unit, &x) in row.iter().enumerate() {
+            low[unit] = low[unit].min(x);
+            high[unit] = high[unit].max(x);
+        }
+    }
+    let [low, high] = [low, high].map(|ends| ends.map(f64::from));
+    let threshold = |i: usize, unit: usize| {
+        low[unit] + (high[unit] - low[unit]) * (i + 1) as f64 / (THRESHOLDS + 1) as f64
+    };
+    let thresholds: [[f64; BESIDE]; THRESHOLDS] =
+        std::array::from_fn(|i| std::array::from_fn(|unit| threshold(i, unit)));
+    // Of the others and of the class, how many are above each.
+    let mut above = [[[0u32; BESIDE]; THRESHOLDS]; 2];
+    for (row, &positive) in rows.zip(positive) {
+        for (counts, thresholds) in above[usize::from(positive)].iter_mut().zip(&thresholds) {
+            for (unit, &x) in row.iter().enumerate() {
+                counts[unit] += u32::from(f64::from(x) > thresholds[unit]);
+            }
+        }
+    }
+    let of_class = positive.iter().filter(|&&positive| positive).count();
+    let [of_class, others] = [of_class, positive.len() - of_class].map(|count| count.max(1) as f64);
+    let best = |unit: usize| {
+        let accuracy = |i: usize| {
+            let [wrong, right] = [0, 1].map(|kind| f64::from(above[kind][i][unit]));
+            0.5 * right / of_class + 0.5 * (others - wrong) / others
+        };
+        (0..THRESHOLDS).fold((0.0, low[unit]), |best, i| match accuracy(i) {
+            found if found > best.0 => (found, thresholds[i][unit]),
+            _ => best,
+        })
+    };
+    (0..units).map(best).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Stream;
+
+    #[test]
+    fn the_best_neuron_is_the_one_that_trying_all_thresholds_finds() {
+        const UNITS: usize = BESIDE + 3;
+        const IMAGES: usize = 50;
+        let mut stream = Stream::new(3, "features", 0);
+        let positive: Vec<bool> = (0..IMAGES).map(|i| i % 3 == 0).collect();
+        for best in [0, BESIDE - 1, UNITS - 1] {
+            let number = |i: usize| {
+                let told = i % UNITS == best && positive[i / UNITS];
+                (stream.normal() + if told { 1.5 } else { 0.0 }) as f32
+            };
+            let values: Vec<f32> = (0..IMAGES * UNITS).map(number).collect();
+            let features = InMemory::new(values.clone(), UNITS);
+            let found = BestNeuron::of(&features, &positive);
+            assert_eq!(found.unit, best);
+            let scores = values.iter().skip(best).step_by(UNITS);
+            let scores: Vec<f64> = scores.map(|&x| f64::from(x)).collect();
+            let low = scores.iter().copied().fold(f64::INFINITY, f64::min);
+            let high = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let tried = (1..=THRESHOLDS).map(|i| {
+                let above = low + (high - low) * i as f64 / (THRESHOLDS + 1) as f64;
+                accuracy(&scores, &positive, above, true)
+            });
+            let most = tried.fold(0.0, f64::max);
+            let here = accuracy(&scores, &positive, found.above, true);
+            assert!((here - most).abs() < 1e-12, "{here}, not {most}");
         }
     }
 }
