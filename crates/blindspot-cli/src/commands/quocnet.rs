@@ -1,6 +1,10 @@
 //! `blindspot train quocnet`.
 
-use blindspot::quocnet::{StageRecord, costs, filters, ladder, learn_and_save, seconds_an_image};
+use std::path::{Path, PathBuf};
+
+use blindspot::quocnet::{
+    Plan, Point, StageRecord, costs, filters, ladder, learn_and_save, seconds_an_image,
+};
 use blindspot_data::{Fit, Resize, files};
 use serde::Serialize;
 
@@ -8,6 +12,7 @@ use super::{json, load, say};
 use crate::args::{Common, Train};
 use crate::exit::Usage;
 use crate::progress::Progress;
+use crate::ranks;
 
 /// The model's name on the command line.
 pub(super) const NAME: &str = "quocnet";
@@ -20,15 +25,30 @@ struct Summary {
     model: &'static str,
     file: String,
     filters: String,
+    history: String,
     images: usize,
     stages: Vec<StageRecord>,
     seed: u64,
 }
 
+/// How the loss fell, in a file of its own: times are never the same twice.
+#[derive(Serialize)]
+struct History<'a> {
+    ranks: usize,
+    replicas: usize,
+    asynchronous: bool,
+    batch: usize,
+    points: &'a [Point],
+}
+
 pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     let plan = command.quocnet.plan()?;
+    let ranks = ranks::here();
     if command.quocnet.costs {
-        return print_costs(command, common);
+        return match ranks.writes() {
+            true => print_costs(command, common),
+            false => Ok(()),
+        };
     }
     if command.harden.harden || command.iterations.is_some() {
         let why = "quocnet is trained by --passes, without labels: it takes neither --harden nor \
@@ -36,7 +56,9 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         return Err(Usage(why.into()).into());
     }
     // Before the training: a file that can't be written is found out now.
-    files::check_writable(command.out())?;
+    if ranks.writes() {
+        files::check_writable(command.out())?;
+    }
     let mut images = load::set(&command.data, common, progress)?;
     if let Some(side) = command.quocnet.input {
         let side = usize::from(side);
@@ -46,29 +68,60 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
             channels: None,
         })?;
     }
-    let learned = learn_and_save(&plan, &images, command.seed, command.out(), progress)?;
-    let picture = command.out().with_extension("filters.png");
+    ranks::agree_on([("images", format!("{:?}", images.hashes()))])?;
+    let (seed, out) = (command.seed, command.out());
+    let learned = learn_and_save(&plan, &images, seed, out, progress, ranks)?;
+    if !ranks.writes() {
+        return Ok(());
+    }
+    let picture = out.with_extension("filters.png");
     let png = blindspot_report::filters_png(&filters(&learned.network));
     files::write_atomically(&picture, |writer| writer.write_all(&png))?;
+    let history = write_history(out, &plan, &learned.history)?;
     let summary = Summary {
         model: NAME,
         file: command.out().display().to_string(),
         filters: picture.display().to_string(),
+        history: history.display().to_string(),
         images: images.len(),
         stages: learned.stages,
         seed: command.seed,
     };
-    let lines: Vec<String> = summary.stages.iter().enumerate().map(line).collect();
+    let mut lines: Vec<String> = summary.stages.iter().enumerate().map(line).collect();
+    if plan.asynchronous {
+        lines.push("Asynchronous: the same seed gives other weights each time".into());
+    }
     say(
         common,
         &format!(
-            "{}\nWritten: {}, {}",
+            "{}\nWritten: {}, {}, {}",
             lines.join("\n"),
             summary.file,
-            summary.filters
+            summary.filters,
+            summary.history
         ),
     );
     json(common, &summary)
+}
+
+/// Writes how the loss fell, as JSON and as a plot beside it; gives the former's path.
+fn write_history(out: &Path, plan: &Plan, points: &[Point]) -> anyhow::Result<PathBuf> {
+    let path = out.with_extension("history.json");
+    let history = History {
+        ranks: ranks::here().count(),
+        replicas: plan.replicas,
+        asynchronous: plan.asynchronous,
+        batch: plan.batch,
+        points,
+    };
+    files::write_atomically(&path, |writer| {
+        serde_json::to_writer_pretty(&mut *writer, &history)?;
+        writeln!(writer)
+    })?;
+    let plot = blindspot_report::history_plot(points);
+    let picture = out.with_extension("history.svg");
+    files::write_atomically(&picture, |writer| writer.write_all(plot.as_bytes()))?;
+    Ok(path)
 }
 
 /// How a stage's training went.

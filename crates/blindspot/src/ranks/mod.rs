@@ -4,6 +4,7 @@
 //! Sums are never left to MPI, whose order of additions may change from one call to the next: the
 //! parts travel, and are added in the order of the data.
 
+mod group;
 mod inbox;
 mod share;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub(crate) mod threads;
 
 use std::collections::BTreeMap;
 
+pub use group::Group;
 pub use inbox::Inbox;
 pub use share::{Piece, share};
 
@@ -121,6 +123,16 @@ pub fn exchange(ranks: &dyn Ranks, mut parts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         parts[from] = ranks.receive(from);
     }
     parts
+}
+
+/// Brings rank 0 what each of the ranks has to say, in their order; the others get nothing.
+pub fn gather(ranks: &dyn Ranks, mine: Vec<u8>) -> Vec<Vec<u8>> {
+    if ranks.rank() > 0 {
+        ranks.send(0, mine);
+        return Vec::new();
+    }
+    let others = (1..ranks.count()).map(|rank| ranks.receive(rank));
+    std::iter::once(mine).chain(others).collect()
 }
 
 /// Whether one of the ranks says yes. All get the same answer.
