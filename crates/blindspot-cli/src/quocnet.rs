@@ -38,7 +38,7 @@ pub(crate) struct QuocNetArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     replicas: Option<u16>,
     /// Under mpirun: rank 0 keeps the weights (a parameter server), each other rank is a replica that waits
-    /// for no other. Which is faster changes the bits: the same seed gives other weights each time
+    /// for no other. Who is faster changes the bits: the same seed may give other weights next time
     #[arg(long)]
     asynchronous: bool,
     /// Print what this size, and larger ones up to the paper's, cost, and how many days they would train

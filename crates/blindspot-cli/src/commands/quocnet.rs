@@ -89,7 +89,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     };
     let mut lines: Vec<String> = summary.stages.iter().enumerate().map(line).collect();
     if plan.asynchronous {
-        lines.push("Asynchronous: the same seed gives other weights each time".into());
+        lines.push("Asynchronous: the same seed may give other weights next time".into());
     }
     say(
         common,

@@ -45,7 +45,7 @@ pub fn learn_and_save(
     facts.insert("name".into(), "quocnet".into());
     facts.insert("stages".into(), stages);
     if plan.asynchronous {
-        let why = "no: asynchronous; the same seed gives other bits";
+        let why = "no: trained asynchronously, the same seed may give other weights";
         facts.insert("deterministic".into(), why.into());
     }
     let bytes = onnx::write(&learned.network, &facts);

@@ -251,6 +251,36 @@ mod tests {
     }
 
     #[test]
+    fn groups_speak_among_themselves() {
+        // 0, 2, 4 and 1, 3, 5: each knows what its own have said, by their numbers in the group.
+        let heard = threads::run(6, |ranks| {
+            let group = Group::new(ranks, ranks.rank() % 2, 2, 3);
+            let said = all_gather(&group, vec![ranks.rank() as u8]);
+            if group.writes() {
+                let first = group.receive_any(&|rank| rank == 2);
+                let second = group.receive_any(&|rank| rank == 1);
+                assert_eq!([first, second].map(|(rank, _)| rank), [2, 1]);
+            } else {
+                group.send(0, Vec::new());
+            }
+            let gathered = gather(&group, vec![group.rank() as u8]);
+            assert_eq!(
+                gathered.concat(),
+                if group.writes() {
+                    vec![0, 1, 2]
+                } else {
+                    vec![]
+                }
+            );
+            said.concat()
+        });
+        for (rank, heard) in heard.into_iter().enumerate() {
+            let first = rank as u8 % 2;
+            assert_eq!(heard, [first, first + 2, first + 4]);
+        }
+    }
+
+    #[test]
     fn the_first_difference_is_named_on_all_ranks() {
         let answers = threads::run(3, |ranks| {
             let seed = if ranks.rank() == 2 { "1" } else { "0" };
