@@ -37,6 +37,14 @@ pub(crate) struct QuocNetArgs {
     /// Passes over the images for each stage
     #[arg(long, value_name = "N")]
     passes: Option<u32>,
+    /// Train so many replicas, each on its own mini-batch of every step, whose gradients are added up: a larger
+    /// batch, for more ranks under mpirun than one copy of a stage can be divided among
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    replicas: Option<u16>,
+    /// Under mpirun: rank 0 keeps the weights (a parameter server), each other rank is a replica that waits
+    /// for no other. Who is faster changes the bits: the same seed may give other weights next time
+    #[arg(long)]
+    asynchronous: bool,
     /// Print what this size, and larger ones up to the paper's, cost, and how many days they would train
     /// here on ten million images; train nothing
     #[arg(long)]
@@ -83,6 +91,8 @@ impl QuocNetArgs {
             }
         }
         plan.lambda = self.lambda.unwrap_or(plan.lambda);
+        plan.replicas = self.replicas.map_or(plan.replicas, usize::from);
+        plan.asynchronous = self.asynchronous;
         plan.epochs = self.passes.map_or(plan.epochs, |passes| passes as usize);
         Ok(plan)
     }
@@ -96,12 +106,14 @@ impl QuocNetArgs {
             || self.lambda.is_some()
             || self.passes.is_some()
             || self.crops.is_some()
+            || self.replicas.is_some()
+            || self.asynchronous
             || self.costs
             || self.trial;
         match given {
             true => Err(Usage(format!(
                 "--stages, --field, --stride, --maps, --pooling, --input, --crops, --lambda, --passes, \
-                 --costs and --trial are for quocnet, not for {model}"
+                 --replicas, --asynchronous, --costs and --trial are for quocnet, not for {model}"
             ))),
             false => Ok(()),
         }

@@ -91,6 +91,47 @@ fn a_replication_by_ranks_is_that_of_one_process() {
     }
 }
 
+/// Images of noise, in a folder.
+fn noise(dir: &Path) {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    std::fs::create_dir(dir.join("noise")).unwrap();
+    for i in 0..40 {
+        let levels: Vec<u8> = (0..3 * 16 * 16).map(|_| next()).collect();
+        let png = blindspot_data::png(&levels, [3, 16, 16]).unwrap();
+        std::fs::write(dir.join(format!("noise/{i}.png")), png).unwrap();
+    }
+}
+
+#[test]
+fn features_learned_by_ranks_are_those_of_one_process() {
+    let folder = folder();
+    let dir = folder.path();
+    noise(dir);
+    let words =
+        "train quocnet --data folder:noise --stages 2 --field 5,3 --stride 1 --maps 3,2 --passes 1";
+    for replicas in [1, 2] {
+        let words = format!("{words} --replicas {replicas} --out");
+        let (exit, _, error) = run(dir, &format!("{words} one.onnx"));
+        assert_eq!(exit, 0, "{error}");
+        succeeds(dir, 2, &format!("{words} two.onnx"));
+        assert!(bytes(dir, "one.onnx") == bytes(dir, "two.onnx"));
+    }
+    // A server and a replica: one after the other is all that there is.
+    let words = format!("{words} --asynchronous --out");
+    let (success, said, error) = output(dir, 2, &format!("{words} server.onnx"));
+    assert!(
+        success && said.contains("may give other weights"),
+        "{said}{error}"
+    );
+    assert!(dir.join("server.history.json").exists());
+    let (exit, _, error) = run(dir, &format!("{words} none.onnx"));
+    assert!(exit == 2 && error.contains("start 2 ranks"), "{error}");
+}
+
 /// The processes of a job, by what they were started with.
 fn ranks_of(words: &str) -> Vec<String> {
     let found = Command::new("pgrep")
@@ -206,7 +247,7 @@ fn ranks_that_differ_and_commands_of_one_process_are_refused() {
     for (words, why) in [
         ("merge none --out a.npz", "leave mpirun out"),
         ("train conv --out a.onnx", "without mpirun"),
-        ("train quocnet --out a.onnx", "without mpirun"),
+        ("train FC100-100-10 --harden --out a.onnx", "without mpirun"),
     ] {
         let (success, _, error) = output(dir, 2, words);
         assert!(!success && error.contains(why), "{error}");

@@ -54,6 +54,15 @@ fn features_are_learned_from_a_folder_and_wrong_use_ends_in_one_line() {
     );
     assert!(dir.join("a.onnx").exists() && dir.join("a.filters.png").exists());
     assert!(!dir.join("a.checkpoint").exists());
+    let history = std::fs::read(dir.join("a.history.json")).unwrap();
+    let history: serde_json::Value = serde_json::from_slice(&history).unwrap();
+    // 57 images to train on are one batch in each stage.
+    let points = history["points"].as_array().unwrap();
+    assert_eq!(points.len(), 2);
+    assert_eq!(
+        (&points[1]["stage"], &points[1]["images"]),
+        (&2.into(), &57.into())
+    );
 
     let (code, out, err) = run(dir, "spectrum a.onnx --out s");
     assert_eq!(code, 0, "{err}");

@@ -21,7 +21,7 @@ use blindspot::results::{Picture, Pictures, Results};
 use blindspot_data::files::{FileError, write_atomically};
 
 pub use hardening::hardening;
-pub use plot::{certificate_plot, spectrum_plot};
+pub use plot::{certificate_plot, history_plot, spectrum_plot};
 pub use quocnet::{quocnet, quocnet_costs};
 pub use spectrum::{spectrum_table, table5};
 pub use table::{Cell, Table};

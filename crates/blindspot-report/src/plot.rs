@@ -1,7 +1,8 @@
-//! Curves as SVG: a spectrum, and images between their certificates and the changes found.
+//! Curves as SVG: a spectrum, images between their certificates and the changes found, a training's loss.
 
 use std::fmt::Write;
 
+use blindspot::quocnet::Point;
 use blindspot::spectrum::LayerSpectrum;
 
 const WIDTH: f64 = 560.0;
@@ -11,11 +12,15 @@ const TOP: f64 = 34.0;
 const BELOW: f64 = 44.0;
 const RIGHT: f64 = 16.0;
 
-/// A curve: its name, its colour, and its values from left to right, evenly spaced.
+const COLOURS: [&str; 3] = ["#2b5fa8", "#c8641e", "#3f7d3a"];
+
+/// A curve: its name, its colour, and its values from left to right.
 struct Curve<'a> {
     name: &'a str,
     colour: &'a str,
     values: &'a [f64],
+    /// Where each value stands, from 0 to 1; where there are none, evenly spaced.
+    places: &'a [f64],
 }
 
 /// The spectrum of a layer (SVG), the largest singular value first, on a logarithmic axis: as the
@@ -25,12 +30,14 @@ pub fn spectrum_plot(layer: &LayerSpectrum) -> Option<String> {
         name: "as it runs",
         colour: "#2b5fa8",
         values: &layer.spectrum,
+        places: &[],
     }];
     if layer.kind == "Conv" {
         curves.push(Curve {
             name: "circular",
             colour: "#c8641e",
             values: &layer.spectrum_circular,
+            places: &[],
         });
     }
     curves.retain(|curve| !curve.values.is_empty());
@@ -53,15 +60,43 @@ pub fn certificate_plot(certificates: &[f64], found: &[f64]) -> String {
             name: "smallest change found",
             colour: "#c8641e",
             values: &found,
+            places: &[],
         },
         Curve {
             name: "certified: no smaller change",
             colour: "#2b5fa8",
             values: &certified,
+            places: &[],
         },
     ];
     let title = "L2 norms that change the label";
     plot(title, "images, by the change found", &curves, false)
+}
+
+/// How the reconstruction error of each stage of a QuocNet fell over time (SVG).
+pub fn history_plot(points: &[Point]) -> String {
+    let end = points.last().map_or(0.0, |point| point.seconds);
+    let stages: Vec<(String, Vec<f64>, Vec<f64>)> = points
+        .chunk_by(|one, next| one.stage == next.stage)
+        .map(|points| {
+            let errors = points.iter().map(|point| point.error).collect();
+            let place = |point: &Point| (point.seconds / end.max(1e-9)).clamp(0.0, 1.0);
+            let name = format!("stage {}", points[0].stage);
+            (name, errors, points.iter().map(place).collect())
+        })
+        .collect();
+    let curves: Vec<Curve<'_>> = stages
+        .iter()
+        .enumerate()
+        .map(|(i, (name, values, places))| Curve {
+            name,
+            colour: COLOURS[i % COLOURS.len()],
+            values,
+            places,
+        })
+        .collect();
+    let below = format!("0 to {end:.0} seconds of training");
+    plot("Reconstruction error over time", &below, &curves, true)
 }
 
 /// The range of a logarithmic axis, in powers of ten: six of them below the largest value at most.
@@ -134,7 +169,8 @@ fn plot(title: &str, below: &str, curves: &[Curve<'_>], logarithmic: bool) -> St
             .enumerate()
             .filter(|(_, v)| v.is_finite())
         {
-            let x = LEFT + (right - LEFT) * k as f64 / steps as f64;
+            let part = curve.places.get(k).copied();
+            let x = LEFT + (right - LEFT) * part.unwrap_or(k as f64 / steps as f64);
             let _ = write!(points, "{x:.1},{:.1} ", height(value));
         }
         let colour = curve.colour;
@@ -144,7 +180,7 @@ fn plot(title: &str, below: &str, curves: &[Curve<'_>], logarithmic: bool) -> St
             points.trim_end()
         );
         let y = TOP - 12.0;
-        let x = LEFT + 220.0 * i as f64;
+        let x = LEFT + (right - LEFT) / curves.len().max(2) as f64 * i as f64;
         text(&mut svg, x, y, "start", colour, curve.name);
     }
     let words = format!("{below} ({longest} points)");
@@ -177,6 +213,7 @@ mod tests {
             certificate_plot(&[0.25, 0.5, 0.75, 0.0], &found),
             certificate_plot(&[], &[]),
             plot("a <b>", "c", &[], true),
+            history_plot(&[]),
         ] {
             let document = roxmltree::Document::parse(&svg).unwrap();
             assert!(document.root_element().has_tag_name("svg"));
@@ -190,5 +227,31 @@ mod tests {
             .map(|curve| curve.attribute("points").unwrap().split(' ').count())
             .collect();
         assert_eq!(points, [3, 4], "what is not finite is left out");
+    }
+
+    #[test]
+    fn losses_stand_where_their_time_is() {
+        let point = |stage, seconds, error| Point {
+            stage,
+            seconds,
+            images: 0,
+            error,
+            sparsity: 0.0,
+        };
+        let svg = history_plot(&[point(1, 1.0, 0.9), point(1, 3.0, 0.5), point(2, 4.0, 0.7)]);
+        let document = roxmltree::Document::parse(&svg).unwrap();
+        let places = document
+            .descendants()
+            .filter_map(|node| node.attribute("points"));
+        let places: Vec<Vec<f64>> = places
+            .map(|points| {
+                let places = points
+                    .split(' ')
+                    .map(|point| point.split(',').next().unwrap());
+                places.map(|x| x.parse().unwrap()).collect()
+            })
+            .collect();
+        let at = |part: f64| LEFT + (WIDTH - RIGHT - LEFT) * part;
+        assert_eq!(places, [vec![at(0.25), at(0.75)], vec![at(1.0)]]);
     }
 }

@@ -1,8 +1,10 @@
 //! `blindspot train quocnet`.
 
+use std::path::{Path, PathBuf};
+
 use blindspot::monitor::Monitor;
 use blindspot::quocnet::{
-    Plan, StageRecord, costs, filters, ladder, learn_and_save, seconds_an_image, trial,
+    Plan, Point, StageRecord, costs, filters, ladder, learn_and_save, seconds_an_image, trial,
 };
 use blindspot::train::TrainError;
 use blindspot_data::{Fit, ImageSet, Resize, files};
@@ -12,6 +14,7 @@ use super::{json, load, say};
 use crate::args::{Common, Train};
 use crate::exit::Usage;
 use crate::progress::Progress;
+use crate::ranks;
 
 /// The model's name on the command line.
 pub(super) const NAME: &str = "quocnet";
@@ -24,18 +27,31 @@ struct Summary {
     model: &'static str,
     file: String,
     filters: String,
+    history: String,
     images: usize,
     stages: Vec<StageRecord>,
     seed: u64,
 }
 
+/// How the loss fell, in a file of its own: times are never the same twice.
+#[derive(Serialize)]
+struct History<'a> {
+    ranks: usize,
+    replicas: usize,
+    asynchronous: bool,
+    batch: usize,
+    points: &'a [Point],
+}
+
 pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     let plan = command.quocnet.plan()?;
-    if command.quocnet.costs {
-        return print_costs(command, common);
-    }
-    if command.quocnet.trial {
-        return try_size(command, common);
+    let ranks = ranks::here();
+    if command.quocnet.costs || command.quocnet.trial {
+        return match (ranks.writes(), command.quocnet.trial) {
+            (false, _) => Ok(()),
+            (true, false) => print_costs(command, common),
+            (true, true) => try_size(command, common),
+        };
     }
     if command.harden.harden || command.iterations.is_some() {
         let why = "quocnet is trained by --passes, without labels: it takes neither --harden nor \
@@ -43,28 +59,41 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         return Err(Usage(why.into()).into());
     }
     // Before the training: a file that can't be written is found out now.
-    files::check_writable(command.out())?;
+    if ranks.writes() {
+        files::check_writable(command.out())?;
+    }
     let images = images(command, common, progress)?;
-    let learned = learn_and_save(&plan, &images, command.seed, command.out(), progress)?;
-    let picture = command.out().with_extension("filters.png");
+    ranks::agree_on([("images", format!("{:?}", images.hashes()))])?;
+    let (seed, out) = (command.seed, command.out());
+    let learned = learn_and_save(&plan, &images, seed, out, progress, ranks)?;
+    if !ranks.writes() {
+        return Ok(());
+    }
+    let picture = out.with_extension("filters.png");
     let png = blindspot_report::filters_png(&filters(&learned.network));
     files::write_atomically(&picture, |writer| writer.write_all(&png))?;
+    let history = write_history(out, &plan, &learned.history)?;
     let summary = Summary {
         model: NAME,
         file: command.out().display().to_string(),
         filters: picture.display().to_string(),
+        history: history.display().to_string(),
         images: images.len(),
         stages: learned.stages,
         seed: command.seed,
     };
-    let lines: Vec<String> = summary.stages.iter().enumerate().map(line).collect();
+    let mut lines: Vec<String> = summary.stages.iter().enumerate().map(line).collect();
+    if plan.asynchronous {
+        lines.push("Asynchronous: the same seed may give other weights next time".into());
+    }
     say(
         common,
         &format!(
-            "{}\nWritten: {}, {}",
+            "{}\nWritten: {}, {}, {}",
             lines.join("\n"),
             summary.file,
-            summary.filters
+            summary.filters,
+            summary.history
         ),
     );
     json(common, &summary)
@@ -95,6 +124,26 @@ fn images(command: &Train, common: &Common, progress: &Progress) -> anyhow::Resu
         true => load::checked(&images, false, common, progress),
         false => Ok(images),
     }
+}
+
+/// Writes how the loss fell, as JSON and as a plot beside it; gives the former's path.
+fn write_history(out: &Path, plan: &Plan, points: &[Point]) -> anyhow::Result<PathBuf> {
+    let path = out.with_extension("history.json");
+    let history = History {
+        ranks: ranks::here().count(),
+        replicas: plan.replicas,
+        asynchronous: plan.asynchronous,
+        batch: plan.batch,
+        points,
+    };
+    files::write_atomically(&path, |writer| {
+        serde_json::to_writer_pretty(&mut *writer, &history)?;
+        writeln!(writer)
+    })?;
+    let plot = blindspot_report::history_plot(points);
+    let picture = out.with_extension("history.svg");
+    files::write_atomically(&picture, |writer| writer.write_all(plot.as_bytes()))?;
+    Ok(path)
 }
 
 /// How a stage's training went.

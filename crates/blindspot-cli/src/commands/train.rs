@@ -28,7 +28,6 @@ struct Summary {
 
 pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     if command.model == super::quocnet::NAME {
-        one_process(command)?;
         return super::quocnet::run(command, common, progress);
     }
     command.quocnet.unused(&command.model)?;

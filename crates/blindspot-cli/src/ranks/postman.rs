@@ -18,9 +18,12 @@ use mpi::point_to_point::{Destination, Source};
 use mpi::request::{Request, StaticScope};
 use mpi::topology::{Communicator, SimpleCommunicator};
 
-/// Tags: a message, and the sign that a rank is there.
+/// Tags: a message or its last piece, the sign that a rank is there, and a piece before the last.
 const MESSAGE: i32 = 1;
 const ALIVE: i32 = 2;
+const PIECE: i32 = 3;
+/// Bytes of a piece at most: MPI counts no more than 2^31.
+const PIECE_BYTES: usize = 16 << 20;
 /// Between two such signs.
 const BEAT: Duration = Duration::from_secs(1);
 /// How long the launcher has to pass on what was written before the end.
@@ -144,6 +147,8 @@ struct Round {
     arrived: Sender<(usize, Vec<u8>)>,
     patience: Duration,
     sent: Vec<Sent>,
+    /// The pieces that have come of each rank's next message.
+    pieces: Vec<Vec<u8>>,
     /// When something was sent or has arrived.
     busy: Instant,
     /// When this rank said last that it is there, and when the one before it did.
@@ -157,8 +162,10 @@ impl Round {
         arrived: Sender<(usize, Vec<u8>)>,
         patience: Duration,
     ) -> Round {
+        let count = world.size() as usize;
         Round {
             world,
+            pieces: vec![Vec::new(); count],
             arrived,
             patience,
             sent: Vec::new(),
@@ -174,8 +181,15 @@ impl Round {
             // Whoever begins to wait has sent something just before, mostly.
             let pause = (self.busy.elapsed() / 8).clamp(SOON, LATER);
             match orders.recv_timeout(pause) {
-                Ok(Order::Send(to, message)) => {
+                Ok(Order::Send(to, mut message)) => {
                     self.busy = Instant::now();
+                    if message.len() > PIECE_BYTES {
+                        let last = (message.len() - 1) / PIECE_BYTES * PIECE_BYTES;
+                        for piece in message[..last].chunks(PIECE_BYTES) {
+                            self.send(to, piece.to_vec(), PIECE);
+                        }
+                        message.drain(..last);
+                    }
                     self.send(to, message, MESSAGE);
                 }
                 Ok(Order::Finish) => all_here = Some(self.world.immediate_barrier()),
@@ -233,12 +247,23 @@ impl Round {
             let bytes = status.count(u8::equivalent_datatype()) as usize;
             let mut content = vec![0u8; bytes];
             message.matched_receive_into(&mut content[..]);
+            let from = status.source_rank() as usize;
             match status.tag() {
                 ALIVE => self.heard = Instant::now(),
+                PIECE => {
+                    self.busy = Instant::now();
+                    self.pieces[from].append(&mut content);
+                }
                 _ => {
                     self.busy = Instant::now();
+                    let mut message = std::mem::take(&mut self.pieces[from]);
+                    if message.is_empty() {
+                        message = content;
+                    } else {
+                        message.append(&mut content);
+                    }
                     // Nobody listens any more at the end.
-                    let _ = self.arrived.send((status.source_rank() as usize, content));
+                    let _ = self.arrived.send((from, message));
                 }
             }
         }

@@ -10,10 +10,12 @@ use super::plan::Plan;
 use super::train::{Learned, learn};
 use crate::models::{kept, made_by};
 use crate::monitor::Monitor;
+use crate::ranks::{Alone, Ranks};
 use crate::train::TrainError;
 
-/// Trains a network as planned and writes it to `path`. A checkpoint is kept beside it meanwhile:
-/// stopped, the same call goes on from there and ends with the same bits.
+/// Trains a network as planned, over the ranks, and writes it to `path`. A checkpoint is kept beside it
+/// meanwhile: stopped, the same call goes on from there, on any number of ranks, and ends with the same bits
+/// (unless the plan is asynchronous).
 ///
 /// # Errors
 /// [`TrainError`], also where the checkpoint is that of another training.
@@ -23,6 +25,7 @@ pub fn learn_and_save(
     seed: u64,
     path: &Path,
     monitor: &dyn Monitor,
+    ranks: &dyn Ranks,
 ) -> Result<Learned, TrainError> {
     let mut facts = made_by(("quocnet", plan), images, seed);
     let checkpoint = path.with_extension("checkpoint");
@@ -33,10 +36,18 @@ pub fn learn_and_save(
         seed,
         Some(&checkpoint),
         monitor,
+        ranks,
     )?;
+    if !ranks.writes() {
+        return Ok(learned);
+    }
     let stages = serde_json::to_string(&learned.stages).expect("records are plain data");
     facts.insert("name".into(), "quocnet".into());
     facts.insert("stages".into(), stages);
+    if plan.asynchronous {
+        let why = "no: trained asynchronously, the same seed may give other weights";
+        facts.insert("deterministic".into(), why.into());
+    }
     let bytes = onnx::write(&learned.network, &facts);
     files::write_atomically(path, |writer| writer.write_all(&bytes))?;
     Ok(learned)
@@ -59,12 +70,13 @@ pub(crate) fn kept_or_learned(
         Some(Learned {
             stages: serde_json::from_str(stages).ok()?,
             network: model.network,
+            history: Vec::new(),
         })
     };
     if let Some(learned) = read() {
         return Ok(learned);
     }
-    let learned = learn_and_save(plan, images, seed, path, monitor)?;
+    let learned = learn_and_save(plan, images, seed, path, monitor, &Alone)?;
     // As the file has it, which the next run will see: the same numbers from nodes that may be others.
     Ok(read().unwrap_or(learned))
 }

@@ -31,8 +31,14 @@ pub struct Plan {
     pub lambda: f64,
     /// Passes over the images, for each stage; 0 leaves the weights random, a control.
     pub epochs: usize,
-    /// Images of a step.
+    /// Images of a replica's mini-batch.
     pub batch: usize,
+    /// Mini-batches of a step, whose gradients are added up: copies of the network that train on different
+    /// images. 1 in asynchronous training, where each step is one replica's.
+    pub replicas: usize,
+    /// Whether a step waits for no other than its own replica (Le et al. 2012). What comes out depends on
+    /// which rank is faster.
+    pub asynchronous: bool,
     /// The size of the first steps.
     pub rate: f64,
 }
@@ -52,6 +58,8 @@ impl Plan {
             lambda: 0.01,
             epochs: 2,
             batch: 100,
+            replicas: 1,
+            asynchronous: false,
             rate: 1e-3,
         }
     }
@@ -87,8 +95,14 @@ impl Plan {
     /// be trained.
     pub fn sizes(&self, image: [usize; 3]) -> Result<Vec<Size>, TrainError> {
         let refuse = |why: String| Err(TrainError::Options(why));
-        if self.stages.is_empty() || self.batch == 0 {
-            return refuse("0 stages or images a step train nothing; ask for at least 1".into());
+        if self.stages.is_empty() || self.batch == 0 || self.replicas == 0 {
+            let why = "0 stages, images a step or replicas train nothing; ask for at least 1";
+            return refuse(why.into());
+        }
+        if self.asynchronous && self.replicas > 1 {
+            let why = "in asynchronous training each rank but the first is a replica: leave their number \
+                       out, or train synchronously";
+            return refuse(why.into());
         }
         if !(self.rate > 0.0
             && self.rate.is_finite()

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::plan::Plan;
 use super::tica::{Memory, Tica};
 use crate::random::Stream;
+use crate::ranks::Alone;
 use crate::train::{Adam, TrainError};
 
 /// Seconds for an image in a training step of all stages, measured on a few steps with random numbers.
@@ -14,22 +15,16 @@ use crate::train::{Adam, TrainError};
 pub fn seconds_an_image(plan: &Plan, shape: [usize; 3]) -> Result<f64, TrainError> {
     let sizes = plan.sizes(shape)?;
     let mut total = 0.0;
-    for (i, (stage, size)) in plan.stages.iter().zip(&sizes).enumerate() {
+    for (i, size) in sizes.iter().enumerate() {
         size.check(i + 1)?;
-        let tica = Tica {
-            fields: size.fields(*stage),
-            grid: size.grid,
-            maps: size.maps,
-            pool: stage.pool,
-            input_len: size.input.iter().product(),
-            lambda: plan.lambda,
-        };
+        let tica = Tica::new(plan, i, size, &Alone);
+        let input_len: usize = size.input.iter().product();
         let mut stream = Stream::new(0, "numbers to time", i);
         let mut numbers = |count: usize| -> Vec<f32> {
             let number = || (stream.uniform() - 0.5) as f32;
             std::iter::repeat_with(number).take(count).collect()
         };
-        let inputs = numbers(plan.batch * tica.input_len);
+        let inputs = numbers(plan.batch * input_len);
         let mut adam = Adam::new(vec![numbers(tica.weight_len()), numbers(tica.weight_len())]);
         let mut gradient = vec![vec![0.0f32; tica.weight_len()]; 2];
         let mut memory = Memory::default();

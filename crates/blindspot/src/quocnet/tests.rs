@@ -1,17 +1,18 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use blindspot_data::ImageSet;
-use blindspot_net::ops::Fields;
 use blindspot_net::{Evaluator, Network, onnx};
 use blindspot_testing::{python, run_python, skip};
 
 use super::architecture::Builder;
 use super::classifier::{Labelled, judge};
-use super::plan::{Plan, Stage};
-use super::tica::{EPSILON, Memory, Tica};
+use super::division::Rows;
+use super::plan::{Plan, Size, Stage};
+use super::tica::{EPSILON, Memory, Tica, TicaLoss};
 use super::train::{Learned, Untrained, learn, untrained};
 use crate::monitor::{Monitor, Unwatched};
 use crate::random::Stream;
+use crate::ranks::{Alone, threads};
 use crate::train::TrainError;
 
 fn numbers(count: usize, purpose: &str) -> Vec<f64> {
@@ -20,27 +21,32 @@ fn numbers(count: usize, purpose: &str) -> Vec<f64> {
 }
 
 const SHAPE: [usize; 3] = [2, 7, 6];
-const MAPS: usize = 3;
 
-fn tica() -> Tica {
-    let (fields, grid) = Fields::windows(SHAPE, 3, 1).unwrap();
-    Tica {
-        fields,
-        grid,
-        maps: MAPS,
-        pool: 2,
-        input_len: SHAPE.iter().product(),
+/// A plan of one stage, and its size.
+fn one_stage(stride: usize, pool: usize) -> (Plan, Size) {
+    let stage = Stage {
+        field: 3,
+        stride,
+        maps: 3,
+        pool,
+    };
+    let plan = Plan {
+        stages: vec![stage],
         lambda: 0.3,
-    }
+        ..Plan::small()
+    };
+    let size = plan.sizes(SHAPE).unwrap()[0];
+    (plan, size)
 }
 
 /// The loss as the paper writes it, with whole matrices.
-fn by_matrices(tica: &Tica, images: &[f64], [encode, decode]: [&[f64]; 2]) -> f64 {
-    let (length, maps, field) = (tica.input_len, tica.maps, tica.fields.field_len());
-    let rows = tica.fields.count() * maps;
+fn by_matrices(plan: &Plan, size: &Size, images: &[f64], [encode, decode]: [&[f64]; 2]) -> f64 {
+    let fields = size.fields(plan.stages[0]);
+    let (length, maps, field) = (SHAPE.iter().product(), size.maps, size.field_len);
+    let rows = fields.count() * maps;
     let matrix = |weights: &[f64]| {
         let mut matrix = vec![0.0; rows * length];
-        for (p, places) in tica.fields.each().enumerate() {
+        for (p, places) in fields.each().enumerate() {
             for (k, &place) in places.iter().enumerate() {
                 for m in 0..maps {
                     matrix[(p * maps + m) * length + place] = weights[(p * field + k) * maps + m];
@@ -50,6 +56,7 @@ fn by_matrices(tica: &Tica, images: &[f64], [encode, decode]: [&[f64]; 2]) -> f6
         matrix
     };
     let (w1, w2) = (matrix(encode), matrix(decode));
+    let ([down, across], pool) = (size.grid, plan.stages[0].pool);
     let mut loss = 0.0;
     for x in images.chunks(length) {
         let times = |row: &[f64]| row.iter().zip(x).map(|(a, b)| a * b).sum::<f64>();
@@ -58,68 +65,91 @@ fn by_matrices(tica: &Tica, images: &[f64], [encode, decode]: [&[f64]; 2]) -> f6
             let back: f64 = (0..rows).map(|j| w2[j * length + i] * h[j]).sum();
             loss += (back - x).powi(2);
         }
-        let [down, across] = tica.grid;
-        for (y, x) in
-            (0..=down - tica.pool).flat_map(|y| (0..=across - tica.pool).map(move |x| (y, x)))
-        {
+        for (y, x) in (0..=down - pool).flat_map(|y| (0..=across - pool).map(move |x| (y, x))) {
             for m in 0..maps {
                 let mut sum = EPSILON;
-                for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                for (i, j) in (0..pool).flat_map(|i| (0..pool).map(move |j| (i, j))) {
                     sum += h[((y + i) * across + x + j) * maps + m].powi(2);
                 }
-                loss += tica.lambda * sum.sqrt();
+                loss += plan.lambda * sum.sqrt();
             }
         }
     }
     loss
 }
 
+/// The loss, and its gradients by both weights, of a stage divided among so many ranks.
+fn over_ranks(
+    (plan, size): &(Plan, Size),
+    images: &[f64],
+    weights: [&[f64]; 2],
+    count: usize,
+) -> (TicaLoss, [Vec<f64>; 2]) {
+    let parts = threads::run(count, |ranks| {
+        let tica = Tica::new(plan, 0, size, ranks);
+        let whole = Rows {
+            rows: 0..SHAPE[1],
+            ..tica.seen(0)
+        };
+        let own = whole.read(images, &tica.seen(ranks.rank()).rows);
+        let own: Vec<f64> = bytemuck::pod_collect_to_vec(&own);
+        let weights = weights.map(|weights| &weights[tica.weights()]);
+        let mut gradients = [vec![0.0; tica.weight_len()], vec![0.0; tica.weight_len()]];
+        let [by_encode, by_decode] = &mut gradients;
+        let mut memory = Memory::default();
+        let gradient: [&mut [f64]; 2] = [by_encode, by_decode];
+        let loss = tica.evaluate(&own, weights, Some(gradient), &mut memory);
+        (loss, gradients)
+    });
+    assert!(parts.iter().all(|(loss, _)| *loss == parts[0].0));
+    let whole = |side: usize| parts.iter().flat_map(|(_, g)| &g[side]).copied().collect();
+    (parts[0].0, [0, 1].map(whole))
+}
+
 #[test]
 fn the_loss_is_the_papers_and_its_gradient_that_of_differences() {
     const STEP: f64 = 1e-5;
-    let tica = tica();
-    let images = numbers(17 * tica.input_len, "images");
-    let scale = |x: f64| x / (tica.fields.field_len() as f64).sqrt();
-    let [mut encode, mut decode] = ["encode", "decode"].map(|name| {
-        numbers(tica.weight_len(), name)
-            .into_iter()
-            .map(scale)
-            .collect::<Vec<f64>>()
-    });
-    let mut gradients = [vec![0.0; encode.len()], vec![0.0; decode.len()]];
-    let mut memory = Memory::default();
-    let [by_encode, by_decode] = &mut gradients;
-    let loss = tica.evaluate(
-        &images,
-        [&encode, &decode],
-        Some([by_encode, by_decode]),
-        &mut memory,
-    );
-    let total = loss.error + tica.lambda * loss.sparsity;
-    let expected = by_matrices(&tica, &images, [&encode, &decode]);
-    assert!((total / expected - 1.0).abs() < 1e-12, "{total} {expected}");
-    let energy: f64 = images.iter().map(|x| x * x).sum();
-    assert!((loss.energy / energy - 1.0).abs() < 1e-12);
-    for i in (0..encode.len()).step_by(7) {
-        for side in 0..2 {
-            let mut value = |offset: f64| {
-                [&mut encode, &mut decode][side][i] += offset;
-                let value = by_matrices(&tica, &images, [&encode, &decode]);
-                [&mut encode, &mut decode][side][i] -= offset;
-                value
-            };
-            let difference = (value(STEP) - value(-STEP)) / (2.0 * STEP);
-            let gradient = gradients[side][i];
-            assert!(
-                (difference - gradient).abs() < 1e-6 * (1.0 + gradient.abs()),
-                "{side} {i}: {difference} {gradient}"
-            );
+    // Neighbours share rows; then a row of the input is between two fields, and another below all.
+    for (stride, pool) in [(1, 2), (1, 3), (4, 1), (2, 2)] {
+        let stage = one_stage(stride, pool);
+        let (plan, size) = &stage;
+        let images = numbers(17 * SHAPE.iter().product::<usize>(), "images");
+        let scale = |x: f64| x / (size.field_len as f64).sqrt();
+        let [mut encode, mut decode] = ["encode", "decode"].map(|name| {
+            let weights = numbers(size.weights() as usize, name);
+            weights.into_iter().map(scale).collect::<Vec<f64>>()
+        });
+        let (loss, gradients) = over_ranks(&stage, &images, [&encode, &decode], 1);
+        for count in 2..=size.grid[0].min(4) {
+            let same = over_ranks(&stage, &images, [&encode, &decode], count);
+            assert!(same == (loss, gradients.clone()), "{count} ranks");
+        }
+        let total = loss.error + plan.lambda * loss.sparsity;
+        let expected = by_matrices(plan, size, &images, [&encode, &decode]);
+        assert!((total / expected - 1.0).abs() < 1e-12, "{total} {expected}");
+        let energy: f64 = images.iter().map(|x| x * x).sum();
+        assert!((loss.energy / energy - 1.0).abs() < 1e-12);
+        for i in (0..encode.len()).step_by(19) {
+            for side in 0..2 {
+                let mut value = |offset: f64| {
+                    [&mut encode, &mut decode][side][i] += offset;
+                    let value = by_matrices(plan, size, &images, [&encode, &decode]);
+                    [&mut encode, &mut decode][side][i] -= offset;
+                    value
+                };
+                let difference = (value(STEP) - value(-STEP)) / (2.0 * STEP);
+                let gradient = gradients[side][i];
+                assert!(
+                    (difference - gradient).abs() < 1e-6 * (1.0 + gradient.abs()),
+                    "{side} {i}: {difference} {gradient}"
+                );
+            }
         }
     }
 }
 
 /// Images of two kinds, with bars that lie or stand, in noise.
-fn bars(count: usize) -> ImageSet {
+pub(super) fn bars(count: usize) -> ImageSet {
     let mut values = Vec::new();
     let mut labels = Vec::new();
     for i in 0..count {
@@ -139,7 +169,7 @@ fn bars(count: usize) -> ImageSet {
     set.unwrap()
 }
 
-fn plan() -> Plan {
+pub(super) fn plan() -> Plan {
     let stage = |field, pool| Stage {
         field,
         stride: 1,
@@ -156,14 +186,14 @@ fn plan() -> Plan {
     }
 }
 
-fn weights(learned: &Learned) -> Vec<u32> {
+pub(super) fn weights(learned: &Learned) -> Vec<u32> {
     let all = learned.network.weights().iter().flatten();
     all.map(|weight| weight.to_bits()).collect()
 }
 
 #[test]
 fn reconstruction_falls_below_principal_components() {
-    let learned = learn(&plan(), &bars(400), "bars", 1, None, &Unwatched).unwrap();
+    let learned = learn(&plan(), &bars(400), "bars", 1, None, &Unwatched, &Alone).unwrap();
     for stage in &learned.stages {
         assert!(stage.error < 0.6 * stage.error_before, "{stage:?}");
         assert!(stage.error < stage.error_pca, "{stage:?}");
@@ -181,7 +211,7 @@ fn reconstruction_falls_below_principal_components() {
 }
 
 /// Stops after so many questions.
-struct Stop(AtomicUsize);
+pub(super) struct Stop(pub(super) AtomicUsize);
 
 impl Monitor for Stop {
     fn cancelled(&self) -> bool {
@@ -196,12 +226,12 @@ impl Monitor for Stop {
 #[test]
 fn stopped_and_gone_on_with_it_has_the_same_bits() {
     let (plan, images) = (plan(), bars(80));
-    let whole = learn(&plan, &images, "bars", 1, None, &Unwatched).unwrap();
+    let whole = learn(&plan, &images, "bars", 1, None, &Unwatched, &Alone).unwrap();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()
         .unwrap();
-    let alone = pool.install(|| learn(&plan, &images, "bars", 1, None, &Unwatched));
+    let alone = pool.install(|| learn(&plan, &images, "bars", 1, None, &Unwatched, &Alone));
     assert_eq!(weights(&alone.unwrap()), weights(&whole));
 
     let folder = tempfile::tempdir().unwrap();
@@ -209,25 +239,25 @@ fn stopped_and_gone_on_with_it_has_the_same_bits() {
     // In the first stage, then in the second.
     for steps in [5, 8] {
         let stop = Stop(AtomicUsize::new(steps));
-        let stopped = learn(&plan, &images, "bars", 1, Some(&path), &stop).unwrap_err();
+        let stopped = learn(&plan, &images, "bars", 1, Some(&path), &stop, &Alone).unwrap_err();
         assert!(stopped.to_string().contains("goes on from"), "{stopped}");
     }
     let other = Plan {
         lambda: 0.2,
         ..plan.clone()
     };
-    let refused = learn(&other, &images, "bars", 1, Some(&path), &Unwatched).unwrap_err();
+    let refused = learn(&other, &images, "bars", 1, Some(&path), &Unwatched, &Alone).unwrap_err();
     assert!(matches!(refused, TrainError::Checkpoint { .. }));
     let line = refused.to_string();
     assert!(
         line.contains("\"lambda\":0.1") && line.contains("\"lambda\":0.2"),
         "{line}"
     );
-    let resumed = learn(&plan, &images, "bars", 1, Some(&path), &Unwatched).unwrap();
+    let resumed = learn(&plan, &images, "bars", 1, Some(&path), &Unwatched, &Alone).unwrap();
     assert_eq!(weights(&resumed), weights(&whole));
     assert!(!path.exists());
     std::fs::write(&path, b"no checkpoint").unwrap();
-    assert!(learn(&plan, &images, "bars", 1, Some(&path), &Unwatched).is_err());
+    assert!(learn(&plan, &images, "bars", 1, Some(&path), &Unwatched, &Alone).is_err());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Sums are never left to MPI, whose order of additions may change from one call to the next: the
 //! parts travel, and are added in the order of the data.
 
+mod group;
 mod inbox;
 mod share;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub(crate) mod threads;
 
 use std::collections::BTreeMap;
 
+pub use group::Group;
 pub use inbox::Inbox;
 pub use share::{Piece, share};
 
@@ -121,6 +123,16 @@ pub fn exchange(ranks: &dyn Ranks, mut parts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         parts[from] = ranks.receive(from);
     }
     parts
+}
+
+/// Brings rank 0 what each of the ranks has to say, in their order; the others get nothing.
+pub fn gather(ranks: &dyn Ranks, mine: Vec<u8>) -> Vec<Vec<u8>> {
+    if ranks.rank() > 0 {
+        ranks.send(0, mine);
+        return Vec::new();
+    }
+    let others = (1..ranks.count()).map(|rank| ranks.receive(rank));
+    std::iter::once(mine).chain(others).collect()
 }
 
 /// Whether one of the ranks says yes. All get the same answer.
@@ -235,6 +247,36 @@ mod tests {
                 threads::run(count, |ranks| any(ranks, false)),
                 vec![false; count]
             );
+        }
+    }
+
+    #[test]
+    fn groups_speak_among_themselves() {
+        // 0, 2, 4 and 1, 3, 5: each knows what its own have said, by their numbers in the group.
+        let heard = threads::run(6, |ranks| {
+            let group = Group::new(ranks, ranks.rank() % 2, 2, 3);
+            let said = all_gather(&group, vec![ranks.rank() as u8]);
+            if group.writes() {
+                let first = group.receive_any(&|rank| rank == 2);
+                let second = group.receive_any(&|rank| rank == 1);
+                assert_eq!([first, second].map(|(rank, _)| rank), [2, 1]);
+            } else {
+                group.send(0, Vec::new());
+            }
+            let gathered = gather(&group, vec![group.rank() as u8]);
+            assert_eq!(
+                gathered.concat(),
+                if group.writes() {
+                    vec![0, 1, 2]
+                } else {
+                    vec![]
+                }
+            );
+            said.concat()
+        });
+        for (rank, heard) in heard.into_iter().enumerate() {
+            let first = rank as u8 % 2;
+            assert_eq!(heard, [first, first + 2, first + 4]);
         }
     }
 

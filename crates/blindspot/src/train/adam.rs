@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::ranks::{Ranks, gather};
+
 /// Decay of the mean gradient.
 const BETA1: f64 = 0.9;
 /// Decay of the mean square.
@@ -30,6 +32,42 @@ impl Adam {
             weights,
             steps: 0,
         }
+    }
+
+    /// Some of the weights, with what belongs to them: of each tensor the numbers in a range.
+    pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Adam {
+        let of = |tensors: &[Vec<f32>]| -> Vec<Vec<f32>> {
+            let parts = tensors.iter().map(|tensor| tensor[range.clone()].to_vec());
+            parts.collect()
+        };
+        Adam {
+            weights: of(&self.weights),
+            means: of(&self.means),
+            squares: of(&self.squares),
+            steps: self.steps,
+        }
+    }
+
+    /// All weights on rank 0, where each of the ranks has a [`part`](Adam::part), in their order.
+    pub(crate) fn gathered(&self, ranks: &dyn Ranks) -> Option<Adam> {
+        let whole = |tensors: &[Vec<f32>]| -> Vec<Vec<f32>> {
+            let whole = tensors.iter().map(|tensor| {
+                let parts = gather(ranks, bytemuck::cast_slice(tensor).to_vec());
+                let mut whole = Vec::new();
+                for part in parts {
+                    whole.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&part));
+                }
+                whole
+            });
+            whole.collect()
+        };
+        let whole = Adam {
+            weights: whole(&self.weights),
+            means: whole(&self.means),
+            squares: whole(&self.squares),
+            steps: self.steps,
+        };
+        ranks.writes().then_some(whole)
     }
 
     /// How many steps were made.

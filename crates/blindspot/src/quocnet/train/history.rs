@@ -1,0 +1,75 @@
+//! How the loss fell, over time and over images.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::tica::TicaLoss;
+
+/// Points for a stage.
+const POINTS: u64 = 100;
+
+/// The loss of the images of some steps in a row, on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Which stage, from 1.
+    pub stage: usize,
+    /// Seconds of training until then, of all stages, without breaks.
+    pub seconds: f64,
+    /// Images of this stage's steps until then.
+    pub images: u64,
+    /// Squared error of the reconstruction since the last point, as a part of the images' sum of
+    /// squares.
+    pub error: f64,
+    /// Sum of the pooled responses, over the same.
+    pub sparsity: f64,
+}
+
+/// The losses since the last point.
+pub(super) struct Course {
+    stage: usize,
+    /// Steps from one point to the next.
+    every: u64,
+    since: TicaLoss,
+    /// The error as a monitor is told it: changes slowly.
+    shown: f64,
+}
+
+impl Course {
+    /// That of a stage, from 0, with so many steps; the error before the first is known.
+    pub(super) fn new(stage: usize, steps: u64, error: f64) -> Course {
+        Course {
+            stage,
+            every: steps.div_ceil(POINTS).max(1),
+            since: TicaLoss::default(),
+            shown: error,
+        }
+    }
+
+    /// The error to be shown, after a step's loss.
+    pub(super) fn shown(&mut self, loss: TicaLoss) -> f64 {
+        self.shown += 0.2 * (loss.ratio().0 - self.shown);
+        self.shown
+    }
+
+    /// Takes the loss of a step; gives a point where it is time for one, `steps` having been made, of
+    /// `images` each.
+    pub(super) fn add(
+        &mut self,
+        loss: TicaLoss,
+        steps: u64,
+        images: usize,
+        seconds: f64,
+    ) -> Option<Point> {
+        self.since.add(loss);
+        if !steps.is_multiple_of(self.every) {
+            return None;
+        }
+        let (error, sparsity) = std::mem::take(&mut self.since).ratio();
+        Some(Point {
+            stage: self.stage + 1,
+            seconds,
+            images: steps * images as u64,
+            error,
+            sparsity,
+        })
+    }
+}
