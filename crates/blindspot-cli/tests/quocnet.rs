@@ -186,13 +186,14 @@ fn a_quick_look_at_figure_6_is_what_onnxruntime_finds_it_to_be() {
         "figure6.png",
         "figure6-other.png",
         "quocnet.md",
+        "quocnet-stages.csv",
         "quocnet-costs.csv",
         "report.html",
     ] {
         assert!(dir.join("o").join(file).exists(), "{file}");
     }
     let page = std::fs::read_to_string(dir.join("o/report.html")).unwrap();
-    assert!(page.contains("Figure 6"));
+    assert!(page.contains("Figure 6") && page.contains("Filters of quocnet"));
 
     // Again, with the networks that were kept, and on one thread.
     let before = read();

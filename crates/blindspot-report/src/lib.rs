@@ -22,7 +22,7 @@ use blindspot_data::files::{FileError, write_atomically};
 
 pub use hardening::hardening;
 pub use plot::{certificate_plot, history_plot, spectrum_plot};
-pub use quocnet::{quocnet, quocnet_costs};
+pub use quocnet::{quocnet, quocnet_costs, quocnet_stages};
 pub use spectrum::{spectrum_table, table5};
 pub use table::{Cell, Table};
 pub use tables::{models, table1, table2, table3, table4};
@@ -54,6 +54,10 @@ fn all_tables(results: &Results) -> Vec<(&'static str, Table)> {
         ("table3", three.map(|rows| table3(rows, quick))),
         ("table4", four.map(|table| table4(table, quick))),
         ("quocnet", features.map(|results| quocnet(results, quick))),
+        (
+            "quocnet-stages",
+            features.map(|results| quocnet_stages(results, quick)),
+        ),
         ("quocnet-costs", costs.map(quocnet_costs)),
         ("hardening", hard.map(|rows| hardening(rows, quick))),
         (

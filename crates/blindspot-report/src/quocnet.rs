@@ -1,6 +1,6 @@
 //! Figure 6 out of the results: what the features are worth, what fools them, what sizes cost.
 
-use blindspot::quocnet::{Cost, Judgement};
+use blindspot::quocnet::{Cost, Judgement, StageRecord};
 use blindspot::results::{QuocNet, QuocNetDirection};
 
 use crate::table::{Cell, Table};
@@ -48,6 +48,43 @@ pub fn quocnet(results: &QuocNet, quick: bool) -> Table {
         note: note(quick, &method),
         heads: heads.map(str::to_owned).to_vec(),
         rows: all.map(row).collect(),
+    }
+}
+
+/// How each stage was trained.
+pub fn quocnet_stages(results: &QuocNet, quick: bool) -> Table {
+    let heads = [
+        "stage",
+        "positions",
+        "numbers in a field",
+        "maps",
+        "weights",
+        "steps",
+        "error before",
+        "error",
+        "principal components",
+    ];
+    let row = |(i, stage): (usize, &StageRecord)| {
+        vec![
+            Cell::Count(i as u64 + 1),
+            Cell::Text(format!("{}x{}", stage.grid[0], stage.grid[1])),
+            Cell::Count(stage.field_len as u64),
+            Cell::Count(stage.maps as u64),
+            Cell::Count(stage.weights),
+            Cell::Count(stage.steps),
+            Cell::Rate(stage.error_before, None),
+            Cell::Rate(stage.error, None),
+            Cell::Rate(stage.error_pca, None),
+        ]
+    };
+    let method = "Error: of the reconstruction of images held out, squared, as a part of their sum of \
+                  squares. Principal components: what they leave of each field, as many as there are \
+                  maps, chosen for this error alone and for single fields.";
+    Table {
+        title: "QuocNet: how the stages put images together again".into(),
+        note: note(quick, method),
+        heads: heads.map(str::to_owned).to_vec(),
+        rows: results.stages.iter().enumerate().map(row).collect(),
     }
 }
 

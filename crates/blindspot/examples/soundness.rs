@@ -1,8 +1,9 @@
 //! Holds certificates against every search: see `bench/README.md`.
 //!
-//! `soundness MODEL.onnx IMAGES SECONDS` certifies the first images of MNIST's test set, refines the
-//! certificates for so long, runs every method (untargeted) on all of them, and prints for each the
-//! smallest ratio of a change to its image's certificate. It fails where one is below 1.
+//! `soundness MODEL.onnx IMAGES SECONDS [EVALUATIONS]` certifies the first images of MNIST's test set,
+//! refines the certificates for so long, runs every method (untargeted) on all of them, with so many
+//! evaluations an image at the most, and prints for each the smallest ratio of a change to its image's
+//! certificate. It fails where one is below 1.
 
 use std::time::{Duration, Instant};
 
@@ -16,9 +17,10 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, count, seconds] = &arguments[..] else {
-        return Err("usage: soundness MODEL.onnx IMAGES SECONDS".into());
+    let [model, count, seconds, limit @ ..] = &arguments[..] else {
+        return Err("usage: soundness MODEL.onnx IMAGES SECONDS [EVALUATIONS]".into());
     };
+    let max_evaluations = limit.first().map(|limit| limit.parse()).transpose()?;
     let network = onnx::read(&std::fs::read(model)?)?
         .network
         .without_softmax();
@@ -43,6 +45,7 @@ fn main() -> Result<(), Failure> {
         let options = SearchOptions {
             target: Target::Untargeted,
             method,
+            max_evaluations,
             ..SearchOptions::default()
         };
         let examples = search(&network, &images, labels, &indices, &options, &Unwatched)?;

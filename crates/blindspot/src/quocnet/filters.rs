@@ -18,10 +18,11 @@ fn shown(network: &Network<f32>) -> Option<Vec<Picture>> {
     let graph = network.graph();
     let mut nodes = graph.nodes().iter();
     let node = nodes.find(|node| matches!(node.op, Op::Local(_)))?;
-    let [Operand::Value(value), Operand::Weight(weight)] = node.inputs[..] else {
+    let [_, Operand::Weight(weight)] = node.inputs[..] else {
         return None;
     };
-    let channels = *graph.value(value).shape.first()?;
+    // Whitening leaves them; what the node itself sees is flat where the network comes from a file.
+    let channels = *network.input_shape().first()?;
     let &[positions, length, maps] = &graph.weights()[weight.index()].shape[..] else {
         return None;
     };
