@@ -133,7 +133,5 @@ fn message(first: &[u8], tensors: &[Vec<f32>]) -> Vec<u8> {
 /// The two weights of a message.
 fn tensors(bytes: &[u8]) -> Vec<Vec<f32>> {
     let halves = bytes.chunks_exact((bytes.len() / 2).max(1));
-    halves
-        .map(|half| bytemuck::pod_collect_to_vec(half))
-        .collect()
+    halves.map(bytemuck::pod_collect_to_vec).collect()
 }

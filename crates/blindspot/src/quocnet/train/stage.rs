@@ -171,6 +171,7 @@ impl Work<'_> {
     /// Keeps a checkpoint, for which all parts of the first group bring theirs to rank 0.
     fn save(&self, state: &mut State, adam: &Adam) -> Result<(), TrainError> {
         if self.team.groups.rank() > 0 {
+            // Nothing is written here, but the next is due as late as on rank 0.
             return state.save(None, None);
         }
         let gathered = match self.team.parts.count() {
