@@ -108,7 +108,13 @@ mod tests {
             top = graph.node(name, gemm, &operands, name).unwrap();
         }
         let diagonal = |entries: [f32; 3]| {
-            let number = |i: usize| if i % 4 == 0 { entries[i / 4] } else { 0.0 };
+            let number = |i: usize| {
+                if i.is_multiple_of(4) {
+                    entries[i / 4]
+                } else {
+                    0.0
+                }
+            };
             (0..9).map(number).collect()
         };
         let weights = vec![diagonal([-3.0, 0.5, 2.0]), diagonal([0.0, 7.0, 1.0])];
