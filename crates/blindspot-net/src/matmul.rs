@@ -136,32 +136,34 @@ fn by_depth<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
     }
 }
 
-/// `out += a b` for narrow `b`, a column at a time.
+/// `out += a b` for narrow `b`, a few rows at a time.
 fn narrow<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
     let (k, m) = (b.rows, b.cols);
     if k == 0 {
         return;
     }
-    for (rows, out_rows) in a.chunks(ABREAST * k).zip(out.chunks_mut(ABREAST * m)) {
-        for j in 0..m {
-            let column = &b.data[j * b.col_stride..];
-            if b.row_stride == 1 {
-                for (row, out_row) in rows.chunks_exact(k).zip(out_rows.chunks_exact_mut(m)) {
-                    out_row[j] += dot(row, &column[..k]);
-                }
-                continue;
+    for (rows, out) in a.chunks(ABREAST * k).zip(out.chunks_mut(ABREAST * m)) {
+        if rows.len() == ABREAST * k {
+            let abreast: [&[T]; ABREAST] = std::array::from_fn(|row| &rows[row * k..][..k]);
+            by_column(abreast, b, out);
+        } else {
+            for (row, out) in rows.chunks_exact(k).zip(out.chunks_exact_mut(m)) {
+                by_column([row], b, out);
             }
-            let column = column.iter().step_by(b.row_stride).take(k);
-            let sums = match <[&[T]; ABREAST]>::try_from(rows.chunks_exact(k).collect::<Vec<_>>()) {
-                Ok(rows) => in_order(rows, column).to_vec(),
-                Err(rows) => {
-                    let each = rows.into_iter();
-                    each.map(|row| in_order([row], column.clone())[0]).collect()
-                }
-            };
-            for (out_row, sum) in out_rows.chunks_exact_mut(m).zip(sums) {
-                out_row[j] += sum;
-            }
+        }
+    }
+}
+
+/// The same for these rows, a column at a time.
+fn by_column<T: Real, const R: usize>(rows: [&[T]; R], b: Matrix<'_, T>, out: &mut [T]) {
+    for j in 0..b.cols {
+        let column = &b.data[j * b.col_stride..];
+        let sums = match b.row_stride {
+            1 => rows.map(|row| dot(row, &column[..b.rows])),
+            stride => in_order(rows, column.iter().step_by(stride).take(b.rows)),
+        };
+        for (row, sum) in sums.into_iter().enumerate() {
+            out[row * b.cols + j] += sum;
         }
     }
 }
