@@ -19,6 +19,11 @@ use crate::args::{Args, Command, Common};
 use crate::progress::Progress;
 use crate::{interrupt, ranks};
 
+/// What rayon takes for a thread on each core, or as many as `RAYON_NUM_THREADS` says.
+const AS_MANY_AS_CORES: usize = 0;
+/// Of a thread's stack: what the main thread has on Linux.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Runs the command that was asked for.
 pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
     interrupt::listen();
@@ -28,14 +33,16 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
         (args.common.quiet, args.common.json) = (true, false);
     }
     let common = &args.common;
-    if let Some(threads) = common.threads.map(usize::from).or_else(ranks::threads) {
-        rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build_global()
-            .context("can't start that many threads; give a smaller --threads")?;
-    }
+    let threads = common.threads.map(usize::from).or_else(ranks::threads);
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads.unwrap_or(AS_MANY_AS_CORES))
+        .stack_size(STACK_BYTES)
+        .build_global()
+        .context("can't start that many threads; give a smaller --threads")?;
     let progress = Progress::new(common);
-    match &args.command {
+    // On one of the pool's threads: from outside, every short sum of a training would wake a thread
+    // and wait for it (half of the time on small networks).
+    rayon::scope(|_| match &args.command {
         Command::Reproduce(command) => reproduce::run(command, common, &progress),
         Command::Attack(command) => attack::run(command, common, &progress),
         Command::Merge(command) => merge::run(command, common, &progress),
@@ -45,7 +52,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
         Command::Certify(command) => certify::run(command, common, &progress),
         Command::Train(command) => train::run(command, common, &progress),
         Command::Data(command) => data::run(command, common, &progress),
-    }
+    })
 }
 
 /// Prints text for people, unless nothing or JSON is wanted.
