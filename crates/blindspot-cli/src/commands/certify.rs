@@ -102,8 +102,8 @@ fn limits(certifier: &Certifier, command: &Certify) -> Vec<String> {
     }
     if command.time_limit.is_some() && !certifier.refines() {
         limits.push(
-            "on the first bounds, --time-limit or not: it takes one or two fully connected layers of \
-             sigmoid or tanh units below the last"
+            "on the first bounds, --time-limit or not: it takes ReLUs, or one or two fully connected layers \
+             of sigmoid or tanh units below the last"
                 .into(),
         );
     }

@@ -62,7 +62,7 @@ impl First {
 pub(super) type Range = [Vec<f64>; 2];
 
 /// How an activation is bounded.
-enum Relaxed {
+pub(super) enum Relaxed {
     /// Each number by its lines.
     Each(Vec<Lines>),
     /// The maximum of each window.
@@ -70,12 +70,12 @@ enum Relaxed {
 }
 
 /// The maximum of a window: no less than one of its inputs, no more than a linear function.
-struct Maximum {
+pub(super) struct Maximum {
     /// The input whose lower bound is the largest.
-    best: u32,
+    pub(super) best: u32,
     /// Coefficients of the linear function.
-    above: Vec<(u32, f64)>,
-    intercept: f64,
+    pub(super) above: Vec<(u32, f64)>,
+    pub(super) intercept: f64,
 }
 
 /// The memory of one thread to bound in.
@@ -104,7 +104,11 @@ impl<'c> Bounds<'c> {
 
     /// How each activation is bounded within `radius`, and its inputs' bounds; None where one is not
     /// finite.
-    fn relaxed(&mut self, room: &Room, radius: f64) -> Option<(Vec<Relaxed>, Vec<Range>)> {
+    pub(super) fn relaxed(
+        &mut self,
+        room: &Room,
+        radius: f64,
+    ) -> Option<(Vec<Relaxed>, Vec<Range>)> {
         let mut relaxed: Vec<Relaxed> = Vec::with_capacity(self.chain.between.len());
         let mut ranges: Vec<Range> = Vec::with_capacity(self.chain.between.len());
         for (i, between) in self.chain.between.iter().enumerate() {
@@ -210,13 +214,63 @@ impl<'c> Bounds<'c> {
     fn lower(
         &mut self,
         i: usize,
-        mut rows: Vec<f64>,
+        rows: Vec<f64>,
         relaxed: &[Relaxed],
         room: &Room,
         radius: f64,
     ) -> Vec<f64> {
+        let chain = self.chain;
+        let (rows, constants) = self.carry(i, rows, |at, rows, constants| {
+            through(&relaxed[at], rows, chain, at, constants)
+        });
+        rows.chunks_exact(chain.segments[0].inputs)
+            .zip(constants)
+            .map(|(row, constant)| {
+                let least = ball::lower(row, 1.0, None, room, radius, &mut self.scratch);
+                with_constant(least, constant)
+            })
+            .collect()
+    }
+
+    /// The same for the network's outputs, with activations replaced by `through`, which gets an
+    /// activation, functions of its output and their constants, and gives functions of its input. In
+    /// `points` the changes of the image are put at which the bounds are taken on.
+    pub(super) fn lower_by(
+        &mut self,
+        rows: Vec<f64>,
+        through: impl FnMut(usize, Vec<f64>, &mut [(f64, f64)]) -> Vec<f64>,
+        room: &Room,
+        radius: f64,
+        points: &mut Vec<f64>,
+    ) -> Vec<f64> {
+        let (rows, constants) = self.carry(self.chain.segments.len() - 1, rows, through);
+        points.resize(rows.len(), 0.0);
+        let inputs = self.chain.segments[0].inputs;
+        rows.chunks_exact(inputs)
+            .zip(points.chunks_exact_mut(inputs))
+            .zip(constants)
+            .map(|((row, point), constant)| {
+                let (mut centre, mut size) = (0.0, 0.0);
+                for (a, x) in row.iter().zip(&room.image) {
+                    centre += a * x;
+                    size += (a * x).abs();
+                }
+                let (least, _) = ball::least(row, room, radius, &mut self.scratch, point);
+                let rounding = ball::rounding(inputs, size + least.abs());
+                with_constant(centre + least - rounding, constant)
+            })
+            .collect()
+    }
+
+    /// Carries linear functions of the output of segment `i` to the image; gives for each also its
+    /// constant, and what its rounding can amount to.
+    fn carry(
+        &mut self,
+        i: usize,
+        mut rows: Vec<f64>,
+        mut through: impl FnMut(usize, Vec<f64>, &mut [(f64, f64)]) -> Vec<f64>,
+    ) -> (Vec<f64>, Vec<(f64, f64)>) {
         let count = rows.len() / self.chain.segments[i].outputs;
-        // The constant of each function, and what its rounding can amount to.
         let mut constants = vec![(0.0, 0.0); count];
         for at in (0..=i).rev() {
             let segment = &self.chain.segments[at];
@@ -228,20 +282,26 @@ impl<'c> Bounds<'c> {
             }
             self.adjoints[at].carry(count, &mut rows);
             if at > 0 {
-                let before = &self.chain.segments[at - 1];
-                let active = self.chain.active[at - 1];
-                rows = through(&relaxed[at - 1], rows, before, active, &mut constants);
+                rows = through(at - 1, rows, &mut constants);
             }
         }
-        let inputs = self.chain.segments[0].inputs;
-        rows.chunks_exact(inputs)
-            .zip(constants)
-            .map(|(row, (constant, rounding))| {
-                let least = ball::lower(row, 1.0, None, room, radius, &mut self.scratch);
-                least + constant - rounding - 4.0 * f64::EPSILON * (least.abs() + constant.abs())
-            })
-            .collect()
+        (rows, constants)
     }
+
+    /// Replaces inputs of segment `at`, one row each, by its outputs.
+    pub(super) fn apply(&mut self, at: usize, count: usize, rows: &mut Vec<f64>) {
+        self.adjoints[at].apply(count, rows);
+    }
+
+    /// The network that is bounded.
+    pub(super) fn chain(&self) -> &'c Chain {
+        self.chain
+    }
+}
+
+/// The least value of a function with its constant, rounding taken off.
+fn with_constant(least: f64, (constant, rounding): (f64, f64)) -> f64 {
+    least + constant - rounding - 4.0 * f64::EPSILON * (least.abs() + constant.abs())
 }
 
 /// A function's value at the segment's bias, and the size of everything that it sums.
@@ -292,15 +352,16 @@ fn of_window(seen: &[u32], low: &[f64], high: &[f64]) -> Maximum {
     }
 }
 
-/// Functions of an activation's output as functions of its input that are never larger; beyond the
-/// `active` first numbers of its input all pass as they are.
-fn through(
+/// Functions of the output of activation `at` as functions of its input that are never larger; beyond the
+/// numbers that it takes all pass as they are.
+pub(super) fn through(
     relaxed: &Relaxed,
     mut rows: Vec<f64>,
-    before: &Segment,
-    active: usize,
+    chain: &Chain,
+    at: usize,
     constants: &mut [(f64, f64)],
 ) -> Vec<f64> {
+    let (before, active) = (&chain.segments[at], chain.active[at]);
     match relaxed {
         Relaxed::Each(lines) => {
             for (row, (constant, rounding)) in rows.chunks_exact_mut(before.outputs).zip(constants)

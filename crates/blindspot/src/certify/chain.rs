@@ -271,7 +271,7 @@ impl Segment {
     }
 }
 
-/// The adjoint of a segment's linear part, with its memory.
+/// The adjoint of a segment's linear part, and the segment itself, with their memory.
 pub(super) struct Adjoint<'a> {
     evaluator: Option<Evaluator<'a, f64>>,
 }
@@ -284,6 +284,16 @@ impl Adjoint<'_> {
             let carried = evaluator.backward(rows);
             rows.clear();
             rows.extend_from_slice(carried);
+        }
+    }
+
+    /// Replaces `count` inputs of the segment, at most [`ROWS`], one row each, by its outputs.
+    pub(super) fn apply(&mut self, count: usize, rows: &mut Vec<f64>) {
+        if let Some(evaluator) = &mut self.evaluator {
+            evaluator.input(count).copy_from_slice(rows);
+            let outputs = evaluator.forward();
+            rows.clear();
+            rows.extend_from_slice(outputs);
         }
     }
 }

@@ -16,6 +16,7 @@ mod parabola;
 mod refine;
 mod relax;
 mod slices;
+mod splits;
 #[cfg(test)]
 mod tests;
 

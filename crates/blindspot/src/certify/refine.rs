@@ -1,25 +1,29 @@
 //! Larger certificates where there is time for them.
 //!
-//! By the lead's parabola first ([`curvature`](super::curvature)), then by branch and bound on it
-//! ([`slices`](super::slices), then caps of the ball with parabolas of their own): radii a little beyond
-//! the last are tried, in rounds that look at four times as many slices each. A certificate that could
-//! not be raised is kept, so they only grow.
+//! Where the units are smooth, by the lead's parabola first ([`curvature`](super::curvature)), then by branch
+//! and bound on it ([`slices`](super::slices), then caps of the ball with parabolas of their own); where there
+//! are ReLUs, by branch and bound on them ([`splits`](super::splits)). Radii a little beyond the last are
+//! tried, in rounds that look at four times as many parts of the ball each. A certificate that could not be
+//! raised is kept, so they only grow.
 
 use std::time::Instant;
 
+use blindspot_net::argmax;
 use rayon::prelude::*;
 
 use super::ball::Room;
 use super::curvature::Curved;
 use super::slices::{Outcome, Plane, Slices};
+use super::splits::{self, Splits};
 use super::{Certificate, Certifier, Worker, largest_radius};
 use crate::inputs::Inputs;
 use crate::monitor::Monitor;
 
 /// Rounds of branch and bound at most.
 const ROUNDS: u32 = 9;
-/// Slices that the first round looks at for a radius; each further one looks at four times as many.
-const SLICES: usize = 32;
+/// Parts of the ball that the first round looks at for a radius; each further one looks at four times as
+/// many.
+const PARTS: usize = 32;
 /// How close to the largest radius that the parabola certifies the first round ends: what the next
 /// ones begin with is no larger.
 const CLOSE: f64 = 1e-2;
@@ -30,20 +34,23 @@ const FRACTIONS: [f64; 4] = [0.6, 0.4, 0.25, 0.1];
 /// The first step of a round beyond the last radius, and the last one, as parts of it.
 const STEPS: (f64, f64) = (0.04, 2e-3);
 
-/// How far an image's certificate has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    /// More slices may raise it.
-    Going,
-    /// They can't.
-    Settled,
+/// How far the search for an image's certificate has got.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Search {
+    /// How far beyond the certificate the next radius is, as a part of it.
+    step: f64,
+    /// A radius that no certificate reaches.
+    refuted: f64,
+    /// More parts may raise it.
+    going: bool,
 }
 
 impl Certifier {
-    /// Whether [`refine`](Certifier::refine) can raise certificates: networks of one or two fully
-    /// connected layers of sigmoid or tanh units below the last.
+    /// Whether [`refine`](Certifier::refine) can raise certificates: those of networks with ReLUs, and of
+    /// networks of one or two fully connected layers of sigmoid or tanh units below the last.
     pub fn refines(&self) -> bool {
-        self.curved().is_some()
+        let known = self.linear.as_ref();
+        known.is_ok_and(|linear| linear.curved.is_some() || splits::has_units(&linear.chain))
     }
 
     fn curved(&self) -> Option<&Curved> {
@@ -61,17 +68,22 @@ impl Certifier {
         deadline: Instant,
         monitor: &dyn Monitor,
     ) {
-        if self.curved().is_none() {
+        if !self.refines() {
             return;
         }
         let stop = || monitor.cancelled() || Instant::now() >= deadline;
-        let mut going: Vec<(&mut Certificate, Progress)> = certificates
+        let begin = Search {
+            step: STEPS.0,
+            refuted: f64::INFINITY,
+            going: true,
+        };
+        let mut going: Vec<(&mut Certificate, Search)> = certificates
             .iter_mut()
             .filter(|certificate| certificate.distance > 0.0)
-            .map(|certificate| (certificate, Progress::Going))
+            .map(|certificate| (certificate, begin))
             .collect();
         for round in 0..=ROUNDS {
-            going.retain(|(_, progress)| *progress == Progress::Going);
+            going.retain(|(_, search)| search.going);
             if going.is_empty() || stop() {
                 return;
             }
@@ -79,7 +91,7 @@ impl Certifier {
             let done = std::sync::atomic::AtomicU64::new(0);
             going.par_iter_mut().with_max_len(1).for_each_init(
                 || self.worker(),
-                |worker, (certificate, progress)| {
+                |worker, (certificate, search)| {
                     if stop() {
                         return;
                     }
@@ -87,7 +99,7 @@ impl Certifier {
                     inputs.write(certificate.index, &mut image);
                     match round {
                         0 => worker.parabolic(certificate, &image, &stop),
-                        _ => *progress = worker.sliced(certificate, &image, round, &stop),
+                        _ => worker.branched(certificate, search, &image, round, &stop),
                     }
                     let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     monitor.progress(done, "");
@@ -120,36 +132,38 @@ impl Worker<'_> {
         certificate.distance = certificate.distance.max(found);
     }
 
-    /// Raises a certificate by branch and bound.
-    fn sliced(
+    /// Raises a certificate by branch and bound, until a radius takes more parts than this round has.
+    fn branched(
         &mut self,
         certificate: &mut Certificate,
+        search: &mut Search,
         image: &[f32],
         round: u32,
         stop: &(dyn Fn() -> bool + Sync),
-    ) -> Progress {
+    ) {
         let (room, rivals) = self.surroundings(image, certificate.label);
-        let slices = SLICES << (2 * (round - 1));
-        let mut step = STEPS.0;
-        let mut progress = Progress::Settled;
-        while step > STEPS.1 && !stop() {
-            let radius = certificate.distance * (1.0 + step);
-            match self.certain(&room, certificate.label, &rivals, radius, slices, stop) {
+        let parts = PARTS << (2 * (round - 1));
+        while search.going && !stop() {
+            let reached = certificate.distance;
+            let middle = 0.5 * (reached + search.refuted);
+            let radius = (reached * (1.0 + search.step)).min(middle);
+            if radius < reached * (1.0 + 0.999 * STEPS.1) {
+                search.going = false;
+                return;
+            }
+            match self.certain(&room, certificate.label, &rivals, radius, parts, stop) {
                 Outcome::Certain => {
                     certificate.distance = radius;
-                    if radius >= room.reach() {
-                        return Progress::Settled;
-                    }
-                    step *= 1.5;
+                    search.going = radius < room.reach();
+                    search.step *= 1.5;
                 }
-                Outcome::Refuted => step *= 0.5,
+                Outcome::Refuted => search.refuted = radius,
                 Outcome::Open => {
-                    progress = Progress::Going;
-                    step *= 0.5;
+                    search.step = (0.5 * search.step).max(STEPS.1);
+                    return;
                 }
             }
         }
-        progress
     }
 
     /// The room around an image, and the label's rivals with its lead over each and the distance at
@@ -198,17 +212,20 @@ impl Worker<'_> {
         least
     }
 
-    /// Whether the label leads everywhere within a radius, looking at so many slices.
+    /// Whether the label leads everywhere within a radius, looking at so many parts of the ball.
     fn certain(
         &mut self,
         room: &Room,
         label: usize,
         rivals: &[(usize, f64, f64)],
         radius: f64,
-        mut slices: usize,
+        mut parts: usize,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Outcome {
-        let (Some(curved), Some(bounds)) = (self.certifier.curved(), &mut self.linear) else {
+        let Some(curved) = self.certifier.curved() else {
+            return self.certain_by_splits(room, label, rivals, radius, parts, stop);
+        };
+        let Some(bounds) = &mut self.linear else {
             return Outcome::Refuted;
         };
         let Some(ranges) = bounds.ranges(room, radius) else {
@@ -224,7 +241,7 @@ impl Worker<'_> {
                 return Outcome::Open;
             };
             let mut all = Slices::new(&parabola, &axes, room, radius);
-            let outcome = all.certain(&mut slices, stop);
+            let outcome = all.certain(&mut parts, stop);
             if outcome == Outcome::Certain {
                 continue;
             }
@@ -233,6 +250,36 @@ impl Worker<'_> {
             }
         }
         Outcome::Certain
+    }
+
+    /// The same for networks with ReLUs.
+    fn certain_by_splits(
+        &mut self,
+        room: &Room,
+        label: usize,
+        rivals: &[(usize, f64, f64)],
+        radius: f64,
+        parts: usize,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Outcome {
+        let (Some(bounds), evaluator) = (&mut self.linear, &mut self.evaluator) else {
+            return Outcome::Refuted;
+        };
+        let Some(mut splits) = Splits::new(bounds, room, radius) else {
+            return Outcome::Refuted;
+        };
+        let classes = self.certifier.network.output_len();
+        let mut leads = vec![0.0; rivals.len() * classes];
+        for (lead, &(rival, ..)) in leads.chunks_exact_mut(classes).zip(rivals) {
+            (lead[label], lead[rival]) = (1.0, -1.0);
+        }
+        let refutes = |change: &[f64]| {
+            let values = room.image.iter().zip(change).map(|(x, d)| x + d);
+            let input = evaluator.input(1).iter_mut();
+            input.zip(values).for_each(|(place, x)| *place = x);
+            argmax(evaluator.forward()) != label
+        };
+        splits.certain(&leads, parts, refutes, stop)
     }
 
     /// Whether the label leads over one rival everywhere within a radius, by parabolas of ever smaller

@@ -40,9 +40,9 @@ struct Slice {
 pub(super) enum Outcome {
     /// The lead is above 0 in all the ball.
     Certain,
-    /// Somewhere the parabola is not: slices don't help.
+    /// Somewhere it is not, or its bound is not however the ball is cut.
     Refuted,
-    /// There would have been more slices to look at.
+    /// There would have been more parts of the ball to look at.
     Open,
 }
 

@@ -3,6 +3,7 @@
 mod networks;
 mod refined;
 mod soundness;
+mod splits;
 
 use blindspot_data::{DataSpec, ImageSet, Locations, Silent};
 use blindspot_net::ops::{Binary, Concat, Conv, Gemm, Pool, PoolKind, Reshape, Unary, Window};
