@@ -185,6 +185,23 @@ pub(super) fn lower(
     center - lowered - rounding(count, size + moved)
 }
 
+/// A lower bound of a (x + d) over the ball and the box, rounding taken off; `point` becomes as below.
+pub(super) fn lower_at(
+    coefficients: &[f64],
+    room: &Room,
+    radius: f64,
+    scratch: &mut Scratch,
+    point: &mut [f64],
+) -> f64 {
+    let (mut centre, mut size) = (0.0, 0.0);
+    for (a, x) in coefficients.iter().zip(&room.image) {
+        centre += a * x;
+        size += (a * x).abs();
+    }
+    let (least, _) = least(coefficients, room, radius, scratch, point);
+    centre + least - rounding(coefficients.len(), size + least.abs())
+}
+
 /// A lower bound of a d over the ball and the box, rounding taken off. `point` becomes a d of the box
 /// that has about this value and is about inside the ball; given too is how far a value that nothing
 /// stops moves for each unit of its coefficient, 0 where none moves freely.
@@ -298,17 +315,20 @@ fn dual(weights: &[f64], rooms: &[f64], radius: f64) -> Fall {
         }
     }
     if sums.free <= 0.0 {
-        // All are stopped, or nothing moves it.
+        // All are stopped, or nothing moves it, or what moves it is too small for its square: the box alone
+        // bounds that, too.
+        let gain = weights.iter().zip(rooms).map(|(w, m)| w * m).sum();
         return Fall {
-            lowered: sums.gain,
-            moved: 3.0 * sums.gain,
+            lowered: gain,
+            moved: 3.0 * gain,
             inverse: 0.0,
             stopped: true,
         };
     }
     if inverse <= 0.0 {
+        // Nothing moves in a ball of radius 0. Otherwise a square was too large or too small.
         return Fall {
-            lowered: 0.0,
+            lowered: if radius > 0.0 { f64::INFINITY } else { 0.0 },
             moved: 0.0,
             inverse,
             stopped: false,
@@ -344,6 +364,14 @@ mod tests {
     }
 
     /// The exact value by bisection on the multiplier, a point that has it, and the bound.
+    #[test]
+    fn squares_that_are_no_numbers_certify_nothing() {
+        let room = Room::new(&[0.5, 0.5], 0.0, 1.0);
+        let least = |a: [f64; 2]| lower(&a, 1.0, None, &room, 0.1, &mut Scratch::default());
+        assert!(least([1e160, 0.0]) <= 0.4e160);
+        assert!(least([1e-170, 0.0]) <= 0.4e-170);
+    }
+
     #[test]
     fn the_bound_is_the_exact_minimum() {
         for seed in 0..500 {

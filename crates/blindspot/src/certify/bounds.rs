@@ -16,13 +16,13 @@
 //! on values h before it that moves the function by at most gamma |s| (|A| |h| + |b|). The vector in
 //! brackets is bounded once for all inputs of the box ([`Segment::size`](super::chain::Segment)), so
 //! that each step costs one scalar product more. The lines are outward by themselves
-//! ([`relax`](super::relax)); a coefficient times a slope is rounded once, which one more unit in
-//! gamma covers. Constants and the final minimum take their own sums' rounding off. Overflow gives
+//! ([`relax`](super::relax)); a coefficient times a slope, or less a multiplier
+//! ([`splits`](super::splits)), is rounded once, which one more unit in gamma covers. Constants and the final minimum take their own sums' rounding off. Overflow gives
 //! infinities or NaN, which certify nothing.
 
 use super::ball::{self, Room, Scratch};
 use super::chain::{Adjoint, Between, Chain, ROWS, Segment};
-use super::relax::{Activation, Lines};
+use super::relax::Lines;
 
 /// The linear part of the first segment, row after row: it is the same for all images.
 pub(super) struct First {
@@ -72,10 +72,10 @@ pub(super) enum Relaxed {
 /// The maximum of a window: no less than one of its inputs, no more than a linear function.
 pub(super) struct Maximum {
     /// The input whose lower bound is the largest.
-    pub(super) best: u32,
+    best: u32,
     /// Coefficients of the linear function.
-    pub(super) above: Vec<(u32, f64)>,
-    pub(super) intercept: f64,
+    above: Vec<(u32, f64)>,
+    intercept: f64,
 }
 
 /// The memory of one thread to bound in.
@@ -112,8 +112,7 @@ impl<'c> Bounds<'c> {
         let mut relaxed: Vec<Relaxed> = Vec::with_capacity(self.chain.between.len());
         let mut ranges: Vec<Range> = Vec::with_capacity(self.chain.between.len());
         for (i, between) in self.chain.between.iter().enumerate() {
-            let behind_relu =
-                i > 0 && matches!(self.chain.between[i - 1], Between::Each(Activation::Relu));
+            let behind_relu = i > 0 && self.chain.between[i - 1].is_relu();
             let [low, high] = match ranges.last() {
                 // What the ReLU makes of its own range: no line is narrower.
                 Some(range) if behind_relu && self.chain.segments[i].is_identity() => {
@@ -233,33 +232,27 @@ impl<'c> Bounds<'c> {
     }
 
     /// The same for the network's outputs, with activations replaced by `through`, which gets an
-    /// activation, functions of its output and their constants, and gives functions of its input. In
-    /// `points` the changes of the image are put at which the bounds are taken on.
+    /// activation, functions of its output and their constants, and gives functions of its input. Given
+    /// too are the changes of the image at which the bounds are taken on.
     pub(super) fn lower_by(
         &mut self,
         rows: Vec<f64>,
         through: impl FnMut(usize, Vec<f64>, &mut [(f64, f64)]) -> Vec<f64>,
         room: &Room,
         radius: f64,
-        points: &mut Vec<f64>,
-    ) -> Vec<f64> {
+    ) -> (Vec<f64>, Vec<f64>) {
         let (rows, constants) = self.carry(self.chain.segments.len() - 1, rows, through);
-        points.resize(rows.len(), 0.0);
+        let mut points = vec![0.0; rows.len()];
         let inputs = self.chain.segments[0].inputs;
-        rows.chunks_exact(inputs)
+        let functions = rows.chunks_exact(inputs).zip(constants);
+        let bounds = functions
             .zip(points.chunks_exact_mut(inputs))
-            .zip(constants)
-            .map(|((row, point), constant)| {
-                let (mut centre, mut size) = (0.0, 0.0);
-                for (a, x) in row.iter().zip(&room.image) {
-                    centre += a * x;
-                    size += (a * x).abs();
-                }
-                let (least, _) = ball::least(row, room, radius, &mut self.scratch, point);
-                let rounding = ball::rounding(inputs, size + least.abs());
-                with_constant(centre + least - rounding, constant)
+            .map(|((row, constant), point)| {
+                let least = ball::lower_at(row, room, radius, &mut self.scratch, point);
+                with_constant(least, constant)
             })
-            .collect()
+            .collect();
+        (bounds, points)
     }
 
     /// Carries linear functions of the output of segment `i` to the image; gives for each also its
@@ -368,7 +361,7 @@ pub(super) fn through(
             {
                 let (mut sum, mut size) = (0.0, 0.0);
                 for (s, lines) in row.iter_mut().zip(lines) {
-                    let line = if *s > 0.0 { lines.below } else { lines.above };
+                    let line = lines.by_sign(*s);
                     let part = *s * line.intercept;
                     sum += part;
                     size += part.abs();
@@ -407,4 +400,36 @@ pub(super) fn through(
             wide
         }
     }
+}
+
+/// What an activation's lines make of its inputs, those of each number by the sign of its
+/// coefficient in a function of its output; beyond the numbers that it takes all pass as they are.
+pub(super) fn follow(
+    relaxed: &Relaxed,
+    inputs: &[f64],
+    coefficients: &[f64],
+    active: usize,
+    out: &mut Vec<f64>,
+) {
+    match relaxed {
+        Relaxed::Each(lines) => {
+            let numbers = inputs.iter().zip(coefficients).zip(lines);
+            out.extend(numbers.map(|((x, s), lines)| {
+                let line = lines.by_sign(*s);
+                line.slope * x + line.intercept
+            }));
+        }
+        Relaxed::Max(windows) => {
+            let numbers = windows.iter().zip(coefficients);
+            out.extend(numbers.map(|(maximum, s)| match *s > 0.0 {
+                true => inputs[maximum.best as usize],
+                false => {
+                    let parts = maximum.above.iter();
+                    let parts = parts.map(|&(at, slope)| slope * inputs[at as usize]);
+                    parts.sum::<f64>() + maximum.intercept
+                }
+            }));
+        }
+    }
+    out.extend_from_slice(&inputs[active..]);
 }

@@ -22,6 +22,12 @@ pub(super) enum Between {
     Max(Vec<Vec<u32>>),
 }
 
+impl Between {
+    pub(super) fn is_relu(&self) -> bool {
+        matches!(self, Between::Each(Activation::Relu))
+    }
+}
+
 /// An affine function of the values before it.
 pub(super) struct Segment {
     /// None for the identity.

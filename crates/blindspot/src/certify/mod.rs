@@ -13,6 +13,7 @@ mod curvature;
 mod files;
 mod lipschitz;
 mod parabola;
+mod parts;
 mod refine;
 mod relax;
 mod slices;

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::ball::Room;
 use super::curvature::Curved;
-use super::slices::{Outcome, Plane, Slices};
+use super::slices::{Plane, Slices};
 use super::splits::{self, Splits};
 use super::{Certificate, Certifier, Worker, largest_radius};
 use crate::inputs::Inputs;
@@ -21,8 +21,8 @@ use crate::monitor::Monitor;
 
 /// Rounds of branch and bound at most.
 const ROUNDS: u32 = 9;
-/// Parts of the ball that the first round looks at for a radius; each further one looks at four times as
-/// many.
+/// Slices that the first round looks at for a radius, or cuts of the ball that it makes; each further one
+/// four times as many.
 const PARTS: usize = 32;
 /// How close to the largest radius that the parabola certifies the first round ends: what the next
 /// ones begin with is no larger.
@@ -34,12 +34,23 @@ const FRACTIONS: [f64; 4] = [0.6, 0.4, 0.25, 0.1];
 /// The first step of a round beyond the last radius, and the last one, as parts of it.
 const STEPS: (f64, f64) = (0.04, 2e-3);
 
+/// How a search for certainty ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The lead is above 0 in all the ball.
+    Certain,
+    /// Somewhere it is not, or looking at more parts of the ball does not help.
+    Refuted,
+    /// There would have been more parts to look at.
+    Open,
+}
+
 /// How far the search for an image's certificate has got.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Search {
     /// How far beyond the certificate the next radius is, as a part of it.
     step: f64,
-    /// A radius that no certificate reaches.
+    /// A radius that was given up.
     refuted: f64,
     /// More parts may raise it.
     going: bool,
@@ -82,7 +93,9 @@ impl Certifier {
             .filter(|certificate| certificate.distance > 0.0)
             .map(|certificate| (certificate, begin))
             .collect();
-        for round in 0..=ROUNDS {
+        // The parabola's.
+        let first = if self.curved().is_some() { 0 } else { 1 };
+        for round in first..=ROUNDS {
             going.retain(|(_, search)| search.going);
             if going.is_empty() || stop() {
                 return;
@@ -145,8 +158,13 @@ impl Worker<'_> {
         let parts = PARTS << (2 * (round - 1));
         while search.going && !stop() {
             let reached = certificate.distance;
+            if reached >= room.reach() {
+                search.going = false;
+                return;
+            }
             let middle = 0.5 * (reached + search.refuted);
-            let radius = (reached * (1.0 + search.step)).min(middle);
+            let most = middle.min(room.reach() * (1.0 + 1e-9));
+            let radius = (reached * (1.0 + search.step)).min(most);
             if radius < reached * (1.0 + 0.999 * STEPS.1) {
                 search.going = false;
                 return;
@@ -154,7 +172,6 @@ impl Worker<'_> {
             match self.certain(&room, certificate.label, &rivals, radius, parts, stop) {
                 Outcome::Certain => {
                     certificate.distance = radius;
-                    search.going = radius < room.reach();
                     search.step *= 1.5;
                 }
                 Outcome::Refuted => search.refuted = radius,

@@ -18,6 +18,16 @@ pub(super) struct Lines {
     pub(super) above: Line,
 }
 
+impl Lines {
+    /// The line by which a function with this coefficient is never larger.
+    pub(super) fn by_sign(&self, coefficient: f64) -> Line {
+        match coefficient > 0.0 {
+            true => self.below,
+            false => self.above,
+        }
+    }
+}
+
 /// An activation that has lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activation {

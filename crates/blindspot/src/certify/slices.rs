@@ -23,6 +23,7 @@ use blindspot_net::vectorised;
 
 use super::ball::{self, Room, Scratch};
 use super::curvature::{Axes, Parabola};
+use super::refine::Outcome;
 
 /// A part of the ball: the bounds of the first axes' coordinates, seen from the parabola's centre.
 struct Slice {
@@ -33,17 +34,6 @@ struct Slice {
     multipliers: Vec<f64>,
     /// The point b.
     base: Vec<f64>,
-}
-
-/// How a search for certainty ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The lead is above 0 in all the ball.
-    Certain,
-    /// Somewhere it is not, or its bound is not however the ball is cut.
-    Refuted,
-    /// There would have been more parts of the ball to look at.
-    Open,
 }
 
 /// A plane that bounds where a parabola holds: the changes d with p d on one side of |c|, for a change c

@@ -7,7 +7,8 @@ use crate::certify::ball::Room;
 use crate::certify::bounds::{Bounds, First};
 use crate::certify::chain::Chain;
 use crate::certify::curvature::Curved;
-use crate::certify::slices::{Outcome, Slices};
+use crate::certify::refine::Outcome;
+use crate::certify::slices::Slices;
 
 /// Fully connected networks of one and two layers of units.
 fn smooth(inputs: usize, unary: Unary, layers: usize, seed: usize) -> Network<f32> {

@@ -4,6 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::refined::far;
 use super::*;
+use crate::certify::ball::Room;
+use crate::certify::bounds::{Bounds, First};
+use crate::certify::chain::{Between, Chain};
+use crate::certify::parts::{Part, Side, Trial, Unit};
+use crate::certify::refine::Outcome;
+use crate::certify::relax::Activation;
+use crate::certify::splits::{Splits, has_units};
 
 /// Units and classes over images of two values.
 fn flat(seed: usize) -> Network<f32> {
@@ -59,7 +66,7 @@ fn nearest(network: &Network<f32>, image: &[f32], label: usize) -> f64 {
 }
 
 #[test]
-fn with_time_the_certificate_is_the_exact_distance() {
+fn with_time_the_certificate_is_nearly_the_exact_distance() {
     let (mut seen, mut first, mut last) = (0, 0.0, 0.0);
     for seed in 0..6 {
         let network = flat(seed);
@@ -91,6 +98,141 @@ fn with_time_the_certificate_is_the_exact_distance() {
         last / f64::from(seen)
     );
     assert!(seen > 10 && first < 0.95 * last, "{seen} {first} {last}");
+}
+
+/// What each activation takes at an input, and the network's output.
+fn walk(chain: &Chain, bounds: &mut Bounds<'_>, input: &[f64]) -> Vec<Vec<f64>> {
+    let mut values = input.to_vec();
+    let mut taken = Vec::new();
+    for layer in 0..chain.segments.len() {
+        bounds.apply(layer, 1, &mut values);
+        taken.push(values.clone());
+        let Some(between) = chain.between.get(layer) else {
+            break;
+        };
+        let (active, passing) = values.split_at(chain.active[layer]);
+        let mut next: Vec<f64> = match between {
+            Between::Each(Activation::Relu) => active.iter().map(|z| z.max(0.0)).collect(),
+            Between::Each(Activation::Tanh) => active.iter().map(|z| z.tanh()).collect(),
+            Between::Each(Activation::Sigmoid) => {
+                active.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect()
+            }
+            Between::Max(windows) => {
+                let most = |window: &Vec<u32>| {
+                    let seen = window.iter().map(|&i| active[i as usize]);
+                    seen.fold(f64::NEG_INFINITY, f64::max)
+                };
+                windows.iter().map(most).collect()
+            }
+        };
+        next.extend_from_slice(passing);
+        values = next;
+    }
+    taken
+}
+
+/// Whatever the numbers, and wherever the ball is cut.
+#[test]
+fn no_point_of_a_part_has_a_lead_below_its_bound() {
+    let (mut parts, mut inside) = (0, 0);
+    for (n, network) in networks().iter().enumerate() {
+        let chain = Chain::new(network, 1.0).unwrap();
+        if !has_units(&chain) {
+            continue;
+        }
+        let first = First::new(&chain.segments[0]);
+        let (mut bounds, mut exact) = (Bounds::new(&chain, &first), Bounds::new(&chain, &first));
+        let (images, labels) = images(network, 4, 600 + n);
+        let (length, classes) = (network.input_len(), network.output_len());
+        for (image, &label) in images.values().chunks_exact(length).zip(&labels) {
+            let room = Room::new(image, 0.0, 1.0);
+            let mut stream = Stream::new(19, "parts of a test", n);
+            for radius in [0.05, 0.2, 0.6] {
+                let near = |stream: &mut Stream, of: &[f64], far: f64| -> Vec<f64> {
+                    let d: Vec<f64> = of.iter().map(|_| stream.normal()).collect();
+                    let size = d.iter().map(|d| d * d).sum::<f64>().sqrt();
+                    let moved = of.iter().zip(&d).map(|(x, d)| x + far * d / size);
+                    moved.map(|x| x.clamp(0.0, 1.0)).collect()
+                };
+                let place = near(&mut stream, &room.image, 0.6 * radius);
+                let there = walk(&chain, &mut exact, &place);
+                let mut splits = Splits::new(&mut bounds, &room, radius).unwrap();
+                let mut part = Part::new(0, vec![0.0; splits.units.len()]);
+                for (u, unit) in splits.units.iter().enumerate() {
+                    let open = there[unit.layer][unit.at] >= 0.0;
+                    (part.sides[u], part.numbers[u]) = match stream.uniform() < 0.6 {
+                        true => (Side::Both, stream.uniform()),
+                        false if open => (Side::Open, stream.normal().abs()),
+                        false => (Side::Closed, stream.normal().abs()),
+                    };
+                }
+                let mut lead = vec![0.0; classes];
+                (lead[label], lead[(label + 1) % classes]) = (1.0, -1.0);
+                let trials = [Trial::new(&mut part)];
+                let (bound, _) = splits.bound(lead.clone(), &trials);
+                assert!(bound[0].is_finite());
+                parts += 1;
+                for _ in 0..60 {
+                    let far = 0.4 * radius * stream.uniform();
+                    let point = near(&mut stream, &place, far);
+                    let taken = walk(&chain, &mut exact, &point);
+                    let on_side = |(side, unit): (&Side, &Unit)| {
+                        let z = taken[unit.layer][unit.at];
+                        match side {
+                            Side::Both => true,
+                            Side::Open => z >= 0.0,
+                            Side::Closed => z <= 0.0,
+                        }
+                    };
+                    if part.sides.iter().zip(&splits.units).all(on_side) {
+                        let output = taken.last().unwrap();
+                        let value: f64 = output.iter().zip(&lead).map(|(y, s)| y * s).sum();
+                        assert!(value >= bound[0], "network {n}: {value} {}", bound[0]);
+                        inside += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert!(parts > 40 && inside > 10 * parts, "{parts} {inside}");
+}
+
+#[test]
+fn what_is_stopped_is_not_certain() {
+    let network = flat(1);
+    let chain = Chain::new(&network, 1.0).unwrap();
+    let first = First::new(&chain.segments[0]);
+    let mut bounds = Bounds::new(&chain, &first);
+    let (images, labels) = images(&network, 8, 700);
+    let mut most = 0;
+    for (image, &label) in images.values().chunks_exact(2).zip(&labels) {
+        let room = Room::new(image, 0.0, 1.0);
+        let mut leads = vec![0.0; 6];
+        let rivals = (0..3).filter(|&class| class != label);
+        for (lead, rival) in leads.chunks_exact_mut(3).zip(rivals) {
+            (lead[label], lead[rival]) = (1.0, -1.0);
+        }
+        let mut on = |radius: f64, after: usize| {
+            let looks = std::cell::Cell::new(0);
+            let stop = || looks.replace(looks.get() + 1) >= after;
+            let mut splits = Splits::new(&mut bounds, &room, radius).unwrap();
+            let outcome = splits.certain(&leads, 500, |_| false, &stop);
+            (outcome, looks.get())
+        };
+        for i in 1..100 {
+            let radius = 0.01 * f64::from(i);
+            let (outcome, looks) = on(radius, usize::MAX);
+            if outcome != Outcome::Certain {
+                break;
+            }
+            most = most.max(looks);
+            // The clock is looked at before each step.
+            for after in 0..looks {
+                assert_eq!(on(radius, after).0, Outcome::Open, "{radius} {after}");
+            }
+        }
+    }
+    assert!(most > 5, "{most}");
 }
 
 #[test]
