@@ -502,8 +502,8 @@ pub(crate) struct Certify {
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
     pub(crate) r#box: blindspot::search::InputBox,
     /// Raise the certificates by branch and bound, where units are smooth after curvature bounds, until so
-    /// many seconds have gone into them, or no more is to be had; with --shard, into those of each shard. How far each gets
-    /// depends on the machine then; that it holds does not
+    /// many seconds have gone into them, or no more is to be had; with --shard, into those of each shard.
+    /// How far each gets depends on the machine then; that it holds does not
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) time_limit: Option<f64>,
     /// Where random choices come from

@@ -363,7 +363,6 @@ mod tests {
         (a, image, stream.uniform() * 3.0)
     }
 
-    /// The exact value by bisection on the multiplier, a point that has it, and the bound.
     #[test]
     fn squares_that_are_no_numbers_certify_nothing() {
         let room = Room::new(&[0.5, 0.5], 0.0, 1.0);
@@ -372,6 +371,7 @@ mod tests {
         assert!(least([1e-170, 0.0]) <= 0.4e-170);
     }
 
+    /// The exact value by bisection on the multiplier, a point that has it, and the bound.
     #[test]
     fn the_bound_is_the_exact_minimum() {
         for seed in 0..500 {

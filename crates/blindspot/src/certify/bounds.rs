@@ -17,8 +17,9 @@
 //! brackets is bounded once for all inputs of the box ([`Segment::size`](super::chain::Segment)), so
 //! that each step costs one scalar product more. The lines are outward by themselves
 //! ([`relax`](super::relax)); a coefficient times a slope, or less a multiplier
-//! ([`splits`](super::splits)), is rounded once, which one more unit in gamma covers. Constants and the final minimum take their own sums' rounding off. Overflow gives
-//! infinities or NaN, which certify nothing.
+//! ([`splits`](super::splits)), is rounded once, which one more unit in gamma covers. Constants and the
+//! final minimum take their own sums' rounding off. Overflow gives infinities or NaN, which certify
+//! nothing.
 
 use super::ball::{self, Room, Scratch};
 use super::chain::{Adjoint, Between, Chain, ROWS, Segment};
