@@ -1,24 +1,22 @@
 """Compares attacks on one network: success, L2 norms, time.
 
-python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES [WITHOUT,...]
+python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES WITHOUT,... DATA
 
 Methods that have one of the words WITHOUT in their names are left out.
 
-Every method attacks the same images of MNIST's test set, those of the first IMAGES that the network
-gets right, on the same number of threads, in turn, three times (SciPy's once); the median time
-counts. `ratio` is the mean ratio to the smallest change that any method found for the image;
-`optimality` is AttackBench's (Cina et al. 2025): 1 - (A - B) / (M - B), A the area below the curve
-of the accuracy over the L2 norm, up to M, the largest of the smallest changes; B that of the
-smallest changes.
+Every method attacks the same images of DATA, those of the first IMAGES that the network gets right,
+on the same number of threads, in turn, three times (SciPy's once); the median time counts. `ratio`
+is the mean ratio to the smallest change that any method found for the image; `optimality` is
+AttackBench's (Cina et al. 2025): 1 - (A - B) / (M - B), A the area below the curve of the accuracy
+over the L2 norm, up to M, the largest of the smallest changes; B that of the smallest changes.
 """
 
-import gzip
 import json
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 import foolbox
@@ -28,70 +26,111 @@ import scipy
 import scipy.optimize
 import torch
 from onnx import numpy_helper
+from torch.nn import functional
 
-program, path, count, threads, scipy_images = sys.argv[1:4] + [int(n) for n in sys.argv[4:6]]
-count = int(count)
+program, path, count, threads, scipy_images, without, data = sys.argv[1:]
+count, threads, scipy_images = int(count), int(threads), int(scipy_images)
 torch.set_num_threads(threads)
-data = pathlib.Path(os.environ["BLINDSPOT_DATA"]) / "mnist"
+
+
+def convolution(given, weight, bias):
+    top, left, bottom, right = given.get("pads", [0, 0, 0, 0])
+    stride, groups = given.get("strides", [1, 1]), given.get("group", 1)
+    assert set(given.get("dilations", [1])) == {1}
+    if (top, left) == (bottom, right):
+        return lambda x: functional.conv2d(x, weight, bias, stride, (top, left), groups=groups)
+    return lambda x: functional.conv2d(functional.pad(x, (left, right, top, bottom)), weight, bias,
+                                       stride, groups=groups)
 
 
 class Net(torch.nn.Module):
-    """The network of an ONNX file made of Gemm, Conv, MaxPool, Sigmoid, Relu and Reshape."""
+    """The network of an ONNX file: its operators one after the other, on named values."""
 
     def __init__(self, graph):
         super().__init__()
-        weights = {w.name: torch.tensor(numpy_helper.to_array(w)) for w in graph.initializer}
-        self.steps = []
+        known = {w.name: torch.tensor(numpy_helper.to_array(w)) for w in graph.initializer}
+        self.weights, self.steps = known, []
         # Without the batch's axis.
-        axes = graph.input[0].type.tensor_type.shape.dim[1:]
-        self.shape = [axis.dim_value for axis in axes]
+        self.shape = [axis.dim_value for axis in graph.input[0].type.tensor_type.shape.dim[1:]]
+        self.input = graph.input[0].name
         for node in graph.node:
-            if node.op_type == "Gemm":
-                given = {a.name: a for a in node.attribute}
-                weight = weights[node.input[1]]
-                if not ("transB" in given and given["transB"].i):
-                    weight = weight.T.contiguous()
-                bias = weights[node.input[2]] if len(node.input) > 2 else None
-                self.steps.append(lambda x, w=weight, b=bias: torch.nn.functional.linear(x, w, b))
-            elif node.op_type == "MatMul":
-                weight = weights[node.input[1]].T.contiguous()
-                self.steps.append(lambda x, w=weight: torch.nn.functional.linear(x, w))
-            elif node.op_type == "Conv":
-                given = {a.name: list(a.ints) for a in node.attribute}
-                pads = given.get("pads", [0, 0, 0, 0])
-                assert pads[:2] == pads[2:] and set(given.get("dilations", [1])) == {1}
-                weight, bias = (weights[name] for name in node.input[1:3])
-                stride = given.get("strides", [1, 1])
-                self.steps.append(lambda x, w=weight, b=bias, s=stride, p=pads[:2]:
-                                  torch.nn.functional.conv2d(x, w, b, s, p))
-            elif node.op_type == "MaxPool":
-                given = {a.name: list(a.ints) for a in node.attribute}
+            given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+            kind, inputs = node.op_type, list(node.input)
+            weight = [known.get(name) for name in inputs[1:]] + [None]
+            if kind in ("Gemm", "MatMul"):
+                turned = weight[0] if given.get("transB") else weight[0].T.contiguous()
+                step = lambda x, w=turned, b=weight[1]: functional.linear(x, w, b)
+            elif kind == "Conv":
+                step = convolution(given, weight[0], weight[1])
+            elif kind == "MaxPool":
                 assert not any(given.get("pads", []))
-                kernel, stride = given["kernel_shape"], given.get("strides", [1, 1])
-                self.steps.append(lambda x, k=kernel, s=stride:
-                                  torch.nn.functional.max_pool2d(x, k, s))
-            elif node.op_type in ("Dropout", "Identity"):
-                pass
-            elif node.op_type in ("Sigmoid", "Relu"):
-                self.steps.append(getattr(torch, node.op_type.lower()))
-            elif node.op_type in ("Reshape", "Flatten"):
-                self.steps.append(lambda x: x.flatten(1))
-            elif node.op_type != "Softmax":
-                sys.exit(f"no PyTorch counterpart for {node.op_type}")
+                step = lambda x, k=given["kernel_shape"], s=given["strides"]: (
+                    functional.max_pool2d(x, k, s))
+            elif kind == "GlobalAveragePool":
+                step = lambda x: x.mean((2, 3), keepdim=True)
+            elif kind == "Clip":
+                low, high = (w.item() for w in weight[:2])
+                # Faster than clamp, where there is such an activation.
+                relu6 = (low, high) == (0, 6)
+                step = functional.relu6 if relu6 else lambda x, l=low, h=high: x.clamp(l, h)
+            elif kind in ("Add", "Sub", "Mul", "Div"):
+                self.steps.append((getattr(torch, kind.lower()), inputs, node.output[0]))
+                continue
+            elif kind in ("Sigmoid", "Relu"):
+                step = getattr(torch, kind.lower())
+            elif kind in ("Reshape", "Flatten"):
+                step = lambda x: x.flatten(1)
+            elif kind in ("Dropout", "Identity", "Softmax"):
+                # Attacks are on the logits.
+                step = lambda x: x
+            else:
+                sys.exit(f"no PyTorch counterpart for {kind}")
+            self.steps.append((step, inputs[:1], node.output[0]))
 
     def forward(self, x):
-        x = x.reshape(len(x), *self.shape)
-        for step in self.steps:
-            x = step(x)
-        return x
+        values = self.weights | {self.input: x.reshape(len(x), *self.shape)}
+        for step, inputs, output in self.steps:
+            values[output] = step(*(values[name] for name in inputs))
+        return values[output]
 
 
+class Ours:
+    """Blindspot, in a process of its own, timed by itself."""
+
+    def __init__(self, method, target):
+        command = [program, path, data, str(count), method, target, str(threads)]
+        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def ask(self, line=""):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def __call__(self):
+        answer = self.ask()
+        size = np.array(answer["l2"])[right.numpy()]
+        self.seconds = answer["seconds"]
+        return np.where(size > 0, size, np.inf)
+
+
+methods = {
+    "Blindspot sqp, untargeted": Ours("sqp", "untargeted"),
+    "Blindspot sqp, all": Ours("sqp", "all"),
+    "Blindspot lbfgs, all": Ours("lbfgs", "all"),
+    "Blindspot ddn, untargeted": Ours("ddn", "untargeted"),
+    "Blindspot ddn, all": Ours("ddn", "all"),
+    "Blindspot deepfool, untargeted": Ours("deepfool", "untargeted"),
+}
 net = Net(onnx.load(path).graph).eval()
-images = np.frombuffer(gzip.open(data / "t10k-images-idx3-ubyte.gz").read(), np.uint8, offset=16)
-labels = np.frombuffer(gzip.open(data / "t10k-labels-idx1-ubyte.gz").read(), np.uint8, offset=8)
-x = torch.tensor(images.reshape(-1, 784)[:count].astype(np.float32) / np.float32(255))
-y = torch.tensor(labels[:count].astype(np.int64))
-right = net(x).argmax(1) == y
+with tempfile.NamedTemporaryFile() as file:
+    labels = next(iter(methods.values())).ask(file.name)
+    images = np.fromfile(file.name, np.float32)
+x = torch.tensor(images.reshape(len(labels), -1))
+y = torch.tensor(labels)
+with torch.no_grad():
+    right = torch.cat([net(part) for part in x.split(64)]).argmax(1) == y
 x, y = x[right], y[right]
 model = foolbox.PyTorchModel(net, bounds=(0, 1))
 
@@ -144,7 +183,7 @@ def scipys():
 
         low, high, c = 0.0, None, 1.0
         for _ in range(12):
-            point, *_ = scipy.optimize.fmin_l_bfgs_b(loss, image, args=(c,), bounds=[(0, 1)] * 784,
+            point, *_ = scipy.optimize.fmin_l_bfgs_b(loss, image, args=(c,), bounds=[(0, 1)] * len(image),
                                                      maxiter=100)
             if net(torch.tensor(point, dtype=torch.float32)[None]).argmax() != y[i]:
                 best[i] = min(best[i], np.linalg.norm(point - image))
@@ -154,37 +193,13 @@ def scipys():
     return best
 
 
-class Ours:
-    """Blindspot, in a process of its own, timed by itself."""
-
-    def __init__(self, method, target):
-        command = [program, path, str(count), method, target, str(threads)]
-        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE)
-        assert self.process.stdout.readline() == "ready\n"
-
-    def __call__(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        size = np.array(answer["l2"])[right.numpy()]
-        self.seconds = answer["seconds"]
-        return np.where(size > 0, size, np.inf)
-
-
-methods = {
-    "Blindspot sqp, untargeted": Ours("sqp", "untargeted"),
-    "Blindspot sqp, all": Ours("sqp", "all"),
-    "Blindspot lbfgs, all": Ours("lbfgs", "all"),
-    "Blindspot ddn, untargeted": Ours("ddn", "untargeted"),
-    "Blindspot ddn, all": Ours("ddn", "all"),
-    "Blindspot deepfool, untargeted": Ours("deepfool", "untargeted"),
+methods |= {
     "Foolbox DDN, 100 steps": attack(foolbox.attacks.DDNAttack, steps=100),
     "Foolbox DDN, three targets": ddn_targets,
     "Foolbox DeepFool": attack(foolbox.attacks.L2DeepFoolAttack),
     "Foolbox C&W, 9x1000": attack(foolbox.attacks.L2CarliniWagnerAttack),
 }
-without = sys.argv[6].split(",") if len(sys.argv) > 6 else []
+without = without.split(",") if without else []
 methods = {name: method for name, method in methods.items()
            if not any(word in name for word in without)}
 once = {"Foolbox C&W, 9x1000"}

@@ -9,33 +9,42 @@
 
 use super::here::{Here, cosine};
 
-/// Steps before the goal is reached at most, and from there to the end.
-const STEPS: u32 = 100;
+/// Steps at most before the goal is reached for the first time.
+const UNREACHED: u32 = 100;
 /// By which part the norm grows and shrinks: at first, at last.
-const GAMMA: (f64, f64) = (0.1, 0.002);
+const GAMMA: (f64, f64) = (0.15, 0.002);
 /// The last step's length, as a part of the norm.
 const LAST: f64 = 0.003;
+/// A class is given up where it is not reached at a norm that is so many times the smallest change
+/// found,
+const TOO_FAR: f64 = 1.7;
+/// after so many steps, or in the second half.
+const LATE: u32 = 4;
 
-/// After some steps, a class is given up where it is not reached at a norm that is so many times the
-/// smallest change found.
-const TOO_FAR: f64 = 1.25;
+/// How many steps there are once the goal has been reached, and the first one's length as a part of
+/// the norm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Schedule {
+    pub(super) steps: u32,
+    pub(super) first: f64,
+}
 
 /// The way for one class.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Decoupled {
     norm: f64,
-    first: f64,
+    schedule: Schedule,
     /// Steps before the goal was reached for the first time, and since.
     before: u32,
     since: u32,
 }
 
 impl Decoupled {
-    /// From a norm, by steps of at first `first` times the norm.
-    pub(super) fn new(norm: f64, first: f64) -> Self {
+    /// From a norm.
+    pub(super) fn new(norm: f64, schedule: Schedule) -> Self {
         Decoupled {
             norm,
-            first,
+            schedule,
             before: 0,
             since: 0,
         }
@@ -45,7 +54,8 @@ impl Decoupled {
     /// to be expected.
     pub(super) fn step(&mut self, here: &Here<'_>, best: Option<f64>, point: &mut [f32]) -> bool {
         // Nothing shrinks before the goal is reached: a class that is far off takes its time.
-        let part = f64::from(self.since) / f64::from(STEPS);
+        let Schedule { steps, first } = self.schedule;
+        let part = f64::from(self.since) / f64::from(steps);
         if self.before + self.since > 0 {
             let gamma = cosine(GAMMA, part);
             self.norm *= match here.feasible {
@@ -54,19 +64,15 @@ impl Decoupled {
             };
         }
         let far = !here.feasible && best.is_some_and(|best| self.norm > TOO_FAR * best);
-        let late = 4 * self.before >= STEPS || 2 * self.since >= STEPS;
-        if self.before.max(self.since) == STEPS || far && late {
+        let late = self.before >= LATE || 2 * self.since >= steps;
+        if self.before == UNREACHED || self.since == steps || far && late {
             return false;
         }
         match here.feasible || self.since > 0 {
             true => self.since += 1,
             false => self.before += 1,
         }
-        here.turn(
-            cosine((self.first, LAST), part) * self.norm,
-            self.norm,
-            point,
-        );
+        here.turn(cosine((first, LAST), part) * self.norm, self.norm, point);
         true
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::batch::{Effort, Search};
 use super::change::{Best, SAFETY, size};
-use super::decoupled::Decoupled;
+use super::decoupled::{Decoupled, Schedule};
 use super::eight_bit::{level, value};
 use super::goal::Goal;
 use super::here::Here;
@@ -13,8 +13,10 @@ use super::ranges::Room;
 
 /// From changes of so many times the norm of the example found in floats.
 const FIRST_NORM: f64 = 2.0;
-/// By steps of at first so many times the norm.
-const FIRST_STEP: f64 = 1.0;
+const SCHEDULE: Schedule = Schedule {
+    steps: 100,
+    first: 1.0,
+};
 
 /// The search for one image and one goal.
 pub(super) struct Lattice<'a> {
@@ -37,7 +39,7 @@ impl<'a> Lattice<'a> {
             original,
             goal,
             room,
-            way: Decoupled::new(FIRST_NORM * norm, FIRST_STEP),
+            way: Decoupled::new(FIRST_NORM * norm, SCHEDULE),
             unrounded: original.to_vec(),
             rounded: original.to_vec(),
             margin: 0.0,

@@ -15,7 +15,7 @@ use super::anderson::Anderson;
 use super::batch::{Effort, Search};
 use super::change::{Best, SAFETY, along, size};
 use super::cuts::Cuts;
-use super::decoupled::Decoupled;
+use super::decoupled::{Decoupled, Schedule};
 use super::goal::{Aim, Goal};
 use super::here::Here;
 use super::method::Start;
@@ -24,12 +24,31 @@ use super::{SearchOptions, Target};
 
 /// Classes whose linearised distance is computed, the most likely first.
 const RANKED: usize = 9;
-/// At kinks the search begins again by decoupled direction and norm, with changes of so many times
-/// the linearised distance, but no longer than the widest range,
+/// At kinks the search begins again by decoupled direction and norm, with changes of this part of
+/// the smallest change found,
+const BELOW_BEST: f64 = 0.9;
+/// or, where there is none, of so many times the linearised distance, but no longer than the widest
+/// range.
 const FIRST_NORM: f64 = 2.0;
-/// and steps of so many times that, for any wrong class or for one class, which is far off and asks
-/// for more care.
-const FIRST_STEP: (f64, f64) = (2.5, 1.0);
+/// Each rival gets a few steps from the image,
+const RIVAL: Schedule = Schedule {
+    steps: 20,
+    first: 1.5,
+};
+/// and more are made from the best change.
+const BEST: Schedule = Schedule {
+    steps: 100,
+    first: 2.0,
+};
+/// One class is far off, and asks for more care.
+const ONE_CLASS: Schedule = Schedule {
+    steps: 50,
+    first: 1.0,
+};
+const BEST_OF_ONE_CLASS: Schedule = Schedule {
+    steps: 100,
+    first: 1.0,
+};
 /// Evaluations along the ray at the end.
 const RAY: u32 = 3;
 
@@ -60,7 +79,7 @@ enum Stage {
     Kinked,
     /// once more from the best change,
     Again,
-    /// and a few steps from there, which settle where it was smooth after all.
+    /// and steps from there as long as they are short: it was smooth after all.
     Last,
 }
 
@@ -212,7 +231,7 @@ impl Sqp {
 
     fn next_rival(&mut self) {
         self.current += 1;
-        let kinked = self.stage != Stage::Smooth;
+        let kinked = self.stage == Stage::Kinked;
         // At kinks only a single rival is searched for itself.
         let one = kinked && !matches!(self.goal.aim, Aim::Leave { top: 1, .. });
         if self.stage <= Stage::Kinked && self.current < self.candidates() && !one {
@@ -223,25 +242,30 @@ impl Sqp {
             }
             return;
         }
-        self.stage = match self.stage {
+        let next = match self.stage {
             Stage::Kinked => Stage::Again,
             Stage::Again => Stage::Last,
             Stage::Smooth | Stage::Last => return self.finish(),
         };
+        let Some(norm) = self.best.size() else {
+            return self.finish();
+        };
+        self.stage = next;
         self.restart();
-        self.current = 0;
-        self.phase = Phase::Step;
-        let (Some(image), Some(norm)) = (self.best.image(), self.best.size()) else {
-            // From the image for as many steps as it takes.
-            self.stage = Stage::Last;
+        self.go_to_best();
+        match next {
+            Stage::Again => self.decouple_at(norm),
+            _ => self.phase = Phase::Step,
+        }
+    }
+
+    /// To the smallest change found, if there is one.
+    fn go_to_best(&mut self) {
+        let Some(image) = self.best.image() else {
             return;
         };
         self.point.copy_from_slice(image);
-        if self.stage == Stage::Again {
-            return self.decouple_at(norm);
-        }
-        let values = self.point.iter().zip(&self.original);
-        for (change, (point, x)) in self.change.iter_mut().zip(values) {
+        for ((change, point), x) in self.change.iter_mut().zip(image).zip(&self.original) {
             *change = point - x;
         }
     }
@@ -253,15 +277,19 @@ impl Sqp {
             Aim::Become(_) => self.linearised,
         };
         self.point.copy_from_slice(&self.original);
-        self.decouple_at((FIRST_NORM * linearised).min(self.room.widest()));
+        let guess = || (FIRST_NORM * linearised).min(self.room.widest());
+        let best = self.best.size().map(|best| BELOW_BEST * best);
+        self.decouple_at(best.unwrap_or_else(guess));
     }
 
     fn decouple_at(&mut self, norm: f64) {
-        let first = match self.goal.aim {
-            Aim::Leave { .. } => FIRST_STEP.0,
-            Aim::Become(_) => FIRST_STEP.1,
+        let schedule = match (self.goal.aim, self.stage) {
+            (Aim::Leave { .. }, Stage::Again) => BEST,
+            (Aim::Leave { .. }, _) => RIVAL,
+            (Aim::Become(_), Stage::Again) => BEST_OF_ONE_CLASS,
+            (Aim::Become(_), _) => ONE_CLASS,
         };
-        self.phase = Phase::Decoupled(Decoupled::new(norm, first));
+        self.phase = Phase::Decoupled(Decoupled::new(norm, schedule));
     }
 
     /// To the boundary along the ray of the best change.

@@ -24,9 +24,10 @@ const HALVINGS: u32 = 6;
 /// Where a step after so many steps and gradients is still longer than this part of the change, the
 /// boundary has kinks (of ReLUs, of max pooling), and the search goes from one face to the other and
 /// back.
-const KINK_STEPS: u32 = 12;
-const KINK_GRADIENTS: u64 = 24;
+const KINK_STEPS: u64 = 12;
 const KINK_STEP: f64 = 0.1;
+/// From the best change found at kinks, so many are enough to see that.
+const LAST_STEPS: u64 = 3;
 /// The same after the last step.
 const UNSETTLED: f64 = 0.02;
 /// The farthest that steps aim beyond the boundary, in units of the least margin.
@@ -132,21 +133,20 @@ impl Sqp {
         if self.steps == 1 {
             self.linearised = length;
         }
-        let gradients = self.effort.gradient - self.gradients_before;
-        let enough = gradients >= KINK_GRADIENTS && self.steps >= KINK_STEPS;
         let kink = match self.steps {
             STEPS.. => UNSETTLED,
             _ => KINK_STEP,
         };
-        if self.stage == Stage::Smooth && enough && moved > kink * length {
+        // Halved steps take no gradients.
+        let gradients = self.effort.gradient - self.gradients_before;
+        let looked = u64::from(self.steps).min(gradients);
+        let long = moved > kink * length;
+        if self.stage == Stage::Smooth && looked >= KINK_STEPS && long {
             self.stage = Stage::Kinked;
             return self.decouple();
         }
-        let last = self.stage == Stage::Last;
-        if self.settled || self.steps >= STEPS || last && enough && self.best.size().is_some() {
-            return self.next_rival();
-        }
-        if !last && self.beaten(length, moved) {
+        let kinked = self.stage == Stage::Last && looked >= LAST_STEPS && long;
+        if kinked || self.settled || self.steps >= STEPS || self.beaten(length, moved) {
             return self.next_rival();
         }
         if small {
