@@ -1,10 +1,14 @@
 //! The number types that networks run in.
 
+mod lanes;
+
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{AddAssign, MulAssign, SubAssign};
 
 use num_traits::Float;
+
+use lanes::Lanes;
 
 use crate::ops::{Kernel, Op};
 
@@ -13,7 +17,18 @@ use crate::ops::{Kernel, Op};
 /// Everything in this crate is generic over it: `f32` is what networks run in, `f64` is for the
 /// checks that need it (finite differences, margins near zero).
 pub trait Real:
-    Float + AddAssign + SubAssign + MulAssign + Sum + Debug + Display + Default + Send + Sync + 'static
+    Float
+    + Lanes
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + Sum
+    + Debug
+    + Display
+    + Default
+    + Send
+    + Sync
+    + 'static
 {
     /// From `f64`, rounded to nearest.
     fn of(value: f64) -> Self;

@@ -5,15 +5,18 @@
 //! whole length, is the sum over the taps of weight * phase[p + offset]. That is a loop over
 //! neighbouring numbers only; the few outputs that a row has too many are left out afterwards.
 
+use pulp::{Simd, WithSimd};
+
 use super::super::Gradient;
 use super::super::window::Plane;
 use super::{Sizes, parts};
 use crate::real::{Real, vectorised};
 
-/// Numbers worked at once for one output plane.
+/// Numbers worked at once for one output plane, at the most.
 const WIDE: usize = 64;
-/// Output planes worked at once that see the same input plane, and numbers of each.
+/// Output planes worked at once that see the same input plane.
 const PLANES: usize = 4;
+/// Numbers that an inner product works at once.
 const NARROW: usize = 32;
 
 /// How a plane lies in memory once it is cut.
@@ -115,29 +118,56 @@ impl Layout {
     }
 }
 
-/// `out[r][p] = sum over taps of weights[tap][r] * x[p + offset of the tap]`, for `out` of `planes`
-/// rows one after the other, each a multiple of `WIDE` long.
-#[inline(always)]
-fn correlate<T: Real, const R: usize, const W: usize>(
-    x: &[T],
-    offsets: &[usize],
-    weights: &[T],
-    out: &mut [T],
-) {
-    let length = out.len() / R;
-    for start in (0..length).step_by(W) {
-        let mut sums = [[T::zero(); W]; R];
-        for (&offset, weights) in offsets.iter().zip(weights.chunks_exact(R)) {
-            let x = x[start + offset..].first_chunk::<W>();
-            let x = x.expect("the planes have room behind them");
-            for r in 0..R {
-                for lane in 0..W {
-                    sums[r][lane] = weights[r].mul_add(x[lane], sums[r][lane]);
+/// `out[r][p] = sum over taps of weights[tap][r] * x[p + offset of the tap]`, for `out` of `R` rows one
+/// after the other, each a multiple of `WIDE` long.
+struct Correlation<'a, T, const R: usize> {
+    x: &'a [T],
+    offsets: &'a [usize],
+    weights: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Real, const R: usize> Correlation<'_, T, R> {
+    fn run(self) {
+        pulp::Arch::new().dispatch(self);
+    }
+
+    /// `C` vectors of each row at a time.
+    #[inline(always)]
+    fn by<S: Simd, const C: usize>(self, simd: S) {
+        let length = self.out.len() / R;
+        let width = C * size_of::<T::Vector<S>>() / size_of::<T>();
+        for start in (0..length).step_by(width) {
+            let mut sums = [[T::splat(simd, T::zero()); C]; R];
+            for (&offset, weights) in self.offsets.iter().zip(self.weights.chunks_exact(R)) {
+                let x = T::vectors::<S>(&self.x[start + offset..]).first_chunk::<C>();
+                let x = x.expect("the planes have room behind them");
+                for (sums, &weight) in sums.iter_mut().zip(weights) {
+                    let weight = T::splat(simd, weight);
+                    for (sum, &x) in sums.iter_mut().zip(x) {
+                        *sum = T::multiply_add(simd, weight, x, *sum);
+                    }
                 }
             }
+            for (r, sums) in sums.iter().enumerate() {
+                let out = &mut self.out[r * length + start..][..width];
+                T::vectors_mut::<S>(out).copy_from_slice(sums);
+            }
         }
-        for r in 0..R {
-            out[r * length + start..][..W].copy_from_slice(&sums[r]);
+    }
+}
+
+impl<T: Real, const R: usize> WithSimd for Correlation<'_, T, R> {
+    type Output = ();
+
+    /// Eight sums at once, since an addition waits for the one before it, or as many as `WIDE` holds.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let fit = WIDE * size_of::<T>() / size_of::<T::Vector<S>>();
+        match (R, fit) {
+            (2.., _) => self.by::<S, 2>(simd),
+            (_, 8..) => self.by::<S, 8>(simd),
+            _ => self.by::<S, 4>(simd),
         }
     }
 }
@@ -185,17 +215,21 @@ pub(super) fn forward<T: Real>(
             let sums = &mut sums[..together * count];
             if together == PLANES {
                 interleave(weights, PLANES, packed);
-                let (cut, packed) = (&*cut, &*packed);
-                vectorised(
-                    #[inline(always)]
-                    || correlate::<T, PLANES, NARROW>(cut, &offsets, packed, sums),
-                );
+                Correlation::<T, PLANES> {
+                    x: cut,
+                    offsets: &offsets,
+                    weights: packed,
+                    out: sums,
+                }
+                .run();
             } else {
-                let cut = &*cut;
-                vectorised(
-                    #[inline(always)]
-                    || correlate::<T, 1, WIDE>(cut, &offsets, weights, sums),
-                );
+                Correlation::<T, 1> {
+                    x: cut,
+                    offsets: &offsets,
+                    weights,
+                    out: sums,
+                }
+                .run();
             }
             let outs = out[feature * height * width..].chunks_exact_mut(height * width);
             for ((r, out), sums) in outs
@@ -278,11 +312,13 @@ pub(super) fn by_value<T: Real>(
             for (place, &position) in weights.iter_mut().zip(order) {
                 *place = of_channel[position];
             }
-            let (planes, weights) = (&*spread_planes, &weights[..order.len()]);
-            vectorised(
-                #[inline(always)]
-                || correlate::<T, 1, WIDE>(planes, offsets, weights, sums),
-            );
+            Correlation::<T, 1> {
+                x: spread_planes,
+                offsets,
+                weights: &weights[..order.len()],
+                out: sums,
+            }
+            .run();
             let stride = sizes.plane.stride[1];
             layout.each_run(|place, from, count| {
                 if place / phase != remainder {
