@@ -98,12 +98,14 @@ class Ours:
     """Blindspot, in a process of its own, timed by itself."""
 
     def __init__(self, method, target):
-        command = [program, path, data, str(count), method, target, str(threads)]
-        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE)
-        assert self.process.stdout.readline() == "ready\n"
+        self.command = [program, path, data, str(count), method, target, str(threads)]
+        self.process = None
 
     def ask(self, line=""):
+        if self.process is None:
+            self.process = subprocess.Popen(self.command, text=True, stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE)
+            assert self.process.stdout.readline() == "ready\n"
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
@@ -115,17 +117,9 @@ class Ours:
         return np.where(size > 0, size, np.inf)
 
 
-methods = {
-    "Blindspot sqp, untargeted": Ours("sqp", "untargeted"),
-    "Blindspot sqp, all": Ours("sqp", "all"),
-    "Blindspot lbfgs, all": Ours("lbfgs", "all"),
-    "Blindspot ddn, untargeted": Ours("ddn", "untargeted"),
-    "Blindspot ddn, all": Ours("ddn", "all"),
-    "Blindspot deepfool, untargeted": Ours("deepfool", "untargeted"),
-}
 net = Net(onnx.load(path).graph).eval()
 with tempfile.NamedTemporaryFile() as file:
-    labels = next(iter(methods.values())).ask(file.name)
+    labels = Ours("sqp", "untargeted").ask(file.name)
     images = np.fromfile(file.name, np.float32)
 x = torch.tensor(images.reshape(len(labels), -1))
 y = torch.tensor(labels)
@@ -193,7 +187,13 @@ def scipys():
     return best
 
 
-methods |= {
+methods = {
+    "Blindspot sqp, untargeted": Ours("sqp", "untargeted"),
+    "Blindspot sqp, all": Ours("sqp", "all"),
+    "Blindspot lbfgs, all": Ours("lbfgs", "all"),
+    "Blindspot ddn, untargeted": Ours("ddn", "untargeted"),
+    "Blindspot ddn, all": Ours("ddn", "all"),
+    "Blindspot deepfool, untargeted": Ours("deepfool", "untargeted"),
     "Foolbox DDN, 100 steps": attack(foolbox.attacks.DDNAttack, steps=100),
     "Foolbox DDN, three targets": ddn_targets,
     "Foolbox DeepFool": attack(foolbox.attacks.L2DeepFoolAttack),

@@ -25,8 +25,14 @@ const LATE: u32 = 4;
 /// the norm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Schedule {
-    pub(super) steps: u32,
-    pub(super) first: f64,
+    steps: u32,
+    first: f64,
+}
+
+impl Schedule {
+    pub(super) const fn new(steps: u32, first: f64) -> Self {
+        Schedule { steps, first }
+    }
 }
 
 /// The way for one class.

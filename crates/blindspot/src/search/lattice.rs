@@ -13,10 +13,7 @@ use super::ranges::Room;
 
 /// From changes of so many times the norm of the example found in floats.
 const FIRST_NORM: f64 = 2.0;
-const SCHEDULE: Schedule = Schedule {
-    steps: 100,
-    first: 1.0,
-};
+const SCHEDULE: Schedule = Schedule::new(100, 1.0);
 
 /// The search for one image and one goal.
 pub(super) struct Lattice<'a> {

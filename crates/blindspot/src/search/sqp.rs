@@ -31,24 +31,12 @@ const BELOW_BEST: f64 = 0.9;
 /// range.
 const FIRST_NORM: f64 = 2.0;
 /// Each rival gets a few steps from the image,
-const RIVAL: Schedule = Schedule {
-    steps: 20,
-    first: 1.5,
-};
+const RIVAL: Schedule = Schedule::new(20, 1.5);
 /// and more are made from the best change.
-const BEST: Schedule = Schedule {
-    steps: 100,
-    first: 2.0,
-};
+const BEST: Schedule = Schedule::new(100, 2.0);
 /// One class is far off, and asks for more care.
-const ONE_CLASS: Schedule = Schedule {
-    steps: 50,
-    first: 1.0,
-};
-const BEST_OF_ONE_CLASS: Schedule = Schedule {
-    steps: 100,
-    first: 1.0,
-};
+const ONE_CLASS: Schedule = Schedule::new(50, 1.0);
+const BEST_OF_ONE_CLASS: Schedule = Schedule::new(100, 1.0);
 /// Evaluations along the ray at the end.
 const RAY: u32 = 3;
 

@@ -26,10 +26,10 @@ const HALVINGS: u32 = 6;
 /// back.
 const KINK_STEPS: u64 = 12;
 const KINK_STEP: f64 = 0.1;
-/// From the best change found at kinks, so many are enough to see that.
-const LAST_STEPS: u64 = 3;
 /// The same after the last step.
 const UNSETTLED: f64 = 0.02;
+/// From the best change found at kinks, so many steps are enough to see that it is at one.
+const LAST_STEPS: u64 = 3;
 /// The farthest that steps aim beyond the boundary, in units of the least margin.
 const FAR: f64 = 1e4;
 /// Rivals behind the strongest by less than this part of its lead are linearised, too, if they are
