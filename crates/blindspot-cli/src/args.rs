@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use blindspot::journal::Shard;
+use blindspot::run::journal::Shard;
 use blindspot::search::{Method, Target};
 use clap::{Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -152,7 +152,7 @@ pub(crate) enum Decay {
     Half,
 }
 
-impl From<Decay> for blindspot::train::Decay {
+impl From<Decay> for blindspot_paper::train::Decay {
     fn from(decay: Decay) -> Self {
         match decay {
             Decay::PerUnit => Self::PerUnit,

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use blindspot::certify::CertifyError;
 use blindspot::image_files::ImageFileError;
-use blindspot::journal::JournalError;
 use blindspot::preprocess::PreprocessError;
-use blindspot::ranks::RanksDiffer;
-use blindspot::reproduce::ReproduceError;
+use blindspot::run::journal::JournalError;
+use blindspot::run::ranks::RanksDiffer;
 use blindspot::search::SearchError;
 use blindspot::spectrum::SpectrumError;
-use blindspot::train::{TrainError, UnknownModel};
 use blindspot::transfer::SavedError;
 use blindspot::units::UnitsError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
 use blindspot_net::onnx::OnnxError;
+use blindspot_paper::reproduce::ReproduceError;
+use blindspot_paper::train::{TrainError, UnknownModel};
 
 use crate::ranks;
 

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use blindspot::harden::{Plan, PoolOptions};
 use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
-use blindspot::train::MiniBatch;
 use blindspot_data::{Fit, Resize};
+use blindspot_paper::harden::{Plan, PoolOptions};
+use blindspot_paper::train::MiniBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Usage;

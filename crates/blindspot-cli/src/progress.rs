@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use blindspot::monitor::Monitor;
+use blindspot::run::monitor::Monitor;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::Common;

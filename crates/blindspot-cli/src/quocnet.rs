@@ -1,6 +1,6 @@
 //! The options of QuocNet's training.
 
-use blindspot::quocnet::Plan;
+use blindspot_paper::quocnet::Plan;
 
 use crate::exit::Usage;
 

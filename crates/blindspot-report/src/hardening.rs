@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use blindspot::paper;
-use blindspot::results::HardeningRow;
+use blindspot_paper::paper;
+use blindspot_paper::results::HardeningRow;
 
 use crate::table::{Cell, Table};
 use crate::tables::note;

@@ -17,8 +17,9 @@ mod units;
 
 use std::path::{Path, PathBuf};
 
-use blindspot::results::{Picture, Pictures, Results};
+use blindspot::picture::Picture;
 use blindspot_data::files::{FileError, write_atomically};
+use blindspot_paper::results::{Pictures, Results};
 
 pub use hardening::hardening;
 pub use plot::{certificate_plot, history_plot, spectrum_plot};

@@ -3,8 +3,8 @@
 use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use blindspot::paper;
-use blindspot::results::{Figure5, Figure7Panel, Pair, Pictures, Results};
+use blindspot_paper::paper;
+use blindspot_paper::results::{Figure5, Figure7Panel, Pair, Pictures, Results};
 
 use crate::histogram::histogram;
 use crate::table::Table;

@@ -2,7 +2,8 @@
 
 use std::io::Cursor;
 
-use blindspot::results::{Pair, Picture};
+use blindspot::picture::Picture;
+use blindspot_paper::results::Pair;
 use image::{ImageFormat, Rgb, RgbImage};
 
 /// Small images are enlarged, each pixel to a square, until they are about as wide as this.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use blindspot::quocnet::Point;
 use blindspot::spectrum::LayerSpectrum;
+use blindspot_paper::quocnet::Point;
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 260.0;

@@ -1,7 +1,7 @@
 //! Figure 6 out of the results: what the features are worth, what fools them, what sizes cost.
 
-use blindspot::quocnet::{Cost, Judgement, StageRecord};
-use blindspot::results::{QuocNet, QuocNetDirection};
+use blindspot_paper::quocnet::{Cost, Judgement, StageRecord};
+use blindspot_paper::results::{QuocNet, QuocNetDirection};
 
 use crate::table::{Cell, Table};
 use crate::tables::note;

@@ -1,9 +1,9 @@
 //! Table 5 and its like: the frame bounds of each layer.
 
-use blindspot::paper;
-use blindspot::reproduce::QUICK_INPUT;
-use blindspot::results::Table5;
 use blindspot::spectrum::{LayerSpectrum, Spectra};
+use blindspot_paper::paper;
+use blindspot_paper::reproduce::QUICK_INPUT;
+use blindspot_paper::results::Table5;
 
 use crate::table::{Cell, Table};
 

@@ -1,8 +1,8 @@
 //! The paper's tables out of the results, the paper's figures beside ours.
 
-use blindspot::paper;
-use blindspot::paper::TransferEntries;
-use blindspot::results::{ModelRecord, Table1Row, Table3Row, TransferTable};
+use blindspot_paper::paper;
+use blindspot_paper::paper::TransferEntries;
+use blindspot_paper::results::{ModelRecord, Table1Row, Table3Row, TransferTable};
 
 use crate::table::{Cell, Table};
 

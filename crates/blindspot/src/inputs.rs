@@ -58,7 +58,7 @@ impl InMemory {
     }
 
     /// All the values, input after input, to be changed.
-    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+    pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
@@ -83,7 +83,7 @@ impl Inputs for InMemory {
 }
 
 /// Writes inputs `indices` one after the other into `out`, in any number type.
-pub(crate) fn write_batch<T: Real>(
+pub fn write_batch<T: Real>(
     inputs: &(impl Inputs + ?Sized),
     indices: impl Iterator<Item = usize>,
     out: &mut [T],

@@ -1,26 +1,20 @@
-//! The studies of the paper: training, the blind-spot search, transfer, and the replication.
+//! Where a trained neural network breaks: the search for the smallest change that makes it wrong,
+//! certificates that there is none below a distance, what its units respond to, what its layers
+//! amplify, and what transfers to other networks.
 
-pub mod architectures;
 pub mod certify;
+pub mod classify;
 pub mod examples;
-pub mod harden;
 pub mod image_files;
 pub mod inputs;
-pub mod journal;
-pub mod models;
-pub mod monitor;
 mod npz;
-mod pace;
-pub mod paper;
+pub mod picture;
 pub mod preprocess;
-pub mod quocnet;
-mod random;
 pub mod range_files;
-pub mod ranks;
-pub mod reproduce;
-pub mod results;
+pub mod run;
 pub mod search;
 pub mod spectrum;
-pub mod train;
+#[cfg(test)]
+mod testing;
 pub mod transfer;
 pub mod units;

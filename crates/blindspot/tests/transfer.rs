@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use blindspot::examples::write_arrays;
 use blindspot::inputs::{InMemory, Inputs};
-use blindspot::monitor::Unwatched;
-use blindspot::ranks::Alone;
+use blindspot::run::monitor::Unwatched;
+use blindspot::run::ranks::Alone;
 use blindspot::search::{Example, norm};
-use blindspot::train::{Recipe, train};
 use blindspot::transfer::{Matrix, Rate, SavedExamples, Variant, matrix};
 use blindspot_net::{Network, onnx};
+use blindspot_paper::train::{Recipe, train};
 use blindspot_testing::{python, run_python, skip};
 
 /// More values than a block has.

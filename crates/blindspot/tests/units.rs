@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use blindspot::architectures::conv;
 use blindspot::inputs::InMemory;
-use blindspot::journal::{Entries, Header, Journal, Shard};
-use blindspot::monitor::Unwatched;
-use blindspot::ranks::Alone;
-use blindspot::train::{Recipe, train};
+use blindspot::run::journal::{Entries, Header, Journal, Shard};
+use blindspot::run::monitor::Unwatched;
+use blindspot::run::ranks::Alone;
 use blindspot::units::{
     Found, Layer, LayerValues, Plan, Probes, Reduction, StoredLayer, UnitsError, UnitsOptions,
     explore, random_directions, survey,
 };
 use blindspot_net::{Network, onnx};
+use blindspot_paper::architectures::conv;
+use blindspot_paper::train::{Recipe, train};
 use blindspot_testing::{python, run_python, skip};
 use serde::Deserialize;
 

@@ -11,10 +11,10 @@ use blindspot::examples::{
     write_stored,
 };
 use blindspot::image_files::save_images;
-use blindspot::journal::{Entries, Journal, Work as _};
-use blindspot::monitor::Monitor;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
-use blindspot::ranks::{Piece, Ranks, share};
+use blindspot::run::journal::{Entries, Journal, Work as _};
+use blindspot::run::monitor::Monitor;
+use blindspot::run::ranks::{Piece, Ranks, share};
 use blindspot::search::{
     Block, Criterion, InputBox, Ranges, SearchOptions, Target, eight_bit, search_in_blocks,
 };

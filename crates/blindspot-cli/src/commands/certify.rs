@@ -7,7 +7,7 @@ use std::time::Duration;
 use blindspot::certify::{
     About, Bracket, Brackets, Certifier, Origin, Record, Summary, write_certificates,
 };
-use blindspot::journal::{Entries, Work as _};
+use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::files;
 

@@ -1,6 +1,6 @@
 //! `blindspot data list|fetch|verify`.
 
-use blindspot::monitor::Monitor;
+use blindspot::run::monitor::Monitor;
 use blindspot_data::{DataError, Locations, fetch, list};
 use serde_json::json;
 

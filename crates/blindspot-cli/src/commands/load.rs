@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
-use blindspot::architectures;
-use blindspot::monitor::Monitor;
+use blindspot::classify::predictions;
 use blindspot::preprocess::{Preprocess, near_chance};
-use blindspot::train::predictions;
+use blindspot::run::monitor::Monitor;
 use blindspot_data::{DataError, DataSpec, Fit, ImageSet, Locations, files, read_classes};
 use blindspot_net::{Network, onnx};
+use blindspot_paper::architectures;
 
 use super::data::Download;
 use crate::args::Common;

@@ -1,6 +1,6 @@
 //! `blindspot merge`.
 
-use blindspot::journal::{Entries, JournalError, Work};
+use blindspot::run::journal::{Entries, JournalError, Work};
 use blindspot::{certify, examples, transfer};
 
 use super::{attack, units};

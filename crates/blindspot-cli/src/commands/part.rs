@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use blindspot::journal::{Entries, Journal, Shard, Work};
+use blindspot::run::journal::{Entries, Journal, Shard, Work};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
 

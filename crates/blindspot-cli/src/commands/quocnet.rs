@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use blindspot::monitor::Monitor;
-use blindspot::quocnet::{
+use blindspot::run::monitor::Monitor;
+use blindspot_data::{Fit, ImageSet, Resize, files};
+use blindspot_paper::quocnet::{
     Plan, Point, StageRecord, costs, filters, ladder, learn_and_save, seconds_an_image, trial,
 };
-use blindspot::train::TrainError;
-use blindspot_data::{Fit, ImageSet, Resize, files};
+use blindspot_paper::train::TrainError;
 use serde::Serialize;
 
 use super::{json, load, say};

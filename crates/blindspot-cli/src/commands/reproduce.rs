@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use blindspot::quocnet::Plan;
-use blindspot::reproduce::{
+use blindspot_data::files::{self, FileError};
+use blindspot_paper::quocnet::Plan;
+use blindspot_paper::reproduce::{
     Experiment, Figure6Options, IMAGES, Options, Own, empty_results, figure5, figure6, figures_3_4,
     reproduce, search_shard, table5_own,
 };
-use blindspot::results::{Pictures, Results};
-use blindspot_data::files::{self, FileError};
+use blindspot_paper::results::{Pictures, Results};
 
 use super::{json, load, say};
 use crate::args::{Common, Reproduce};

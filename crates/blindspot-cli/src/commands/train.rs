@@ -1,9 +1,10 @@
 //! `blindspot train`.
 
-use blindspot::harden::{PoolCount, layer_names};
-use blindspot::models;
-use blindspot::train::{Recipe, TrainError, error};
+use blindspot::classify::error;
 use blindspot_data::files;
+use blindspot_paper::harden::{PoolCount, layer_names};
+use blindspot_paper::models;
+use blindspot_paper::train::{Recipe, TrainError};
 use serde::Serialize;
 
 use super::{json, load, say};

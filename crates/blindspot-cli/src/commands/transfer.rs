@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use blindspot::journal::Entries;
+use blindspot::run::journal::Entries;
 use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial, Variant};
 use blindspot_data::files::{self, FileError};
 use blindspot_net::{Network, onnx};

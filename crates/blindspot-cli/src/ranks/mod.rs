@@ -6,7 +6,7 @@ mod postman;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use blindspot::ranks::{Alone, Ranks, agree, all_gather};
+use blindspot::run::ranks::{Alone, Ranks, agree, all_gather};
 use blindspot_data::files;
 
 use crate::args::{Command, Common};
@@ -49,7 +49,7 @@ fn number(names: &[&str]) -> Option<usize> {
 ///
 /// # Errors
 /// [`Usage`] where this program or the command can't work with them, and
-/// [`RanksDiffer`](blindspot::ranks::RanksDiffer).
+/// [`RanksDiffer`](blindspot::run::ranks::RanksDiffer).
 pub(crate) fn join(command: &Command, common: &Common) -> anyhow::Result<()> {
     if number(&COUNT).is_none_or(|count| count < 2) {
         return Ok(());
@@ -96,7 +96,7 @@ fn meet(_: &Common) -> anyhow::Result<()> {
 /// Makes sure that all processes have the same.
 ///
 /// # Errors
-/// [`RanksDiffer`](blindspot::ranks::RanksDiffer).
+/// [`RanksDiffer`](blindspot::run::ranks::RanksDiffer).
 pub(crate) fn agree_on<const N: usize>(facts: [(&str, String); N]) -> anyhow::Result<()> {
     let facts = facts.map(|(what, is)| (what.to_owned(), is));
     Ok(agree(here(), &BTreeMap::from(facts))?)

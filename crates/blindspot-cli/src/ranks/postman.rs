@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
-use blindspot::ranks::{Inbox, Ranks};
+use blindspot::run::ranks::{Inbox, Ranks};
 use mpi::Threading;
 use mpi::collective::CommunicatorCollectives;
 use mpi::datatype::Equivalence;

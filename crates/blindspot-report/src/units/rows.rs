@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use blindspot::results::Picture;
+use blindspot::picture::Picture;
 use blindspot::units::{PictureRow, Shown};
 use image::{Rgb, RgbImage};
 

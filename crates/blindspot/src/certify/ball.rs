@@ -350,7 +350,7 @@ fn dual(weights: &[f64], rooms: &[f64], radius: f64) -> Fall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Stream;
+    use crate::run::random::Stream;
 
     fn problem(seed: usize) -> (Vec<f64>, Vec<f32>, f64) {
         let mut stream = Stream::new(1, "ball of a test", seed);

@@ -6,8 +6,8 @@ use blindspot_net::Network;
 
 use super::{Bracket, Certifier, CertifyError};
 use crate::inputs::Inputs;
-use crate::monitor::{Monitor, Part};
-use crate::pace::Pace;
+use crate::run::Pace;
+use crate::run::monitor::{Monitor, Part};
 use crate::search::{Example, SearchError, SearchOptions, search};
 
 /// Images of a first block for each thread, and of a block at most.

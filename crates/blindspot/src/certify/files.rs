@@ -9,9 +9,9 @@ use blindspot_data::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 
 use super::Certificate;
-use crate::journal::{Entries, JournalError, Work, take};
 use crate::npz::Npz;
 use crate::preprocess::Preprocess;
+use crate::run::journal::{Entries, JournalError, Work, take};
 use crate::search::SearchOptions;
 
 /// Where certificates come from.

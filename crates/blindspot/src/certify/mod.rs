@@ -26,7 +26,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 use crate::search::InputBox;
 pub use brackets::Brackets;
 pub use files::{About, Bracket, Origin, Record, Summary, write_certificates};

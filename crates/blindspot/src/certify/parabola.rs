@@ -109,7 +109,7 @@ impl Smooth {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Stream;
+    use crate::run::random::Stream;
 
     #[test]
     fn parabolas_and_secants_hold_between_the_points_tried_and_are_near() {

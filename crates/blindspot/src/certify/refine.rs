@@ -17,7 +17,7 @@ use super::slices::{Plane, Slices};
 use super::splits::{self, Splits};
 use super::{Certificate, Certifier, Worker, largest_radius};
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 
 /// Rounds of branch and bound at most.
 const ROUNDS: u32 = 9;

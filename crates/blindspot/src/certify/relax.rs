@@ -181,7 +181,7 @@ fn touching(low: f64, high: f64, y_high: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Stream;
+    use crate::run::random::Stream;
 
     #[test]
     fn lines_stay_on_their_side_and_touch() {

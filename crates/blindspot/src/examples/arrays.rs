@@ -6,8 +6,8 @@ use std::path::Path;
 use blindspot_data::files;
 
 use super::stored::{Layout, Numbers, StoredExamples};
-use crate::journal::{Entries, Header, Journal, JournalError, Shard};
 use crate::npz::Npz;
+use crate::run::journal::{Entries, Header, Journal, JournalError, Shard};
 use crate::search::{EightBit, Example};
 
 /// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,

@@ -12,8 +12,8 @@ use std::path::Path;
 use blindspot_data::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{JournalError, Work};
 use crate::preprocess::Preprocess;
+use crate::run::journal::{JournalError, Work};
 use crate::search::SearchOptions;
 use crate::transfer::Distortion;
 pub use arrays::{write_arrays, write_stored};

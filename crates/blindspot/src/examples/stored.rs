@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::image_files::Saved;
-use crate::journal::{Entries, JournalError, take};
+use crate::run::journal::{Entries, JournalError, take};
 use crate::search::{EightBit, Example};
 
 /// What an entry holds.

@@ -11,7 +11,7 @@ use std::time::Instant;
 use blindspot_net::{Evaluator, Network, Real};
 use rayon::prelude::*;
 
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 
 /// Searches that a thread has under way: more share the cost of an evaluation, fewer keep their
 /// solvers' memory in the processor's cache.

@@ -333,7 +333,7 @@ mod tests {
     use super::super::change::InputBox;
     use super::super::ranges::{Ranges, Rooms};
     use super::*;
-    use crate::random::Stream;
+    use crate::run::random::Stream;
 
     /// Projected gradient on the dual with tiny steps, in f64: slow, and nothing else.
     fn brute(original: &[f32], room: &Room, cuts: &[Cut]) -> Vec<f64> {

@@ -19,7 +19,7 @@ use super::goal::Goal;
 use super::lattice::Lattice;
 use super::ranges::{Ranges, Room, Rooms};
 use super::{Example, InputBox, SearchError, SearchOptions, batch};
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 
 /// The last stretch that is tried.
 const LONGEST: f64 = 64.0;

@@ -52,7 +52,7 @@ pub(super) fn nearest_beyond(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Stream;
+    use crate::run::random::Stream;
 
     #[test]
     fn no_point_of_the_box_that_is_nearer_satisfies_the_constraint() {

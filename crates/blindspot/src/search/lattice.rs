@@ -102,8 +102,8 @@ mod tests {
     use super::super::change::{InputBox, norm};
     use super::super::goal::Aim;
     use super::*;
-    use crate::monitor::Unwatched;
-    use crate::train::Recipe;
+    use crate::run::monitor::Unwatched;
+    use blindspot_paper::train::Recipe;
 
     /// The least norm of a change of an image of two values, over all 65,536 images.
     fn brute(network: &Network<f32>, original: &[f32], goal: Goal) -> Option<f64> {

@@ -15,7 +15,7 @@ use super::goal::Goal;
 use super::penalty::Penalty;
 use super::ranges::Room;
 use super::sqp::Sqp;
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 
 /// How the smallest change is searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,9 +38,9 @@ pub use ranges::{RangeError, Ranges};
 pub use shared::search_over;
 
 use crate::inputs::Inputs;
-use crate::monitor::{Monitor, Part};
-use crate::pace::Pace;
-use crate::random::Stream;
+use crate::run::Pace;
+use crate::run::monitor::{Monitor, Part};
+use crate::run::random::Stream;
 use batch::Watch;
 use goal::{Aim, Goal};
 use method::Start;

@@ -6,8 +6,8 @@ use blindspot_net::Network;
 
 use super::{Block, Example, SearchError, SearchOptions, search_in_blocks};
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
-use crate::ranks::{Piece, Ranks, share};
+use crate::run::monitor::Monitor;
+use crate::run::ranks::{Piece, Ranks, share};
 
 /// The same as [`search`](super::search), by several ranks: rank 0 gets the examples, in the order of
 /// `indices`, the others none. All have to be given the same.

@@ -1,49 +1,16 @@
 //! The search against exact answers, and what must hold of every example.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
-use blindspot_data::{DataSpec, ImageSet, Locations, Silent};
+use blindspot_data::ImageSet;
 use blindspot_net::{Evaluator, Network, argmax};
 
 use super::halfspace::nearest_beyond;
 use super::*;
 use crate::inputs::{InMemory, Inputs};
-use crate::monitor::Unwatched;
-use crate::ranks::Alone;
-use crate::train::{Recipe, train};
-
-/// MNIST's training images, where the machine has them.
-fn mnist() -> Option<&'static ImageSet> {
-    static SET: OnceLock<Option<ImageSet>> = OnceLock::new();
-    let load = || {
-        let locations = Locations::offline(vec![blindspot_testing::data_dir()?]);
-        "mnist:train"
-            .parse::<DataSpec>()
-            .ok()?
-            .load(&locations, &mut Silent)
-            .ok()
-    };
-    SET.get_or_init(load).as_ref()
-}
-
-/// A network trained for a while on the first images; each is trained once.
-fn network(name: &str, images: usize, iterations: usize) -> Option<(Network<f32>, ImageSet)> {
-    type Trained = Arc<OnceLock<Network<f32>>>;
-    static TRAINED: Mutex<BTreeMap<(String, usize, usize), Trained>> = Mutex::new(BTreeMap::new());
-    let set = mnist()?.first(images);
-    let key = (name.to_owned(), images, iterations);
-    let trained = Arc::clone(TRAINED.lock().unwrap().entry(key).or_default());
-    let network = trained.get_or_init(|| {
-        let mut recipe = Recipe::named(name).unwrap();
-        recipe.iterations = iterations;
-        let labels = set.labels().unwrap();
-        train(&recipe, &set, labels, "", 1, None, &Unwatched, &Alone)
-            .unwrap()
-            .network
-    });
-    Some((network.clone(), set))
-}
+use crate::run::monitor::Unwatched;
+use crate::testing::network;
+use blindspot_paper::train::Recipe;
 
 fn options(target: Target) -> SearchOptions {
     SearchOptions {

@@ -7,7 +7,7 @@
 //! singular vector|. V is orthogonalised against all its vectors, twice; U then stays orthogonal
 //! enough by itself (Simon and Zha 2000).
 
-use crate::random::Stream;
+use crate::run::random::Stream;
 
 use super::dense::with_last_of_left;
 

@@ -13,8 +13,8 @@ use blindspot_net::Network;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::monitor::Monitor;
-use crate::random::Stream;
+use crate::run::monitor::Monitor;
+use crate::run::random::Stream;
 use dense::{Dense, rounding};
 pub(crate) use dense::{Dense as Matrix, settled};
 use lanczos::{Ends, Limits, Operator, ends};

@@ -7,8 +7,8 @@ use super::dense::Dense;
 use super::lanczos::{Limits, ends};
 use super::layers::{Convolution, Linear, Runs, layers};
 use super::*;
-use crate::monitor::Unwatched;
-use crate::random::Stream;
+use crate::run::monitor::Unwatched;
+use crate::run::random::Stream;
 
 /// A convolution to try, over two axes.
 #[derive(Debug, Clone)]

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Distortion;
 use super::saved::{SavedError, SavedExamples};
 use super::trial::{About, ExampleSet, Trial, Variant};
-use crate::journal::{Entries, JournalError, Work, take};
-use crate::monitor::Monitor;
+use crate::run::journal::{Entries, JournalError, Work, take};
+use crate::run::monitor::Monitor;
 
 /// The part of a set of images that a network gets wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -8,10 +8,10 @@ mod trial;
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
+use crate::classify::error;
 use crate::inputs::{InMemory, Inputs};
-use crate::random::Stream;
+use crate::run::random::Stream;
 use crate::search::{Example, InputBox, norm};
-use crate::train::error;
 pub use matrix::{Matrix, Rate, Tally, matrix};
 pub use saved::{SavedError, SavedExamples};
 pub use trial::{About, ExampleSet, ModelFile, Trial, Variant};

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::saved::{Block, SavedError, SavedExamples};
 use super::{Distortion, add_noise, scale};
+use crate::classify::predictions;
 use crate::inputs::InMemory;
-use crate::journal::Work;
-use crate::monitor::Monitor;
+use crate::run::journal::Work;
+use crate::run::monitor::Monitor;
 use crate::search::norm;
-use crate::train::predictions;
 
 /// What is done to the changes before the networks see them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use blindspot_net::ops::{Binary, Unary};
 use blindspot_net::{Network, Node, Op, Operand, ValueId, vectorised};
 
-use crate::random::Stream;
+use crate::run::random::Stream;
 
 /// Units that are turned into each other, at most: it takes the cube of this.
 const BLOCK: usize = 512;
@@ -213,7 +213,7 @@ fn is_rectified(network: &Network<f32>, value: ValueId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::architectures::conv;
+    use blindspot_paper::architectures::conv;
 
     #[test]
     fn a_rotation_turns_every_unit_by_its_angle_and_keeps_right_angles() {

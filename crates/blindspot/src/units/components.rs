@@ -7,8 +7,8 @@ use super::bases::{add, dot, make_perpendicular};
 use super::projector::Projector;
 use super::{Layer, Probes, Reduction, UnitsError};
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
-use crate::random::Stream;
+use crate::run::monitor::Monitor;
+use crate::run::random::Stream;
 
 /// The widest layer whose covariance is held.
 pub(super) const WIDEST: usize = 4096;
@@ -203,9 +203,10 @@ mod tests {
     use blindspot_testing::{python, run_python, skip};
 
     use super::*;
+    use crate::classify::outputs;
     use crate::inputs::InMemory;
-    use crate::monitor::Unwatched;
-    use crate::train::{Recipe, outputs};
+    use crate::run::monitor::Unwatched;
+    use blindspot_paper::train::Recipe;
 
     #[test]
     fn components_are_numpys_eigenvectors() {

@@ -1,6 +1,6 @@
 //! Directions to project on, and units to choose: each from a stream of random numbers of its own.
 
-use crate::random::Stream;
+use crate::run::random::Stream;
 
 /// `count` of the numbers below `units` at random, in rising order; all of them where there are no
 /// more.

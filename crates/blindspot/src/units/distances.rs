@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::UnitsError;
 use super::spare::Spare;
 use crate::inputs::{Inputs, write_batch};
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 
 /// Bytes that a tile of inputs may take.
 const TILE: usize = 256 << 20;
@@ -166,9 +166,10 @@ fn square_distance(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classify::outputs;
     use crate::inputs::InMemory;
-    use crate::monitor::Unwatched;
-    use crate::train::{Recipe, outputs};
+    use crate::run::monitor::Unwatched;
+    use blindspot_paper::train::Recipe;
 
     #[test]
     fn means_are_those_of_all_pairs_whatever_the_tiles() {

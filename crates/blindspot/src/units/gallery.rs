@@ -6,7 +6,7 @@ use blindspot_data::ImageSet;
 use blindspot_net::Network;
 
 use super::{Extremes, Found, Layer, Reduction, Survey, Synthesis, receptive_field};
-use crate::results::Picture;
+use crate::picture::Picture;
 
 /// A picture in a row, and what is said of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::distances::mean_distances;
 use super::{Found, UnitsError};
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 use blindspot_net::Network;
 
 /// A measure of how alike the top images of a unit or a direction are.

@@ -40,7 +40,7 @@ pub use survey::{Plan, Seen, Survey, survey};
 pub use synthesis::{Synthesis, Terms, synthesise, synthesise_all};
 
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 use projector::Projector;
 use ranking::{Entry, Ranking};
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::spare::Spare;
 use super::{Layer, UnitsError};
 use crate::inputs::{Inputs, write_batch};
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 
 /// How the positions of a convolutional layer become one number for each channel or direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -116,7 +116,7 @@ mod tests {
     use blindspot_net::Evaluator;
 
     use super::*;
-    use crate::architectures::{alexnet, conv};
+    use blindspot_paper::architectures::{alexnet, conv};
 
     /// The rows and columns whose change shows at a position.
     fn by_trial(network: &Network<f32>, layer: &Layer, position: usize) -> [Vec<usize>; 2] {

@@ -11,9 +11,9 @@ use super::distances::load;
 use super::survey::{Pass, Plan};
 use super::{Layer, UnitsError};
 use crate::inputs::Inputs;
-use crate::journal::{Entries, JournalError, Reader};
-use crate::monitor::Monitor;
-use crate::pace::Pace;
+use crate::run::Pace;
+use crate::run::journal::{Entries, JournalError, Reader};
+use crate::run::monitor::Monitor;
 
 /// Bytes of a block's values, and its images, at most; images of a first block for each thread.
 const MEMORY: usize = 64 << 20;

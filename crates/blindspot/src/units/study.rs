@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::measures::{Measure, Measures, Scene};
 use super::{Comparison, Extremes, Found, UnitsError};
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
-use crate::random::Stream;
+use crate::run::monitor::Monitor;
+use crate::run::random::Stream;
 
 /// A set of directions of one kind, or of sets of images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

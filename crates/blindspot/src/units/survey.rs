@@ -15,7 +15,7 @@ use super::{
     Found, Layer, Probes, UnitsError, UnitsOptions, explore, random_directions, random_units,
 };
 use crate::inputs::Inputs;
-use crate::monitor::Monitor;
+use crate::run::monitor::Monitor;
 
 /// By how many degrees the study rotates the units. At 0 they are themselves.
 const DEGREES: [f64; 6] = [15.0, 30.0, 45.0, 60.0, 75.0, 90.0];

@@ -195,7 +195,7 @@ impl Terms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Recipe;
+    use blindspot_paper::train::Recipe;
 
     #[test]
     fn a_linear_unit_has_its_maximum_in_closed_form() {

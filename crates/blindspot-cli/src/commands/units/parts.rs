@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use blindspot::journal::{Entries, Work};
+use blindspot::run::journal::{Entries, Work};
 use blindspot::units::{Layer, LayerValues, StoredLayer};
 use serde::{Deserialize, Serialize};
 

@@ -5,17 +5,15 @@ mod refined;
 mod soundness;
 mod splits;
 
-use blindspot_data::{DataSpec, ImageSet, Locations, Silent};
 use blindspot_net::ops::{Binary, Concat, Conv, Gemm, Pool, PoolKind, Reshape, Unary, Window};
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand, argmax};
 
 use super::*;
 use crate::inputs::InMemory;
-use crate::monitor::Unwatched;
-use crate::random::Stream;
-use crate::ranks::Alone;
+use crate::run::monitor::Unwatched;
+use crate::run::random::Stream;
 use crate::search::{Method, SearchOptions, Target, search};
-use crate::train::{Recipe, train};
+use crate::testing::network;
 use networks::{Stack, networks};
 
 /// Where no unit ever stops, a network with a skip connection is linear, and its certificate must be
@@ -249,25 +247,12 @@ fn on_linear_networks_the_certificate_is_the_exact_minimum() {
     }
 }
 
-/// MNIST's training images, where the machine has them.
-fn mnist() -> Option<ImageSet> {
-    let locations = Locations::offline(vec![blindspot_testing::data_dir()?]);
-    let spec = "mnist:train".parse::<DataSpec>().ok()?;
-    spec.load(&locations, &mut Silent).ok()
-}
-
 #[test]
 fn certificates_of_a_trained_network_are_a_good_part_of_the_smallest_change() {
-    let Some(set) = mnist() else {
+    let Some((network, set)) = network("FC100-100-10", 3_000, 60) else {
         blindspot_testing::skip!("no MNIST; set BLINDSPOT_DATA");
     };
-    let set = set.first(3_000);
-    let mut recipe = Recipe::named("FC100-100-10").unwrap();
-    recipe.iterations = 60;
     let labels = set.labels().unwrap();
-    let network = train(&recipe, &set, labels, "", 1, None, &Unwatched, &Alone)
-        .unwrap()
-        .network;
     let certifier = Certifier::new(&network, InputBox::default()).unwrap();
     let all: Vec<usize> = (0..60).collect();
     let found = certifier.certify(&set, labels, &all, &Unwatched).unwrap();

@@ -3,11 +3,11 @@
 use blindspot_net::Network;
 
 use super::super::{Example, InputBox, Method, SearchOptions, Target, norm, search};
-use crate::architectures::conv;
 use crate::inputs::{InMemory, Inputs};
-use crate::monitor::Unwatched;
-use crate::random::Stream;
-use crate::train::Recipe;
+use crate::run::monitor::Unwatched;
+use crate::run::random::Stream;
+use blindspot_paper::architectures::conv;
+use blindspot_paper::train::Recipe;
 
 const BASELINES: [Method; 5] = [
     Method::Fgsm,
@@ -23,7 +23,7 @@ fn images(network: &Network<f32>, count: usize) -> (InMemory, Vec<usize>) {
     let mut stream = Stream::new(5, "images", 0);
     let values = (0..count * length).map(|_| stream.below(256) as f32 / 255.0);
     let images = InMemory::new(values.collect(), length);
-    let labels = crate::train::predictions(network, &images);
+    let labels = crate::classify::predictions(network, &images);
     (images, labels)
 }
 

@@ -1,0 +1,68 @@
+//! Holds certificates against every search: see `bench/README.md`.
+//!
+//! `soundness MODEL.onnx IMAGES SECONDS [EVALUATIONS]` certifies the first images of MNIST's test set,
+//! refines the certificates for so long, runs every method (untargeted) on all of them, with so many
+//! evaluations an image at the most, and prints for each the smallest ratio of a change to its image's
+//! certificate. It fails where one is below 1.
+
+use std::time::{Duration, Instant};
+
+use blindspot::certify::Certifier;
+use blindspot::run::monitor::Unwatched;
+use blindspot::search::{InputBox, Method, SearchOptions, Target, search};
+use blindspot_data::{DataSpec, Locations, Silent};
+use blindspot_net::onnx;
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [model, count, seconds, limit @ ..] = &arguments[..] else {
+        return Err("usage: soundness MODEL.onnx IMAGES SECONDS [EVALUATIONS]".into());
+    };
+    let max_evaluations = limit.first().map(|limit| limit.parse()).transpose()?;
+    let network = onnx::read(&std::fs::read(model)?)?
+        .network
+        .without_softmax();
+    let set = "mnist:test"
+        .parse::<DataSpec>()?
+        .load(&Locations::new(None), &mut Silent)?;
+    let images = set.first(count.parse()?);
+    let labels = images.labels().ok_or("no labels")?;
+    let indices: Vec<usize> = (0..images.len()).collect();
+    let certifier = Certifier::new(&network, InputBox::default())?;
+    let began = Instant::now();
+    let mut certificates = certifier.certify(&images, labels, &indices, &Unwatched)?;
+    let deadline = began + Duration::from_secs_f64(seconds.parse()?);
+    certifier.refine(&mut certificates, &images, deadline, &Unwatched);
+    let mean = certificates.iter().map(|c| c.distance).sum::<f64>() / indices.len() as f64;
+    println!(
+        "{model}: mean certificate {mean:.4}, {:.0} s",
+        began.elapsed().as_secs_f64()
+    );
+    let mut below = 0;
+    for (method, name) in Method::NAMES {
+        let options = SearchOptions {
+            target: Target::Untargeted,
+            method,
+            max_evaluations,
+            ..SearchOptions::default()
+        };
+        let examples = search(&network, &images, labels, &indices, &options, &Unwatched)?;
+        let pairs = certificates.iter().zip(&examples);
+        let ratios: Vec<f64> = pairs
+            .filter(|(_, example)| example.success && !example.already_wrong())
+            .map(|(certificate, example)| example.l2 / certificate.distance)
+            .collect();
+        below += ratios.iter().filter(|ratio| **ratio < 1.0).count();
+        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        println!(
+            "{name}: {} changes, smallest ratio {least:.4}",
+            ratios.len()
+        );
+    }
+    match below {
+        0 => Ok(()),
+        _ => Err(format!("{below} changes are smaller than their certificates").into()),
+    }
+}

@@ -1,0 +1,448 @@
+//! Reconstruction TICA: the loss that one stage's filters are trained with, and its gradient.
+//!
+//! The sum over images x of |W2 W1' x - x|^2 + lambda sum_j sqrt(epsilon + H_j (W1' x)^2): W1
+//! filters, W2 puts an image together again from what the filters gave, all fields at once, and H_j
+//! adds up a pooling neighbourhood of one map (Le et al. 2012, section 3). Filtering by W1 or W2,
+//! the way back, and the gradient with respect to either are the three products of [`Local`].
+//!
+//! A rank has some rows of positions ([`Division`]). Every sum over positions is one over rows of
+//! them, in order, whose terms are the sums of one row each: so its bits are the same for any number of
+//! ranks.
+//!
+//! [`Local`]: blindspot_net::ops::Local
+
+use blindspot_net::Real;
+use blindspot_net::ops::Fields;
+use blindspot_net::ops::tiles::{LANES, Lane, correlate, filter, scatter, tile};
+use bytemuck::Pod;
+use rayon::prelude::*;
+
+use super::division::{Division, Rows, chain, halo};
+use super::plan::{Plan, Size};
+use super::pooling::Pooling;
+use blindspot::run::ranks::{Ranks, all_gather};
+
+/// Added under the root of L2 pooling.
+pub(crate) const EPSILON: f64 = 1e-4;
+
+/// One stage's loss as a function of its weights: a rank's part of it.
+pub(crate) struct Tica<'a> {
+    /// The ranks that the stage is divided among.
+    ranks: &'a dyn Ranks,
+    division: Division,
+    /// What this part sees.
+    seen: Rows,
+    /// Its own positions' fields, by places of what it sees.
+    fields: Fields,
+    /// Those of one row of positions, by places of the rows that it sees.
+    of_row: Fields,
+    stride: usize,
+    /// Positions across.
+    across: usize,
+    /// Rows of positions of the whole stage.
+    down: usize,
+    maps: usize,
+    pool: usize,
+    lambda: f64,
+}
+
+/// The two parts of the loss, summed over images.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct TicaLoss {
+    /// Squared error of the reconstructions.
+    pub(crate) error: f64,
+    /// Sum of the pooled responses, without lambda.
+    pub(crate) sparsity: f64,
+    /// Sum of squares of the images themselves, to compare the error with.
+    pub(crate) energy: f64,
+}
+
+impl TicaLoss {
+    /// Adds that of other images.
+    pub(crate) fn add(&mut self, other: TicaLoss) {
+        self.error += other.error;
+        self.sparsity += other.sparsity;
+        self.energy += other.energy;
+    }
+
+    /// Error and pooled responses as parts of the images' sum of squares.
+    pub(super) fn ratio(&self) -> (f64, f64) {
+        let energy = self.energy.max(f64::MIN_POSITIVE);
+        (self.error / energy, self.sparsity / energy)
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        (self.error + self.sparsity).is_finite()
+    }
+
+    /// As three numbers, to be sent.
+    pub(super) fn numbers(&self) -> [f64; 3] {
+        [self.error, self.sparsity, self.energy]
+    }
+
+    pub(super) fn of([error, sparsity, energy]: [f64; 3]) -> TicaLoss {
+        TicaLoss {
+            error,
+            sparsity,
+            energy,
+        }
+    }
+}
+
+/// The memory of a batch: kept from one to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Memory<T> {
+    x: Vec<Lane<T>>,
+    /// What the filters gave, with the rows of neighbours that are pooled over, too.
+    h: Vec<Lane<T>>,
+    /// The reconstruction's error.
+    e: Vec<Lane<T>>,
+    /// The gradient with respect to `h`.
+    dh: Vec<Lane<T>>,
+    /// What the first rows of positions add to the reconstruction, until those before them have.
+    waiting: Vec<Lane<T>>,
+}
+
+impl<'a> Tica<'a> {
+    /// This rank's part of a stage; the ranks must be no more than its rows of positions.
+    pub(crate) fn new(plan: &Plan, stage: usize, size: &Size, ranks: &'a dyn Ranks) -> Tica<'a> {
+        let of = plan.stages[stage];
+        let division = Division::new(size, of, ranks.count());
+        let [planes, _, width] = size.input;
+        let rows = division.seen(ranks.rank());
+        let windows = |height: usize| {
+            let (fields, _) = Fields::windows([planes, height, width], of.field, of.stride)
+                .expect("checked when the sizes were computed");
+            fields
+        };
+        Tica {
+            ranks,
+            division,
+            fields: windows(rows.len()),
+            of_row: windows(of.field),
+            seen: Rows {
+                planes,
+                width,
+                rows,
+            },
+            stride: of.stride,
+            across: size.grid[1],
+            down: size.grid[0],
+            maps: size.maps,
+            pool: of.pool,
+            lambda: plan.lambda,
+        }
+    }
+
+    /// Numbers in each of the two weights of this part, [positions, field, maps].
+    pub(crate) fn weight_len(&self) -> usize {
+        self.fields.places().len() * self.maps
+    }
+
+    /// Where they lie in those of the whole stage.
+    pub(super) fn weights(&self) -> std::ops::Range<usize> {
+        let a_row = self.across * self.field_len();
+        let rows = self.division.positions(self.ranks.rank());
+        rows.start * a_row..rows.end * a_row
+    }
+
+    /// The rows of what the stage sees that a part needs.
+    pub(super) fn seen(&self, part: usize) -> Rows {
+        Rows {
+            rows: self.division.seen(part),
+            ..self.seen.clone()
+        }
+    }
+
+    /// Numbers in the weights of one position.
+    fn field_len(&self) -> usize {
+        self.fields.field_len() * self.maps
+    }
+
+    /// The loss of a batch of images on all ranks, of which each has the rows that it sees, one image
+    /// after the other. Where `gradients` are given, the gradient of the sum with respect to this part's W1
+    /// and W2 is written to them. The same bits for any number of ranks and threads.
+    pub(crate) fn evaluate<T: Real + Pod>(
+        &self,
+        images: &[T],
+        [encode, decode]: [&[T]; 2],
+        gradients: Option<[&mut [T]; 2]>,
+        memory: &mut Memory<T>,
+    ) -> TicaLoss {
+        let part = self.ranks.rank();
+        let pooled = Rows {
+            planes: 1,
+            width: self.across * self.maps,
+            rows: self.division.pooled(part),
+        };
+        let (from, to) = (self.seen.len(), self.fields.count() * self.maps);
+        let own = pooled.places(&self.division.positions(part)).next();
+        let own = own.expect("one plane");
+        let count = (images.len() / from).div_ceil(LANES);
+        let waiting_len = self.waiting() * self.row_len();
+        let zero = [T::zero(); LANES];
+        let Memory {
+            x,
+            h,
+            e,
+            dh,
+            waiting,
+        } = memory;
+        for (place, length) in [
+            (&mut *x, from),
+            (&mut *e, from),
+            (&mut *h, pooled.len()),
+            (&mut *dh, to),
+            // A thread's part must not be empty.
+            (&mut *waiting, waiting_len.max(1)),
+        ] {
+            place.resize(count * length, zero);
+        }
+        tile(images, from, x);
+        let field = self.field_len();
+        // Positions outermost: their weights are read once for the tiles of a thread.
+        x.par_chunks(from)
+            .zip(e.par_chunks_mut(from))
+            .zip(h.par_chunks_mut(pooled.len()))
+            .zip(waiting.par_chunks_mut(waiting_len.max(1)))
+            .for_each(|(((x, e), h), waiting)| {
+                let h = &mut h[own.clone()];
+                let positions = self.fields.each().zip(rows(self.maps));
+                for ((places, rows), w) in positions.zip(encode.chunks_exact(field)) {
+                    filter(places, w, x, &mut h[rows]);
+                }
+                self.put_together(decode, h, e, &mut waiting[..waiting_len]);
+            });
+        chain(self.ranks, &self.division, &self.seen, e, |e| {
+            let tiles = e.chunks_exact_mut(from);
+            for (e, waiting) in tiles.zip(waiting.chunks_exact(waiting_len)) {
+                for (row, term) in waiting.chunks_exact(self.row_len()).enumerate() {
+                    self.add(row, term, 0..self.shared(), e);
+                }
+            }
+        });
+        let errors = self.errors(x, e);
+        let of_input = (
+            |part| self.division.own(part),
+            |part| self.division.seen(part),
+        );
+        halo(self.ranks, &self.seen, e, of_input.0, of_input.1);
+        let of_positions = (
+            |part| self.division.positions(part),
+            |part| self.division.pooled(part),
+        );
+        halo(self.ranks, &pooled, h, of_positions.0, of_positions.1);
+        let pooling = Pooling {
+            width: self.across,
+            maps: self.maps,
+            pool: self.pool,
+            lambda: self.lambda,
+            rows: self.division.pooled(part),
+            own: self.division.positions(part),
+            summed: self.division.neighbourhoods(part),
+            all: self.down + 1 - self.pool,
+        };
+        let sparsities: Vec<Vec<f64>> = e
+            .par_chunks(from)
+            .zip(h.par_chunks(pooled.len()).zip(dh.par_chunks_mut(to)))
+            .map(|(e, (h, dh))| {
+                let positions = self.fields.each().zip(rows(self.maps));
+                for ((places, rows), w) in positions.zip(decode.chunks_exact(field)) {
+                    filter(places, w, e, &mut dh[rows]);
+                }
+                pooling.add(h, dh)
+            })
+            .collect();
+        if let Some([by_encode, by_decode]) = gradients {
+            by_encode
+                .par_chunks_mut(field)
+                .zip(by_decode.par_chunks_mut(field))
+                .zip(self.fields.places().par_chunks(self.fields.field_len()))
+                .enumerate()
+                .for_each(|(p, ((by_encode, by_decode), places))| {
+                    by_encode.fill(T::zero());
+                    by_decode.fill(T::zero());
+                    let maps = p * self.maps..(p + 1) * self.maps;
+                    for t in 0..count {
+                        let [x, e] = [&x, &e].map(|values| &values[t * from..(t + 1) * from]);
+                        let h = &h[t * pooled.len()..][own.clone()][maps.clone()];
+                        let dh = &dh[t * to..][maps.clone()];
+                        correlate(places, e, h, by_decode);
+                        correlate(places, x, dh, by_encode);
+                    }
+                    by_decode.iter_mut().for_each(|g| *g += *g);
+                });
+        }
+        let mut total = self.sum(&errors, &sparsities);
+        // The places that fill up the last tile are images of zeros.
+        let filled = (count * LANES - images.len() / from) as f64;
+        total.sparsity -= filled * EPSILON.sqrt() * self.pooled_len() as f64;
+        total
+    }
+
+    /// Makes the gradient of each position what all have in common: their sum, smaller so that chance
+    /// has the size that it has in the gradient of one.
+    pub(super) fn together(&self, gradient: &mut [f32]) {
+        let length = self.field_len();
+        let add = |sum: &mut [f32], terms: &mut dyn Iterator<Item = &[f32]>| {
+            for term in terms {
+                sum.iter_mut()
+                    .zip(term)
+                    .for_each(|(sum, term)| *sum += term);
+            }
+        };
+        let mut of_rows = vec![0.0f32; gradient.len() / self.across];
+        of_rows
+            .par_chunks_exact_mut(length)
+            .zip(gradient.par_chunks_exact(length * self.across))
+            .for_each(|(sum, row)| add(sum, &mut row.chunks_exact(length)));
+        let mut common = vec![0.0f32; length];
+        for of_rows in all_gather(self.ranks, bytemuck::cast_slice(&of_rows).to_vec()) {
+            let of_rows: Vec<f32> = bytemuck::pod_collect_to_vec(&of_rows);
+            add(&mut common, &mut of_rows.chunks_exact(length));
+        }
+        let scale = ((self.down * self.across) as f32).sqrt().recip();
+        common.iter_mut().for_each(|sum| *sum *= scale);
+        let each = gradient.par_chunks_exact_mut(length);
+        each.for_each(|of_one| of_one.copy_from_slice(&common));
+    }
+
+    /// Numbers in the rows of the input that one row of positions sees.
+    fn row_len(&self) -> usize {
+        let field = self.of_row.field_len() / self.seen.planes;
+        self.seen.planes * field.isqrt() * self.seen.width
+    }
+
+    /// Rows of what this part sees that parts before it see, too.
+    fn shared(&self) -> usize {
+        self.division.above(self.ranks.rank()).len()
+    }
+
+    /// Rows of positions that see some of those.
+    fn waiting(&self) -> usize {
+        let rows = self.division.positions(self.ranks.rank()).len();
+        self.shared().div_ceil(self.stride).min(rows)
+    }
+
+    /// One tile's reconstruction from the responses of this part, without what its first rows of positions
+    /// add to rows that parts before it see: that is left in `waiting`.
+    fn put_together<T: Real>(
+        &self,
+        decode: &[T],
+        h: &[Lane<T>],
+        e: &mut [Lane<T>],
+        waiting: &mut [Lane<T>],
+    ) {
+        let zero = [T::zero(); LANES];
+        e.fill(zero);
+        let mut waiting = waiting.chunks_exact_mut(self.row_len());
+        let mut memory = vec![zero; self.row_len()];
+        let weights = decode.chunks_exact(self.across * self.field_len());
+        let responses = h.chunks_exact(self.across * self.maps);
+        for (row, (weights, h)) in weights.zip(responses).enumerate() {
+            let term = waiting.next().unwrap_or(&mut memory);
+            term.fill(zero);
+            let positions = self.of_row.each().zip(h.chunks_exact(self.maps));
+            for ((places, h), w) in positions.zip(weights.chunks_exact(self.field_len())) {
+                scatter(places, w, h, term);
+            }
+            self.add(row, term, self.shared()..self.seen.rows.len(), e);
+        }
+    }
+
+    /// Adds what a row of positions gives to the reconstruction, in some of the rows that this part sees,
+    /// counted from its first.
+    fn add<T: Real>(
+        &self,
+        row: usize,
+        term: &[Lane<T>],
+        some: std::ops::Range<usize>,
+        e: &mut [Lane<T>],
+    ) {
+        let (width, first) = (self.seen.width, row * self.stride);
+        let planes = e.chunks_exact_mut(self.seen.rows.len() * width);
+        for (e, term) in planes.zip(term.chunks_exact(self.row_len() / self.seen.planes)) {
+            let end = (first + term.len() / width).min(some.end);
+            let begin = first.max(some.start);
+            if begin < end {
+                let term = &term[(begin - first) * width..(end - first) * width];
+                for (sum, x) in e[begin * width..end * width].iter_mut().zip(term) {
+                    for lane in 0..LANES {
+                        sum[lane] += x[lane];
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes errors of the reconstructions in this part's own rows. Gives for each of them the sum of
+    /// squares of the errors, and of the images.
+    fn errors<T: Real>(&self, x: &[Lane<T>], e: &mut [Lane<T>]) -> Vec<[f64; 2]> {
+        let own = self.division.own(self.ranks.rank());
+        let (from, width) = (self.seen.len(), self.seen.width);
+        let of_tiles: Vec<Vec<[f64; 2]>> = x
+            .par_chunks(from)
+            .zip(e.par_chunks_mut(from))
+            .map(|(x, e)| {
+                let mut of_rows = vec![[0.0; 2]; own.len()];
+                for place in self.seen.places(&own) {
+                    let rows = e[place.clone()]
+                        .chunks_mut(width)
+                        .zip(x[place].chunks(width));
+                    for (sums, (e, x)) in of_rows.iter_mut().zip(rows) {
+                        for (e, x) in e.iter_mut().zip(x) {
+                            for lane in 0..LANES {
+                                e[lane] -= x[lane];
+                                sums[0] += (e[lane] * e[lane]).f64();
+                                sums[1] += (x[lane] * x[lane]).f64();
+                            }
+                        }
+                    }
+                }
+                of_rows
+            })
+            .collect();
+        let of_row = |row: usize| {
+            let tiles = of_tiles.iter().map(|rows| rows[row]);
+            tiles.fold([0.0; 2], |sum, part| [sum[0] + part[0], sum[1] + part[1]])
+        };
+        (0..own.len()).map(of_row).collect()
+    }
+
+    /// The loss of all parts: of their rows, in order.
+    fn sum(&self, errors: &[[f64; 2]], sparsities: &[Vec<f64>]) -> TicaLoss {
+        let rows = self.division.neighbourhoods(self.ranks.rank()).len();
+        let of_row = |row: usize| sparsities.iter().map(|tile| tile[row]).sum::<f64>();
+        let sparsities = (0..rows).map(of_row);
+        let numbers: Vec<f64> = errors
+            .as_flattened()
+            .iter()
+            .copied()
+            .chain(sparsities)
+            .collect();
+        let mut total = TicaLoss::default();
+        let all = all_gather(self.ranks, bytemuck::cast_slice(&numbers).to_vec());
+        for (part, numbers) in all.iter().enumerate() {
+            let numbers: Vec<f64> = bytemuck::pod_collect_to_vec(numbers);
+            let (errors, sparsities) = numbers.split_at(2 * self.division.own(part).len());
+            for error in errors.as_chunks().0 {
+                let [error, energy]: &[f64; 2] = error;
+                total.error += error;
+                total.energy += energy;
+            }
+            sparsities.iter().for_each(|sum| total.sparsity += sum);
+        }
+        total
+    }
+
+    /// Pooling neighbourhoods of all maps, of the whole stage.
+    fn pooled_len(&self) -> usize {
+        let [down, across] = [self.down, self.across].map(|size| size + 1 - self.pool);
+        down * across * self.maps
+    }
+}
+
+/// The rows of each position's maps, one position after the other.
+fn rows(maps: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..).map(move |p| p * maps..(p + 1) * maps)
+}

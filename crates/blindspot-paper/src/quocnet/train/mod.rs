@@ -1,0 +1,212 @@
+//! Unsupervised training, stage by stage.
+
+mod below;
+mod history;
+mod schedule;
+mod server;
+mod stage;
+mod start;
+mod state;
+mod team;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use blindspot_data::{ImageSet, files};
+use blindspot_net::Network;
+use serde::{Deserialize, Serialize};
+
+use super::architecture::Builder;
+use super::plan::{Plan, Size, check_file};
+use super::tica::Tica;
+use super::whitening::Whitening;
+use crate::train::TrainError;
+use below::Below;
+use blindspot::run::monitor::Monitor;
+use blindspot::run::random::Stream;
+use blindspot::run::ranks::Ranks;
+pub use history::Point;
+use stage::Work;
+use start::{first_weights, normal};
+use state::State;
+use team::Team;
+
+/// One image of so many is held out, but no more than [`MOST_HELD_OUT`].
+const HELD_OUT: usize = 20;
+const MOST_HELD_OUT: usize = 1000;
+
+/// A network that was trained without labels.
+#[derive(Debug, Clone)]
+pub struct Learned {
+    /// From an image in [0, 1] to the last stage's maps; the value `stage1` is what the first gives.
+    pub network: Network<f32>,
+    /// How each stage's training went.
+    pub stages: Vec<StageRecord>,
+    /// How the loss fell meanwhile; none where the network was read from a file.
+    pub history: Vec<Point>,
+}
+
+/// How one stage's training went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Positions down and across.
+    pub grid: [usize; 2],
+    /// Numbers in a field.
+    pub field_len: usize,
+    /// Filters at each position.
+    pub maps: usize,
+    /// Weights of the filters.
+    pub weights: u64,
+    /// Steps made.
+    pub steps: u64,
+    /// Squared error of the reconstruction of held-out images, as a part of their sum of squares:
+    /// before the first step.
+    pub error_before: f64,
+    /// The same at the end.
+    pub error: f64,
+    /// The same of what principal components leave of each field, as many as there are maps.
+    pub error_pca: f64,
+    /// Sum of the pooled responses to held-out images at the end, over their sum of squares.
+    pub sparsity: f64,
+}
+
+/// Trains the stages one after the other on images without labels.
+///
+/// With a `checkpoint` path it can be stopped and gone on with: what comes out has the same bits as if
+/// it had run through, for any number of threads and ranks, unless the plan is asynchronous. `data` names
+/// the images (a hash). The checkpoint is removed at the end.
+///
+/// # Errors
+/// [`TrainError`], also where the checkpoint is that of another training, or where a stage can't be
+/// divided among so many ranks.
+pub fn learn(
+    plan: &Plan,
+    images: &ImageSet,
+    data: &str,
+    seed: u64,
+    checkpoint: Option<&Path>,
+    monitor: &dyn Monitor,
+    ranks: &dyn Ranks,
+) -> Result<Learned, TrainError> {
+    let sizes = checked(plan, images)?;
+    let team = Team::new(plan, ranks);
+    team.check(plan, &sizes)?;
+    if images.len() < 2 {
+        let why = format!(
+            "{} images are too few: some are held out; give at least 2",
+            images.len()
+        );
+        return Err(TrainError::Options(why));
+    }
+    let plan_text = serde_json::to_string(plan).expect("a plan is plain data");
+    let key = format!(
+        "plan {plan_text}, seed {seed}, {} images {}, version {}",
+        images.len(),
+        &files::sha256_hex(data.as_bytes())[..12],
+        env!("CARGO_PKG_VERSION")
+    );
+    let mut state = State::load(checkpoint, key, ranks)?;
+    let order = Stream::new(seed, "images held out", 0).order(images.len());
+    let held_out = (images.len() / HELD_OUT).clamp(1, MOST_HELD_OUT);
+    let (held_out, trained_on) = order.split_at(held_out);
+    let mut builder = begin(images, seed)?;
+    for (i, (stage, size)) in plan.stages.iter().zip(&sizes).enumerate() {
+        let name = format!("stage{}", i + 1);
+        if state.done.len() == i {
+            let below = Below {
+                network: builder.network(),
+                images,
+            };
+            let work = Work {
+                plan,
+                below,
+                team: &team,
+                tica: Tica::new(plan, i, size, &team.parts),
+                images: [trained_on, held_out],
+                seed,
+                stage: i,
+                size: *size,
+                checkpoint,
+                monitor,
+            };
+            work.run(&mut state)?;
+        }
+        let weights = state.done[i].0.clone();
+        builder.stage(&name, *stage, size, weights, plan.normalise)?;
+    }
+    if let Some(path) = checkpoint.filter(|_| ranks.writes()) {
+        // It may never have been written.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(Learned {
+        network: builder.network(),
+        stages: state.done.into_iter().map(|(_, record)| record).collect(),
+        history: state.history,
+    })
+}
+
+/// Filters that nothing was learned for: a control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untrained {
+    /// Random, others at each position.
+    Independent,
+    /// The same at all positions: what [`learn`] begins with.
+    First,
+}
+
+/// A network whose filters are random.
+///
+/// # Errors
+/// [`TrainError::Options`] where a field does not fit.
+pub fn untrained(
+    plan: &Plan,
+    kind: Untrained,
+    images: &ImageSet,
+    seed: u64,
+) -> Result<Network<f32>, TrainError> {
+    let sizes = checked(plan, images)?;
+    let mut builder = begin(images, seed)?;
+    for (i, (stage, size)) in plan.stages.iter().zip(&sizes).enumerate() {
+        let weights = match kind {
+            Untrained::Independent => {
+                let positions = size.grid[0] * size.grid[1];
+                normal(size, positions, &mut Stream::new(seed, "filters", i))
+            }
+            Untrained::First => {
+                let network = builder.network();
+                let mean = Below { network, images }.mean(size.input[0], seed);
+                let [filters, _] = first_weights(size, seed, i, &mean);
+                filters.repeat(size.grid[0] * size.grid[1])
+            }
+        };
+        let name = format!("stage{}", i + 1);
+        builder.stage(&name, *stage, size, weights, plan.normalise)?;
+    }
+    Ok(builder.network())
+}
+
+/// The sizes of stages that can be held in memory.
+fn checked(plan: &Plan, images: &ImageSet) -> Result<Vec<Size>, TrainError> {
+    if images.is_empty() {
+        let why = format!("{} has no image to train on", images.name());
+        return Err(TrainError::Data(why));
+    }
+    let sizes = plan.sizes(images.shape())?;
+    for (i, size) in sizes.iter().enumerate() {
+        size.check(i + 1)?;
+    }
+    check_file(&sizes)?;
+    Ok(sizes)
+}
+
+/// The network below the first stage.
+fn begin(images: &ImageSet, seed: u64) -> Result<Builder, TrainError> {
+    let mut builder = Builder::new(&images.shape())?;
+    let whitening = Whitening::of(images, seed);
+    images
+        .intact()
+        .map_err(|why| TrainError::Data(why.to_string()))?;
+    builder.whiten("whitened", whitening)?;
+    Ok(builder)
+}

@@ -1,0 +1,254 @@
+//! The searches of a replication in shards, each model's a journal in a folder of its own.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use blindspot_data::ImageSet;
+use blindspot_data::files;
+
+use super::{Experiment, Model, Options, ReproduceError, Run};
+use blindspot::examples::{About, Layout, Origin, StoredExamples};
+use blindspot::preprocess::Preprocess;
+use blindspot::run::journal::{Entries, Journal, JournalError, Shard, Work};
+use blindspot::run::monitor::Monitor;
+use blindspot::run::ranks::Alone;
+use blindspot::search::{Block, Example, search_in_blocks};
+
+/// The folder of a model's journals.
+fn folder(out: &Path, model: &str) -> PathBuf {
+    out.join("shards").join(model)
+}
+
+/// Searches a part of each model's examples: the models are trained first, or taken from `out/models`;
+/// what is found is kept in journals in `out/shards`, each examples as `attack` keeps them, from which
+/// [`reproduce`](super::reproduce) takes them. Gives how many examples are there.
+///
+/// # Errors
+/// [`ReproduceError`].
+pub fn search_shard(
+    options: &Options,
+    train: &ImageSet,
+    test: &ImageSet,
+    shard: Shard,
+    out: &Path,
+    monitor: &dyn Monitor,
+) -> Result<usize, ReproduceError> {
+    let mut run = Run::begin(options, train, test)?;
+    let takes = |known: &Experiment| known.takes_examples() && !known.models().is_empty();
+    if !options.experiments.iter().any(takes) {
+        let known = Experiment::ALL.into_iter().filter(takes);
+        let known: Vec<String> = known.map(|known| known.to_string()).collect();
+        return Err(ReproduceError::NoExamples(known.join(", ")));
+    }
+    let models = out.join("models");
+    run.train_models(&models, |known| takes(&known), monitor, &Alone)?;
+    let mut done = 0;
+    for model in &run.models {
+        let folder = folder(out, &model.record.name);
+        files::make_folder(&folder)?;
+        let about = about(&run, model);
+        let (images, sample) = run.distorted(&model.record.name);
+        let header = about.header(sample.len(), shard);
+        let mut journal = Journal::open(&shard.path(&folder), header)?;
+        if !journal.closed() {
+            search_model(&run, model, shard, &about.layout, &mut journal, monitor)?;
+            images.intact()?;
+            if monitor.cancelled() {
+                return Err(ReproduceError::Cancelled(models));
+            }
+            journal.close()?;
+        }
+        done += journal.done().len();
+    }
+    Ok(done)
+}
+
+/// Searches what a journal lacks.
+fn search_model(
+    run: &Run<'_>,
+    model: &Model,
+    shard: Shard,
+    layout: &Layout,
+    journal: &mut Journal,
+    monitor: &dyn Monitor,
+) -> Result<(), ReproduceError> {
+    let (images, sample) = run.distorted(&model.record.name);
+    let labels = images.labels().unwrap_or_default();
+    let positions = shard.range(sample.len());
+    let missing = positions.filter(|position| !journal.done().contains(position));
+    let by_image: BTreeMap<usize, usize> = missing.map(|at| (sample[at], at)).collect();
+    let remaining: Vec<usize> = by_image.keys().copied().collect();
+    if remaining.is_empty() {
+        return Ok(());
+    }
+    let options = run.search_options();
+    let keep = |block: Block| {
+        images.intact()?;
+        let originals = block.originals.chunks_exact(layout.input_len());
+        let rows = block.examples.iter().zip(originals);
+        let entries = rows.map(|(example, original)| {
+            let content = layout.content(example, original, None, None);
+            (by_image[&example.index], content)
+        });
+        Ok(journal.append(entries)?)
+    };
+    search_in_blocks(
+        &model.network,
+        images,
+        labels,
+        &remaining,
+        &options,
+        monitor,
+        keep,
+    )
+}
+
+/// What a model's examples depend on.
+fn about(run: &Run<'_>, model: &Model) -> About {
+    let (images, sample) = run.distorted(&model.record.name);
+    let places = sample.iter().map(|&place| place as u64);
+    let places: Vec<u8> = places.flat_map(u64::to_le_bytes).collect();
+    About {
+        origin: Origin {
+            options: run.search_options(),
+            preprocess: Preprocess::default(),
+            data: images.name().to_owned(),
+            data_sha256: images.hashes().iter().cloned().collect(),
+            ranges_sha256: BTreeMap::new(),
+            model_sha256: model.record.sha256.clone(),
+            versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        },
+        layout: Layout {
+            shape: model.network.input_shape().to_vec(),
+            eight_bit: false,
+            certificate: false,
+        },
+        image_shape: images.shape(),
+        chosen: files::sha256_hex(&places),
+    }
+}
+
+/// The examples of models whose shards are there, by the model's name.
+///
+/// # Errors
+/// [`JournalError`] where shards are there that are of other options, images or models, or not all.
+pub(super) fn stored(
+    run: &Run<'_>,
+    out: &Path,
+) -> Result<BTreeMap<String, Vec<Example>>, JournalError> {
+    let mut stored = BTreeMap::new();
+    for model in &run.models {
+        let name = &model.record.name;
+        let folder = folder(out, name);
+        if !run.takes_examples(name) || !folder.exists() {
+            continue;
+        }
+        let about = about(run, model);
+        let entries = Entries::in_folders(&[folder])?;
+        entries.check(&about.header(run.distorted(name).1.len(), Shard::WHOLE))?;
+        entries.check_all()?;
+        let examples = StoredExamples::new(&entries, about.layout)?;
+        let examples = examples.examples()?.collect::<Result<_, _>>();
+        stored.insert(name.clone(), examples.map_err(JournalError::unreadable)?);
+    }
+    Ok(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::reproduce::reproduce;
+    use crate::train::Decay;
+    use blindspot::run::monitor::Unwatched;
+
+    /// Images of 10 classes: a bright pixel where the class says, in noise.
+    fn images(name: &str, count: usize, mut state: u32) -> ImageSet {
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let mut pixels = Vec::new();
+        for image in 0..count {
+            let class = image % 10;
+            pixels.extend((0..16).map(|i| next() / 4 + if i == class { 150 } else { 0 }));
+        }
+        let labels = (0..count).map(|image| image % 10).collect();
+        let hashes = vec![(name.to_owned(), files::sha256_hex(&pixels))];
+        ImageSet::new(name, [1, 4, 4], pixels, Some(labels), hashes).unwrap()
+    }
+
+    /// Counts them.
+    #[derive(Default)]
+    struct Searches(AtomicU64);
+
+    impl Monitor for Searches {
+        fn begin(&self, work: &str, _: u64) {
+            self.0
+                .fetch_add(u64::from(work == "search"), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn tables_from_shards_are_those_of_one_process() {
+        let (train, test) = (images("train", 200, 1), images("test", 60, 2));
+        let options = Options {
+            experiments: vec![Experiment::Table1, Experiment::Table2],
+            samples: Some(8),
+            quick: true,
+            seed: 3,
+            clip_noise: false,
+            decay: Decay::PerUnit,
+            seeds: 1,
+        };
+        let (one, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let searches = Searches::default();
+        let whole = |options: &Options, out: &Path| {
+            reproduce(options, &train, &test, out, &searches, &Alone)
+                .map(|(results, pictures)| {
+                    let results = serde_json::to_string(&results).unwrap();
+                    (results, pictures.distortions, pictures.examples)
+                })
+                .map_err(|error| error.to_string())
+        };
+        let expected = whole(&options, one.path()).unwrap();
+        let part = |options: &Options, index| {
+            let shard = Shard { index, count: 3 };
+            search_shard(options, &train, &test, shard, parts.path(), &Unwatched)
+        };
+        for index in [2, 0] {
+            assert!((12..=18).contains(&part(&options, index).unwrap()));
+        }
+        let missing = whole(&options, parts.path()).unwrap_err();
+        assert!(missing.contains("missing: 1"), "{missing}");
+        assert_eq!(part(&options, 1).unwrap(), 18);
+        // A shard that was killed goes on where it was.
+        let path = folder(parts.path(), "AE400-10").join("shard-1-of-3.journal");
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 300]).unwrap();
+        let unfinished = whole(&options, parts.path()).unwrap_err();
+        assert!(unfinished.contains("not finished"), "{unfinished}");
+        part(&options, 1).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        assert!(whole(&options, parts.path()).unwrap() == expected);
+        assert_eq!(searches.0.load(Ordering::Relaxed), 6, "one process's alone");
+
+        let fewer = Options {
+            samples: Some(7),
+            ..options.clone()
+        };
+        for refused in [
+            whole(&fewer, parts.path()).unwrap_err(),
+            part(&fewer, 0).unwrap_err().to_string(),
+        ] {
+            assert!(refused.contains("positions is 8, not 7"), "{refused}");
+        }
+        let none = Options {
+            experiments: vec![Experiment::Figure1, Experiment::Hardening],
+            ..options
+        };
+        let refused = part(&none, 0).unwrap_err().to_string();
+        assert!(refused.contains("table1, table2"), "{refused}");
+    }
+}

@@ -1,0 +1,98 @@
+//! Training by several ranks.
+
+use std::path::Path;
+
+use super::parallel::CHUNK;
+use super::*;
+use blindspot::run::monitor::{CancelAfter, Unwatched};
+use blindspot::run::random::Stream;
+use blindspot::run::ranks::threads;
+
+/// Three classes, over a few chunks.
+fn blobs() -> (InMemory, Vec<usize>) {
+    let mut stream = Stream::new(1, "blobs", 0);
+    let labels: Vec<usize> = (0..5 * CHUNK + 37).map(|i| i % 3).collect();
+    let value = |i: usize| (0.3 * stream.normal() + f64::from(i.is_multiple_of(7))) as f32;
+    let places = labels
+        .iter()
+        .flat_map(|label| (0..7).map(move |i| i + label));
+    (InMemory::new(places.map(value).collect(), 7), labels)
+}
+
+fn recipe(name: &str) -> Recipe {
+    let mut recipe = Recipe::named(name).unwrap();
+    recipe.hidden.iter_mut().for_each(|units| *units = 6);
+    recipe.iterations = 12;
+    if let Some(sparsity) = &mut recipe.sparsity {
+        sparsity.iterations = 8;
+    }
+    recipe
+}
+
+/// What each rank ends with.
+fn on(
+    count: usize,
+    name: &str,
+    checkpoint: Option<&Path>,
+    monitor: impl Fn(usize) -> Box<dyn Monitor> + Sync,
+) -> Vec<Result<Trained, TrainError>> {
+    let (inputs, labels) = blobs();
+    threads::run(count, |ranks| {
+        let monitor = monitor(ranks.rank());
+        let monitor = &*monitor;
+        train(
+            &recipe(name),
+            &inputs,
+            &labels,
+            "blobs",
+            5,
+            checkpoint,
+            monitor,
+            ranks,
+        )
+    })
+}
+
+#[test]
+fn any_number_of_ranks_trains_the_same_network() {
+    for name in ["softmax1", "FC100-100-10", "AE400-10"] {
+        let one = on(1, name, None, |_| Box::new(Unwatched))
+            .remove(0)
+            .unwrap();
+        // More ranks than there are chunks, too.
+        for count in [2, 3, 4, 7] {
+            for other in on(count, name, None, |_| Box::new(Unwatched)) {
+                let other = other.unwrap();
+                assert_eq!(other.network, one.network, "{name} on {count} ranks");
+                assert_eq!(other.loss.to_bits(), one.loss.to_bits());
+                assert_eq!(other.iterations, one.iterations);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_two_ranks_began_three_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.checkpoint");
+    let through = on(1, "AE400-10", None, |_| Box::new(Unwatched))
+        .remove(0)
+        .unwrap();
+    for (count, stops) in [(2, 3), (3, 4), (4, 5)] {
+        // Not rank 0: what one wants goes for all.
+        let stop = |rank| -> Box<dyn Monitor> {
+            match rank {
+                1 => Box::new(CancelAfter::new(stops)),
+                _ => Box::new(Unwatched),
+            }
+        };
+        for end in on(count, "AE400-10", Some(&path), stop) {
+            assert!(matches!(end, Err(TrainError::Cancelled { .. })), "{end:?}");
+        }
+        assert!(path.exists());
+    }
+    for end in on(3, "AE400-10", Some(&path), |_| Box::new(Unwatched)) {
+        assert_eq!(end.unwrap().network, through.network);
+    }
+    assert!(!path.exists(), "rank 0 removes it at the end");
+}

@@ -1,0 +1,216 @@
+//! Training: the same bits however it is run, and stopped and gone on with.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use blindspot::classify::error;
+use blindspot::inputs::InMemory;
+use blindspot::run::monitor::{Monitor, Unwatched};
+use blindspot::run::ranks::Alone;
+use blindspot_paper::train::{MiniBatch, Recipe, TrainError, Trained, train, train_in_batches};
+
+/// Blobs: images of 12 values around one of three corners.
+fn blobs() -> (InMemory, Vec<usize>) {
+    let mut state = 7u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    for i in 0..1_500 {
+        labels.push(i % 3);
+        values.extend((0..12).map(|j| 0.6 * noise() + if j % 3 == i % 3 { 0.3 } else { 0.0 }));
+    }
+    (InMemory::new(values, 12), labels)
+}
+
+fn recipe(name: &str) -> Recipe {
+    let mut recipe = Recipe::named(name).unwrap();
+    recipe.hidden.iter_mut().for_each(|units| *units = 9);
+    recipe.iterations = 40;
+    if let Some(sparsity) = &mut recipe.sparsity {
+        sparsity.iterations = 25;
+    }
+    recipe
+}
+
+fn run(
+    name: &str,
+    checkpoint: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<Trained, TrainError> {
+    let (inputs, labels) = blobs();
+    train(
+        &recipe(name),
+        &inputs,
+        &labels,
+        "blobs",
+        5,
+        checkpoint,
+        monitor,
+        &Alone,
+    )
+}
+
+/// Cancels after so many iterations of a stage.
+struct CancelAfter(u64, AtomicU64);
+
+impl Monitor for CancelAfter {
+    fn progress(&self, _done: u64, _detail: &str) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn cancelled(&self) -> bool {
+        self.1.load(Ordering::Relaxed) >= self.0
+    }
+}
+
+#[test]
+fn training_learns() {
+    let (inputs, labels) = blobs();
+    for name in ["softmax1", "FC100-100-10", "AE400-10"] {
+        let trained = run(name, None, &Unwatched).unwrap();
+        assert!(error(&trained.network, &inputs, &labels) < 0.05, "{name}");
+    }
+}
+
+#[test]
+fn one_thread_and_many_give_the_same_bits() {
+    for name in ["FC100-100-10", "AE400-10"] {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
+            pool.install(|| run(name, None, &Unwatched).unwrap().network)
+        };
+        let one = on(1);
+        assert_eq!(on(2), one, "{name}");
+        assert_eq!(on(5), one, "{name}");
+    }
+}
+
+#[test]
+fn stopped_and_gone_on_with_it_ends_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    for name in ["FC100-100-10", "AE400-10"] {
+        let through = run(name, None, &Unwatched).unwrap();
+        for after in [1, 13, 30] {
+            let cancel = CancelAfter(after, AtomicU64::new(0));
+            let stopped = run(name, Some(&checkpoint), &cancel).unwrap_err();
+            assert!(stopped.to_string().contains("goes on from"), "{stopped}");
+            assert!(checkpoint.exists());
+            let resumed = run(name, Some(&checkpoint), &Unwatched).unwrap();
+            assert_eq!(resumed.network, through.network, "{name} after {after}");
+            assert_eq!(resumed.iterations, through.iterations);
+            assert!(!checkpoint.exists(), "it is of no more use");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_or_that_of_another_training_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    let through = run("softmax1", None, &Unwatched).unwrap();
+    let cancel = CancelAfter(5, AtomicU64::new(0));
+    run("FC100-100-10", Some(&checkpoint), &cancel).unwrap_err();
+    let other = run("softmax1", Some(&checkpoint), &Unwatched).unwrap();
+    assert_eq!(other.network, through.network);
+    for bytes in [&b""[..], &[0xff; 100], b"not a checkpoint"] {
+        std::fs::write(&checkpoint, bytes).unwrap();
+        let trained = run("softmax1", Some(&checkpoint), &Unwatched).unwrap();
+        assert_eq!(trained.network, through.network);
+    }
+}
+
+#[test]
+fn data_that_can_not_be_trained_on_is_said() {
+    let recipe = recipe("softmax1");
+    let none = InMemory::new(Vec::new(), 4);
+    let failed = train(&recipe, &none, &[], "", 0, None, &Unwatched, &Alone).unwrap_err();
+    assert!(failed.to_string().contains("0 images"), "{failed}");
+    let wrong = InMemory::new(vec![f32::NAN; 8], 4);
+    let failed = train(&recipe, &wrong, &[0, 1], "", 0, None, &Unwatched, &Alone).unwrap_err();
+    assert!(failed.to_string().contains("not finite"), "{failed}");
+}
+
+/// A network for blobs, trained by mini-batches.
+fn in_batches(checkpoint: Option<&Path>, monitor: &dyn Monitor) -> Result<Trained, TrainError> {
+    let (inputs, labels) = blobs();
+    let mut recipe = recipe("FC100-100-10");
+    recipe.iterations = 1;
+    let start = train(
+        &recipe, &inputs, &labels, "blobs", 5, None, &Unwatched, &Alone,
+    )?
+    .network;
+    let options = MiniBatch {
+        batch: 100,
+        rate: 0.05,
+        decay: vec![1e-4],
+        dropout: vec![("hidden1".into(), 0.2)],
+        ..MiniBatch::new(12)
+    };
+    train_in_batches(
+        start,
+        &inputs,
+        &labels,
+        &options,
+        ("blobs", "blobs"),
+        5,
+        checkpoint,
+        monitor,
+    )
+}
+
+#[test]
+fn mini_batches_learn_with_the_same_bits_however_they_are_run() {
+    let (inputs, labels) = blobs();
+    let through = in_batches(None, &Unwatched).unwrap();
+    assert!(error(&through.network, &inputs, &labels) < 0.05);
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let other = pool.install(|| in_batches(None, &Unwatched).unwrap());
+        assert_eq!(other.network, through.network, "{threads}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    // The monitor hears of every 16th of the 180 steps.
+    for after in [1, 7] {
+        let cancel = CancelAfter(after, AtomicU64::new(0));
+        in_batches(Some(&checkpoint), &cancel).unwrap_err();
+        assert!(checkpoint.exists());
+        let resumed = in_batches(Some(&checkpoint), &Unwatched).unwrap();
+        assert_eq!(resumed.network, through.network, "after {after}");
+        assert_eq!(resumed.loss.to_bits(), through.loss.to_bits());
+        assert!(!checkpoint.exists());
+    }
+}
+
+#[test]
+fn mini_batches_that_can_not_be_are_said() {
+    let (inputs, labels) = blobs();
+    let start = in_batches(None, &Unwatched).unwrap().network;
+    let said = |change: fn(&mut MiniBatch), labels: &[usize]| {
+        let mut options = MiniBatch::new(1);
+        change(&mut options);
+        let names = ("blobs", "");
+        let (start, watch) = (start.clone(), &Unwatched);
+        train_in_batches(start, &inputs, labels, &options, names, 0, None, watch)
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(said(|options| options.epochs = 0, &labels).contains("at least 1"));
+    assert!(said(|options| options.rate = f64::NAN, &labels).contains("above 0"));
+    let dropped = |options: &mut MiniBatch| options.dropout = vec![("hidden1".into(), 1.0)];
+    assert!(said(dropped, &labels).contains("below 1"));
+    let missing = |options: &mut MiniBatch| options.dropout = vec![("hidden7".into(), 0.5)];
+    assert!(said(missing, &labels).contains("hidden2"));
+    assert!(said(|_| (), &labels[1..]).contains("1499 labels"));
+    assert!(said(|_| (), &vec![3; labels.len()]).contains("label 3"));
+    assert!(said(|options| options.rate = 1e39, &labels).contains("not finite"));
+}

@@ -1,0 +1,76 @@
+//! What a network answers: its outputs for every input of a set, the classes that it gives them,
+//! and how often those are wrong.
+
+use blindspot_net::{Evaluator, Network, argmax};
+use rayon::prelude::*;
+
+use crate::inputs::{InMemory, Inputs, write_batch};
+
+/// Inputs evaluated at once, at most: some 500 keeps a chunk's activations in the cache of one core.
+const MAX_CHUNK: usize = 512;
+/// Bytes that one thread's activations may take.
+const THREAD_MEMORY: usize = 256 << 20;
+
+/// The outputs of `network` for every input, spread over the threads; the same bits for any number
+/// of them.
+pub fn outputs(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> InMemory {
+    outputs_where(network, inputs, |_| true)
+}
+
+/// The outputs of `network` for the chunks of 512 inputs that `wanted` picks by their first index;
+/// 0 for all other inputs, which take no memory as long as nobody reads them.
+pub fn outputs_where(
+    network: &Network<f32>,
+    inputs: &(impl Inputs + ?Sized),
+    wanted: impl Fn(usize) -> bool + Sync,
+) -> InMemory {
+    let length = network.output_len();
+    let mut values = vec![0.0; inputs.len() * length];
+    // A chunk of a large network's values would not fit in memory.
+    let bytes = network.graph().values().iter();
+    let bytes: usize = bytes.map(|value| size_of::<f32>() * value.len()).sum();
+    // A divisor of a chunk's length, so that no piece reaches from one chunk into the next.
+    let most = (THREAD_MEMORY / bytes.max(1)).clamp(1, MAX_CHUNK);
+    let chunk_len = 1 << most.ilog2();
+    values
+        .par_chunks_mut(chunk_len * length)
+        .enumerate()
+        .for_each(|(chunk, out)| {
+            let (start, n) = (chunk * chunk_len, out.len() / length);
+            if !wanted(start) {
+                return;
+            }
+            let mut evaluator = Evaluator::new(network);
+            write_batch(inputs, start..start + n, evaluator.input(n));
+            out.copy_from_slice(evaluator.forward());
+        });
+    InMemory::new(values, length)
+}
+
+/// The class that a classifier gives each input: its largest logit's.
+pub fn predictions(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> Vec<usize> {
+    let logits = outputs(network, inputs);
+    logits
+        .values()
+        .chunks_exact(network.output_len())
+        .map(argmax)
+        .collect()
+}
+
+/// The fraction of inputs that a classifier gives another class than their label, in [0, 1].
+///
+/// # Panics
+/// Where there is not one label for each input, or none.
+pub fn error(network: &Network<f32>, inputs: &(impl Inputs + ?Sized), labels: &[usize]) -> f64 {
+    assert!(
+        inputs.len() == labels.len() && !labels.is_empty(),
+        "a label for each input"
+    );
+    let predictions = predictions(network, inputs);
+    let wrong = predictions
+        .iter()
+        .zip(labels)
+        .filter(|(answer, label)| answer != label)
+        .count();
+    wrong as f64 / labels.len() as f64
+}
