@@ -193,7 +193,7 @@ fn of_training(error: &TrainError) -> Option<u8> {
 
 fn of_search(error: &SearchError) -> Option<u8> {
     Some(match error {
-        SearchError::Empty | SearchError::Box(_) | SearchError::Ranges(_) => USAGE,
+        SearchError::Empty | SearchError::InputBox(_) | SearchError::Bounds(_) => USAGE,
         SearchError::TopK { .. } | SearchError::TopKOfTarget(_) => USAGE,
         SearchError::Confidence(_) | SearchError::TimeLimit(_) | SearchError::Levels(_) => USAGE,
         SearchError::Class { what: "target", .. } => USAGE,

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use npyz::NpyFile;
 
 use crate::npz::Arrays;
-use crate::search::Ranges;
+use crate::search::Bounds;
 
 /// What a file of a mask or of ranges holds instead of them, with the fix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,12 +21,12 @@ fn fail<T>(message: String) -> Result<T, RangeFileError> {
 /// # Errors
 /// [`RangeFileError`] where the bytes are no such `.npy` array.
 pub fn apply_mask(
-    ranges: &mut Ranges,
+    ranges: &mut Bounds,
     bytes: &[u8],
     shape: &[usize],
 ) -> Result<(), RangeFileError> {
     for (change, moves) in ranges
-        .change
+        .max_perturbation
         .iter_mut()
         .zip(array("the mask", bytes, shape)?)
     {
@@ -43,7 +43,7 @@ pub fn apply_mask(
 /// # Errors
 /// [`RangeFileError`] where the bytes are no such archive.
 pub fn apply_bounds(
-    ranges: &mut Ranges,
+    ranges: &mut Bounds,
     bytes: &[u8],
     shape: &[usize],
 ) -> Result<(), RangeFileError> {
@@ -57,7 +57,7 @@ pub fn apply_bounds(
         let place = match name.as_str() {
             "lower" => &mut ranges.lower,
             "upper" => &mut ranges.upper,
-            "change" => &mut ranges.change,
+            "change" => &mut ranges.max_perturbation,
             _ => {
                 return fail(format!(
                     "the bounds hold the array `{name}`; they take lower, upper and change"
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_mask_of_any_type_holds_values_and_others_are_refused() {
-        let free = || Ranges::within(InputBox::default(), 4);
+        let free = || Bounds::within(InputBox::default(), 4);
         let expected = [0.0, f32::INFINITY, 0.0, f32::INFINITY];
         let masks = [
             npy(&[2, 2], vec![false, true, false, true]),
@@ -152,7 +152,7 @@ mod tests {
         for mask in masks {
             let mut ranges = free();
             apply_mask(&mut ranges, &mask, &[2, 2]).unwrap();
-            assert_eq!(ranges.change, expected);
+            assert_eq!(ranges.max_perturbation, expected);
         }
         let error = |bytes: &[u8]| {
             apply_mask(&mut free(), bytes, &[2, 2])

@@ -55,15 +55,15 @@ fn file(path: &Path) -> SavedExamples {
             index,
             label: index % CLASSES,
             target: 0,
-            before: 0,
-            after: 0,
+            prediction_before: 0,
+            prediction: 0,
             success: true,
             l2: norm(&original, &adversarial),
             adversarial,
             evaluations: 1,
             gradients: 1,
-            wrong_before: false,
-            kkt: 0.0,
+            already_misclassified: false,
+            kkt_residual: 0.0,
         }
     };
     let examples: Vec<Example> = (0..COUNT).map(example).collect();
@@ -186,15 +186,15 @@ fn what_does_not_fit_is_said() {
         index: 0,
         label: 7,
         target: 0,
-        before: 0,
-        after: 0,
+        prediction_before: 0,
+        prediction: 0,
         success: true,
         l2: 0.0,
         adversarial: vec![0.5; 4],
         evaluations: 1,
         gradients: 1,
-        wrong_before: false,
-        kkt: 0.0,
+        already_misclassified: false,
+        kkt_residual: 0.0,
     };
     write_arrays(&path, &[example.clone()], &[0.5; 4], None, &[4]).unwrap();
     let said = refused(&path, &networks(5));

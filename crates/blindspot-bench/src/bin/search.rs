@@ -65,7 +65,10 @@ fn main() -> Result<(), Failure> {
             .collect();
         let gradients: u64 = examples.iter().map(|example| example.gradients).sum();
         let evaluations: u64 = examples.iter().map(|example| example.evaluations).sum();
-        let kkt: Vec<f64> = examples.iter().map(|example| example.kkt).collect();
+        let kkt: Vec<f64> = examples
+            .iter()
+            .map(|example| example.kkt_residual)
+            .collect();
         println!(
             "{}",
             serde_json::json!({"seconds": seconds, "evaluations": evaluations, "gradients": gradients, "l2": norms, "kkt": kkt})

@@ -51,7 +51,7 @@ fn main() -> Result<(), Failure> {
         let examples = search(&network, &images, labels, &indices, &options, &Unwatched)?;
         let pairs = certificates.iter().zip(&examples);
         let ratios: Vec<f64> = pairs
-            .filter(|(_, example)| example.success && !example.already_wrong())
+            .filter(|(_, example)| example.success && !example.already_misclassified)
             .map(|(certificate, example)| example.l2 / certificate.distance)
             .collect();
         below += ratios.iter().filter(|ratio| **ratio < 1.0).count();

@@ -16,7 +16,7 @@ use blindspot::run::journal::{Entries, Journal, Work as _};
 use blindspot::run::monitor::Monitor;
 use blindspot::run::ranks::{Piece, Ranks, share};
 use blindspot::search::{
-    Block, Criterion, InputBox, Ranges, SearchOptions, Target, eight_bit, search_in_blocks,
+    Block, Bounds, Criterion, InputBox, SearchOptions, Target, eight_bit, search_in_blocks,
 };
 use blindspot_data::ImageSet;
 use blindspot_data::files;
@@ -49,7 +49,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let options = SearchOptions {
         target: command.target,
         seed: command.seed,
-        bounds: command.r#box,
+        input_box: command.r#box,
         method: command.method,
         shrink: true,
         criterion: Criterion {
@@ -58,7 +58,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         },
         max_evaluations: command.max_evaluations,
         time_limit: command.time_limit,
-        ranges,
+        bounds: ranges,
     };
     let certifier = match command.certify {
         true => Some(Certifier::new(network, reach(&options))?),
@@ -127,8 +127,8 @@ pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyh
 
 /// A box that every input may move in.
 fn reach(options: &SearchOptions) -> InputBox {
-    let Some(ranges) = &options.ranges else {
-        return options.bounds;
+    let Some(ranges) = &options.bounds else {
+        return options.input_box;
     };
     InputBox {
         lower: ranges.lower.iter().copied().fold(f32::INFINITY, f32::min),
@@ -303,13 +303,13 @@ type Hashes = BTreeMap<String, String>;
 fn ranges(
     command: &Attack,
     network: &Network<f32>,
-) -> anyhow::Result<(Option<Arc<Ranges>>, Hashes)> {
+) -> anyhow::Result<(Option<Arc<Bounds>>, Hashes)> {
     let mut hashes = Hashes::new();
     if command.mask.is_none() && command.bounds.is_none() {
         return Ok((None, hashes));
     }
-    let mut ranges = Ranges::within(command.r#box, network.input_len());
-    type Apply = fn(&mut Ranges, &[u8], &[usize]) -> Result<(), RangeFileError>;
+    let mut ranges = Bounds::within(command.r#box, network.input_len());
+    type Apply = fn(&mut Bounds, &[u8], &[usize]) -> Result<(), RangeFileError>;
     let files: [(&str, &Option<PathBuf>, Apply); 2] = [
         ("bounds", &command.bounds, apply_bounds),
         ("mask", &command.mask, apply_mask),

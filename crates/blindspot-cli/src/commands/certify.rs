@@ -29,7 +29,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let options = SearchOptions {
         target: Target::Untargeted,
         seed: command.seed,
-        bounds: command.r#box,
+        input_box: command.r#box,
         ..SearchOptions::default()
     };
     let about = About {

@@ -5,7 +5,7 @@ use blindspot_net::ops::Unary;
 use blindspot_net::{Network, Op};
 
 use crate::train::TrainError;
-use blindspot::search::{InputBox, Ranges};
+use blindspot::search::{Bounds, InputBox};
 
 /// The input's name among the layers, whatever the network calls it.
 pub const INPUT: &str = "input";
@@ -22,11 +22,11 @@ pub(super) struct Layer {
 
 impl Layer {
     /// The range of each of `length` numbers.
-    pub(super) fn ranges(&self, length: usize) -> Ranges {
-        Ranges {
+    pub(super) fn ranges(&self, length: usize) -> Bounds {
+        Bounds {
             lower: vec![self.lowest; length],
             upper: vec![self.highest; length],
-            change: vec![f32::INFINITY; length],
+            max_perturbation: vec![f32::INFINITY; length],
         }
     }
 }

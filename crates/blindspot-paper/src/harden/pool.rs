@@ -13,7 +13,7 @@ use blindspot::classify::outputs;
 use blindspot::inputs::{InMemory, Inputs, write_batch};
 use blindspot::run::monitor::Unwatched;
 use blindspot::run::random::Stream;
-use blindspot::search::{Ranges, SearchOptions, Target, norm, search};
+use blindspot::search::{Bounds, SearchOptions, Target, norm, search};
 
 /// Images that are searched from at a time.
 const BLOCK: usize = 4096;
@@ -218,7 +218,7 @@ struct Maker {
     below: Option<Network<f32>>,
     above: Network<f32>,
     options: SearchOptions,
-    ranges: Arc<Ranges>,
+    ranges: Arc<Bounds>,
     beyond: f32,
     within: f64,
 }
@@ -239,7 +239,7 @@ impl Maker {
             above,
             options: SearchOptions {
                 target: Target::Untargeted,
-                ranges: Some(Arc::clone(&ranges)),
+                bounds: Some(Arc::clone(&ranges)),
                 ..SearchOptions::default()
             },
             ranges,
@@ -289,7 +289,7 @@ impl Maker {
             let found = search(&self.above, &originals, &labels, &near, options, &Unwatched)?;
             let (mut changed, mut kept) = (Vec::new(), Vec::new());
             for example in found {
-                if example.already_wrong() {
+                if example.already_misclassified {
                     count.wrong_before += 1;
                 } else if !example.success {
                     count.failed += 1;

@@ -129,8 +129,8 @@ pub fn figure5(
         original: picture(images, original.to_vec()),
         changed: picture(images, eight.values().collect()),
         label: example.label,
-        before: example.before,
-        after: eight.after,
+        before: example.prediction_before,
+        after: eight.prediction,
         distortion: eight.distortion(),
     });
     Ok(Figure5Outcome {

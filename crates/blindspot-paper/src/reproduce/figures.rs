@@ -23,7 +23,9 @@ pub(super) fn pictures(run: &Run<'_>) -> Pictures {
         let Some(examples) = run.examples.get(name) else {
             continue;
         };
-        let changed = examples.iter().filter(|example| !example.already_wrong());
+        let changed = examples
+            .iter()
+            .filter(|example| !example.already_misclassified);
         let pairs = changed
             .take(EXAMPLES)
             .map(|example| pair(run.distorted(name).0, example))
@@ -59,7 +61,7 @@ pub(super) fn figure7(run: &Run<'_>) -> (Figure7, Vec<Vec<Pair>>) {
         let shown = one_of_each_class(&run.examples[name]);
         let right = shown
             .iter()
-            .filter(|example| example.after == example.label)
+            .filter(|example| example.prediction == example.label)
             .count();
         let shown_examples: Vec<Example> = shown.iter().map(|&example| example.clone()).collect();
         panels.push(Figure7Panel {
@@ -134,7 +136,7 @@ fn one_of_each_class(examples: &[Example]) -> Vec<&Example> {
     let first = |class| {
         examples
             .iter()
-            .find(|example| example.label == class && !example.already_wrong())
+            .find(|example| example.label == class && !example.already_misclassified)
     };
     (0..classes).filter_map(first).collect()
 }
@@ -144,8 +146,8 @@ pub(super) fn pair(images: &ImageSet, example: &Example) -> Pair {
         original: picture(images, image(images, example.index)),
         changed: picture(images, example.adversarial.clone()),
         label: example.label,
-        before: example.before,
-        after: example.after,
+        before: example.prediction_before,
+        after: example.prediction,
         distortion: example.distortion(),
     }
 }

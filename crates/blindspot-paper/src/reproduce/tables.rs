@@ -19,7 +19,7 @@ pub(super) fn table1(run: &Run<'_>) -> Vec<Table1Row> {
             let successes = examples.iter().filter(|example| example.success).count();
             let wrong = examples
                 .iter()
-                .filter(|example| example.already_wrong())
+                .filter(|example| example.already_misclassified)
                 .count();
             Table1Row {
                 model: name.to_owned(),
@@ -72,7 +72,7 @@ pub(super) fn table3(run: &Run<'_>) -> Vec<Table3Row> {
             distortion_mean: distortion.mean,
             distortion_pooled: distortion.pooled,
             samples: examples.len() as u64,
-            already_wrong: count(&Example::already_wrong) as u64,
+            already_wrong: count(&|example: &Example| example.already_misclassified) as u64,
             success: count(&|example| example.success) as f64 / examples.len() as f64,
         }
     };

@@ -63,13 +63,18 @@ impl Layout {
     ) -> Vec<u8> {
         let mut flags = 0;
         let mut flag = |bit, is| flags |= if is { bit } else { 0 };
-        flag(WRONG_BEFORE, example.wrong_before);
+        flag(WRONG_BEFORE, example.already_misclassified);
         flag(SUCCESS, example.success);
         flag(EIGHT_BIT_SUCCESS, eight_bit.is_some_and(|e| e.success));
         flag(ROUNDED, eight_bit.is_some_and(|e| e.rounded));
         let mut content = Vec::with_capacity(self.bytes());
         content.extend((example.index as u64).to_le_bytes());
-        let classes = [example.label, example.target, example.before, example.after];
+        let classes = [
+            example.label,
+            example.target,
+            example.prediction_before,
+            example.prediction,
+        ];
         // Classes are below 2^24 (`search` says so).
         content.extend(
             classes
@@ -79,14 +84,14 @@ impl Layout {
         content.extend(example.evaluations.to_le_bytes());
         content.extend(example.gradients.to_le_bytes());
         content.extend(example.l2.to_le_bytes());
-        content.extend(example.kkt.to_le_bytes());
+        content.extend(example.kkt_residual.to_le_bytes());
         content.extend(certificate.unwrap_or(f64::NAN).to_le_bytes());
         content.push(flags);
         for value in original.iter().chain(&example.adversarial) {
             content.extend(value.to_le_bytes());
         }
         if let Some(eight_bit) = eight_bit {
-            content.extend((eight_bit.after as u32).to_le_bytes());
+            content.extend((eight_bit.prediction as u32).to_le_bytes());
             content.extend(eight_bit.l2.to_le_bytes());
             content.extend(&eight_bit.levels);
         }
@@ -204,15 +209,15 @@ impl<'a> StoredExamples<'a> {
                 index: numbers.index as usize,
                 label: numbers.label as usize,
                 target: numbers.target as usize,
-                before: numbers.before as usize,
-                after: numbers.after as usize,
-                wrong_before: numbers.wrong_before,
+                prediction_before: numbers.before as usize,
+                prediction: numbers.after as usize,
+                already_misclassified: numbers.wrong_before,
                 success: numbers.success,
                 adversarial: values.map(|&bytes| f32::from_le_bytes(bytes)).collect(),
                 l2: numbers.l2,
                 evaluations: numbers.evaluations,
                 gradients: numbers.gradients,
-                kkt: numbers.kkt,
+                kkt_residual: numbers.kkt,
             })
         }))
     }

@@ -13,22 +13,22 @@ fn arrays_hold_what_the_examples_are() {
             index: 10 + i,
             label: i,
             target: i + 1,
-            before: i + 2,
-            after: i + 3,
-            wrong_before: i % 2 == 0,
+            prediction_before: i + 2,
+            prediction: i + 3,
+            already_misclassified: i % 2 == 0,
             success: i % 3 == 0,
             adversarial: (0..6).map(|j| (i * 6 + j) as f32 / 100.0).collect(),
             l2: i as f64 / 7.0,
             evaluations: 1 << (40 + i),
             gradients: 3,
-            kkt: 1e-9 * i as f64,
+            kkt_residual: 1e-9 * i as f64,
         })
         .collect();
     let originals: Vec<f32> = (0..6 * count).map(|i| i as f32).collect();
     let eight_bit: Vec<EightBit> = (0..count)
         .map(|i| EightBit {
             levels: (0..6).map(|j| (40 * j + i) as u8).collect(),
-            after: 20 + i,
+            prediction: 20 + i,
             success: i % 2 == 1,
             rounded: i == 1,
             l2: 2.0 * i as f64,
@@ -56,15 +56,16 @@ fn arrays_hold_what_the_examples_are() {
     is!("index", i64, examples, |e| e.index as i64);
     is!("label", i64, examples, |e| e.label as i64);
     is!("target", i64, examples, |e| e.target as i64);
-    is!("prediction_before", i64, examples, |e| e.before as i64);
-    is!("prediction_after", i64, examples, |e| e.after as i64);
+    is!("prediction_before", i64, examples, |e| e.prediction_before
+        as i64);
+    is!("prediction_after", i64, examples, |e| e.prediction as i64);
     is!("evaluations", i64, examples, |e| e.evaluations as i64);
     is!("gradients", i64, examples, |e| e.gradients as i64);
     is!("success", bool, examples, |e| e.success);
     is!("l2", f64, examples, |e| e.l2);
     is!("distortion", f64, examples, |e| e.distortion());
-    is!("kkt", f64, examples, |e| e.kkt);
-    is!("prediction_8bit", i64, eight_bit, |e| e.after as i64);
+    is!("kkt", f64, examples, |e| e.kkt_residual);
+    is!("prediction_8bit", i64, eight_bit, |e| e.prediction as i64);
     is!("success_8bit", bool, eight_bit, |e| e.success);
     is!("l2_8bit", f64, eight_bit, |e| e.l2);
     assert_eq!(read!("original", f32, &[5, 3, 2]), originals);

@@ -331,7 +331,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::super::change::InputBox;
-    use super::super::ranges::{Ranges, Rooms};
+    use super::super::ranges::{Bounds, Rooms};
     use super::*;
     use crate::run::random::Stream;
 
@@ -377,9 +377,9 @@ mod tests {
             let n = 3 + stream.below(20);
             let original: Vec<f32> = (0..n).map(|_| stream.below(9) as f32 / 8.0).collect();
             // In every other case some values may move a little only, or not at all.
-            let mut ranges = Ranges::within(InputBox::default(), n);
+            let mut ranges = Bounds::within(InputBox::default(), n);
             if case % 2 == 1 {
-                ranges.change = (0..n).map(|_| stream.below(4) as f32 / 4.0).collect();
+                ranges.max_perturbation = (0..n).map(|_| stream.below(4) as f32 / 4.0).collect();
             }
             let room = Rooms::new(&ranges).of(&original);
             // A point of the box that satisfies them all, so that there is an answer.

@@ -17,7 +17,7 @@ use super::batch::Watch;
 use super::change::{SAFETY, norm, size};
 use super::goal::Goal;
 use super::lattice::Lattice;
-use super::ranges::{Ranges, Room, Rooms};
+use super::ranges::{Bounds, Room, Rooms};
 use super::{Example, InputBox, SearchError, SearchOptions, batch};
 use crate::run::monitor::Monitor;
 
@@ -34,7 +34,7 @@ pub struct EightBit {
     /// The changed image, 255 standing for 1, in the order of the input's values.
     pub levels: Vec<u8>,
     /// What the network answers to it, read back.
-    pub after: usize,
+    pub prediction: usize,
     /// True where that is what was asked for, in `f32` and `f64`.
     pub success: bool,
     /// Whether rounding the example was enough.
@@ -87,9 +87,9 @@ pub fn eight_bit(
     monitor: &dyn Monitor,
 ) -> Result<Vec<EightBit>, SearchError> {
     let length = network.input_len();
-    let ranges = match &options.ranges {
-        Some(ranges) => Ranges::clone(ranges),
-        None => Ranges::within(options.bounds, length),
+    let ranges = match &options.bounds {
+        Some(ranges) => Bounds::clone(ranges),
+        None => Bounds::within(options.input_box, length),
     };
     let ends = ranges.lower.iter().zip(&ranges.upper);
     if let Some((&lower, &upper)) = ends.into_iter().find(|&(&l, &u)| l < 0.0 || u > 1.0) {
@@ -140,7 +140,7 @@ fn mend(
     monitor: &dyn Monitor,
 ) {
     let lacking =
-        |&i: &usize| examples[i].success && !examples[i].wrong_before && !found[i].success;
+        |&i: &usize| examples[i].success && !examples[i].already_misclassified && !found[i].success;
     let failed: Vec<usize> = (0..found.len()).filter(lacking).collect();
     if failed.is_empty() || monitor.cancelled() {
         return;
@@ -173,7 +173,7 @@ fn mend(
                     .iter()
                     .map(|value| (value * 255.0).round() as u8)
                     .collect(),
-                after: argmax(logits),
+                prediction: argmax(logits),
                 success: true,
                 rounded: false,
                 l2: norm(&originals[i * length..][..length], &image),
@@ -266,12 +266,12 @@ impl<'a> Stretch<'a> {
     fn take(&mut self, answer: &[f32], exact: &[f64]) {
         let clear =
             self.goal.margin(answer) > SAFETY * size(answer) && self.goal.margin(exact) > 0.0;
-        let searched = self.example.success && !self.example.wrong_before;
+        let searched = self.example.success && !self.example.already_misclassified;
         let after = argmax(answer);
         let found = EightBit {
             levels: self.levels.clone(),
-            after,
-            success: clear || self.example.wrong_before && after != self.example.label,
+            prediction: after,
+            success: clear || self.example.already_misclassified && after != self.example.label,
             rounded: self.stretch == 1.0,
             l2: self.levels_norm(),
         };
@@ -312,7 +312,7 @@ impl<'a> Stretch<'a> {
         let rounded = self.plain.as_ref().is_some_and(|plain| plain.success);
         let cancelled = EightBit {
             levels: self.levels,
-            after: self.example.after,
+            prediction: self.example.prediction,
             success: false,
             rounded: false,
             l2: 0.0,

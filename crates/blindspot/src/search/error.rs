@@ -1,7 +1,7 @@
 //! Why a search can't begin.
 
 use super::change::InputBox;
-use super::ranges::RangeError;
+use super::ranges::BoundsError;
 
 /// Why a search can't begin.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -45,10 +45,10 @@ pub enum SearchError {
     },
     /// The box holds nothing.
     #[error("[{}, {}] is no box: give a lower and a higher finite number", .0.lower, .0.upper)]
-    Box(InputBox),
+    InputBox(InputBox),
     /// The ranges of the input's values are none.
     #[error(transparent)]
-    Ranges(#[from] RangeError),
+    Bounds(#[from] BoundsError),
     /// More classes to put before the label than there are others.
     #[error(
         "the label can't leave the {top_k} most likely of {classes} classes; top-k takes 1 to {}",

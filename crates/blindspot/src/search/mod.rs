@@ -34,7 +34,7 @@ pub use eight_bit::{EightBit, eight_bit};
 pub use error::SearchError;
 pub use goal::{Criterion, Target};
 pub use method::Method;
-pub use ranges::{RangeError, Ranges};
+pub use ranges::{Bounds, BoundsError};
 pub use shared::search_over;
 
 use crate::inputs::Inputs;
@@ -53,8 +53,9 @@ pub struct SearchOptions {
     pub target: Target,
     /// Where random targets come from.
     pub seed: u64,
-    /// The valid range of the input's values.
-    pub bounds: InputBox,
+    /// The valid range of every input value.
+    #[serde(rename = "bounds")]
+    pub input_box: InputBox,
     /// How it is searched for.
     pub method: Method,
     /// Whether the change that [`Method::Lbfgs`] finds is shrunk along its ray to the decision
@@ -68,9 +69,9 @@ pub struct SearchOptions {
     /// Seconds for the whole search at most: the best so far is kept, images not begun are left
     /// out. How far a search comes depends on the machine then.
     pub time_limit: Option<f64>,
-    /// Where each value of an input may move, instead of `bounds`.
+    /// Each input value's own limits, in place of `input_box`.
     #[serde(skip)]
-    pub ranges: Option<Arc<Ranges>>,
+    pub bounds: Option<Arc<Bounds>>,
 }
 
 impl Default for SearchOptions {
@@ -79,13 +80,13 @@ impl Default for SearchOptions {
         SearchOptions {
             target: Target::Random,
             seed: 0,
-            bounds: InputBox::default(),
+            input_box: InputBox::default(),
             method: Method::Sqp,
             shrink: true,
             criterion: Criterion::default(),
             max_evaluations: None,
             time_limit: None,
-            ranges: None,
+            bounds: None,
         }
     }
 }
@@ -121,12 +122,15 @@ pub struct Example {
     /// The class that the network was to answer; of an image already wrong, what it answers.
     pub target: usize,
     /// What the network answers to the original.
-    pub before: usize,
+    #[serde(rename = "before")]
+    pub prediction_before: usize,
     /// What it answers to the changed image.
-    pub after: usize,
+    #[serde(rename = "after")]
+    pub prediction: usize,
     /// True where the network gets the original wrong, as far as the criterion asks: there was
     /// nothing to search for.
-    pub wrong_before: bool,
+    #[serde(rename = "wrong_before")]
+    pub already_misclassified: bool,
     /// True where the network answers the target to the changed image, evaluated again on that
     /// image in `f32` and in `f64`.
     pub success: bool,
@@ -142,15 +146,11 @@ pub struct Example {
     /// nearest point of the box that answers as asked, were the network linear around the changed
     /// image (the natural residual of the Karush-Kuhn-Tucker conditions, in `f64`). 0 at a local
     /// minimum; 0 where nothing was changed.
-    pub kkt: f64,
+    #[serde(rename = "kkt")]
+    pub kkt_residual: f64,
 }
 
 impl Example {
-    /// True where the network gets the original wrong: there is nothing to change.
-    pub fn already_wrong(&self) -> bool {
-        self.wrong_before
-    }
-
     /// Root mean square of the change.
     pub fn distortion(&self) -> f64 {
         self.l2 / (self.adversarial.len() as f64).sqrt()
@@ -277,20 +277,20 @@ fn block(
             let (label, before) = (labels[index], argmax(rows[i]));
             // An image of the target class has no wrong answer to look for.
             let searched = options.target != Target::Class(label);
-            let wrong_before = options.wrong(label, rows[i]);
+            let already_misclassified = options.wrong(label, rows[i]);
             searched.then(|| Example {
                 index,
                 label,
                 target: before,
-                before,
-                after: before,
-                wrong_before,
-                success: wrong_before,
+                prediction_before: before,
+                prediction: before,
+                already_misclassified,
+                success: already_misclassified,
                 adversarial: image(i).to_vec(),
                 l2: 0.0,
                 evaluations: 0,
                 gradients: 0,
-                kkt: 0.0,
+                kkt_residual: 0.0,
             })
         })
         .collect();
@@ -299,7 +299,10 @@ fn block(
     let mut tasks: Vec<usize> = Vec::new();
     let mut starts: Vec<Start<'_>> = Vec::new();
     for (i, example) in examples.iter().enumerate() {
-        let Some(example) = example.as_ref().filter(|example| !example.wrong_before) else {
+        let Some(example) = example
+            .as_ref()
+            .filter(|example| !example.already_misclassified)
+        else {
             continue;
         };
         let room = rooms.of(image(i));
@@ -405,10 +408,10 @@ fn check(
     inputs: &(impl Inputs + ?Sized),
     indices: &[usize],
     options: &SearchOptions,
-) -> Result<Ranges, SearchError> {
-    let (classes, length, bounds) = (network.output_len(), inputs.input_len(), options.bounds);
+) -> Result<Bounds, SearchError> {
+    let (classes, length, bounds) = (network.output_len(), inputs.input_len(), options.input_box);
     if !(bounds.lower < bounds.upper && bounds.lower.is_finite() && bounds.upper.is_finite()) {
-        return Err(SearchError::Box(bounds));
+        return Err(SearchError::InputBox(bounds));
     }
     if network.input_len() != length {
         return Err(SearchError::Size {
@@ -441,9 +444,9 @@ fn check(
     {
         return Err(SearchError::TimeLimit(limit));
     }
-    let ranges = match &options.ranges {
-        Some(ranges) => Ranges::clone(ranges),
-        None => Ranges::within(bounds, length),
+    let ranges = match &options.bounds {
+        Some(ranges) => Bounds::clone(ranges),
+        None => Bounds::within(bounds, length),
     };
     ranges.check(length)?;
     Ok(ranges)
@@ -462,7 +465,7 @@ fn is_class(what: &'static str, class: usize, classes: usize) -> Result<(), Sear
 
 /// The images to search from, one after the other, checked.
 fn originals(
-    ranges: &Ranges,
+    ranges: &Bounds,
     network: &Network<f32>,
     inputs: &(impl Inputs + ?Sized),
     labels: &[usize],

@@ -6,18 +6,18 @@ use super::change::InputBox;
 
 /// Which values of an input may change, and how far: a number for each value.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Ranges {
+pub struct Bounds {
     /// The smallest value allowed; may be -infinity.
     pub lower: Vec<f32>,
     /// The largest value allowed; may be infinity.
     pub upper: Vec<f32>,
     /// How far a value may move from the original: 0 where it must not change, may be infinity.
-    pub change: Vec<f32>,
+    pub max_perturbation: Vec<f32>,
 }
 
 /// The range of one input value is none.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum RangeError {
+pub enum BoundsError {
     /// Numbers for another input.
     #[error("{what} has {found} numbers, an input of the network {expected}; give one for each")]
     Length {
@@ -53,29 +53,29 @@ pub enum RangeError {
     },
 }
 
-impl Ranges {
+impl Bounds {
     /// The same box for each of `length` values.
-    pub fn within(bounds: InputBox, length: usize) -> Ranges {
-        Ranges {
+    pub fn within(bounds: InputBox, length: usize) -> Bounds {
+        Bounds {
             lower: vec![bounds.lower; length],
             upper: vec![bounds.upper; length],
-            change: vec![f32::INFINITY; length],
+            max_perturbation: vec![f32::INFINITY; length],
         }
     }
 
     /// Finds out whether these are ranges of an input of `length` values.
     ///
     /// # Errors
-    /// [`RangeError`] where they are not.
-    pub fn check(&self, length: usize) -> Result<(), RangeError> {
+    /// [`BoundsError`] where they are not.
+    pub fn check(&self, length: usize) -> Result<(), BoundsError> {
         let arrays = [
             ("lower", &self.lower),
             ("upper", &self.upper),
-            ("change", &self.change),
+            ("change", &self.max_perturbation),
         ];
         for (what, array) in arrays {
             if array.len() != length {
-                return Err(RangeError::Length {
+                return Err(BoundsError::Length {
                     what,
                     found: array.len(),
                     expected: length,
@@ -85,15 +85,15 @@ impl Ranges {
         for position in 0..length {
             let (lower, upper) = (self.lower[position], self.upper[position]);
             if !(lower <= upper && lower < f32::INFINITY && upper > f32::NEG_INFINITY) {
-                return Err(RangeError::Empty {
+                return Err(BoundsError::Empty {
                     position,
                     lower,
                     upper,
                 });
             }
-            let change = self.change[position];
+            let change = self.max_perturbation[position];
             if change.is_nan() || change < 0.0 {
-                return Err(RangeError::Change { position, change });
+                return Err(BoundsError::Change { position, change });
             }
         }
         Ok(())
@@ -145,13 +145,16 @@ impl Room {
 
 /// The rooms of all inputs: one for all where no change is limited.
 pub(super) struct Rooms<'a> {
-    ranges: &'a Ranges,
+    ranges: &'a Bounds,
     shared: Option<Arc<Room>>,
 }
 
 impl<'a> Rooms<'a> {
-    pub(super) fn new(ranges: &'a Ranges) -> Self {
-        let free = ranges.change.iter().all(|change| change.is_infinite());
+    pub(super) fn new(ranges: &'a Bounds) -> Self {
+        let free = ranges
+            .max_perturbation
+            .iter()
+            .all(|change| change.is_infinite());
         let shared = || Room {
             lower: ranges.lower.clone(),
             upper: ranges.upper.clone(),
@@ -167,10 +170,10 @@ impl<'a> Rooms<'a> {
         if let Some(shared) = &self.shared {
             return Arc::clone(shared);
         }
-        let Ranges {
+        let Bounds {
             lower,
             upper,
-            change,
+            max_perturbation: change,
         } = self.ranges;
         let values = original.iter().zip(change);
         let below = values.clone().zip(lower);
@@ -188,9 +191,9 @@ mod tests {
 
     #[test]
     fn an_input_moves_as_far_as_box_and_change_let_it() {
-        let mut ranges = Ranges::within(InputBox::default(), 3);
+        let mut ranges = Bounds::within(InputBox::default(), 3);
         assert_eq!(Rooms::new(&ranges).of(&[0.5; 3]).upper, [1.0; 3]);
-        ranges.change = vec![0.0, 0.25, f32::INFINITY];
+        ranges.max_perturbation = vec![0.0, 0.25, f32::INFINITY];
         let room = Rooms::new(&ranges).of(&[0.5, 0.125, 0.5]);
         assert_eq!(room.lower, [0.5, 0.0, 0.0]);
         assert_eq!(room.upper, [0.5, 0.375, 1.0]);
@@ -198,9 +201,9 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_said() {
-        let good = Ranges::within(InputBox::default(), 2);
+        let good = Bounds::within(InputBox::default(), 2);
         assert_eq!(good.check(2), Ok(()));
-        let error = |ranges: Ranges| ranges.check(2).unwrap_err().to_string();
+        let error = |ranges: Bounds| ranges.check(2).unwrap_err().to_string();
         let mut short = good.clone();
         short.upper.pop();
         assert!(error(short).contains("upper has 1 numbers"));
@@ -211,7 +214,7 @@ mod tests {
         nan.upper[0] = f32::NAN;
         assert!(error(nan).contains("input value 0"));
         let mut negative = good;
-        negative.change[1] = -0.5;
+        negative.max_perturbation[1] = -0.5;
         assert!(error(negative).contains("may change by -0.5"));
     }
 }

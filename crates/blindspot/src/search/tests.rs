@@ -67,7 +67,7 @@ fn against_exact(name: &str, method: Method) -> Option<(f64, usize)> {
     let (mut ratios, mut inexact) = (Vec::new(), 0);
     for example in search(&network, &set, labels, &indices, &options, &Unwatched).unwrap() {
         assert!(example.success, "{name} {}", example.index);
-        if !example.already_wrong() {
+        if !example.already_misclassified {
             let mut image = vec![0.0; 784];
             set.write_image(example.index, &mut image);
             let (exact, resolution) = exact(&network, &image, example.label);
@@ -125,7 +125,10 @@ fn the_search_finds_smaller_changes_than_the_papers_and_ends_where_no_neighbour_
         let mean = |examples: &[Example]| examples.iter().map(|e| e.l2).sum::<f64>() / 200.0;
         println!("{target}: {:.4} {:.4}", mean(&ours), mean(&papers));
         assert!(mean(&ours) < 1.001 * mean(&papers), "{target}");
-        let residuals = ours.iter().filter(|example| example.kkt > 0.05).count();
+        let residuals = ours
+            .iter()
+            .filter(|example| example.kkt_residual > 0.05)
+            .count();
         assert!(
             residuals <= 10,
             "{target}: {residuals} of 200 are not locally smallest"
@@ -171,7 +174,10 @@ fn every_example_is_in_the_box_and_answers_as_asked() {
             assert!(example.adversarial.iter().all(|x| (0.0..=1.0).contains(x)));
             evaluator.input(1).copy_from_slice(&example.adversarial);
             let answer = argmax(evaluator.forward());
-            assert_eq!((answer, example.after), (example.after, example.target));
+            assert_eq!(
+                (answer, example.prediction),
+                (example.prediction, example.target)
+            );
             assert_ne!(answer, example.label);
             let mut original = vec![0.0; 784];
             set.write_image(example.index, &mut original);
@@ -242,15 +248,15 @@ fn what_does_not_fit_is_said() {
         change(&mut options);
         error(&[0], &[0, 0], options)
     };
-    let none = with(|options| options.bounds.lower = 1.0);
+    let none = with(|options| options.input_box.lower = 1.0);
     assert!(none.contains("no box"), "{none}");
     assert!(with(|options| options.criterion.top_k = 2).contains("without a target class"));
     assert!(with(|options| options.criterion.top_k = 3).contains("takes 1 to 2"));
     assert!(with(|options| options.criterion.confidence = -1.0).contains("confidence of -1"));
     assert!(with(|options| options.time_limit = Some(f64::NAN)).contains("positive number"));
-    let short = Ranges::within(InputBox::default(), 3);
+    let short = Bounds::within(InputBox::default(), 3);
     let options = SearchOptions {
-        ranges: Some(Arc::new(short)),
+        bounds: Some(Arc::new(short)),
         ..random()
     };
     assert!(error(&[0], &[0, 0], options).contains("lower has 3 numbers"));
@@ -288,7 +294,7 @@ fn criteria_are_met_by_the_networks_own_answer_and_cost_more_the_more_they_ask()
                     let context =
                         format!("{method} {target} {top_k} {confidence} {}", example.index);
                     assert!(example.success, "{context}");
-                    if example.already_wrong() {
+                    if example.already_misclassified {
                         continue;
                     }
                     let input = evaluator.input(1);
@@ -348,10 +354,10 @@ fn values_move_as_far_as_their_ranges_let_them() {
     };
     let labels = set.labels().unwrap();
     let indices: Vec<usize> = (0..40).collect();
-    let mut ranges = Ranges::within(InputBox::default(), 784);
+    let mut ranges = Bounds::within(InputBox::default(), 784);
     for position in 0..784 {
         // A third must not change, a third by little, some up to 0.75 of the box.
-        ranges.change[position] = [0.0, 0.25, f32::INFINITY][position % 3];
+        ranges.max_perturbation[position] = [0.0, 0.25, f32::INFINITY][position % 3];
         ranges.upper[position] = if position % 5 == 0 { 1.5 } else { 1.0 };
     }
     let ranges = Arc::new(ranges);
@@ -359,7 +365,7 @@ fn values_move_as_far_as_their_ranges_let_them() {
     for method in [Method::Sqp, Method::Lbfgs] {
         let options = SearchOptions {
             method,
-            ranges: Some(Arc::clone(&ranges)),
+            bounds: Some(Arc::clone(&ranges)),
             ..options(Target::Untargeted)
         };
         let found = search(&network, &set, labels, &indices, &options, &Unwatched).unwrap();
@@ -368,12 +374,15 @@ fn values_move_as_far_as_their_ranges_let_them() {
             assert!(example.success, "{method} {}", example.index);
             set.write(example.index, &mut original);
             for (i, (&x, &to)) in original.iter().zip(&example.adversarial).enumerate() {
-                let most = ranges.change[i];
+                let most = ranges.max_perturbation[i];
                 assert!(to >= (x - most).max(0.0) && to <= (x + most).min(ranges.upper[i]));
             }
         }
         // Where many values meet their ranges, few searches end short of a local minimum.
-        let short = found.iter().filter(|example| example.kkt > 0.15).count();
+        let short = found
+            .iter()
+            .filter(|example| example.kkt_residual > 0.15)
+            .count();
         assert!(short <= 2, "{method}: {short} of 40");
         sums.push(found.iter().map(|example| example.l2).sum::<f64>());
     }
@@ -424,7 +433,7 @@ fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
         ..random
     };
     let found = search(&network, &images, &labels, &indices, &hasty, &Unwatched).unwrap();
-    assert!(found.iter().all(Example::already_wrong));
+    assert!(found.iter().all(|example| example.already_misclassified));
 }
 
 /// Where the number types disagree about a change, or both say no, it is stretched until both agree.
@@ -439,7 +448,7 @@ fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
     let indices: Vec<usize> = (0..50).collect();
     let options = options(Target::Random);
     let found = search(&network, &images, &labels, &indices, &options, &Unwatched).unwrap();
-    let ranges = Ranges::within(options.bounds, 30);
+    let ranges = Bounds::within(options.input_box, 30);
     let rooms = Rooms::new(&ranges);
     let original = |i: usize| &images.values()[30 * i..30 * (i + 1)];
     let mut short: Vec<Example> = found.clone();
@@ -494,7 +503,7 @@ fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
     verified(&mut far);
     assert!(
         far.iter()
-            .all(|example| example.success == example.already_wrong())
+            .all(|example| example.success == example.already_misclassified)
     );
 }
 
@@ -520,8 +529,8 @@ fn what_rounding_undoes_is_found_again_among_8_bit_images() {
         assert!(eight.success, "{}", example.index);
         let read: Vec<f32> = eight.levels.iter().map(|&l| f32::from(l) / 255.0).collect();
         evaluator.input(1).copy_from_slice(&read);
-        assert_eq!(argmax(evaluator.forward()), eight.after);
-        assert_ne!(eight.after, example.label);
+        assert_eq!(argmax(evaluator.forward()), eight.prediction);
+        assert_ne!(eight.prediction, example.label);
         assert_eq!(eight.l2, norm(original, &read));
         assert!(eight.l2 <= 1.3 * example.l2, "{} {}", eight.l2, example.l2);
     }
@@ -529,7 +538,7 @@ fn what_rounding_undoes_is_found_again_among_8_bit_images() {
     println!("rounding undid {undone} of 60");
     assert!(undone > 5);
     let wide = SearchOptions {
-        bounds: InputBox {
+        input_box: InputBox {
             lower: -1.0,
             upper: 1.0,
         },

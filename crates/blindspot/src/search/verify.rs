@@ -73,13 +73,13 @@ fn ask(
         .zip(answers)
         .zip(logits.chunks_exact(classes))
     {
-        example.after = argmax(answer);
+        example.prediction = argmax(answer);
         if matches!(options.target, Target::Untargeted | Target::All) {
-            example.target = example.after;
+            example.target = example.prediction;
         }
         let goal = options.goal(example.label, example.target);
         let reached = goal.margin(answer) > 0.0 && goal.margin(exact) > 0.0;
-        example.success = reached || example.already_wrong();
+        example.success = reached || example.already_misclassified;
     }
     logits
 }
@@ -174,7 +174,7 @@ fn residuals<'a>(
                 .collect();
             let (original, room) = original(i);
             let changed = &example.adversarial;
-            example.kkt = residual(original, changed, &rows, &room) / example.l2;
+            example.kkt_residual = residual(original, changed, &rows, &room) / example.l2;
         }
     }
 }

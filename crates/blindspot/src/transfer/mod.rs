@@ -228,15 +228,15 @@ mod tests {
                 index,
                 label: 0,
                 target: 1,
-                before: 0,
-                after: 1,
+                prediction_before: 0,
+                prediction: 1,
                 success: true,
                 l2: norm(&original, &adversarial),
                 adversarial: adversarial.to_vec(),
                 evaluations: 1,
                 gradients: 0,
-                wrong_before: false,
-                kkt: 0.0,
+                already_misclassified: false,
+                kkt_residual: 0.0,
             }
         };
         let examples = [

@@ -178,7 +178,7 @@ fn no_search_finds_a_change_smaller_than_the_certificate() {
             let examples = search(network, &images, &labels, &all, &options, &Unwatched).unwrap();
             for (example, certificate) in examples.iter().zip(&found) {
                 assert_eq!(example.index, certificate.index);
-                if example.success && !example.already_wrong() {
+                if example.success && !example.already_misclassified {
                     assert!(
                         example.l2 >= certificate.distance,
                         "network {n}, {method}: {} {certificate:?}",

@@ -198,7 +198,7 @@ pub(super) fn grown(
     for ((before, after), example) in before.iter().zip(&after).zip(&examples) {
         assert!(after.distance >= before.distance);
         assert_eq!(after.lipschitz, before.lipschitz);
-        if example.success && !example.already_wrong() {
+        if example.success && !example.already_misclassified {
             assert!(example.l2 >= after.distance, "{after:?} {}", example.l2);
             let parts = [before.distance, after.distance, example.l2];
             sums.iter_mut()

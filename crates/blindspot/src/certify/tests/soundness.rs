@@ -71,7 +71,7 @@ fn no_method_finds_a_change_smaller_than_a_refined_certificate() {
             };
             let examples = search(&network, &images, &labels, &all, &options, &Unwatched).unwrap();
             for (example, certificate) in examples.iter().zip(&certificates) {
-                if example.success && !example.already_wrong() {
+                if example.success && !example.already_misclassified {
                     found += 1;
                     assert!(
                         example.l2 >= certificate.distance,

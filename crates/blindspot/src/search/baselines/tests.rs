@@ -37,7 +37,7 @@ fn run(
     let options = SearchOptions {
         target,
         method,
-        bounds,
+        input_box: bounds,
         ..SearchOptions::default()
     };
     let all: Vec<usize> = (0..images.len()).collect();
