@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use blindspot::certify::CertifyError;
 use blindspot::image_files::ImageFileError;
+use blindspot::inputs::InputError;
 use blindspot::preprocess::PreprocessError;
 use blindspot::run::journal::JournalError;
 use blindspot::run::ranks::RanksDiffer;
@@ -105,7 +106,7 @@ fn code(error: &anyhow::Error) -> u8 {
             is(INTERRUPTED)
         } else if cause.is::<Usage>() || cause.is::<UnknownModel>() || cause.is::<RanksDiffer>() {
             is(USAGE)
-        } else if cause.is::<DataError>() || cause.is::<SavedError>() {
+        } else if cause.is::<DataError>() || cause.is::<InputError>() || cause.is::<SavedError>() {
             is(DATA)
         } else if cause.is::<OnnxError>()
             || cause.is::<Unreadable>()
@@ -139,7 +140,9 @@ fn code(error: &anyhow::Error) -> u8 {
             })
         } else if let Some(certify) = cause.downcast_ref::<CertifyError>() {
             is(match certify {
-                CertifyError::Size { .. } | CertifyError::Label { .. } => DATA,
+                CertifyError::Input(_) | CertifyError::Size { .. } | CertifyError::Label { .. } => {
+                    DATA
+                }
                 _ => MODEL,
             })
         } else if let Some(reproduce) = cause.downcast_ref::<ReproduceError>() {
@@ -159,7 +162,7 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Unlabelled(_)
                 | ReproduceError::NoneKnown(..)
                 | ReproduceError::OneClass(_)
-                | ReproduceError::Images(_) => is(DATA),
+                | ReproduceError::Input(_) => is(DATA),
                 ReproduceError::Cancelled(_) | ReproduceError::Stopped => is(INTERRUPTED),
             }
         } else {
@@ -184,7 +187,7 @@ fn of_journal(error: &JournalError) -> Option<u8> {
 fn of_training(error: &TrainError) -> Option<u8> {
     Some(match error {
         TrainError::Cancelled { .. } => INTERRUPTED,
-        TrainError::NotFinite { .. } | TrainError::Data(_) => DATA,
+        TrainError::Input(_) | TrainError::NotFinite { .. } | TrainError::Data(_) => DATA,
         TrainError::Options(_) | TrainError::Checkpoint { .. } | TrainError::Graph(_) => USAGE,
         TrainError::Search(search) => return of_search(search),
         TrainError::File(_) => OUTPUT,
@@ -198,6 +201,7 @@ fn of_search(error: &SearchError) -> Option<u8> {
         SearchError::Confidence(_) | SearchError::TimeLimit(_) | SearchError::Levels(_) => USAGE,
         SearchError::Class { what: "target", .. } => USAGE,
         SearchError::Classes(_) => MODEL,
+        SearchError::Input(_) => DATA,
         SearchError::Size { .. } | SearchError::Class { .. } | SearchError::Outside { .. } => DATA,
     })
 }
@@ -208,7 +212,7 @@ fn of_units(error: &UnitsError) -> Option<u8> {
         UnitsError::Nothing | UnitsError::Top => USAGE,
         UnitsError::Direction { .. } | UnitsError::Directions { .. } => USAGE,
         UnitsError::Wide { .. } => USAGE,
-        UnitsError::Empty | UnitsError::Size { .. } => DATA,
+        UnitsError::Input(_) | UnitsError::Empty | UnitsError::Size { .. } => DATA,
         UnitsError::NotFinite { .. } | UnitsError::Graph(_) => MODEL,
         UnitsError::Cancelled => INTERRUPTED,
     })

@@ -1,8 +1,8 @@
 //! Image sets: in memory, or read from their files as they are needed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -42,8 +42,6 @@ pub struct ImageSet {
     labels: Option<Vec<usize>>,
     classes: Option<Arc<Vec<String>>>,
     hashes: Vec<(String, String)>,
-    /// The first file that broke after it had been checked, and why.
-    failure: Arc<OnceLock<(PathBuf, String)>>,
 }
 
 /// An image that can't be used: its file, relative to the set's folder, and why.
@@ -121,7 +119,6 @@ impl ImageSet {
             labels,
             classes: None,
             hashes,
-            failure: Arc::default(),
         })
     }
 
@@ -142,7 +139,6 @@ impl ImageSet {
             labels,
             classes: classes.map(Arc::new),
             hashes,
-            failure: Arc::default(),
         };
         set.fitted(&Fit::default())
     }
@@ -365,48 +361,32 @@ impl ImageSet {
         Ok((set, broken))
     }
 
-    /// Writes image `index` as numbers, those of bytes as byte / 255.
+    /// Reads the image at `position` into `out`, [`image_len`](ImageSet::image_len) values: bytes as
+    /// byte / 255, in [0, 1]; floats as they are.
     ///
-    /// An image whose file can't be read becomes NaN, which no study takes for a number, and
-    /// [`ImageSet::intact`] is an error from then on. After [`ImageSet::checked`] that happens only
-    /// where a file changes while it is worked with.
+    /// # Errors
+    /// [`DataError::Damaged`] where its file can't be read or decoded, or has another shape. After
+    /// [`ImageSet::checked`] that happens only to files that change meanwhile.
     ///
     /// # Panics
-    /// Where there is no such image.
-    pub fn write_image(&self, index: usize, out: &mut [f32]) {
-        let (at, length) = (self.indices[index], self.image_len());
+    /// Where there is no such image, or `out` has another length.
+    pub fn read_image(&self, position: usize, out: &mut [f32]) -> Result<(), DataError> {
+        let (at, length) = (self.indices[position], self.image_len());
         match (&*self.source, &self.fit) {
             (Source::Floats(values), _) => out.copy_from_slice(&values[at * length..][..length]),
             (Source::Bytes(pixels, _), None) => scale(&pixels[at * length..][..length], out),
             (_, fit) => {
-                let planes = self.planes(index, &fit.unwrap_or_default());
-                let planes = planes.and_then(|planes| match planes.shape == self.shape {
-                    true => Ok(planes),
-                    false => Err((self.path(index), self.other_shape(planes.shape))),
-                });
-                match planes {
-                    Ok(planes) => scale(&planes.bytes, out),
-                    Err(failure) => {
-                        out.fill(f32::NAN);
-                        let _ = self.failure.set(failure);
-                    }
+                let planes = self.planes_or_damaged(position, &fit.unwrap_or_default())?;
+                if planes.shape != self.shape {
+                    return Err(DataError::Damaged {
+                        path: self.path(position),
+                        why: self.other_shape(planes.shape),
+                    });
                 }
+                scale(&planes.bytes, out);
             }
         }
-    }
-
-    /// Whether every image written so far could be read.
-    ///
-    /// # Errors
-    /// [`DataError::Damaged`] with the first file that could not.
-    pub fn intact(&self) -> Result<(), DataError> {
-        match self.failure.get() {
-            None => Ok(()),
-            Some((path, why)) => Err(DataError::Damaged {
-                path: path.clone(),
-                why: why.clone(),
-            }),
-        }
+        Ok(())
     }
 
     /// Image `index`, fitted; or its file and what is wrong with it.
@@ -527,10 +507,28 @@ mod tests {
         assert_eq!(chosen.indices(), [3]);
         assert_eq!(chosen.labels(), Some(&[0][..]));
         let (mut image, mut same) = ([0.0; 6], [0.0; 6]);
-        chosen.write_image(0, &mut image);
-        set.write_image(3, &mut same);
+        chosen.read_image(0, &mut image).unwrap();
+        set.read_image(3, &mut same).unwrap();
         assert_eq!(image, same);
         assert_eq!(image[5], 23.0 / 255.0);
+    }
+
+    #[test]
+    fn a_file_that_broke_meanwhile_is_an_error_where_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("image.png");
+        std::fs::write(&file, crate::png(&[7; 6], [1, 2, 3]).unwrap()).unwrap();
+        let listing = crate::folder::list_images(folder.path(), &crate::Labels::Subfolders);
+        let set = ImageSet::of_folder(folder.path().to_owned(), listing.unwrap()).unwrap();
+        let mut image = [0.0; 6];
+        set.read_image(0, &mut image).unwrap();
+        assert_eq!(image, [7.0 / 255.0; 6]);
+        std::fs::write(&file, "no image").unwrap();
+        let error = set.read_image(0, &mut image).unwrap_err().to_string();
+        assert!(error.contains("image.png: it is no image"), "{error}");
+        std::fs::remove_file(&file).unwrap();
+        let error = set.read_image(0, &mut image).unwrap_err().to_string();
+        assert!(error.contains("image.png"), "{error}");
     }
 
     #[test]

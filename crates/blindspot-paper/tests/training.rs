@@ -70,7 +70,10 @@ fn training_learns() {
     let (inputs, labels) = blobs();
     for name in ["softmax1", "FC100-100-10", "AE400-10"] {
         let trained = run(name, None, &Unwatched).unwrap();
-        assert!(error(&trained.network, &inputs, &labels) < 0.05, "{name}");
+        assert!(
+            error(&trained.network, &inputs, &labels).unwrap() < 0.05,
+            "{name}"
+        );
     }
 }
 
@@ -168,7 +171,7 @@ fn in_batches(checkpoint: Option<&Path>, monitor: &dyn Monitor) -> Result<Traine
 fn mini_batches_learn_with_the_same_bits_however_they_are_run() {
     let (inputs, labels) = blobs();
     let through = in_batches(None, &Unwatched).unwrap();
-    assert!(error(&through.network, &inputs, &labels) < 0.05);
+    assert!(error(&through.network, &inputs, &labels).unwrap() < 0.05);
     for threads in [1, 3] {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)

@@ -4,7 +4,7 @@
 use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 
-use crate::inputs::{InMemory, Inputs, write_batch};
+use crate::inputs::{InMemory, InputError, Inputs, read_batch};
 
 /// Inputs evaluated at once, at most: some 500 keeps a chunk's activations in the cache of one core.
 const MAX_CHUNK: usize = 512;
@@ -13,17 +13,26 @@ const THREAD_MEMORY: usize = 256 << 20;
 
 /// The outputs of `network` for every input, spread over the threads; the same bits for any number
 /// of them.
-pub fn outputs(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> InMemory {
+///
+/// # Errors
+/// [`InputError`] where an input can't be read.
+pub fn outputs(
+    network: &Network<f32>,
+    inputs: &(impl Inputs + ?Sized),
+) -> Result<InMemory, InputError> {
     outputs_where(network, inputs, |_| true)
 }
 
 /// The outputs of `network` for the chunks of 512 inputs that `wanted` picks by their first index;
 /// 0 for all other inputs, which take no memory as long as nobody reads them.
+///
+/// # Errors
+/// [`InputError`] where an input can't be read.
 pub fn outputs_where(
     network: &Network<f32>,
     inputs: &(impl Inputs + ?Sized),
     wanted: impl Fn(usize) -> bool + Sync,
-) -> InMemory {
+) -> Result<InMemory, InputError> {
     let length = network.output_len();
     let mut values = vec![0.0; inputs.len() * length];
     // A chunk of a large network's values would not fit in memory.
@@ -35,42 +44,53 @@ pub fn outputs_where(
     values
         .par_chunks_mut(chunk_len * length)
         .enumerate()
-        .for_each(|(chunk, out)| {
+        .try_for_each(|(chunk, out)| {
             let (start, n) = (chunk * chunk_len, out.len() / length);
             if !wanted(start) {
-                return;
+                return Ok(());
             }
             let mut evaluator = Evaluator::new(network);
-            write_batch(inputs, start..start + n, evaluator.input(n));
+            read_batch(inputs, start..start + n, evaluator.input(n))?;
             out.copy_from_slice(evaluator.forward());
-        });
-    InMemory::new(values, length)
+            Ok::<(), InputError>(())
+        })?;
+    Ok(InMemory::new(values, length))
 }
 
 /// The class that a classifier gives each input: its largest logit's.
-pub fn predictions(network: &Network<f32>, inputs: &(impl Inputs + ?Sized)) -> Vec<usize> {
-    let logits = outputs(network, inputs);
-    logits
-        .values()
-        .chunks_exact(network.output_len())
-        .map(argmax)
-        .collect()
+///
+/// # Errors
+/// [`InputError`] where an input can't be read.
+pub fn predictions(
+    network: &Network<f32>,
+    inputs: &(impl Inputs + ?Sized),
+) -> Result<Vec<usize>, InputError> {
+    let logits = outputs(network, inputs)?;
+    let rows = logits.values().chunks_exact(network.output_len());
+    Ok(rows.map(argmax).collect())
 }
 
 /// The fraction of inputs that a classifier gives another class than their label, in [0, 1].
 ///
+/// # Errors
+/// [`InputError`] where an input can't be read.
+///
 /// # Panics
 /// Where there is not one label for each input, or none.
-pub fn error(network: &Network<f32>, inputs: &(impl Inputs + ?Sized), labels: &[usize]) -> f64 {
+pub fn error(
+    network: &Network<f32>,
+    inputs: &(impl Inputs + ?Sized),
+    labels: &[usize],
+) -> Result<f64, InputError> {
     assert!(
         inputs.len() == labels.len() && !labels.is_empty(),
         "a label for each input"
     );
-    let predictions = predictions(network, inputs);
+    let predictions = predictions(network, inputs)?;
     let wrong = predictions
         .iter()
         .zip(labels)
         .filter(|(answer, label)| answer != label)
         .count();
-    wrong as f64 / labels.len() as f64
+    Ok(wrong as f64 / labels.len() as f64)
 }

@@ -1,25 +1,46 @@
 //! Where a study's inputs come from: images, or activations computed from them.
 
-use blindspot_data::ImageSet;
+use blindspot_data::{DataError, ImageSet};
 use blindspot_net::Real;
 
 /// A set of inputs of a network, read one at a time so that none need be held as floats.
 pub trait Inputs: Sync {
-    /// How many there are.
+    /// Number of inputs.
     fn len(&self) -> usize;
 
-    /// How many values each has.
+    /// Values of an input.
     fn input_len(&self) -> usize;
 
-    /// Writes input `index` into `out`, which is [`input_len`](Inputs::input_len) long.
+    /// Reads the input at `position` into `out`, which is [`input_len`](Inputs::input_len) long.
+    ///
+    /// # Errors
+    /// [`InputError`] where it can't be read from where it is kept.
     ///
     /// # Panics
-    /// Where `index` is not below [`len`](Inputs::len).
-    fn write(&self, index: usize, out: &mut [f32]);
+    /// Where `position` is not below [`len`](Inputs::len).
+    fn read(&self, position: usize, out: &mut [f32]) -> Result<(), InputError>;
 
-    /// True where there are none.
+    /// Whether there are no inputs.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// Why an input can't be read: its file, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InputError(String);
+
+impl InputError {
+    /// An error with this message, which should name the file and the reason.
+    pub fn new(message: impl Into<String>) -> InputError {
+        InputError(message.into())
+    }
+}
+
+impl From<DataError> for InputError {
+    fn from(error: DataError) -> InputError {
+        InputError(error.to_string())
     }
 }
 
@@ -32,8 +53,8 @@ impl Inputs for ImageSet {
         self.image_len()
     }
 
-    fn write(&self, index: usize, out: &mut [f32]) {
-        self.write_image(index, out);
+    fn read(&self, position: usize, out: &mut [f32]) -> Result<(), InputError> {
+        Ok(self.read_image(position, out)?)
     }
 }
 
@@ -66,6 +87,14 @@ impl InMemory {
     pub fn values(&self) -> &[f32] {
         &self.values
     }
+
+    /// The values of the input at `position`.
+    ///
+    /// # Panics
+    /// Where there is no such input.
+    pub fn input(&self, position: usize) -> &[f32] {
+        &self.values[position * self.input_len..][..self.input_len]
+    }
 }
 
 impl Inputs for InMemory {
@@ -77,22 +106,27 @@ impl Inputs for InMemory {
         self.input_len
     }
 
-    fn write(&self, index: usize, out: &mut [f32]) {
-        out.copy_from_slice(&self.values[index * self.input_len..(index + 1) * self.input_len]);
+    fn read(&self, position: usize, out: &mut [f32]) -> Result<(), InputError> {
+        out.copy_from_slice(self.input(position));
+        Ok(())
     }
 }
 
-/// Writes inputs `indices` one after the other into `out`, in any number type.
-pub fn write_batch<T: Real>(
+/// Reads the inputs at `positions` one after the other into `out`, in any number type.
+///
+/// # Errors
+/// [`InputError`] of the first that can't be read.
+pub fn read_batch<T: Real>(
     inputs: &(impl Inputs + ?Sized),
-    indices: impl Iterator<Item = usize>,
+    positions: impl Iterator<Item = usize>,
     out: &mut [T],
-) {
+) -> Result<(), InputError> {
     let mut row = vec![0.0f32; inputs.input_len()];
-    for (index, place) in indices.zip(out.chunks_exact_mut(row.len())) {
-        inputs.write(index, &mut row);
+    for (position, place) in positions.zip(out.chunks_exact_mut(row.len())) {
+        inputs.read(position, &mut row)?;
         for (place, &value) in place.iter_mut().zip(&row) {
             *place = T::of(f64::from(value));
         }
     }
+    Ok(())
 }

@@ -46,7 +46,7 @@ fn file(path: &Path) -> SavedExamples {
     let changes = numbers(COUNT * LENGTH, 3);
     let example = |index: usize| {
         let mut original = vec![0.0; LENGTH];
-        originals.write(index, &mut original);
+        originals.read(index, &mut original).unwrap();
         let size = (index % 10) as f32 / 40.0;
         let changes = &changes[index * LENGTH..][..LENGTH];
         let pairs = original.iter().zip(changes);

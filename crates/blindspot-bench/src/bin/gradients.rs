@@ -53,14 +53,16 @@ fn run(count: usize) {
     let mut gradient = vec![0.0; weights.len()];
     let decay = vec![0.0; network.weights().len()];
     let mut loss = TrainingLoss::new(network, &images, &labels, decay);
-    loss.evaluate(&weights, &mut gradient);
+    loss.evaluate(&weights, &mut gradient)
+        .expect("inputs in memory can be read");
     println!("ready");
     for line in std::io::stdin().lock().lines() {
         if line.is_err() {
             return;
         }
         let start = Instant::now();
-        loss.evaluate(&weights, &mut gradient);
+        loss.evaluate(&weights, &mut gradient)
+            .expect("inputs in memory can be read");
         println!("{}", start.elapsed().as_secs_f64());
     }
 }

@@ -34,7 +34,7 @@ fn part(set: &ImageSet, from: usize, to: usize) -> (InMemory, Vec<usize>) {
     let length = set.image_len();
     let mut values = vec![0.0; (to - from) * length];
     for (i, image) in values.chunks_exact_mut(length).enumerate() {
-        set.write(from + i, image);
+        set.read(from + i, image).unwrap();
     }
     let labels = set.labels().unwrap_or_default()[from..to].to_vec();
     (InMemory::new(values, length), labels)
@@ -81,8 +81,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     println!(
         "train {:.2}%, held out {:.2}%, distortion {:.4}, loss {:.5}, {seconds:.0} s",
-        100.0 * error(network, &inputs, &labels),
-        100.0 * error(network, &held_out, &held_out_labels),
+        100.0 * error(network, &inputs, &labels)?,
+        100.0 * error(network, &held_out, &held_out_labels)?,
         Distortion::of_examples(&found).mean,
         trained.loss,
     );

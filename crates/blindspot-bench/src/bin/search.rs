@@ -48,7 +48,7 @@ fn main() -> Result<(), Failure> {
         if !path.is_empty() {
             let mut floats = vec![0.0f32; images.len() * images.image_len()];
             for (i, image) in floats.chunks_exact_mut(images.image_len()).enumerate() {
-                images.write_image(i, image);
+                images.read_image(i, image).unwrap();
             }
             let bytes: Vec<u8> = floats.iter().flat_map(|f| f.to_le_bytes()).collect();
             std::fs::write(path, bytes)?;

@@ -34,7 +34,7 @@ fn main() -> Result<(), Failure> {
     let began = Instant::now();
     let mut certificates = certifier.certify(&images, labels, &indices, &Unwatched)?;
     let deadline = began + Duration::from_secs_f64(seconds.parse()?);
-    certifier.refine(&mut certificates, &images, deadline, &Unwatched);
+    certifier.refine(&mut certificates, &images, deadline, &Unwatched)?;
     let mean = certificates.iter().map(|c| c.distance).sum::<f64>() / indices.len() as f64;
     println!(
         "{model}: mean certificate {mean:.4}, {:.0} s",

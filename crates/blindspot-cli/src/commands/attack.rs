@@ -171,10 +171,7 @@ impl Work<'_> {
         progress: &Progress,
     ) -> anyhow::Result<bool> {
         let work = |piece: Piece<'_, anyhow::Error>| self.search(piece);
-        let shared = share(ranks, remaining, "search", progress, work, take);
-        // An image that broke meanwhile is NaN to the search: what the file says is the better message.
-        self.images.intact()?;
-        shared
+        share(ranks, remaining, "search", progress, work, take)
     }
 
     fn search(&self, piece: Piece<'_, anyhow::Error>) -> anyhow::Result<()> {
@@ -220,7 +217,6 @@ impl Work<'_> {
             originals,
         } = block;
         let (network, images) = (self.network, self.images);
-        images.intact()?;
         let eight_bit = match self.layout.eight_bit {
             true => Some(eight_bit(
                 network,

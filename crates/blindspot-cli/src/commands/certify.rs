@@ -61,7 +61,6 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     };
     let journal = &mut part.journal;
     let keep = |found: Vec<Bracket>| -> anyhow::Result<()> {
-        images.intact()?;
         let entries = found.into_iter().map(|mut bracket| {
             let position = bracket.certificate.index;
             // From the place in the choice to that in the data set.
@@ -70,12 +69,9 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         });
         Ok(journal.append(entries)?)
     };
-    let found = brackets.find(&images, labels, &remaining, progress, keep);
-    // An image that broke meanwhile is NaN to the network: what the file says is the better message.
-    let (worked, seconds) = match (images.intact(), found) {
-        (Err(broken), _) => (Err(broken.into()), 0.0),
-        (Ok(()), Ok(time)) => (Ok(()), time.as_secs_f64()),
-        (Ok(()), Err(error)) => (Err(error), 0.0),
+    let (worked, seconds) = match brackets.find(&images, labels, &remaining, progress, keep) {
+        Ok(time) => (Ok(()), time.as_secs_f64()),
+        Err(error) => (Err(error), 0.0),
     };
     let speed = match remaining.len() {
         0 => String::new(),

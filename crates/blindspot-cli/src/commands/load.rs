@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use blindspot::classify::predictions;
+use blindspot::inputs::InputError;
 use blindspot::preprocess::{Preprocess, near_chance};
 use blindspot::run::monitor::Monitor;
 use blindspot_data::{DataError, DataSpec, Fit, ImageSet, Locations, files, read_classes};
@@ -116,7 +117,7 @@ pub(super) fn images(
         images = checked(&images, args.skip_broken, common, progress)?;
     }
     if let Some(model) = model {
-        warn_near_chance(model, &images, common);
+        warn_near_chance(model, &images, common)?;
     }
     Ok(images)
 }
@@ -177,12 +178,12 @@ pub(super) fn checked(
 const GLANCE: usize = 256;
 
 /// Says so where the model's answers look like guesses.
-fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) {
+fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) -> Result<(), InputError> {
     let Some(labels) = images.labels().filter(|_| !common.quiet) else {
-        return;
+        return Ok(());
     };
     if model.network.input_len() != images.image_len() {
-        return;
+        return Ok(());
     }
     // A few of a large set are enough, and a random choice has many classes.
     let glance = match images.len() {
@@ -190,7 +191,7 @@ fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) {
         _ => images.shuffled(GLANCE, 0),
     };
     let (images, labels) = (&glance, glance.labels().unwrap_or(labels));
-    let answers = predictions(&model.network, images);
+    let answers = predictions(&model.network, images)?;
     let right = answers.iter().zip(labels).filter(|(a, b)| a == b).count();
     if near_chance(right, images.len(), model.network.output_len()) {
         eprintln!(
@@ -200,4 +201,5 @@ fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) {
             images.len()
         );
     }
+    Ok(())
 }

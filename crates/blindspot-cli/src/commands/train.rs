@@ -68,7 +68,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     if !ranks.writes() {
         return Ok(());
     }
-    let error = error(&trained.network, &images, labels);
+    let error = error(&trained.network, &images, labels)?;
     let summary = Summary {
         model: recipe.name.clone(),
         file: command.out().display().to_string(),

@@ -185,11 +185,7 @@ fn write_all(
     files::check_writable(&out.join("units.json"))?;
 
     let labels = images.labels();
-    let survey = survey(network, &images, labels, &layer, &plan, stored, progress);
-    // What broke meanwhile is NaN to the network: what the file says is the better message.
-    images.intact()?;
-    stored.map_or(Ok(()), StoredLayer::intact)?;
-    let survey = survey?;
+    let survey = survey(network, &images, labels, &layer, &plan, stored, progress)?;
     let reduce = plan.options.reduce;
     let terms = command.synthesize.then_some(Terms {
         l2: command.l2,
@@ -199,8 +195,7 @@ fn write_all(
         Some(terms) => synthesise_all(network, &images, &layer, &survey, reduce, terms)?,
         None => Vec::new(),
     };
-    let rows = picture_rows(network, &images, &layer, &survey, reduce, &made);
-    images.intact()?;
+    let rows = picture_rows(network, &images, &layer, &survey, reduce, &made)?;
     let synthesised = made_files(out, &rows)?;
     let by_mean = reduce == Reduction::Mean;
     let record_of = |found: &Found| images_record(found, &images, &layer, by_mean);

@@ -10,7 +10,7 @@ use super::PoolOptions;
 use super::layers::{self, Layer};
 use crate::train::{Chain, Mix, Rows, TrainError};
 use blindspot::classify::outputs;
-use blindspot::inputs::{InMemory, Inputs, write_batch};
+use blindspot::inputs::{InMemory, Inputs, read_batch};
 use blindspot::run::monitor::Unwatched;
 use blindspot::run::random::Stream;
 use blindspot::search::{Bounds, SearchOptions, Target, norm, search};
@@ -269,10 +269,10 @@ impl Maker {
                 .collect();
             let labels: Vec<usize> = chosen.iter().map(|&index| labels[index]).collect();
             let mut images = vec![0.0; chosen.len() * inputs.input_len()];
-            write_batch(inputs, chosen.iter().copied(), &mut images);
+            read_batch(inputs, chosen.iter().copied(), &mut images)?;
             let images = InMemory::new(images, inputs.input_len());
             let originals = match &self.below {
-                Some(below) => outputs(below, &images),
+                Some(below) => outputs(below, &images)?,
                 None => images,
             };
             let mut near: Vec<usize> = (0..chosen.len()).collect();
@@ -306,7 +306,7 @@ impl Maker {
                 }
             }
             let changed = InMemory::new(changed, length);
-            let answers = outputs(&self.above, &changed);
+            let answers = outputs(&self.above, &changed)?;
             let answers = answers.values().chunks_exact(self.above.output_len());
             let values = changed.values().chunks_exact(length);
             for ((values, (label, distortion)), logits) in values.zip(kept).zip(answers) {

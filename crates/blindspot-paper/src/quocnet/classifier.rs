@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::architecture::with_classifier;
 use super::measures::{accuracy, average_precision, best_threshold};
 use crate::train::{TrainError, TrainingLoss};
-use blindspot::inputs::{InMemory, Inputs, write_batch};
+use blindspot::inputs::{InMemory, InputError, Inputs, read_batch};
 use blindspot::run::monitor::Monitor;
 use blindspot::run::random::Stream;
 
@@ -83,28 +83,32 @@ impl Labelled {
 }
 
 /// What a network gives of some images, one after the other; the images themselves without one.
+///
+/// # Errors
+/// [`InputError`] where an image can't be read.
 pub(crate) fn features(
     network: Option<&Network<f32>>,
     images: &(impl Inputs + ?Sized),
     indices: &[usize],
-) -> InMemory {
+) -> Result<InMemory, InputError> {
     let length = network.map_or(images.input_len(), Network::output_len);
     let mut values = vec![0.0; indices.len() * length];
     let parts = values.par_chunks_mut(PART * length);
-    parts.zip(indices.par_chunks(PART)).for_each_init(
+    parts.zip(indices.par_chunks(PART)).try_for_each_init(
         || network.map(Evaluator::new),
         |evaluator, (values, indices)| {
             let indices = indices.iter().copied();
             match evaluator {
-                None => write_batch(images, indices, values),
+                None => read_batch(images, indices, values),
                 Some(evaluator) => {
-                    write_batch(images, indices.clone(), evaluator.input(indices.len()));
+                    read_batch(images, indices.clone(), evaluator.input(indices.len()))?;
                     values.copy_from_slice(evaluator.forward());
+                    Ok(())
                 }
             }
         },
-    );
-    InMemory::new(values, length)
+    )?;
+    Ok(InMemory::new(values, length))
 }
 
 /// A linear classifier of features: z = `weights` x + `bias` is above 0 for the class.
@@ -157,7 +161,7 @@ impl Linear {
                 monitor.end();
                 return Err(TrainError::Cancelled { checkpoint: None });
             }
-            let value = loss.evaluate(solver.point(), &mut gradient);
+            let value = loss.evaluate(solver.point(), &mut gradient)?;
             let status = solver.tell(value.loss, &gradient);
             monitor.progress(
                 solver.iterations() as u64,
@@ -295,8 +299,8 @@ pub(crate) fn judge(
     seed: u64,
     monitor: &dyn Monitor,
 ) -> Result<(Judgement, Linear), TrainError> {
-    let tried = features(network, images, &test.indices);
-    let mut known = features(network, images, &train.indices);
+    let tried = features(network, images, &test.indices)?;
+    let mut known = features(network, images, &train.indices)?;
     let neuron = BestNeuron::of(&known, &train.positive);
     let alone: Vec<f64> = rows(&tried)
         .map(|row| f64::from(row[neuron.unit]))

@@ -282,7 +282,7 @@ fn a_classifier_on_features_is_a_network_that_answers_as_it_was_judged() {
     assert!(judgement.balanced_accuracy > 0.75, "{judgement:?}");
     assert!(judgement.average_precision > 0.75 && judgement.best_neuron_accuracy > 0.55);
     let whole = linear.on(&network).unwrap();
-    let answers = blindspot::classify::predictions(&whole, &images.select(&test.indices));
+    let answers = blindspot::classify::predictions(&whole, &images.select(&test.indices)).unwrap();
     let right = answers
         .iter()
         .zip(&test.positive)
@@ -349,7 +349,7 @@ fn pooling_and_normalisation_are_those_of_the_formulas_and_of_onnxruntime() {
     let images = bars(6);
     let mut values = vec![0.0f32; 6 * images.image_len()];
     for (i, place) in values.chunks_exact_mut(images.image_len()).enumerate() {
-        images.write_image(i, place);
+        images.read_image(i, place).unwrap();
     }
     // No contrast at all.
     values[..images.image_len()].fill(0.25);
@@ -404,7 +404,7 @@ fn the_gradient_of_all_stages_is_that_of_differences() {
         .unwrap()
         .cast::<f64>();
     let mut image = vec![0.0f32; images.image_len()];
-    images.write_image(1, &mut image);
+    images.read_image(1, &mut image).unwrap();
     let mut image: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
     let factors = numbers(network.output_len(), "factors");
     let mut evaluator = Evaluator::new(&network);

@@ -6,6 +6,7 @@
 
 use blindspot_data::ImageSet;
 
+use blindspot::inputs::{InputError, Inputs};
 use blindspot::run::random::Stream;
 
 /// Side of the filter where images are large enough.
@@ -25,8 +26,11 @@ pub(crate) struct Whitening {
 }
 
 impl Whitening {
-    /// That of some images; the same seed gives the same.
-    pub(crate) fn of(images: &ImageSet, seed: u64) -> Whitening {
+    /// The whitening of some images; the same seed gives the same.
+    ///
+    /// # Errors
+    /// [`InputError`] where an image can't be read.
+    pub(crate) fn of(images: &ImageSet, seed: u64) -> Result<Whitening, InputError> {
         let [channels, height, width] = images.shape();
         let least = SIDE.min(height).min(width);
         // A filter has a middle.
@@ -39,7 +43,7 @@ impl Whitening {
         let each = PATCHES.div_ceil(images.len()).max(4);
         for (i, patch) in patches.chunks_exact_mut(length).enumerate() {
             if i % each == 0 {
-                images.write_image(stream.below(images.len()), &mut image);
+                images.read(stream.below(images.len()), &mut image)?;
             }
             let (top, left) = (
                 stream.below(height - side + 1),
@@ -64,11 +68,11 @@ impl Whitening {
         let patches = faer::MatRef::from_column_major_slice(&patches, length, PATCHES);
         let covariance = patches * patches.transpose();
         let kernel = inverse_root(&covariance, PATCHES as f64, channels, side);
-        Whitening {
+        Ok(Whitening {
             mean: mean.iter().map(|&mean| mean as f32).collect(),
             kernel,
             side,
-        }
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use super::figures::picture;
 use crate::results::{Figure5, Figure5Image, Pair};
 use blindspot::classify::predictions;
 use blindspot::image_files::{ImageFileError, Saved, save_images};
-use blindspot::inputs::Inputs;
+use blindspot::inputs::{InputError, Inputs};
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{EightBit, Example, SearchOptions, eight_bit, search};
 
@@ -56,10 +56,7 @@ pub fn figure5(
         return Err(ReproduceError::Unlabelled(images.name().to_owned()));
     }
     let shuffled = images.shuffled(images.len(), seed);
-    let known = known(own.network, &shuffled, count, monitor);
-    // A file that broke meanwhile is NaN to the network: what the file says is the better message.
-    images.intact()?;
-    let (positions, asked) = known;
+    let (positions, asked) = known(own.network, &shuffled, count, monitor)?;
     if positions.is_empty() && !monitor.cancelled() {
         return Err(ReproduceError::NoneKnown(own.name.clone(), asked));
     }
@@ -76,9 +73,8 @@ pub fn figure5(
         .iter()
         .zip(originals.chunks_exact_mut(images.image_len()))
     {
-        chosen.write(example.index, place);
+        chosen.read(example.index, place)?;
     }
-    images.intact()?;
     let eight_bit = eight_bit(own.network, &options, &examples, &originals, monitor)?;
     if monitor.cancelled() {
         return Err(ReproduceError::Stopped);
@@ -148,14 +144,14 @@ fn known(
     images: &ImageSet,
     count: usize,
     monitor: &dyn Monitor,
-) -> (Vec<usize>, usize) {
+) -> Result<(Vec<usize>, usize), InputError> {
     let mut known = Vec::new();
     let mut asked = 0;
     monitor.begin("images that the network knows", count as u64);
     while known.len() < count && asked < images.len() && !monitor.cancelled() {
         let block: Vec<usize> = (asked..images.len().min(asked + BLOCK)).collect();
         let part = images.select(&block);
-        let answers = predictions(network, &part);
+        let answers = predictions(network, &part)?;
         let labels = part.labels().unwrap_or_default();
         let right = block.iter().zip(answers.iter().zip(labels));
         let right = right.filter(|(_, (answer, label))| answer == label);
@@ -165,7 +161,7 @@ fn known(
     }
     monitor.end();
     known.truncate(count);
-    (known, asked)
+    Ok((known, asked))
 }
 
 impl Figure5Outcome {

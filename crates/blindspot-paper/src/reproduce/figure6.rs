@@ -16,7 +16,7 @@ use crate::quocnet::{
 use crate::results::{Pair, QuocNet, QuocNetDirection};
 use blindspot::classify::predictions;
 use blindspot::examples::write_arrays;
-use blindspot::inputs::{InMemory, write_batch};
+use blindspot::inputs::{InMemory, read_batch};
 use blindspot::picture::Picture;
 use blindspot::run::monitor::Monitor;
 use blindspot::run::random::Stream;
@@ -221,7 +221,6 @@ impl Study<'_> {
             seed,
             self.monitor,
         )?;
-        self.images.intact()?;
         let network = features.map(|network| linear.on(network)).transpose()?;
         Ok((judgement, network))
     }
@@ -236,7 +235,7 @@ impl Study<'_> {
     ) -> Result<(QuocNetDirection, Vec<Pair>), ReproduceError> {
         let of_label = self.test.indices.iter().copied();
         let of_label: Vec<usize> = of_label.filter(|&i| self.labels[i] == label).collect();
-        let answers = predictions(network, &self.images.select(&of_label));
+        let answers = predictions(network, &self.images.select(&of_label))?;
         let right = of_label
             .iter()
             .zip(answers)
@@ -257,19 +256,18 @@ impl Study<'_> {
         };
         let (images, labels) = (self.images, &self.labels);
         let examples = search(network, images, labels, &right, &options, self.monitor)?;
-        self.images.intact()?;
         if self.monitor.cancelled() {
             return Err(ReproduceError::Stopped);
         }
         let originals: Vec<usize> = examples.iter().map(|example| example.index).collect();
         let mut values = vec![0.0; originals.len() * images.image_len()];
-        write_batch(images, originals.into_iter(), &mut values);
+        read_batch(images, originals.into_iter(), &mut values)?;
         write_arrays(file, &examples, &values, None, &images.shape())?;
         let changed = examples.iter().flat_map(|example| &example.adversarial);
         let changed = InMemory::new(changed.copied().collect(), images.image_len());
         // Of the images that the other network gets right as they are.
-        let before = predictions(other, &images.select(&right));
-        let after = predictions(other, &changed);
+        let before = predictions(other, &images.select(&right))?;
+        let after = predictions(other, &changed)?;
         let both = before
             .iter()
             .zip(&after)
@@ -293,6 +291,6 @@ impl Study<'_> {
             distortions: examples.iter().map(Example::distortion).collect(),
         };
         let pairs = examples.iter().map(|example| pair(images, example));
-        Ok((direction, pairs.collect()))
+        Ok((direction, pairs.collect::<Result<_, _>>()?))
     }
 }

@@ -5,7 +5,7 @@ use blindspot_data::ImageSet;
 use super::{Experiment, Run};
 use crate::results::{Figure7, Figure7Panel, Pair, Pictures};
 use blindspot::classify::predictions;
-use blindspot::inputs::Inputs;
+use blindspot::inputs::{InputError, Inputs};
 use blindspot::picture::Picture;
 use blindspot::search::{Example, norm};
 use blindspot::transfer::{Changed, Distortion};
@@ -16,7 +16,7 @@ const EXAMPLES: usize = 12;
 const NOISE: f64 = 1.0;
 
 /// Pictures of every model's examples, distortions, and filters where it has some to look at.
-pub(super) fn pictures(run: &Run<'_>) -> Pictures {
+pub(super) fn pictures(run: &Run<'_>) -> Result<Pictures, InputError> {
     let mut pictures = Pictures::default();
     for model in &run.models {
         let name = &model.record.name;
@@ -29,7 +29,7 @@ pub(super) fn pictures(run: &Run<'_>) -> Pictures {
         let pairs = changed
             .take(EXAMPLES)
             .map(|example| pair(run.distorted(name).0, example))
-            .collect();
+            .collect::<Result<_, _>>()?;
         pictures.examples.push((name.clone(), pairs));
         let distortions = examples.iter().map(Example::distortion).collect();
         pictures.distortions.push((name.clone(), distortions));
@@ -39,7 +39,7 @@ pub(super) fn pictures(run: &Run<'_>) -> Pictures {
                 .push((name.clone(), filters(run.train, &model.network)));
         }
     }
-    pictures
+    Ok(pictures)
 }
 
 /// The weights of each unit of the first layer, as images.
@@ -54,7 +54,7 @@ fn filters(images: &ImageSet, network: &blindspot_net::Network<f32>) -> Vec<Pict
 }
 
 /// Panels (a) a linear classifier's examples, (b) a network's, (c) noise, one image of each class.
-pub(super) fn figure7(run: &Run<'_>) -> (Figure7, Vec<Vec<Pair>>) {
+pub(super) fn figure7(run: &Run<'_>) -> Result<(Figure7, Vec<Vec<Pair>>), InputError> {
     let mut panels = Vec::new();
     let mut pairs = Vec::new();
     for (panel, &name) in ["a", "b"].iter().zip(Experiment::Figure7.models()) {
@@ -76,25 +76,25 @@ pub(super) fn figure7(run: &Run<'_>) -> (Figure7, Vec<Vec<Pair>>) {
             shown
                 .iter()
                 .map(|example| pair(run.train, example))
-                .collect(),
+                .collect::<Result<_, _>>()?,
         );
     }
-    let (panel, shown) = noise_panel(run);
+    let (panel, shown) = noise_panel(run)?;
     panels.push(panel);
     pairs.push(shown);
-    (Figure7 { panels }, pairs)
+    Ok((Figure7 { panels }, pairs))
 }
 
 /// Panel (c): the whole test set with noise; the first image of each class is shown.
-fn noise_panel(run: &Run<'_>) -> (Figure7Panel, Vec<Pair>) {
+fn noise_panel(run: &Run<'_>) -> Result<(Figure7Panel, Vec<Pair>), InputError> {
     let name = Experiment::Figure7.models()[1];
     let network = &run.model(name).network;
     let (_, labels) = run.labels();
     let all: Vec<usize> = (0..run.test.len()).collect();
-    let changed = Changed::noisy(run.test, labels, &all, NOISE, run.options.seed, None);
+    let changed = Changed::noisy(run.test, labels, &all, NOISE, run.options.seed, None)?;
     let (before, after) = (
-        predictions(network, run.test),
-        predictions(network, &changed.images),
+        predictions(network, run.test)?,
+        predictions(network, &changed.images)?,
     );
     let classes = network.output_len();
     let first = |class: usize| labels.iter().position(|&label| label == class);
@@ -104,17 +104,17 @@ fn noise_panel(run: &Run<'_>) -> (Figure7Panel, Vec<Pair>) {
         .iter()
         .map(|&i| {
             let noisy = changed.images.values()[i * length..(i + 1) * length].to_vec();
-            let original = image(run.test, i);
-            Pair {
+            let original = image(run.test, i)?;
+            Ok(Pair {
                 label: labels[i],
                 before: before[i],
                 after: after[i],
                 distortion: norm(&original, &noisy) / (length as f64).sqrt(),
                 original: picture(run.test, original),
                 changed: picture(run.test, noisy),
-            }
+            })
         })
-        .collect();
+        .collect::<Result<_, InputError>>()?;
     let panel = Figure7Panel {
         panel: "c".to_owned(),
         model: name.to_owned(),
@@ -123,7 +123,7 @@ fn noise_panel(run: &Run<'_>) -> (Figure7Panel, Vec<Pair>) {
         accuracy: 1.0 - changed.error_of(network),
         images: images.iter().map(|&i| i as u64).collect(),
     };
-    (panel, pairs)
+    Ok((panel, pairs))
 }
 
 /// The first example of each class that was not already wrong.
@@ -141,21 +141,21 @@ fn one_of_each_class(examples: &[Example]) -> Vec<&Example> {
     (0..classes).filter_map(first).collect()
 }
 
-pub(super) fn pair(images: &ImageSet, example: &Example) -> Pair {
-    Pair {
-        original: picture(images, image(images, example.index)),
+pub(super) fn pair(images: &ImageSet, example: &Example) -> Result<Pair, InputError> {
+    Ok(Pair {
+        original: picture(images, image(images, example.index)?),
         changed: picture(images, example.adversarial.clone()),
         label: example.label,
         before: example.prediction_before,
         after: example.prediction,
         distortion: example.distortion(),
-    }
+    })
 }
 
-fn image(images: &ImageSet, index: usize) -> Vec<f32> {
+fn image(images: &ImageSet, index: usize) -> Result<Vec<f32>, InputError> {
     let mut values = vec![0.0; images.input_len()];
-    images.write(index, &mut values);
-    values
+    images.read(index, &mut values)?;
+    Ok(values)
 }
 
 pub(super) fn picture(images: &ImageSet, values: Vec<f32>) -> Picture {

@@ -104,8 +104,8 @@ pub(super) fn hardening(
                 return Err(ReproduceError::Cancelled(folder.to_owned()));
             }
             judged.push(Judged {
-                test_error: error(&network, run.test, test_labels),
-                train_error: error(&network, run.train, train_labels),
+                test_error: error(&network, run.test, test_labels)?,
+                train_error: error(&network, run.train, train_labels)?,
                 distortion: Distortion::of_examples(&found),
                 successes: found.iter().filter(|example| example.success).count(),
                 samples: found.len(),

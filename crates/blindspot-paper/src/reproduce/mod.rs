@@ -13,14 +13,15 @@ mod units;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
-use blindspot_data::{DataError, ImageSet};
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::models::{kept_model, kept_or_trained};
 use crate::results::{ModelRecord, Pictures, Results};
 use crate::train::{Decay, Recipe, TrainError};
+use blindspot::inputs::InputError;
 use blindspot::run::journal::JournalError;
 use blindspot::run::monitor::Monitor;
 use blindspot::run::ranks::{Alone, Ranks, any, broadcast};
@@ -96,9 +97,9 @@ pub enum ReproduceError {
          --mean, --std, --channel-order, --layout) and that the classes have its numbers"
     )]
     NoneKnown(String, usize),
-    /// Its images can't be read.
+    /// An image can't be read.
     #[error(transparent)]
-    Images(#[from] DataError),
+    Input(#[from] InputError),
     /// Its classifier sees the image itself.
     #[error(
         "the network has no layer before its classifier; name one with --layer (`blindspot units \
@@ -388,7 +389,7 @@ pub fn reproduce(
             .collect(),
         ..empty_results(options)
     };
-    let mut pictures = figures::pictures(&run);
+    let mut pictures = figures::pictures(&run)?;
     let figures = [Experiment::Figure1, Experiment::Figure2];
     let wanted = figures.map(|figure| options.experiments.contains(&figure));
     if wanted.contains(&true) {
@@ -409,13 +410,13 @@ pub fn reproduce(
             Experiment::Figure1 | Experiment::Figure2 => {}
             Experiment::Figure3 | Experiment::Figure4 | Experiment::Figure5 => {}
             Experiment::Figure6 => {}
-            Experiment::Table1 => results.table1 = Some(tables::table1(&run)),
-            Experiment::Table2 => results.table2 = Some(tables::table2(&run)),
-            Experiment::Table3 => results.table3 = Some(tables::table3(&run)),
-            Experiment::Table4 => results.table4 = Some(tables::table4(&run)),
+            Experiment::Table1 => results.table1 = Some(tables::table1(&run)?),
+            Experiment::Table2 => results.table2 = Some(tables::table2(&run)?),
+            Experiment::Table3 => results.table3 = Some(tables::table3(&run)?),
+            Experiment::Table4 => results.table4 = Some(tables::table4(&run)?),
             Experiment::Table5 => results.table5 = Some(spectra::table5(&run, monitor)?),
             Experiment::Figure7 => {
-                let (figure, panels) = figures::figure7(&run);
+                let (figure, panels) = figures::figure7(&run)?;
                 results.figure7 = Some(figure);
                 pictures.figure7 = panels;
             }

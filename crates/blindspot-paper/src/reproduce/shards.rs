@@ -47,12 +47,11 @@ pub fn search_shard(
         let folder = folder(out, &model.record.name);
         files::make_folder(&folder)?;
         let about = about(&run, model);
-        let (images, sample) = run.distorted(&model.record.name);
+        let (_, sample) = run.distorted(&model.record.name);
         let header = about.header(sample.len(), shard);
         let mut journal = Journal::open(&shard.path(&folder), header)?;
         if !journal.closed() {
             search_model(&run, model, shard, &about.layout, &mut journal, monitor)?;
-            images.intact()?;
             if monitor.cancelled() {
                 return Err(ReproduceError::Cancelled(models));
             }
@@ -83,7 +82,6 @@ fn search_model(
     }
     let options = run.search_options();
     let keep = |block: Block| {
-        images.intact()?;
         let originals = block.originals.chunks_exact(layout.input_len());
         let rows = block.examples.iter().zip(originals);
         let entries = rows.map(|(example, original)| {

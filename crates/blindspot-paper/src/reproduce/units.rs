@@ -55,8 +55,6 @@ pub fn figures_3_4(
         None => Layer::last_features(own.network).ok_or(ReproduceError::NoFeatures)?,
     };
     let made = figures(own.network, &own.name, &layer, images, seed, monitor);
-    // A file that broke meanwhile is NaN to the network: what the file says is the better message.
-    images.intact()?;
     made.map_err(|error| match error {
         ReproduceError::Units(UnitsError::Cancelled) => ReproduceError::Stopped,
         error => error,
@@ -91,7 +89,7 @@ fn figures(
         None,
         monitor,
     )?;
-    let mut of_units = picture_rows(network, images, layer, &survey, Reduction::Max, &[]);
+    let mut of_units = picture_rows(network, images, layer, &survey, Reduction::Max, &[])?;
     let of_directions = of_units.split_off(survey.units.len());
     let row = |unit, direction, found: &Found| UnitsRow {
         unit,

@@ -6,7 +6,7 @@ use super::minimise::Objective;
 use super::objective::{LossValue, add_decay, set_weights};
 use super::parallel::Lanes;
 use super::recipe::{Layer, Sparsity, dense};
-use blindspot::inputs::{Inputs, write_batch};
+use blindspot::inputs::{InputError, Inputs, read_batch};
 use blindspot::run::ranks::Ranks;
 
 /// Mean over the images of half the squared error of the reconstruction, plus the sparsity penalty
@@ -60,7 +60,7 @@ impl<'a, I: Inputs + ?Sized> AutoencoderLoss<'a, I> {
 }
 
 impl<I: Inputs + ?Sized> Objective for AutoencoderLoss<'_, I> {
-    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> LossValue {
+    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> Result<LossValue, InputError> {
         let (of_encoder, of_decoder) = weights.split_at(self.encoder.parameters());
         set_weights(&mut self.encoder, of_encoder);
         set_weights(&mut self.decoder, of_decoder);
@@ -70,13 +70,14 @@ impl<I: Inputs + ?Sized> Objective for AutoencoderLoss<'_, I> {
 
         self.lanes
             .run(networks, count, &[], units, |range, [encoder, _], sum| {
-                write_batch(inputs, range.clone(), encoder.input(range.len()));
+                read_batch(inputs, range.clone(), encoder.input(range.len()))?;
                 for row in encoder.forward().chunks_exact(units) {
                     for (sum, &activation) in sum.sums.iter_mut().zip(row) {
                         *sum += f64::from(activation);
                     }
                 }
-            });
+                Ok::<(), InputError>(())
+            })?;
         let mean = |unit| {
             let sum: f64 = self
                 .lanes
@@ -109,7 +110,7 @@ impl<I: Inputs + ?Sized> Objective for AutoencoderLoss<'_, I> {
             0,
             |range, [encoder, decoder], sum| {
                 let n = range.len();
-                write_batch(inputs, range, encoder.input(n));
+                read_batch(inputs, range, encoder.input(n))?;
                 decoder.input(n).copy_from_slice(encoder.forward());
                 let mut error = decoder.forward().to_vec();
                 let original = encoder.value(encoder.network().graph().input());
@@ -133,8 +134,9 @@ impl<I: Inputs + ?Sized> Objective for AutoencoderLoss<'_, I> {
                     }
                 }
                 encoder.backward_weights(&by_activation, of_encoder);
+                Ok::<(), InputError>(())
             },
-        );
+        )?;
         self.lanes.gradient(1.0 / count as f64, gradient);
         let squares: f64 = self
             .lanes
@@ -146,7 +148,7 @@ impl<I: Inputs + ?Sized> Objective for AutoencoderLoss<'_, I> {
         let decay = [half, 0.0, half, 0.0];
         let decay = add_decay(&decay, &lengths, weights, gradient);
         let loss = squares / count as f64 + sparsity.weight * penalty + decay;
-        LossValue { loss, error: None }
+        Ok(LossValue { loss, error: None })
     }
 }
 
@@ -174,13 +176,13 @@ mod tests {
         let mut weights = loss.weights();
         let mut gradient = vec![0.0; weights.len()];
         let mut ignored = gradient.clone();
-        loss.evaluate(&weights, &mut gradient);
+        loss.evaluate(&weights, &mut gradient).unwrap();
         for i in 0..weights.len() {
             // Weights are rounded to f32 before use, so the step must be far above that.
             let (at, step) = (weights[i], 0.01);
             let mut value = |offset: f64| {
                 weights[i] = at + offset;
-                loss.evaluate(&weights, &mut ignored).loss
+                loss.evaluate(&weights, &mut ignored).unwrap().loss
             };
             let third = (value(2.0 * step) - value(-2.0 * step)) / (4.0 * step);
             let first = (value(step) - value(-step)) / (2.0 * step);

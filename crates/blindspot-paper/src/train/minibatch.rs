@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::Adam;
 use super::chain::{Chain, Rows};
 use super::{TrainError, Trained};
-use blindspot::inputs::{Inputs, write_batch};
+use blindspot::inputs::{InputError, Inputs, read_batch};
 use blindspot::run::monitor::Monitor;
 use blindspot::run::random::Stream;
 
@@ -238,7 +238,7 @@ pub(crate) fn train_mixed<M: Mix>(
         }
         let part = step as f64 / steps as f64;
         let batch = &order[first..count.min(first + options.batch)];
-        let mut rows = vec![clean(inputs, labels, batch)];
+        let mut rows = vec![clean(inputs, labels, batch)?];
         rows.extend(state.mix.rows(step, part, &chain, inputs, labels)?);
         let in_step: usize = rows.iter().map(|rows| rows.labels.len()).sum();
         let sum = chain.gradient(&rows, seed, &format!("dropout {epoch}"));
@@ -275,15 +275,15 @@ pub(crate) fn train_mixed<M: Mix>(
 }
 
 /// The rows of some inputs of the training set.
-fn clean(inputs: &dyn Inputs, labels: &[usize], batch: &[usize]) -> Rows {
+fn clean(inputs: &dyn Inputs, labels: &[usize], batch: &[usize]) -> Result<Rows, InputError> {
     let mut values = vec![0.0; batch.len() * inputs.input_len()];
-    write_batch(inputs, batch.iter().copied(), &mut values);
-    Rows {
+    read_batch(inputs, batch.iter().copied(), &mut values)?;
+    Ok(Rows {
         part: 0,
         values,
         labels: batch.iter().map(|&index| labels[index]).collect(),
         keys: batch.to_vec(),
-    }
+    })
 }
 
 /// What tells one training from another.

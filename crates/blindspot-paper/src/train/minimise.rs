@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TrainError;
 use super::objective::LossValue;
+use blindspot::inputs::InputError;
 use blindspot::run::monitor::Monitor;
 use blindspot::run::ranks::{Ranks, any, broadcast};
 
@@ -18,7 +19,10 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// What L-BFGS minimises: a function of all weights, one after the other.
 pub(super) trait Objective {
     /// The value at `weights`; writes the gradient.
-    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> LossValue;
+    ///
+    /// # Errors
+    /// [`InputError`] where an input can't be read.
+    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> Result<LossValue, InputError>;
 }
 
 /// A training that was stopped, to be gone on with.
@@ -105,7 +109,7 @@ impl Checkpoint {
                 solver = self.solver.take().expect("it was put there above");
                 saved = Instant::now();
             }
-            let value = objective.evaluate(solver.point(), &mut gradient);
+            let value = objective.evaluate(solver.point(), &mut gradient)?;
             let status = solver.tell(value.loss, &gradient);
             if status != Status::Evaluate {
                 let wrong = value

@@ -15,7 +15,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use blindspot::classify::outputs_where;
-use blindspot::inputs::{InMemory, Inputs};
+use blindspot::inputs::{InMemory, InputError, Inputs};
 use blindspot::search::SearchError;
 use blindspot_data::files;
 use blindspot_net::{GraphError, Network};
@@ -79,6 +79,9 @@ pub enum TrainError {
     /// A network of that size can't be built.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// An input can't be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// There is nothing to train on.
     #[error("training takes labelled images: {0}")]
     Data(String),
@@ -165,7 +168,7 @@ pub fn train(
             .graph()
             .find("hidden1")
             .expect("a sparse network has a hidden layer");
-        let features = own_outputs(&network.up_to(hidden), inputs, ranks);
+        let features = own_outputs(&network.up_to(hidden), inputs, ranks)?;
         let top = network.above(hidden).expect("layers stand on each other");
         let top = classifier(
             recipe,
@@ -270,6 +273,6 @@ fn own_outputs(
     network: &Network<f32>,
     inputs: &(impl Inputs + ?Sized),
     ranks: &dyn Ranks,
-) -> InMemory {
+) -> Result<InMemory, InputError> {
     outputs_where(network, inputs, |start| parallel::is_own(start, ranks))
 }

@@ -4,7 +4,7 @@ use blindspot_net::{Network, argmax, cross_entropy};
 
 use super::minimise::Objective;
 use super::parallel::Lanes;
-use blindspot::inputs::{Inputs, write_batch};
+use blindspot::inputs::{InputError, Inputs, read_batch};
 use blindspot::run::ranks::Ranks;
 
 /// What training minimises: the mean cross entropy over a set, in nats, and for each weight
@@ -64,7 +64,14 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
 
     /// Loss and gradient at `weights`, all tensors one after the other; the same bits for any
     /// number of ranks and threads.
-    pub fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> LossValue {
+    ///
+    /// # Errors
+    /// [`InputError`] where an input can't be read.
+    pub fn evaluate(
+        &mut self,
+        weights: &[f64],
+        gradient: &mut [f64],
+    ) -> Result<LossValue, InputError> {
         set_weights(&mut self.network, weights);
         let network = &self.network;
         let classes = network.output_len();
@@ -77,7 +84,7 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
             0,
             |range, evaluators, sum| {
                 let evaluator = &mut evaluators[0];
-                write_batch(inputs, range.clone(), evaluator.input(range.len()));
+                read_batch(inputs, range.clone(), evaluator.input(range.len()))?;
                 let labels = &labels[range];
                 let logits = evaluator.forward();
                 let mut output_gradient = vec![0.0; logits.len()];
@@ -87,23 +94,24 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
                         usize::from(argmax(&logits[i * classes..][..classes]) != labels[i]);
                 });
                 evaluator.backward_weights(&output_gradient, &mut sum.gradient);
+                Ok::<(), InputError>(())
             },
-        );
+        )?;
         let count = self.labels.len() as f64;
         self.lanes.gradient(1.0 / count, gradient);
         let partials = self.lanes.partials();
         let mut loss = partials.iter().map(|partial| partial.loss).sum::<f64>() / count;
         let wrong: usize = partials.iter().map(|partial| partial.wrong).sum();
         loss += add_decay(&self.decay, &lengths, weights, gradient);
-        LossValue {
+        Ok(LossValue {
             loss,
             error: Some(wrong as f64 / count),
-        }
+        })
     }
 }
 
 impl<I: Inputs + ?Sized> Objective for TrainingLoss<'_, I> {
-    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> LossValue {
+    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> Result<LossValue, InputError> {
         TrainingLoss::evaluate(self, weights, gradient)
     }
 }

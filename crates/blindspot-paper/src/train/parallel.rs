@@ -88,21 +88,24 @@ impl<'a> Lanes<'a> {
     /// Runs `work` on every chunk of `count` inputs: it gets the chunk's range, an evaluator for
     /// each of two networks, and the partial sum to add to, whose gradient has the shapes `lengths`.
     /// Of other ranks' partial sums all but the gradient is known afterwards.
-    pub(crate) fn run(
+    ///
+    /// # Errors
+    /// What `work` fails with. Other ranks then wait for this one in vain: the job has to end.
+    pub(crate) fn run<E: Send>(
         &mut self,
         networks: [&Network<f32>; 2],
         count: usize,
         lengths: &[usize],
         sums: usize,
-        work: impl Fn(Range<usize>, &mut [Evaluator<'_, f32>; 2], &mut Partial) + Sync,
-    ) {
+        work: impl Fn(Range<usize>, &mut [Evaluator<'_, f32>; 2], &mut Partial) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
         self.partials.resize_with(LANES, Partial::default);
         let (buffers, ranks) = (&self.buffers, self.ranks);
         self.partials
             .par_iter_mut()
             .enumerate()
             .filter(|(lane, _)| rank_of(*lane, ranks) == ranks.rank())
-            .for_each(|(lane, partial)| {
+            .try_for_each(|(lane, partial)| {
                 partial.loss = 0.0;
                 partial.wrong = 0;
                 partial.sums.clear();
@@ -123,7 +126,7 @@ impl<'a> Lanes<'a> {
                 ];
                 let mut start = lane * CHUNK;
                 while start < count {
-                    work(start..count.min(start + CHUNK), &mut evaluators, partial);
+                    work(start..count.min(start + CHUNK), &mut evaluators, partial)?;
                     start += LANES * CHUNK;
                 }
                 let left = evaluators.map(Evaluator::into_buffers);
@@ -131,8 +134,10 @@ impl<'a> Lanes<'a> {
                     .lock()
                     .expect("no thread panics with the lock held")
                     .push(left);
-            });
+                Ok(())
+            })?;
         self.tell(sums);
+        Ok(())
     }
 
     /// Tells the other ranks all but the gradients; so many `sums` are counted besides.

@@ -61,7 +61,8 @@ impl Brackets<'_> {
                 let own = time.min(YEAR).saturating_sub(taken);
                 let own = own.mul_f64(block.len() as f64 / left as f64);
                 let refined = &mut certificates;
-                self.certifier.refine(refined, inputs, began + own, &part);
+                let refined = self.certifier.refine(refined, inputs, began + own, &part);
+                refined.map_err(CertifyError::from)?;
             }
             taken += began.elapsed();
             let examples = search(self.network, inputs, labels, block, self.options, &part)?;

@@ -25,7 +25,7 @@ use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::inputs::Inputs;
+use crate::inputs::{InputError, Inputs};
 use crate::run::monitor::Monitor;
 use crate::search::InputBox;
 pub use brackets::Brackets;
@@ -56,6 +56,9 @@ pub enum CertifyError {
     /// The network can't be cut into segments.
     #[error("the network can't be cut between its layers: {0}")]
     Cut(String),
+    /// An image can't be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// Images and network don't fit.
     #[error("the network takes {network} values, an image has {image}; choose other data")]
     Size {
@@ -166,7 +169,8 @@ impl Certifier {
     /// out for any number of threads. Where the monitor cancels the work, those done are given.
     ///
     /// # Errors
-    /// [`CertifyError`] where images, labels and network don't fit each other.
+    /// [`CertifyError`] where images, labels and network don't fit each other, or an image can't be
+    /// read.
     pub fn certify(
         &self,
         inputs: &(impl Inputs + ?Sized),
@@ -186,25 +190,25 @@ impl Certifier {
         }
         monitor.begin("certify", indices.len() as u64);
         let done = std::sync::atomic::AtomicU64::new(0);
-        let found: Vec<Option<Certificate>> = indices
+        let found: Result<Vec<Option<Certificate>>, InputError> = indices
             .par_iter()
             .map_init(
                 || self.worker(),
                 |worker, &index| {
                     if monitor.cancelled() {
-                        return None;
+                        return Ok(None);
                     }
                     let mut image = vec![0.0; length];
-                    inputs.write(index, &mut image);
+                    inputs.read(index, &mut image)?;
                     let certificate = worker.certify(&image, labels[index], index);
                     let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     monitor.progress(done, "");
-                    Some(certificate)
+                    Ok(Some(certificate))
                 },
             )
             .collect();
         monitor.end();
-        Ok(found.into_iter().flatten().collect())
+        Ok(found?.into_iter().flatten().collect())
     }
 
     fn worker(&self) -> Worker<'_> {

@@ -16,7 +16,7 @@ use super::curvature::Curved;
 use super::slices::{Plane, Slices};
 use super::splits::{self, Splits};
 use super::{Certificate, Certifier, Worker, largest_radius};
-use crate::inputs::Inputs;
+use crate::inputs::{InputError, Inputs};
 use crate::run::monitor::Monitor;
 
 /// Rounds of branch and bound at most.
@@ -72,15 +72,18 @@ impl Certifier {
     /// that where no more is to be had. Each round goes over all images. Where the clock does not end
     /// it the same bits come out for any number of threads; where it does, how many radii were tried
     /// depends on the machine, and every certificate reached is as certain as any other.
+    ///
+    /// # Errors
+    /// [`InputError`] where an image can't be read.
     pub fn refine(
         &self,
         certificates: &mut [Certificate],
         inputs: &(impl Inputs + ?Sized),
         deadline: Instant,
         monitor: &dyn Monitor,
-    ) {
+    ) -> Result<(), InputError> {
         if !self.refines() {
-            return;
+            return Ok(());
         }
         let stop = || monitor.cancelled() || Instant::now() >= deadline;
         let begin = Search {
@@ -98,28 +101,32 @@ impl Certifier {
         for round in first..=ROUNDS {
             going.retain(|(_, search)| search.going);
             if going.is_empty() || stop() {
-                return;
+                break;
             }
             monitor.begin(&format!("refine, round {round}"), going.len() as u64);
             let done = std::sync::atomic::AtomicU64::new(0);
-            going.par_iter_mut().with_max_len(1).for_each_init(
+            let each = going.par_iter_mut().with_max_len(1);
+            let refined: Result<(), InputError> = each.try_for_each_init(
                 || self.worker(),
                 |worker, (certificate, search)| {
                     if stop() {
-                        return;
+                        return Ok(());
                     }
                     let mut image = vec![0.0; self.network.input_len()];
-                    inputs.write(certificate.index, &mut image);
+                    inputs.read(certificate.index, &mut image)?;
                     match round {
                         0 => worker.parabolic(certificate, &image, &stop),
                         _ => worker.branched(certificate, search, &image, round, &stop),
                     }
                     let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     monitor.progress(done, "");
+                    Ok(())
                 },
             );
             monitor.end();
+            refined?;
         }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::change::InputBox;
 use super::ranges::BoundsError;
+use crate::inputs::InputError;
 
 /// Why a search can't begin.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -14,6 +15,9 @@ pub enum SearchError {
         /// Values of an image.
         image: usize,
     },
+    /// An image can't be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// There is no image.
     #[error("there is no image to search from; ask for at least one")]
     Empty,

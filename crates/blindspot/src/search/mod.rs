@@ -475,7 +475,7 @@ fn originals(
     let mut values = vec![0.0; indices.len() * length];
     for (&index, image) in indices.iter().zip(values.chunks_exact_mut(length)) {
         is_class("label", labels[index], network.output_len())?;
-        inputs.write(index, image);
+        inputs.read(index, image)?;
         if let Some((position, bounds)) = ranges.outside(image) {
             return Err(SearchError::Outside {
                 index,

@@ -69,7 +69,7 @@ fn against_exact(name: &str, method: Method) -> Option<(f64, usize)> {
         assert!(example.success, "{name} {}", example.index);
         if !example.already_misclassified {
             let mut image = vec![0.0; 784];
-            set.write_image(example.index, &mut image);
+            set.read_image(example.index, &mut image).unwrap();
             let (exact, resolution) = exact(&network, &image, example.label);
             let ratio = example.l2 / exact;
             assert!(ratio > 1.0 - 1e-4, "{name} {}: {ratio}", example.index);
@@ -180,7 +180,7 @@ fn every_example_is_in_the_box_and_answers_as_asked() {
             );
             assert_ne!(answer, example.label);
             let mut original = vec![0.0; 784];
-            set.write_image(example.index, &mut original);
+            set.read_image(example.index, &mut original).unwrap();
             assert_eq!(example.l2, norm(&original, &example.adversarial));
         }
     }
@@ -372,7 +372,7 @@ fn values_move_as_far_as_their_ranges_let_them() {
         let mut original = vec![0.0; 784];
         for example in &found {
             assert!(example.success, "{method} {}", example.index);
-            set.write(example.index, &mut original);
+            set.read(example.index, &mut original).unwrap();
             for (i, (&x, &to)) in original.iter().zip(&example.adversarial).enumerate() {
                 let most = ranges.max_perturbation[i];
                 assert!(to >= (x - most).max(0.0) && to <= (x + most).min(ranges.upper[i]));
@@ -413,7 +413,7 @@ fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
         |block| {
             for (example, original) in block.examples.iter().zip(block.originals.chunks(4)) {
                 let mut image = [0.0; 4];
-                images.write(example.index, &mut image);
+                images.read(example.index, &mut image).unwrap();
                 assert_eq!(image, original);
             }
             blocks.push(block.examples);
@@ -520,7 +520,7 @@ fn what_rounding_undoes_is_found_again_among_8_bit_images() {
     let examples = search(&network, &set, labels, &indices, &options, &Unwatched).unwrap();
     let mut originals = vec![0.0; 60 * 784];
     for (&index, place) in indices.iter().zip(originals.chunks_exact_mut(784)) {
-        set.write_image(index, place);
+        set.read_image(index, place).unwrap();
     }
     let found = eight_bit(&network, &options, &examples, &originals, &Unwatched).unwrap();
     let mut evaluator = Evaluator::new(&network);

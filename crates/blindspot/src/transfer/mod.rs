@@ -9,7 +9,7 @@ use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::classify::error;
-use crate::inputs::{InMemory, Inputs};
+use crate::inputs::{InMemory, InputError, Inputs};
 use crate::run::random::Stream;
 use crate::search::{Example, InputBox, norm};
 pub use matrix::{Matrix, Rate, Tally, matrix};
@@ -120,6 +120,9 @@ impl Changed {
     /// formula can be read in both ways; what comes out can leave the box, as its noise does. An
     /// image that was not changed stays as it is.
     ///
+    /// # Errors
+    /// [`InputError`] where an original can't be read.
+    ///
     /// # Panics
     /// Where there is no example.
     pub fn amplified(
@@ -127,7 +130,7 @@ impl Changed {
         inputs: &(impl Inputs + ?Sized),
         distortion: f64,
         amplify: Amplify,
-    ) -> Changed {
+    ) -> Result<Changed, InputError> {
         let mut changed = Changed::adversarial(examples);
         let length = inputs.input_len();
         let mean = changed.distortion.mean;
@@ -140,16 +143,19 @@ impl Changed {
                 Amplify::Each => example.distortion(),
             };
             let factor = if from > 0.0 { distortion / from } else { 1.0 };
-            inputs.write(example.index, &mut original);
+            inputs.read(example.index, &mut original)?;
             scale(&original, place, factor);
             norms.push(norm(&original, place));
         }
         changed.distortion = Distortion::of(&norms, length);
-        changed
+        Ok(changed)
     }
 
     /// Images `indices` of a set with Gaussian noise added to each value, drawn for each image
     /// from a stream of its own. The paper's noise leaves the box; with `clip` it is cut to it.
+    ///
+    /// # Errors
+    /// [`InputError`] where an image can't be read.
     pub fn noisy(
         inputs: &(impl Inputs + ?Sized),
         labels: &[usize],
@@ -157,13 +163,13 @@ impl Changed {
         deviation: f64,
         seed: u64,
         clip: Option<InputBox>,
-    ) -> Changed {
+    ) -> Result<Changed, InputError> {
         let length = inputs.input_len();
         let mut values = vec![0.0f32; indices.len() * length];
         let mut norms = Vec::with_capacity(indices.len());
         let mut original = vec![0.0; length];
         for (&index, image) in indices.iter().zip(values.chunks_exact_mut(length)) {
-            inputs.write(index, &mut original);
+            inputs.read(index, &mut original)?;
             image.copy_from_slice(&original);
             add_noise(image, deviation, seed, index);
             if let Some(bounds) = clip {
@@ -173,17 +179,18 @@ impl Changed {
             }
             norms.push(norm(&original, image));
         }
-        Changed {
+        Ok(Changed {
             images: InMemory::new(values, length),
             labels: indices.iter().map(|&index| labels[index]).collect(),
             distortion: Distortion::of(&norms, length),
-        }
+        })
     }
 
     /// The fraction of these images that a network gets wrong: for the images of another network,
     /// the transfer rate.
     pub fn error_of(&self, network: &Network<f32>) -> f64 {
-        error(network, &self.images, &self.labels)
+        let error = error(network, &self.images, &self.labels);
+        error.expect("images in memory can be read")
     }
 }
 
@@ -223,7 +230,7 @@ mod tests {
         let inputs = InMemory::new(vec![0.5, 0.5, 0.25, 0.75, 0.5, 0.5], 2);
         let example = |index, adversarial: [f32; 2]| {
             let mut original = [0.0; 2];
-            inputs.write(index, &mut original);
+            inputs.read(index, &mut original).unwrap();
             Example {
                 index,
                 label: 0,
@@ -244,13 +251,13 @@ mod tests {
             example(1, [0.25, 0.45]),
             example(2, [0.5, 0.5]),
         ];
-        let each = Changed::amplified(&examples, &inputs, 0.5, Amplify::Each);
+        let each = Changed::amplified(&examples, &inputs, 0.5, Amplify::Each).unwrap();
         let root = 0.5f32.sqrt();
         let expected = [0.5 + root, 0.5, 0.25, 0.75 - root, 0.5, 0.5];
         for (value, expected) in each.images.values().iter().zip(expected) {
             assert!((value - expected).abs() < 1e-6, "{:?}", each.images);
         }
-        let set = Changed::amplified(&examples, &inputs, 0.5, Amplify::Set);
+        let set = Changed::amplified(&examples, &inputs, 0.5, Amplify::Set).unwrap();
         assert!((set.distortion.mean - 0.5).abs() < 1e-6);
         // The changes keep their proportion, one to three.
         let values = set.images.values();
@@ -262,7 +269,7 @@ mod tests {
         let inputs = InMemory::new(vec![0.25; 50 * 100], 100);
         let labels = vec![0; 50];
         let indices: Vec<usize> = (0..50).collect();
-        let free = Changed::noisy(&inputs, &labels, &indices, 0.3, 1, None);
+        let free = Changed::noisy(&inputs, &labels, &indices, 0.3, 1, None).unwrap();
         assert!((free.distortion.pooled - 0.3).abs() < 0.01);
         assert!(free.images.values().iter().any(|&value| value < 0.0));
         let cut = Changed::noisy(
@@ -272,7 +279,8 @@ mod tests {
             0.3,
             1,
             Some(InputBox::default()),
-        );
+        )
+        .unwrap();
         assert!(
             cut.images
                 .values()
@@ -281,7 +289,7 @@ mod tests {
         );
         assert!(cut.distortion.pooled < free.distortion.pooled);
         // One image alone gets the same noise as in a set.
-        let alone = Changed::noisy(&inputs, &labels, &[7], 0.3, 1, None);
+        let alone = Changed::noisy(&inputs, &labels, &[7], 0.3, 1, None).unwrap();
         assert_eq!(alone.images.values(), &free.images.values()[700..800]);
     }
 }

@@ -206,9 +206,10 @@ impl Trial<'_> {
             let length = file.image_len();
             let changed = change(block, length, variant, factor, self.seed, &mut norms);
             let networks = self.networks.par_iter();
-            let answers: Vec<Vec<usize>> = networks
-                .map(|(_, network)| predictions(network, &changed))
-                .collect();
+            let answers = networks.map(|(_, network)| predictions(network, &changed));
+            let answers: Vec<Vec<usize>> = answers
+                .collect::<Result<_, _>>()
+                .expect("images in memory can be read");
             for (i, (content, norm)) in contents.iter_mut().zip(norms).enumerate() {
                 content.extend(norm.to_le_bytes());
                 for answers in &answers {

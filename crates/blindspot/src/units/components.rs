@@ -219,7 +219,7 @@ mod tests {
         let network = Recipe::named("FC100-100-10").unwrap().start(length, 10, 1);
         let layer = Layer::find(&network, "hidden1").unwrap();
         let ours = principal(&network, &inputs, &layer, Reduction::Max, 5, 0, &Unwatched).unwrap();
-        let hidden = outputs(&network.up_to(layer.id), &inputs);
+        let hidden = outputs(&network.up_to(layer.id), &inputs).unwrap();
         let rows: Vec<&[f32]> = hidden.values().chunks_exact(100).collect();
         let script = "import json, sys, numpy
 x = numpy.array(json.load(sys.stdin))

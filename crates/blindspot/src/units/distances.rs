@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::UnitsError;
 use super::spare::Spare;
-use crate::inputs::{Inputs, write_batch};
+use crate::inputs::{InputError, Inputs, read_batch};
 use crate::run::monitor::Monitor;
 
 /// Bytes that a tile of inputs may take.
@@ -65,9 +65,10 @@ fn distances_in_tiles(
         // Pairs come in order, so that a first tile stays for all its seconds.
         let a = match held.take() {
             Some((tile, values)) if tile == *first => values,
-            _ => load(inputs, network, tiles[*first]),
+            _ => load(inputs, network, tiles[*first])?,
         };
         let loaded = (first != second).then(|| load(inputs, network, tiles[*second]));
+        let loaded = loaded.transpose()?;
         let b = loaded.as_ref().unwrap_or(&a);
         let row = |tile: usize, input: usize| {
             let at = tiles[tile].partition_point(|&other| other < input);
@@ -115,13 +116,13 @@ pub(super) fn load(
     inputs: &(impl Inputs + ?Sized),
     network: Option<&Network<f32>>,
     chosen: &[usize],
-) -> Vec<f32> {
+) -> Result<Vec<f32>, InputError> {
     let Some(network) = network else {
         let length = inputs.input_len();
         let mut values = vec![0.0; chosen.len() * length];
         let places = values.par_chunks_exact_mut(length).zip(chosen);
-        places.for_each(|(place, &input)| inputs.write(input, place));
-        return values;
+        places.try_for_each(|(place, &input)| inputs.read(input, place))?;
+        return Ok(values);
     };
     let graph = network.graph().values().iter();
     let bytes: usize = graph.map(|value| size_of::<f32>() * value.len()).sum();
@@ -132,14 +133,15 @@ pub(super) fn load(
     values
         .par_chunks_mut(batch * length)
         .zip(chosen.par_chunks(batch))
-        .for_each(|(place, chosen)| {
+        .try_for_each(|(place, chosen)| {
             spare.evaluate(network, &[], |evaluator| {
                 let input = evaluator.input(chosen.len());
-                write_batch(inputs, chosen.iter().copied(), input);
+                read_batch(inputs, chosen.iter().copied(), input)?;
                 place.copy_from_slice(evaluator.forward());
-            });
-        });
-    values
+                Ok::<(), InputError>(())
+            })
+        })?;
+    Ok(values)
 }
 
 /// The sum of the squares of the differences.
@@ -187,12 +189,12 @@ mod tests {
         ];
         let network = Recipe::named("FC100-100-10").unwrap().start(length, 10, 1);
         let hidden = network.up_to(network.graph().find("hidden1").unwrap());
-        let above = outputs(&hidden, &inputs);
+        let above = outputs(&hidden, &inputs).unwrap();
         for (network, inputs_of) in [(None, &inputs), (Some(&hidden), &above)] {
             let plain = |set: &Vec<usize>| {
                 let row = |i: usize| {
                     let mut row = vec![0.0; inputs_of.input_len()];
-                    inputs_of.write(i, &mut row);
+                    inputs_of.read(i, &mut row).unwrap();
                     row
                 };
                 let mut all = Vec::new();

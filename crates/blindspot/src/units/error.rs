@@ -2,6 +2,8 @@
 
 use blindspot_net::GraphError;
 
+use crate::inputs::InputError;
+
 /// Why a layer can't be looked at.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum UnitsError {
@@ -98,6 +100,9 @@ pub enum UnitsError {
         /// The image's place in the set.
         image: usize,
     },
+    /// An input can't be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// The network can't be extended by the directions.
     #[error(transparent)]
     Graph(#[from] GraphError),

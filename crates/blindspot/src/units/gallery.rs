@@ -6,6 +6,7 @@ use blindspot_data::ImageSet;
 use blindspot_net::Network;
 
 use super::{Extremes, Found, Layer, Reduction, Survey, Synthesis, receptive_field};
+use crate::inputs::{InputError, Inputs};
 use crate::picture::Picture;
 
 /// A picture in a row, and what is said of it.
@@ -47,6 +48,9 @@ const MEMORY: usize = 1 << 30;
 /// A row for each unit, random direction and principal component of a survey, in this order (of
 /// very many, the first ones of each kind that fit in memory; at most 40 pictures each way); with the
 /// images `made` for them in the same order, if any were.
+///
+/// # Errors
+/// [`InputError`] where an image can't be read.
 pub fn picture_rows(
     network: &Network<f32>,
     images: &ImageSet,
@@ -54,7 +58,7 @@ pub fn picture_rows(
     survey: &Survey,
     reduce: Reduction,
     made: &[Option<Synthesis>],
-) -> Vec<PictureRow> {
+) -> Result<Vec<PictureRow>, InputError> {
     let [_, height, width] = images.shape();
     let picture = |values| Picture {
         width,
@@ -70,16 +74,19 @@ pub fn picture_rows(
         let entries = entries.zip(&extremes.positions);
         let shown = |((&image, &activation), &position): ((&usize, &f32), &usize)| {
             let mut values = vec![0.0; images.image_len()];
-            images.write_image(image, &mut values);
-            Shown {
+            images.read(image, &mut values)?;
+            Ok(Shown {
                 picture: picture(values),
                 image: Some(images.indices()[image]),
                 class: class(images, image),
                 activation,
                 field: field(position),
-            }
+            })
         };
-        entries.take(TOP).map(shown).collect()
+        entries
+            .take(TOP)
+            .map(shown)
+            .collect::<Result<Vec<Shown>, InputError>>()
     };
     let units = survey.units.iter();
     let units = units.map(|(unit, found)| (format!("unit {unit}"), found));
@@ -104,7 +111,7 @@ pub fn picture_rows(
             }
             rows.push(PictureRow {
                 title,
-                top: shown(&found.top),
+                top: shown(&found.top)?,
                 made: made.map(|made| Shown {
                     picture: picture(made.image.clone()),
                     image: None,
@@ -112,13 +119,13 @@ pub fn picture_rows(
                     activation: made.activation,
                     field: field(made.position),
                 }),
-                lowest: shown(&found.lowest),
+                lowest: shown(&found.lowest)?,
                 constant: found.is_constant(),
                 tied: found.top.tied,
             });
         }
     }
-    rows
+    Ok(rows)
 }
 
 /// The class of an image: its name where there is one.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::spare::Spare;
 use super::{Layer, UnitsError};
-use crate::inputs::{Inputs, write_batch};
+use crate::inputs::{InputError, Inputs, read_batch};
 use crate::run::monitor::Monitor;
 
 /// How the positions of a convolutional layer become one number for each channel or direction.
@@ -160,14 +160,15 @@ impl Projector {
                 .par_chunks_mut(batch * probes)
                 .zip(places.par_chunks_mut(batch * probes))
                 .enumerate()
-                .for_each(|(chunk, (scores, places))| {
+                .try_for_each(|(chunk, (scores, places))| {
                     let (first, n) = (start + chunk * batch, scores.len() / probes);
                     spare.evaluate(&self.network, &[self.source], |evaluator| {
-                        write_batch(inputs, first..first + n, evaluator.input(n));
+                        read_batch(inputs, first..first + n, evaluator.input(n))?;
                         evaluator.forward();
                         self.read(evaluator, scores, places);
-                    });
-                });
+                        Ok::<(), InputError>(())
+                    })
+                })?;
             if let Some(wrong) = scores.iter().position(|score| !score.is_finite()) {
                 return Err(UnitsError::NotFinite {
                     layer: self.layer.clone(),

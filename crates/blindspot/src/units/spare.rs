@@ -10,18 +10,19 @@ pub(super) struct Spare(Mutex<Vec<Buffers<f32>>>);
 
 impl Spare {
     /// Works with an evaluator that keeps the values `kept`.
-    pub(super) fn evaluate(
+    pub(super) fn evaluate<R>(
         &self,
         network: &Network<f32>,
         kept: &[ValueId],
-        work: impl FnOnce(&mut Evaluator<'_, f32>),
-    ) {
+        work: impl FnOnce(&mut Evaluator<'_, f32>) -> R,
+    ) -> R {
         let buffers = self.0.lock().ok().and_then(|mut spare| spare.pop());
         let mut evaluator =
             Evaluator::with_buffers(network, buffers.unwrap_or_default()).keeping(kept);
-        work(&mut evaluator);
+        let result = work(&mut evaluator);
         if let Ok(mut spare) = self.0.lock() {
             spare.push(evaluator.into_buffers());
         }
+        result
     }
 }

@@ -1,8 +1,7 @@
 //! A layer's values as journals keep them. They are what takes a network; all that is asked of units and
 //! directions can be told from them.
 
-use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use blindspot_net::{Graph, Network};
 
@@ -10,7 +9,7 @@ use super::bases::untrained;
 use super::distances::load;
 use super::survey::{Pass, Plan};
 use super::{Layer, UnitsError};
-use crate::inputs::Inputs;
+use crate::inputs::{InputError, Inputs};
 use crate::run::Pace;
 use crate::run::journal::{Entries, JournalError, Reader};
 use crate::run::monitor::Monitor;
@@ -78,11 +77,10 @@ impl LayerValues {
         monitor.begin("layer values", indices.len() as u64);
         while !rest.is_empty() && !monitor.cancelled() {
             let block = pace.take(&mut rest);
-            let values: Vec<Vec<f32>> = self
-                .networks
-                .iter()
-                .map(|network| load(inputs, Some(network), block))
-                .collect();
+            let values = self.networks.iter();
+            let values = values.map(|network| load(inputs, Some(network), block));
+            let values: Vec<Vec<f32>> =
+                values.collect::<Result<_, _>>().map_err(UnitsError::from)?;
             let content = |place: usize| {
                 let of_networks = values.iter().flat_map(|values| {
                     let length = values.len() / block.len();
@@ -129,7 +127,6 @@ impl<'a> StoredLayer<'a> {
             reader: Arc::clone(&reader),
             from,
             length,
-            failed: Mutex::default(),
         };
         Ok(StoredLayer {
             layer: Layer {
@@ -153,21 +150,6 @@ impl<'a> StoredLayer<'a> {
             },
         }
     }
-
-    /// Whether all could be read so far; what could not is NaN.
-    ///
-    /// # Errors
-    /// [`JournalError`].
-    pub fn intact(&self) -> Result<(), JournalError> {
-        for values in [&self.trained, &self.untrained] {
-            let failed = values.failed.lock();
-            let failed = failed.unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(error) = failed {
-                return Err(JournalError::unreadable(error));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The values of one network.
@@ -176,7 +158,6 @@ struct Values<'a> {
     /// Where they start in an entry.
     from: usize,
     length: usize,
-    failed: Mutex<Option<io::Error>>,
 }
 
 impl Inputs for Values<'_> {
@@ -188,20 +169,13 @@ impl Inputs for Values<'_> {
         self.length
     }
 
-    fn write(&self, index: usize, out: &mut [f32]) {
+    fn read(&self, position: usize, out: &mut [f32]) -> Result<(), InputError> {
         let mut bytes = vec![0; 4 * self.length];
-        match self.reader.read(index, self.from, &mut bytes) {
-            Ok(()) => {
-                let values = bytes.as_chunks::<4>().0.iter();
-                for (place, &value) in out.iter_mut().zip(values) {
-                    *place = f32::from_le_bytes(value);
-                }
-            }
-            Err(error) => {
-                out.fill(f32::NAN);
-                let failed = self.failed.lock();
-                *failed.unwrap_or_else(PoisonError::into_inner) = Some(error);
-            }
+        let read = self.reader.read(position, self.from, &mut bytes);
+        read.map_err(|error| InputError::new(JournalError::unreadable(error).to_string()))?;
+        for (place, &value) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *place = f32::from_le_bytes(value);
         }
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::projector::Projector;
 use super::{Found, Layer, Probes, Reduction, Survey, UnitsError};
+use crate::inputs::Inputs;
 
 /// Evaluations for an image, at most.
 const EVALUATIONS: usize = 300;
@@ -150,7 +151,7 @@ pub fn synthesise_all(
         let mut start = vec![0.0; images.image_len()];
         let mut image = start.clone();
         for &top in &found.top.images {
-            images.write_image(top, &mut image);
+            images.read(top, &mut image)?;
             let share = 1.0 / found.top.images.len() as f32;
             start
                 .iter_mut()

@@ -175,7 +175,7 @@ pub fn untrained(
             }
             Untrained::First => {
                 let network = builder.network();
-                let mean = Below { network, images }.mean(size.input[0], seed);
+                let mean = Below { network, images }.mean(size.input[0], seed)?;
                 let [filters, _] = first_weights(size, seed, i, &mean);
                 filters.repeat(size.grid[0] * size.grid[1])
             }
@@ -203,10 +203,6 @@ fn checked(plan: &Plan, images: &ImageSet) -> Result<Vec<Size>, TrainError> {
 /// The network below the first stage.
 fn begin(images: &ImageSet, seed: u64) -> Result<Builder, TrainError> {
     let mut builder = Builder::new(&images.shape())?;
-    let whitening = Whitening::of(images, seed);
-    images
-        .intact()
-        .map_err(|why| TrainError::Data(why.to_string()))?;
-    builder.whiten("whitened", whitening)?;
+    builder.whiten("whitened", Whitening::of(images, seed)?)?;
     Ok(builder)
 }

@@ -10,6 +10,7 @@ use super::schedule::Schedule;
 use super::stage::Work;
 use super::state::State;
 use crate::train::{Adam, TrainError};
+use blindspot::inputs::InputError;
 use blindspot::run::ranks::broadcast;
 
 /// How a stage ends.
@@ -34,7 +35,7 @@ impl Work<'_> {
         if ranks.writes() {
             end = self.serve(state, &mut adam, schedule)?;
         } else {
-            self.help(schedule, memory);
+            self.help(schedule, memory)?;
         }
         match broadcast(ranks, || vec![end])[..] {
             [DONE] => {}
@@ -97,7 +98,11 @@ impl Work<'_> {
     }
 
     /// What a replica does: computes gradients as long as there are steps.
-    fn help(&self, schedule: &mut Schedule<'_>, memory: &mut Memory<f32>) {
+    fn help(
+        &self,
+        schedule: &mut Schedule<'_>,
+        memory: &mut Memory<f32>,
+    ) -> Result<(), InputError> {
         let ranks = self.team.all;
         let mut gradient = vec![vec![0.0f32; self.tica.weight_len()]; 2];
         let mut push = Vec::new();
@@ -106,11 +111,11 @@ impl Work<'_> {
             ranks.send(0, push);
             let pull = ranks.receive(0);
             let Some((step, weights)) = pull.split_first_chunk::<STEP>() else {
-                return;
+                return Ok(());
             };
             let step = u64::from_le_bytes(*step);
             let images = schedule.images(step, 0);
-            let loss = self.evaluate(&images, &tensors(weights), Some(&mut gradient), memory);
+            let loss = self.evaluate(&images, &tensors(weights), Some(&mut gradient), memory)?;
             if schedule.together(step) {
                 for gradient in &mut gradient {
                     self.tica.together(gradient);

@@ -13,6 +13,7 @@ use super::start::first_weights;
 use super::state::State;
 use super::team::Team;
 use crate::train::{Adam, TrainError};
+use blindspot::inputs::InputError;
 use blindspot::run::monitor::Monitor;
 use blindspot::run::ranks::{Ranks, all_gather};
 
@@ -45,8 +46,8 @@ impl Work<'_> {
         let adam = match state.adam.take() {
             Some(whole) => whole.part(self.tica.weights()),
             None => {
-                let adam = self.start();
-                state.error_before = self.held_out(&adam.weights, &mut memory).ratio().0;
+                let adam = self.start()?;
+                state.error_before = self.held_out(&adam.weights, &mut memory)?.ratio().0;
                 adam
             }
         };
@@ -57,7 +58,7 @@ impl Work<'_> {
         };
         self.monitor.end();
         let adam = trained?;
-        let (error, sparsity) = self.held_out(&adam.weights, &mut memory).ratio();
+        let (error, sparsity) = self.held_out(&adam.weights, &mut memory)?.ratio();
         let record = StageRecord {
             grid: self.size.grid,
             field_len: self.size.field_len,
@@ -66,7 +67,7 @@ impl Work<'_> {
             steps: schedule.steps(),
             error_before: state.error_before,
             error,
-            error_pca: self.error_pca(),
+            error_pca: self.error_pca()?,
             sparsity,
         };
         let own = bytemuck::cast_slice(&adam.weights[0]).to_vec();
@@ -110,7 +111,7 @@ impl Work<'_> {
             let mut losses = Vec::new();
             for (replica, gradient) in self.team.replicas.clone().zip(&mut gradients) {
                 let images = schedule.images(step, replica);
-                losses.push(self.evaluate(&images, &adam.weights, Some(gradient), memory));
+                losses.push(self.evaluate(&images, &adam.weights, Some(gradient), memory)?);
             }
             let loss = self.team.add_losses(&losses);
             if !loss.is_finite() {
@@ -131,15 +132,18 @@ impl Work<'_> {
     }
 
     /// The loss of some images on the ranks of this group, and its gradient.
+    ///
+    /// # Errors
+    /// [`InputError`] where an image can't be read.
     pub(super) fn evaluate(
         &self,
         images: &[usize],
         weights: &[Vec<f32>],
         gradient: Option<&mut Vec<Vec<f32>>>,
         memory: &mut Memory<f32>,
-    ) -> TicaLoss {
+    ) -> Result<TicaLoss, InputError> {
         let seen = |part| self.tica.seen(part);
-        let inputs = self.below.rows_of(images, &self.team.parts, seen);
+        let inputs = self.below.rows_of(images, &self.team.parts, seen)?;
         let weights = [&weights[0][..], &weights[1]];
         let gradient = gradient.map(|gradient| {
             let [encode, decode] = &mut gradient[..] else {
@@ -147,7 +151,7 @@ impl Work<'_> {
             };
             [&mut encode[..], decode]
         });
-        self.tica.evaluate(&inputs, weights, gradient, memory)
+        Ok(self.tica.evaluate(&inputs, weights, gradient, memory))
     }
 
     /// Tells how it goes after a step.
@@ -189,37 +193,34 @@ impl Work<'_> {
     }
 
     pub(super) fn not_finite(&self) -> TrainError {
-        // A file that broke meanwhile is NaN to the network.
-        match self.below.images.intact() {
-            Err(why) => TrainError::Data(why.to_string()),
-            Ok(()) => TrainError::NotFinite { stage: self.name() },
-        }
+        TrainError::NotFinite { stage: self.name() }
     }
 
     /// The first weights; those that put images together again are smaller by as much as there are more
     /// responses than numbers.
-    fn start(&self) -> Adam {
-        let mean = self.below.mean(self.size.input[0], self.seed);
+    fn start(&self) -> Result<Adam, InputError> {
+        let mean = self.below.mean(self.size.input[0], self.seed)?;
         let [filters, mut back] = first_weights(&self.size, self.seed, self.stage, &mean);
         let responses = (self.size.grid[0] * self.size.grid[1] * self.size.maps) as f32;
         let numbers = self.size.input.iter().product::<usize>() as f32;
         let over = (responses / numbers).max(1.0);
         back.iter_mut().for_each(|weight| *weight /= over);
         let positions = self.tica.weight_len() / filters.len();
-        Adam::new(
-            [filters, back]
-                .map(|of_one| of_one.repeat(positions))
-                .to_vec(),
-        )
+        let weights = [filters, back].map(|of_one| of_one.repeat(positions));
+        Ok(Adam::new(weights.to_vec()))
     }
 
     /// The loss on the images held out, whose batches are dealt out to the groups.
-    fn held_out(&self, weights: &[Vec<f32>], memory: &mut Memory<f32>) -> TicaLoss {
+    fn held_out(
+        &self,
+        weights: &[Vec<f32>],
+        memory: &mut Memory<f32>,
+    ) -> Result<TicaLoss, InputError> {
         let groups = &self.team.groups;
         let batches = self.images[1].chunks(self.plan.batch);
         let mut own = Vec::new();
         for indices in batches.clone().skip(groups.rank()).step_by(groups.count()) {
-            let loss = self.evaluate(indices, weights, None, memory);
+            let loss = self.evaluate(indices, weights, None, memory)?;
             own.extend(loss.numbers());
         }
         let all = all_gather(groups, bytemuck::cast_slice(&own).to_vec());
@@ -232,11 +233,11 @@ impl Work<'_> {
             let of_group = all[batch % groups.count()].as_chunks().0;
             sum.add(TicaLoss::of(of_group[batch / groups.count()]));
         }
-        sum
+        Ok(sum)
     }
 
     /// Every rank computes it for itself.
-    fn error_pca(&self) -> f64 {
+    fn error_pca(&self) -> Result<f64, InputError> {
         let fields = self.size.fields(self.plan.stages[self.stage]);
         let of = |indices: &[usize]| self.below.of(indices);
         pca::error(&fields, self.size.maps, self.images, of, self.seed)

@@ -186,9 +186,13 @@ pub(super) fn grown(
         .certify(&images, &labels, &all, &Unwatched)
         .unwrap();
     let mut after = before.clone();
-    certifier.refine(&mut after, &images, Instant::now(), &Unwatched);
+    certifier
+        .refine(&mut after, &images, Instant::now(), &Unwatched)
+        .unwrap();
     assert_eq!(after, before, "no time, no change");
-    certifier.refine(&mut after, &images, deadline, &Unwatched);
+    certifier
+        .refine(&mut after, &images, deadline, &Unwatched)
+        .unwrap();
     let options = SearchOptions {
         target: Target::All,
         ..SearchOptions::default()
@@ -233,7 +237,9 @@ fn refined_certificates_grow_and_stay_below_every_change_found() {
         let mut again = certifier
             .certify(&images, &labels, &few, &Unwatched)
             .unwrap();
-        threads.install(|| certifier.refine(&mut again, &images, far(), &Unwatched));
+        threads
+            .install(|| certifier.refine(&mut again, &images, far(), &Unwatched))
+            .unwrap();
         assert_eq!(again[..], after[..6], "the same for any number of threads");
     }
 }
@@ -255,6 +261,8 @@ fn networks_of_many_smooth_layers_are_not_refined() {
         .certify(&images, &labels, &[0, 1, 2], &Unwatched)
         .unwrap();
     let mut after = before.clone();
-    certifier.refine(&mut after, &images, far(), &Unwatched);
+    certifier
+        .refine(&mut after, &images, far(), &Unwatched)
+        .unwrap();
     assert_eq!(before, after);
 }

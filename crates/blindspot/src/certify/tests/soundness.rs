@@ -61,7 +61,9 @@ fn no_method_finds_a_change_smaller_than_a_refined_certificate() {
             .certify(&images, &labels, &all, &Unwatched)
             .unwrap();
         let soon = Instant::now() + Duration::from_millis(300);
-        certifier.refine(&mut certificates, &images, soon, &Unwatched);
+        certifier
+            .refine(&mut certificates, &images, soon, &Unwatched)
+            .unwrap();
         let mut found = 0;
         for (method, _) in Method::NAMES {
             let options = SearchOptions {

@@ -78,7 +78,9 @@ fn with_time_the_certificate_is_nearly_the_exact_distance() {
             .certify(&images, &labels, &all, &Unwatched)
             .unwrap();
         let mut after = before.clone();
-        certifier.refine(&mut after, &images, far(), &Unwatched);
+        certifier
+            .refine(&mut after, &images, far(), &Unwatched)
+            .unwrap();
         for (before, after) in before.iter().zip(&after) {
             let image = &images.values()[2 * after.index..][..2];
             let nearest = nearest(&network, image, after.label);
@@ -268,7 +270,9 @@ fn the_bits_of_split_balls_do_not_depend_on_threads() {
             let mut found = certifier
                 .certify(&images, &labels, &[0, 1, 2, 3, 4, 5], &Unwatched)
                 .unwrap();
-            certifier.refine(&mut found, &images, far(), &Unwatched);
+            certifier
+                .refine(&mut found, &images, far(), &Unwatched)
+                .unwrap();
             found
         })
     };
