@@ -217,7 +217,7 @@ if scipy_images:
     times["SciPy L-BFGS-B, nearest"] = [time.perf_counter() - start]
 best = np.min(list(found.values()), axis=0)
 print(f"{pathlib.Path(path).name}: {len(y)} images, {threads} threads; PyTorch {torch.__version__}, "
-      f"Foolbox {foolbox.__version__}, SciPy {scipy.__version__}")
+      f"Foolbox {foolbox.__version__}, SciPy {scipy.__version__}\n")
 print("| method | success | mean L2 | median L2 | ratio | largest ratio | optimality | ms an image |")
 print("|---|---:|---:|---:|---:|---:|---:|---:|")
 for name, size in found.items():

@@ -45,6 +45,7 @@ for _ in range(15):
     times["torch, one batch"].append(torch_once(images))
     times["torch, batches of 500"].append(torch_once(500))
 median = {name: statistics.median(values) for name, values in times.items()}
-print(f"PyTorch {torch.__version__}, {images} images, {threads} threads, medians of 15")
+print(f"PyTorch {torch.__version__}, {images} images, {threads} threads, medians of 15\n")
+print("| | ms | ours / this |\n|---|---:|---:|")
 for name, seconds in median.items():
-    print(f"{name:24} {1e3 * seconds:8.1f} ms   ours / this: {median['ours'] / seconds:.2f}")
+    print(f"| {name} | {1e3 * seconds:.1f} | {median['ours'] / seconds:.2f} |")

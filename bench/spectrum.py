@@ -65,7 +65,7 @@ def numpys(weight, shape, stride):
 program, threads = sys.argv[1:3]
 names = sys.argv[3].split(",") if len(sys.argv) > 3 else list(LAYERS)
 random = np.random.default_rng(0)
-print(f"NumPy {np.__version__}, {threads} threads")
+print(f"NumPy {np.__version__}, {threads} threads\n")
 print("| layer | ours, s | NumPy, s | ratio |")
 print("|---|---:|---:|---:|")
 for name in names:

@@ -1,6 +1,9 @@
-# To be sourced from the project's root: $torch_python has PyTorch, Foolbox and SciPy, set up the first time.
-torch_python=target/compare-python/bin/python
-if [ ! -x "$torch_python" ]; then
-    python3 -m venv target/compare-python
-    "$torch_python" -m pip install --quiet torch "foolbox==3.3.4" "scipy==1.17.1" onnx
+# To be sourced from the project's root: $torch_python has PyTorch and what the scripts compare with, set up the first
+# time.
+torch_python=target/torch-python/bin/python
+if [ ! -e target/torch-python/complete ]; then
+    python3 -m venv target/torch-python
+    "$torch_python" -m pip install --quiet --disable-pip-version-check \
+        torch timm "foolbox==3.3.4" "numpy==2.4.6" "scipy==1.17.1" onnx
+    touch target/torch-python/complete
 fi

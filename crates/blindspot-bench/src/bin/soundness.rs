@@ -1,9 +1,9 @@
 //! Holds certificates against every search: see `bench/README.md`.
 //!
 //! `soundness MODEL.onnx IMAGES SECONDS [EVALUATIONS]` certifies the first images of MNIST's test set,
-//! refines the certificates for so long, runs every method (untargeted) on all of them, with so many
-//! evaluations an image at the most, and prints for each the smallest ratio of a change to its image's
-//! certificate. It fails where one is below 1.
+//! refines the certificates for SECONDS, runs every method (untargeted) on all of them, with at most
+//! EVALUATIONS evaluations an image, and prints for each, as a Markdown table, the smallest ratio of a
+//! perturbation to its image's certificate. It fails if one is below 1.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,8 @@ fn main() -> Result<(), Failure> {
     certifier.refine(&mut certificates, &images, deadline, &Unwatched)?;
     let mean = certificates.iter().map(|c| c.distance).sum::<f64>() / indices.len() as f64;
     println!(
-        "{model}: mean certificate {mean:.4}, {:.0} s",
+        "{model}: mean certificate {mean:.4}, {:.0} s\n\n\
+         | method | perturbations | smallest ratio to its certificate |\n|---|---:|---:|",
         began.elapsed().as_secs_f64()
     );
     let mut below = 0;
@@ -56,13 +57,10 @@ fn main() -> Result<(), Failure> {
             .collect();
         below += ratios.iter().filter(|ratio| **ratio < 1.0).count();
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
-        println!(
-            "{name}: {} changes, smallest ratio {least:.4}",
-            ratios.len()
-        );
+        println!("| {name} | {} | {least:.4} |", ratios.len());
     }
     match below {
         0 => Ok(()),
-        _ => Err(format!("{below} changes are smaller than their certificates").into()),
+        _ => Err(format!("{below} perturbations are smaller than their certificates").into()),
     }
 }
