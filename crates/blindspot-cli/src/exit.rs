@@ -5,6 +5,7 @@ use std::time::Duration;
 use blindspot::certify::CertifyError;
 use blindspot::image_files::ImageFileError;
 use blindspot::inputs::InputError;
+use blindspot::model::ModelError;
 use blindspot::preprocess::PreprocessError;
 use blindspot::run::journal::JournalError;
 use blindspot::run::ranks::RanksDiffer;
@@ -12,8 +13,8 @@ use blindspot::search::SearchError;
 use blindspot::spectrum::SpectrumError;
 use blindspot::transfer::SavedError;
 use blindspot::units::UnitsError;
-use blindspot_data::DataError;
 use blindspot_data::files::FileError;
+use blindspot_data::{DataError, ErrorKind};
 use blindspot_net::onnx::OnnxError;
 use blindspot_paper::reproduce::ReproduceError;
 use blindspot_paper::train::{TrainError, UnknownModel};
@@ -38,18 +39,6 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
-
-/// The model's file can't be read.
-#[derive(Debug)]
-pub(crate) struct Unreadable(pub(crate) FileError);
-
-impl std::fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Unreadable {}
 
 /// The work was interrupted; what was finished is kept.
 #[derive(Debug)]
@@ -108,11 +97,13 @@ fn code(error: &anyhow::Error) -> u8 {
             is(USAGE)
         } else if cause.is::<DataError>() || cause.is::<InputError>() || cause.is::<SavedError>() {
             is(DATA)
-        } else if cause.is::<OnnxError>()
-            || cause.is::<Unreadable>()
-            || cause.is::<PreprocessError>()
-        {
+        } else if cause.is::<OnnxError>() || cause.is::<PreprocessError>() {
             is(MODEL)
+        } else if let Some(model) = cause.downcast_ref::<ModelError>() {
+            is(match model.kind() {
+                ErrorKind::Usage => USAGE,
+                _ => MODEL,
+            })
         } else if let Some(file) = cause.downcast_ref::<FileError>() {
             is(if file.action == "read" {
                 FAILED

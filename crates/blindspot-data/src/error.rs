@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::files::FileError;
+use crate::kind::ErrorKind;
 
 /// Image data is missing, damaged or not what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -78,4 +79,11 @@ pub enum DataError {
         /// Why, and what to do.
         why: String,
     },
+}
+
+impl DataError {
+    /// [`ErrorKind::Data`], whatever is wrong.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Data
+    }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::kind::ErrorKind;
+
 /// A file can't be read or written: which, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("can't {action} {}: {source}{}", path.display(), advice(source))]
@@ -16,6 +18,18 @@ pub struct FileError {
     pub path: PathBuf,
     /// The system's answer.
     pub source: io::Error,
+}
+
+impl FileError {
+    /// [`ErrorKind::Other`] if a file can't be read: its reader knows better what it was.
+    /// [`ErrorKind::Output`] in all other cases.
+    pub fn kind(&self) -> ErrorKind {
+        if self.action == "read" {
+            ErrorKind::Other
+        } else {
+            ErrorKind::Output
+        }
+    }
 }
 
 /// What to do about the system's answer.

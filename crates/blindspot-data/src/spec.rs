@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::cifar::read_cifar10;
 use crate::error::DataError;
-use crate::fetch::{Download, Locations, PARTS, find};
+use crate::fetch::{Download, Locations, PARTS, Silent, find};
 use crate::folder::{Labels, list_images, name};
 use crate::idx::{Idx, read_idx};
 use crate::npz::{Axes, read_npz};
@@ -157,6 +157,19 @@ impl DataSpec {
     }
 }
 
+impl ImageSet {
+    /// The images that a specification names, such as `mnist:test`, `folder:photographs` or
+    /// `npz:images.npz`: what [`DataSpec`] reads. MNIST is looked for in the folder that the
+    /// environment variable `BLINDSPOT_DATA` names and in the cache, and fetched if it is in neither.
+    ///
+    /// # Errors
+    /// [`DataError`] if the specification names no images, or they can't be had.
+    pub fn open(spec: &str) -> Result<ImageSet, DataError> {
+        let spec: DataSpec = spec.parse()?;
+        spec.load(&Locations::new(None), &mut Silent)
+    }
+}
+
 /// An image set of the contents of two files.
 fn assemble(
     set: &str,
@@ -199,7 +212,6 @@ fn assemble(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::Silent;
 
     #[test]
     fn names_are_read_and_a_near_miss_gets_a_suggestion() {

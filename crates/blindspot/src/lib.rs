@@ -7,8 +7,10 @@ pub mod classify;
 pub mod examples;
 pub mod image_files;
 pub mod inputs;
+pub mod model;
 mod npz;
 pub mod picture;
+pub mod prelude;
 pub mod preprocess;
 pub mod range_files;
 pub mod run;
@@ -18,3 +20,7 @@ pub mod spectrum;
 mod testing;
 pub mod transfer;
 pub mod units;
+
+pub use blindspot_data::{self as data, ErrorKind, ImageSet};
+pub use blindspot_net::{self as net, Network};
+pub use model::{Model, ModelError, ModelOptions};

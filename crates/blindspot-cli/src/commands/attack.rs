@@ -39,11 +39,11 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     }
     // Before anything is read: what is wrong with the command is said first.
     command.choice.count()?;
-    let model = load::model(&command.model)?;
+    let model = load::model(&command.model, command.r#box)?;
     let choice = Some((&command.choice, command.seed));
     let images = load::images(&command.data, choice, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
-    let network = &model.network;
+    let network = model.network();
 
     let (ranges, ranges_sha256) = ranges(command, network)?;
     let options = SearchOptions {
@@ -67,11 +67,11 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let about = About {
         origin: Origin {
             options: options.clone(),
-            preprocess: model.preprocess.clone(),
+            preprocess: model.preprocess().clone(),
             data: command.data.data.clone(),
             data_sha256: images.hashes().iter().cloned().collect(),
             ranges_sha256,
-            model_sha256: model.sha256.clone(),
+            model_sha256: model.sha256().to_owned(),
             versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
         },
         layout: Layout {

@@ -21,11 +21,11 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         beside(&command.out, "json")?;
         beside(&command.out, "svg")?;
     }
-    let model = load::model(&command.model)?;
+    let model = load::model(&command.model, command.r#box)?;
     let choice = Some((&command.choice, command.seed));
     let images = load::images(&command.data, choice, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
-    let certifier = Certifier::new(&model.network, command.r#box)?;
+    let certifier = Certifier::new(model.network(), command.r#box)?;
     let options = SearchOptions {
         target: Target::Untargeted,
         seed: command.seed,
@@ -35,10 +35,10 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let about = About {
         origin: Origin {
             options: options.clone(),
-            preprocess: model.preprocess,
+            preprocess: model.preprocess().clone(),
             data: command.data.data.clone(),
             data_sha256: images.hashes().iter().cloned().collect(),
-            model_sha256: model.sha256,
+            model_sha256: model.sha256().to_owned(),
             versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
             time_limit: command.time_limit,
             limits: limits(&certifier, command),
@@ -55,7 +55,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         .map(|seconds| Duration::from_secs_f64(seconds * share));
     let brackets = Brackets {
         certifier: &certifier,
-        network: &model.network,
+        network: model.network(),
         options: &options,
         time,
     };

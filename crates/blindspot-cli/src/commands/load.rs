@@ -1,70 +1,48 @@
 //! The way in that the commands share: a model, what stands before it, and the images for it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context;
 use blindspot::classify::predictions;
 use blindspot::inputs::InputError;
+use blindspot::model::{Model, ModelError, read_network};
 use blindspot::preprocess::{Preprocess, near_chance};
 use blindspot::run::monitor::Monitor;
-use blindspot_data::{DataError, DataSpec, Fit, ImageSet, Locations, files, read_classes};
-use blindspot_net::{Network, onnx};
+use blindspot::search::InputBox;
+use blindspot_data::{DataError, DataSpec, ImageSet, Locations, read_classes};
+use blindspot_net::Network;
 use blindspot_paper::architectures;
 
 use super::data::Download;
 use crate::args::Common;
-use crate::exit::{Unreadable, Usage};
-use crate::options::{ChoiceArgs, DataArgs, ModelArgs, PreprocessArgs};
+use crate::exit::Usage;
+use crate::options::{ChoiceArgs, DataArgs, ModelArgs};
 use crate::progress::Progress;
 
-/// A network that takes images.
-pub(super) struct Model {
-    /// From an image in [0, 1] to logits: preprocessing is inside.
-    pub(super) network: Network<f32>,
-    /// What was put before it.
-    pub(super) preprocess: Preprocess,
-    /// Channels, height, width of its images, unless any image with as many values will do.
-    pub(super) image_shape: Option<[usize; 3]>,
-    /// SHA-256 of its file.
-    pub(super) sha256: String,
+/// Reads a model, whose images have their values in `bounds`, with its preprocessing before it.
+pub(super) fn model(args: &ModelArgs, bounds: InputBox) -> Result<Model, ModelError> {
+    let options = Model::options()
+        .preprocess(Preprocess::from(&args.preprocess))
+        .bounds(bounds);
+    match alexnet(&args.model) {
+        Some(network) => options.from_network(network),
+        None => options.open(&args.model),
+    }
 }
 
-/// Reads a model and puts its preprocessing before it. A Softmax at its end is looked through.
-pub(super) fn model(args: &ModelArgs) -> anyhow::Result<Model> {
-    model_of(&args.model, &args.preprocess)
-}
-
-/// The network of a file as it is, or AlexNet by its name, and the hash of its file.
-pub(super) fn network(path: &Path) -> anyhow::Result<(Network<f32>, String)> {
-    Ok(match path.to_str() {
-        Some("alexnet") if !path.exists() => {
-            let network = architectures::alexnet(0);
-            let bytes = onnx::write(&network, &BTreeMap::new());
-            (network, files::sha256_hex(&bytes))
+/// Reads the network of a file as it is, and the hash of the file.
+pub(super) fn network(path: &Path) -> Result<(Network<f32>, String), ModelError> {
+    match alexnet(path) {
+        Some(network) => {
+            let model = Model::from_network(network.clone())?;
+            Ok((network, model.sha256().to_owned()))
         }
-        _ => {
-            let bytes = files::read_limited(path, onnx::MAX_BYTES).map_err(Unreadable)?;
-            let read = onnx::read(&bytes).with_context(|| path.display().to_string())?;
-            (read.network, files::sha256_hex(&bytes))
-        }
-    })
+        None => read_network(path),
+    }
 }
 
-/// The same from a file that another option names.
-pub(super) fn model_of(path: &Path, preprocess: &PreprocessArgs) -> anyhow::Result<Model> {
-    let (network, sha256) = network(path)?;
-    let network = network.without_softmax();
-    let name = || path.display().to_string();
-    let preprocess = Preprocess::from(preprocess);
-    Ok(Model {
-        image_shape: preprocess
-            .image_shape(network.input_shape())
-            .with_context(name)?,
-        network: preprocess.before(&network).with_context(name)?,
-        preprocess,
-        sha256,
-    })
+/// AlexNet with random weights, where its name stands for a file and there is no such file.
+fn alexnet(path: &Path) -> Option<Network<f32>> {
+    (path == Path::new("alexnet") && !path.exists()).then(|| architectures::alexnet(0))
 }
 
 /// The image set that a specification names, as it is.
@@ -89,21 +67,11 @@ pub(super) fn images(
         None => None,
     };
     let mut images = set(&args.data, common, progress)?;
-    let asked = args.fit();
-    let wanted = model.and_then(|model| model.image_shape);
-    if let (true, Some([channels, height, width])) = (images.is_of_files(), wanted) {
-        let asked = asked.unwrap_or_default();
-        images = images.fitted(&Fit {
-            resize: asked.resize,
-            crop: Some(asked.crop.unwrap_or([height, width])),
-            channels: Some(channels).filter(|channels| matches!(channels, 1 | 3)),
-        })?;
-    } else if let Some(fit) = asked {
-        images = images.fitted(&fit)?;
-    }
-    if let Some(shape) = wanted {
-        fits(&images, shape)?;
-    }
+    images = match (model, args.fit()) {
+        (Some(model), fit) => model.fit(&images, fit)?,
+        (None, Some(fit)) => images.fitted(&fit)?,
+        (None, None) => images,
+    };
     if let Some(path) = &args.classes {
         images = images.with_classes(read_classes(path)?)?;
     }
@@ -127,31 +95,6 @@ pub(super) fn labels<'a>(images: &'a ImageSet, spec: &str) -> Result<&'a [usize]
     images
         .labels()
         .ok_or_else(|| DataError::Unlabelled(spec.to_owned()))
-}
-
-/// Whether images have the shape that a network takes.
-fn fits(images: &ImageSet, wanted: [usize; 3]) -> Result<(), DataError> {
-    let found = images.shape();
-    // Images that are mere lists of values have no shape to compare.
-    if found == wanted
-        || found[..2] == [1, 1] && images.image_len() == wanted.iter().product::<usize>()
-    {
-        return Ok(());
-    }
-    let text = |[channels, height, width]: [usize; 3]| {
-        format!("{channels} channels of {height}x{width} values (height x width)")
-    };
-    let advice = match found[0] == wanted[0] {
-        true => format!("add --resize {},{}", wanted[1], wanted[2]),
-        false => "choose other images".to_owned(),
-    };
-    let why = format!(
-        "its images have {}, and the network takes {}; {advice}",
-        text(found),
-        text(wanted)
-    );
-    let set = images.name().to_owned();
-    Err(DataError::Unfit { set, why })
 }
 
 /// Images whose files have all been read once.
@@ -182,7 +125,7 @@ fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) -> Result
     let Some(labels) = images.labels().filter(|_| !common.quiet) else {
         return Ok(());
     };
-    if model.network.input_len() != images.image_len() {
+    if model.input_len() != images.image_len() {
         return Ok(());
     }
     // A few of a large set are enough, and a random choice has many classes.
@@ -191,9 +134,9 @@ fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) -> Result
         _ => images.shuffled(GLANCE, 0),
     };
     let (images, labels) = (&glance, glance.labels().unwrap_or(labels));
-    let answers = predictions(&model.network, images)?;
+    let answers = predictions(model.network(), images)?;
     let right = answers.iter().zip(labels).filter(|(a, b)| a == b).count();
-    if near_chance(right, images.len(), model.network.output_len()) {
+    if near_chance(right, images.len(), model.output_len()) {
         eprintln!(
             "blindspot: warning: the model is right for {right} of {} images, which is near chance. \
              Check what it wants of its input (--range, --mean, --std, --channel-order, --layout) and \

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use blindspot::search::InputBox;
 use blindspot_data::files::{self, FileError};
 use blindspot_paper::quocnet::Plan;
 use blindspot_paper::reproduce::{
@@ -13,6 +14,7 @@ use blindspot_paper::results::{Pictures, Results};
 use super::{json, load, say};
 use crate::args::{Common, Reproduce};
 use crate::exit::Usage;
+use crate::options::ModelArgs;
 use crate::progress::Progress;
 use crate::ranks;
 
@@ -198,15 +200,21 @@ fn own_network(
     if !of_images && !wanted(Experiment::Table5) {
         return Ok(());
     }
-    let model = load::model_of(path, &command.preprocess)?;
+    let model = load::model(
+        &ModelArgs {
+            model: path.to_owned(),
+            preprocess: command.preprocess.clone(),
+        },
+        InputBox::default(),
+    )?;
     let own = Own {
-        network: &model.network,
+        network: model.network(),
         name: path
             .file_name()
             .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        sha256: model.sha256.clone(),
+        sha256: model.sha256().to_owned(),
     };
-    let preprocess = serde_json::to_value(&model.preprocess)?;
+    let preprocess = serde_json::to_value(model.preprocess())?;
     results.options.insert("preprocess".into(), preprocess);
     if let Some(table) = &mut results.table5 {
         table.networks.push(table5_own(&own, options, progress)?);

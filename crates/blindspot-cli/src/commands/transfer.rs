@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use blindspot::model::Model;
 use blindspot::run::journal::Entries;
 use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial, Variant};
 use blindspot_data::files::{self, FileError};
-use blindspot_net::{Network, onnx};
+use blindspot_net::Network;
 use serde::Serialize;
 
 use super::part::Part;
 use super::{json, say};
 use crate::args::{Common, Transfer};
-use crate::exit::{Interrupted, Unreadable, Usage};
+use crate::exit::{Interrupted, Usage};
 use crate::interrupt::interrupted;
 use crate::progress::Progress;
 
@@ -45,13 +46,11 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
     }
     let (mut networks, mut models): (Vec<(String, Network<f32>)>, _) = (Vec::new(), Vec::new());
     for (name, path) in named(&command.models) {
-        let bytes = files::read_limited(path, onnx::MAX_BYTES).map_err(Unreadable)?;
-        let model = onnx::read(&bytes)
-            .map_err(|error| anyhow::Error::new(error).context(path.display().to_string()))?;
-        networks.push((name.clone(), model.network.without_softmax()));
+        let model = Model::open(path)?;
+        networks.push((name.clone(), model.network().clone()));
         models.push(ModelFile {
             file: name,
-            sha256: files::sha256_hex(&bytes),
+            sha256: model.sha256().to_owned(),
         });
     }
     let trial = Trial {

@@ -5,7 +5,9 @@ mod parts;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use blindspot::model::Model;
 use blindspot::preprocess::Preprocess;
+use blindspot::search::InputBox;
 use blindspot::units::{
     Extremes, Found, Layer, PictureRow, Plan, Reduction, Seen, StoredLayer, Study, Terms,
     UnitsOptions, picture_rows, random_units, survey, synthesise_all,
@@ -14,7 +16,6 @@ use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
 use serde::Serialize;
 
-use super::load::Model;
 use super::{json, load, say};
 use crate::args::{Common, Units, WantedUnits};
 use crate::exit::Usage;
@@ -91,8 +92,8 @@ struct ImagesRecord {
 }
 
 pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let model = load::model(&command.model)?;
-    let network = &model.network;
+    let model = load::model(&command.model, InputBox::default())?;
+    let network = model.network();
     let Some(Some(name)) = &command.layer else {
         let layers = Layer::all(network);
         for layer in &layers {
@@ -179,7 +180,7 @@ fn write_all(
         plan,
         images,
     } = subject;
-    let network = &model.network;
+    let network = model.network();
     // Before the work: a folder that can't be written is found out now.
     files::make_folder(out)?;
     files::check_writable(&out.join("units.json"))?;
@@ -222,10 +223,10 @@ fn write_all(
         synthesis: terms,
         statistics: survey.study,
         options: plan,
-        preprocess: model.preprocess,
+        preprocess: model.preprocess().clone(),
         data: command.data.data.clone(),
         data_sha256: images.hashes().iter().cloned().collect(),
-        model_sha256: model.sha256,
+        model_sha256: model.sha256().to_owned(),
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
     };
     let study = record.statistics.as_ref();

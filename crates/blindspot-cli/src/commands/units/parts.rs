@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot::run::journal::{Entries, Work};
+use blindspot::search::InputBox;
 use blindspot::units::{Layer, LayerValues, StoredLayer};
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +42,7 @@ impl About {
         About {
             command: command.clone(),
             data_sha256: subject.images.hashes().iter().cloned().collect(),
-            model_sha256: subject.model.sha256.clone(),
+            model_sha256: subject.model.sha256().to_owned(),
             chosen: chosen(&subject.images),
             bytes,
             versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
@@ -63,7 +64,7 @@ pub(super) fn shard(
         plan,
         images,
     } = subject;
-    let values = LayerValues::new(&model.network, layer, plan)?;
+    let values = LayerValues::new(model.network(), layer, plan)?;
     let about = About::new(command, subject, values.bytes());
     let mut part = Part::open(&about, images.len(), command.shard, out, common)?;
     let remaining = part.remaining();
@@ -86,9 +87,9 @@ pub(crate) fn merge(
 ) -> anyhow::Result<()> {
     let about = About::of(entries)?;
     let command = &about.command;
-    let model = load::model(&command.model)?;
+    let model = load::model(&command.model, InputBox::default())?;
     let name = command.layer.iter().flatten().next();
-    let layer = Layer::find(&model.network, name.map_or("", String::as_str))?;
+    let layer = Layer::find(model.network(), name.map_or("", String::as_str))?;
     let subject = Subject::new(command, model, layer, common, progress)?;
     let changed = |what: &str| {
         let why = format!(

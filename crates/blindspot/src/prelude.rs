@@ -1,0 +1,8 @@
+//! What most programs take: `use blindspot::prelude::*`.
+
+pub use blindspot_data::{ErrorKind, Fit, ImageSet, Resize};
+pub use blindspot_net::Network;
+
+pub use crate::model::{Answer, Model, ModelError, ModelOptions};
+pub use crate::preprocess::{ChannelOrder, Layout, Preprocess};
+pub use crate::search::{Criterion, InputBox, Method, Target};
