@@ -29,7 +29,7 @@ use crate::search::InputBox;
 pub struct Model {
     network: Network<f32>,
     preprocess: Preprocess,
-    bounds: InputBox,
+    input_box: InputBox,
     image_shape: Option<[usize; 3]>,
     classes: Option<Vec<String>>,
     answer: Answer,
@@ -128,8 +128,8 @@ impl Model {
     }
 
     /// The range of an image's values.
-    pub fn bounds(&self) -> InputBox {
-        self.bounds
+    pub fn input_box(&self) -> InputBox {
+        self.input_box
     }
 
     /// Channels, height and width of an image; `None` if any image with as many values will do.
@@ -232,7 +232,7 @@ fn check_shape(images: &ImageSet, wanted: [usize; 3]) -> Result<(), DataError> {
 #[must_use]
 pub struct ModelOptions {
     preprocess: Preprocess,
-    bounds: InputBox,
+    input_box: InputBox,
     classes: Option<Vec<String>>,
 }
 
@@ -275,8 +275,8 @@ impl ModelOptions {
     }
 
     /// The range of an image's values, \[0, 1\] by default.
-    pub fn bounds(self, bounds: InputBox) -> Self {
-        ModelOptions { bounds, ..self }
+    pub fn input_box(self, input_box: InputBox) -> Self {
+        ModelOptions { input_box, ..self }
     }
 
     /// The names of the classes, in the order of the logits.
@@ -327,7 +327,7 @@ impl ModelOptions {
             network: self.preprocess.before(&logits).map_err(unfit)?,
             answer: answer(network, &logits),
             preprocess: self.preprocess,
-            bounds: self.bounds,
+            input_box: self.input_box,
             classes: self.classes,
             sha256,
         })

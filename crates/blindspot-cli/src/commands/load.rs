@@ -18,11 +18,11 @@ use crate::exit::Usage;
 use crate::options::{ChoiceArgs, DataArgs, ModelArgs};
 use crate::progress::Progress;
 
-/// Reads a model, whose images have their values in `bounds`, with its preprocessing before it.
-pub(super) fn model(args: &ModelArgs, bounds: InputBox) -> Result<Model, ModelError> {
+/// Reads a model, whose images have their values in `input_box`, with its preprocessing before it.
+pub(super) fn model(args: &ModelArgs, input_box: InputBox) -> Result<Model, ModelError> {
     let options = Model::options()
         .preprocess(Preprocess::from(&args.preprocess))
-        .bounds(bounds);
+        .input_box(input_box);
     match alexnet(&args.model) {
         Some(network) => options.from_network(network),
         None => options.open(&args.model),
