@@ -281,7 +281,7 @@ impl ImageSet {
         Ok(set)
     }
 
-    /// The position of each image in the set as it was loaded.
+    /// The index in the data set of the image at each position: its place in the set as it was loaded.
     pub fn indices(&self) -> &[usize] {
         &self.indices
     }
@@ -453,6 +453,12 @@ impl ImageSet {
     /// `count` images in an order that the seed gives, or all where there are fewer: a longer
     /// choice begins with the shorter one.
     pub fn shuffled(&self, count: usize, seed: u64) -> ImageSet {
+        self.select(&self.random_positions(count, seed))
+    }
+
+    /// The positions in this set of `count` different images in an order that the seed gives, or of
+    /// all where there are fewer: a longer choice begins with the shorter one.
+    pub fn random_positions(&self, count: usize, seed: u64) -> Vec<usize> {
         let mut positions: Vec<usize> = (0..self.len()).collect();
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let count = count.min(self.len());
@@ -462,19 +468,14 @@ impl ImageSet {
             positions.swap(i, i + (random.next_u64() % rest) as usize);
         }
         positions.truncate(count);
-        self.select(&positions)
+        positions
     }
 
     /// Two disjoint halves, each in the order of the set: P1 and P2 of the paper's section 4.2.
     /// P1 has one image less where the number is odd.
     pub fn halves(&self, seed: u64) -> [ImageSet; 2] {
-        let all: Vec<usize> = (0..self.len()).collect();
-        let whole = ImageSet {
-            indices: all,
-            ..self.clone()
-        };
-        let shuffled = whole.shuffled(self.len(), seed);
-        let (one, two) = shuffled.indices.split_at(self.len() / 2);
+        let shuffled = self.random_positions(self.len(), seed);
+        let (one, two) = shuffled.split_at(self.len() / 2);
         [one, two].map(|half| {
             let mut half = half.to_vec();
             half.sort_unstable();

@@ -4,6 +4,9 @@ use blindspot_data::{DataError, ImageSet};
 use blindspot_net::Real;
 
 /// A set of inputs of a network, read one at a time so that none need be held as floats.
+///
+/// An input has two numbers: its *position* in the set that is worked on, from 0, and its *index* in
+/// the data set that this set was chosen from. Files and messages name inputs by their index.
 pub trait Inputs: Sync {
     /// Number of inputs.
     fn len(&self) -> usize;
@@ -19,6 +22,12 @@ pub trait Inputs: Sync {
     /// # Panics
     /// Where `position` is not below [`len`](Inputs::len).
     fn read(&self, position: usize, out: &mut [f32]) -> Result<(), InputError>;
+
+    /// The index in the data set of the input at `position`: the position itself, unless this is a
+    /// choice from a larger set.
+    fn index(&self, position: usize) -> usize {
+        position
+    }
 
     /// Whether there are no inputs.
     fn is_empty(&self) -> bool {
@@ -55,6 +64,10 @@ impl Inputs for ImageSet {
 
     fn read(&self, position: usize, out: &mut [f32]) -> Result<(), InputError> {
         Ok(self.read_image(position, out)?)
+    }
+
+    fn index(&self, position: usize) -> usize {
+        self.indices()[position]
     }
 }
 
@@ -129,4 +142,36 @@ pub fn read_batch<T: Real>(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certify::Certifier;
+    use crate::run::monitor::Unwatched;
+    use crate::search::{InputBox, SearchOptions, Target, search};
+    use blindspot_paper::train::Recipe;
+
+    #[test]
+    fn results_know_their_position_in_a_choice_and_their_index_in_the_data_set() {
+        let pixels = (0..24).map(|i| (i * 53 % 256) as u8).collect();
+        let labels = vec![0, 1, 0, 1, 0, 1];
+        let all = ImageSet::new("test", [1, 2, 2], pixels, Some(labels), Vec::new()).unwrap();
+        let images = all.select(&[5, 1, 4, 2]);
+        let network = Recipe::named("FC100-100-10").unwrap().start(4, 10, 1);
+        let (labels, positions) = (images.labels().unwrap(), [3, 0, 2]);
+        let options = SearchOptions {
+            target: Target::Untargeted,
+            ..SearchOptions::default()
+        };
+        let found = search(&network, &images, labels, &positions, &options, &Unwatched).unwrap();
+        let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+        let certified = certifier.certify(&images, labels, &positions, &Unwatched);
+        let found = found.iter().map(|found| [found.position, found.index]);
+        let certified = certified.unwrap();
+        let certified = certified.iter().map(|it| [it.position, it.index]);
+        for numbers in [found.collect::<Vec<_>>(), certified.collect()] {
+            assert_eq!(numbers, [[3, 2], [0, 5], [2, 4]]);
+        }
+    }
 }

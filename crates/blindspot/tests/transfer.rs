@@ -52,6 +52,7 @@ fn file(path: &Path) -> SavedExamples {
         let pairs = original.iter().zip(changes);
         let adversarial: Vec<f32> = pairs.map(|(value, c)| value + size * (c - 0.5)).collect();
         Example {
+            position: index,
             index,
             label: index % CLASSES,
             target: 0,
@@ -183,6 +184,7 @@ fn what_does_not_fit_is_said() {
     let path = folder.path().join("a.npz");
     let fits = networks(4);
     let mut example = Example {
+        position: 0,
         index: 0,
         label: 7,
         target: 0,

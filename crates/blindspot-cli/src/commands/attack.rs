@@ -11,6 +11,7 @@ use blindspot::examples::{
     write_stored,
 };
 use blindspot::image_files::save_images;
+use blindspot::inputs::InMemory;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::run::journal::{Entries, Journal, Work as _};
 use blindspot::run::monitor::Monitor;
@@ -216,10 +217,9 @@ impl Work<'_> {
             examples,
             originals,
         } = block;
-        let (network, images) = (self.network, self.images);
         let eight_bit = match self.layout.eight_bit {
             true => Some(eight_bit(
-                network,
+                self.network,
                 self.options,
                 &examples,
                 &originals,
@@ -227,25 +227,25 @@ impl Work<'_> {
             )?),
             false => None,
         };
-        let places: Vec<usize> = examples.iter().map(|example| example.index).collect();
+        let originals = InMemory::new(originals, self.images.image_len());
         let certificates = match &self.certifier {
-            Some(certifier) => Some(certifier.certify(images, self.labels, &places, monitor)?),
+            Some(certifier) => {
+                let labels: Vec<usize> = examples.iter().map(|example| example.label).collect();
+                let all: Vec<usize> = (0..examples.len()).collect();
+                Some(certifier.certify(&originals, &labels, &all, monitor)?)
+            }
             None => None,
         };
         if (eight_bit.is_some() || certificates.is_some()) && interrupted() {
             return Ok(None);
         }
         let mut rows = Vec::new();
-        let originals = originals.chunks_exact(images.image_len());
-        for (i, (mut example, original)) in examples.into_iter().zip(originals).enumerate() {
-            let position = example.index;
-            // From the place in the choice to that in the data set.
-            example.index = images.indices()[position];
+        for (i, example) in examples.iter().enumerate() {
             let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
             let certificate = certificates.as_ref().map(|found| found[i].distance);
             let layout = self.layout;
-            rows.extend((position as u64).to_le_bytes());
-            rows.extend(layout.content(&example, original, eight_bit, certificate));
+            rows.extend((example.position as u64).to_le_bytes());
+            rows.extend(layout.content(example, originals.input(i), eight_bit, certificate));
         }
         Ok(Some(rows))
     }

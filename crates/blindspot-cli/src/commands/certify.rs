@@ -61,12 +61,8 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     };
     let journal = &mut part.journal;
     let keep = |found: Vec<Bracket>| -> anyhow::Result<()> {
-        let entries = found.into_iter().map(|mut bracket| {
-            let position = bracket.certificate.index;
-            // From the place in the choice to that in the data set.
-            bracket.certificate.index = images.indices()[position];
-            (position, bracket.content())
-        });
+        let entries = found.iter();
+        let entries = entries.map(|bracket| (bracket.certificate.position, bracket.content()));
         Ok(journal.append(entries)?)
     };
     let (worked, seconds) = match brackets.find(&images, labels, &remaining, progress, keep) {

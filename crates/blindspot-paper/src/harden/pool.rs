@@ -294,7 +294,7 @@ impl Maker {
                 } else if !example.success {
                     count.failed += 1;
                 } else {
-                    let original = &originals.values()[example.index * length..][..length];
+                    let original = originals.input(example.position);
                     let end = self.farther(original, &example.adversarial);
                     let distortion = norm(original, &end) / (length as f64).sqrt();
                     if distortion > self.within {

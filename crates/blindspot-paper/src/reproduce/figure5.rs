@@ -73,7 +73,7 @@ pub fn figure5(
         .iter()
         .zip(originals.chunks_exact_mut(images.image_len()))
     {
-        chosen.read(example.index, place)?;
+        chosen.read(example.position, place)?;
     }
     let eight_bit = eight_bit(own.network, &options, &examples, &originals, monitor)?;
     if monitor.cancelled() {
@@ -85,9 +85,9 @@ pub fn figure5(
         names.map_or_else(|| class.to_string(), Clone::clone)
     };
     let entry = |(example, eight): (&Example, &EightBit)| Figure5Image {
-        index: chosen.indices()[example.index] as u64,
+        index: example.index as u64,
         file: chosen
-            .file(example.index)
+            .file(example.position)
             .map(|file| file.display().to_string()),
         label: example.label,
         label_name: name(example.label),

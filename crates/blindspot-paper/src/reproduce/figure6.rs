@@ -259,7 +259,7 @@ impl Study<'_> {
         if self.monitor.cancelled() {
             return Err(ReproduceError::Stopped);
         }
-        let originals: Vec<usize> = examples.iter().map(|example| example.index).collect();
+        let originals: Vec<usize> = examples.iter().map(|example| example.position).collect();
         let mut values = vec![0.0; originals.len() * images.image_len()];
         read_batch(images, originals.into_iter(), &mut values)?;
         write_arrays(file, &examples, &values, None, &images.shape())?;
@@ -286,7 +286,7 @@ impl Study<'_> {
             other_fooled: wrong as f64 / known.max(1) as f64,
             images: examples
                 .iter()
-                .map(|example| images.indices()[example.index] as u64)
+                .map(|example| example.index as u64)
                 .collect(),
             distortions: examples.iter().map(Example::distortion).collect(),
         };

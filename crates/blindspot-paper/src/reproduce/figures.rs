@@ -121,7 +121,7 @@ fn noise_panel(run: &Run<'_>) -> Result<(Figure7Panel, Vec<Pair>), InputError> {
         change: "gaussian noise".to_owned(),
         distortion_pooled: changed.distortion.pooled,
         accuracy: 1.0 - changed.error_of(network),
-        images: images.iter().map(|&i| i as u64).collect(),
+        images: images.iter().map(|&i| run.test.index(i) as u64).collect(),
     };
     Ok((panel, pairs))
 }
@@ -143,7 +143,7 @@ fn one_of_each_class(examples: &[Example]) -> Vec<&Example> {
 
 pub(super) fn pair(images: &ImageSet, example: &Example) -> Result<Pair, InputError> {
     Ok(Pair {
-        original: picture(images, image(images, example.index)?),
+        original: picture(images, image(images, example.position)?),
         changed: picture(images, example.adversarial.clone()),
         label: example.label,
         before: example.prediction_before,

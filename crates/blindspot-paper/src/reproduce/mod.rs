@@ -216,7 +216,7 @@ impl<'a> Run<'a> {
         }
         let samples = [train, test].map(|set| {
             let count = options.samples.unwrap_or(set.len()).min(set.len());
-            set.shuffled(count, options.seed).indices().to_vec()
+            set.random_positions(count, options.seed)
         });
         Ok(Run {
             options,

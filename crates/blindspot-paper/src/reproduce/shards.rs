@@ -86,7 +86,7 @@ fn search_model(
         let rows = block.examples.iter().zip(originals);
         let entries = rows.map(|(example, original)| {
             let content = layout.content(example, original, None, None);
-            (by_image[&example.index], content)
+            (by_image[&example.position], content)
         });
         Ok(journal.append(entries)?)
     };
@@ -146,8 +146,13 @@ pub(super) fn stored(
         entries.check(&about.header(run.distorted(name).1.len(), Shard::WHOLE))?;
         entries.check_all()?;
         let examples = StoredExamples::new(&entries, about.layout)?;
-        let examples = examples.examples()?.collect::<Result<_, _>>();
-        stored.insert(name.clone(), examples.map_err(JournalError::unreadable)?);
+        let examples: Result<Vec<Example>, _> = examples.examples()?.collect();
+        let mut examples = examples.map_err(JournalError::unreadable)?;
+        // From the place in the sample to that in the images.
+        for example in &mut examples {
+            example.position = run.distorted(name).1[example.position];
+        }
+        stored.insert(name.clone(), examples);
     }
     Ok(stored)
 }

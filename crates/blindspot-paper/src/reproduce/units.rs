@@ -5,6 +5,7 @@ use blindspot_net::Network;
 
 use super::{Own, ReproduceError, Run};
 use crate::results::{UnitsFigure, UnitsRow};
+use blindspot::inputs::Inputs;
 use blindspot::run::monitor::Monitor;
 use blindspot::units::{
     Found, Layer, PictureRow, Plan, Reduction, Study, UnitsError, UnitsOptions, picture_rows,
@@ -94,7 +95,12 @@ fn figures(
     let row = |unit, direction, found: &Found| UnitsRow {
         unit,
         direction,
-        top: found.top.images.iter().map(|&image| image as u64).collect(),
+        top: found
+            .top
+            .images
+            .iter()
+            .map(|&image| images.index(image) as u64)
+            .collect(),
         activation: found.top.activations.clone(),
     };
     let figure = |rows| UnitsFigure {

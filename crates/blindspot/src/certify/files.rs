@@ -90,9 +90,10 @@ impl Bracket {
         content
     }
 
-    fn of_content(mut content: &[u8]) -> Bracket {
+    fn of_content(position: usize, mut content: &[u8]) -> Bracket {
         let rest = &mut content;
         let certificate = Certificate {
+            position,
             index: u64::from_le_bytes(take(rest)) as usize,
             label: u64::from_le_bytes(take(rest)) as usize,
             distance: f64::from_le_bytes(take(rest)),
@@ -111,7 +112,9 @@ impl Bracket {
     pub fn stored(entries: &Entries) -> Result<Vec<Bracket>, JournalError> {
         About::of(entries)?;
         let contents = entries.bytes(0..Bracket::BYTES)?;
-        let brackets = contents.map(|content| Ok(Bracket::of_content(&content?)));
+        let brackets = entries.positions().zip(contents);
+        let brackets =
+            brackets.map(|(position, content)| Ok(Bracket::of_content(position, &content?)));
         let brackets: io::Result<Vec<Bracket>> = brackets.collect();
         brackets.map_err(JournalError::unreadable)
     }

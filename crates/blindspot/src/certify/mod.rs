@@ -83,7 +83,9 @@ pub enum CertifyError {
 /// An image's certified distance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
-    /// Position in the data set.
+    /// Position in the set that was certified.
+    pub position: usize,
+    /// Index in the data set that the certified set was chosen from ([`Inputs::index`]).
     pub index: usize,
     /// The true class.
     pub label: usize,
@@ -194,13 +196,17 @@ impl Certifier {
             .par_iter()
             .map_init(
                 || self.worker(),
-                |worker, &index| {
+                |worker, &position| {
                     if monitor.cancelled() {
                         return Ok(None);
                     }
                     let mut image = vec![0.0; length];
-                    inputs.read(index, &mut image)?;
-                    let certificate = worker.certify(&image, labels[index], index);
+                    inputs.read(position, &mut image)?;
+                    let certificate = Certificate {
+                        position,
+                        index: inputs.index(position),
+                        ..worker.certify(&image, labels[position])
+                    };
                     let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     monitor.progress(done, "");
                     Ok(Some(certificate))
@@ -232,12 +238,14 @@ struct Worker<'c> {
 }
 
 impl Worker<'_> {
-    fn certify(&mut self, image: &[f32], label: usize, index: usize) -> Certificate {
+    /// The certificate of one image; position and index are the caller's to set.
+    fn certify(&mut self, image: &[f32], label: usize) -> Certificate {
         let wide: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
         self.evaluator.input(1).copy_from_slice(&wide);
         let logits = self.evaluator.forward().to_vec();
         let none = Certificate {
-            index,
+            position: 0,
+            index: 0,
             label,
             distance: 0.0,
             lipschitz: None,

@@ -113,7 +113,7 @@ impl Certifier {
                         return Ok(());
                     }
                     let mut image = vec![0.0; self.network.input_len()];
-                    inputs.read(certificate.index, &mut image)?;
+                    inputs.read(certificate.position, &mut image)?;
                     match round {
                         0 => worker.parabolic(certificate, &image, &stop),
                         _ => worker.branched(certificate, search, &image, round, &stop),

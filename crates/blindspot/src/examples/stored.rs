@@ -194,7 +194,7 @@ impl<'a> StoredExamples<'a> {
         }))
     }
 
-    /// The examples, in the order of the images.
+    /// The examples, in the order of the images. The position of each is that of its entry.
     ///
     /// # Errors
     /// As [`Entries::bytes`].
@@ -202,24 +202,29 @@ impl<'a> StoredExamples<'a> {
         let images = self.layout.images();
         let changed = images.start + 4 * self.layout.input_len()..images.end;
         let rows = self.numbers()?.zip(self.entries.bytes(changed)?);
-        Ok(rows.map(|(numbers, changed)| {
-            let (numbers, changed) = (numbers?, changed?);
-            let values = changed.as_chunks::<4>().0.iter();
-            Ok(Example {
-                index: numbers.index as usize,
-                label: numbers.label as usize,
-                target: numbers.target as usize,
-                prediction_before: numbers.before as usize,
-                prediction: numbers.after as usize,
-                already_misclassified: numbers.wrong_before,
-                success: numbers.success,
-                adversarial: values.map(|&bytes| f32::from_le_bytes(bytes)).collect(),
-                l2: numbers.l2,
-                evaluations: numbers.evaluations,
-                gradients: numbers.gradients,
-                kkt_residual: numbers.kkt,
-            })
-        }))
+        Ok(self
+            .entries
+            .positions()
+            .zip(rows)
+            .map(|(position, (numbers, changed))| {
+                let (numbers, changed) = (numbers?, changed?);
+                let values = changed.as_chunks::<4>().0.iter();
+                Ok(Example {
+                    position,
+                    index: numbers.index as usize,
+                    label: numbers.label as usize,
+                    target: numbers.target as usize,
+                    prediction_before: numbers.before as usize,
+                    prediction: numbers.after as usize,
+                    already_misclassified: numbers.wrong_before,
+                    success: numbers.success,
+                    adversarial: values.map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+                    l2: numbers.l2,
+                    evaluations: numbers.evaluations,
+                    gradients: numbers.gradients,
+                    kkt_residual: numbers.kkt,
+                })
+            }))
     }
 
     /// Each certificate with the L2 norm of the change found, infinite where none was; NaN where the

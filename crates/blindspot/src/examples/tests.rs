@@ -10,6 +10,7 @@ fn arrays_hold_what_the_examples_are() {
     let count = 5;
     let examples: Vec<Example> = (0..count)
         .map(|i| Example {
+            position: i,
             index: 10 + i,
             label: i,
             target: i + 1,

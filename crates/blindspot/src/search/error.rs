@@ -40,7 +40,7 @@ pub enum SearchError {
          choose another box", bounds.lower, bounds.upper
     )]
     Outside {
-        /// Position in the data set.
+        /// Index in the data set.
         index: usize,
         /// The value.
         value: f32,

@@ -115,7 +115,9 @@ impl SearchOptions {
 /// An image and the smallest change found that makes the network answer the target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
-    /// Position in the data set.
+    /// Position in the set that was searched.
+    pub position: usize,
+    /// Index in the data set that the searched set was chosen from ([`Inputs::index`]).
     pub index: usize,
     /// The true class.
     pub label: usize,
@@ -240,9 +242,11 @@ pub fn search_in_blocks<E: From<SearchError>>(
             break;
         }
         let originals = originals(&ranges, network, inputs, labels, indices)?;
-        take(block(
-            network, originals, labels, indices, options, &rooms, watch,
-        ))?;
+        let mut found = block(network, originals, labels, indices, options, &rooms, watch);
+        for example in &mut found.examples {
+            example.index = inputs.index(example.position);
+        }
+        take(found)?;
         done += indices.len();
         monitor.progress(done as u64, "");
         pace.done();
@@ -273,13 +277,15 @@ fn block(
     let mut examples: Vec<Option<Example>> = indices
         .iter()
         .enumerate()
-        .map(|(i, &index)| {
-            let (label, before) = (labels[index], argmax(rows[i]));
+        .map(|(i, &position)| {
+            let (label, before) = (labels[position], argmax(rows[i]));
             // An image of the target class has no wrong answer to look for.
             let searched = options.target != Target::Class(label);
             let already_misclassified = options.wrong(label, rows[i]);
             searched.then(|| Example {
-                index,
+                position,
+                // The caller knows the data set.
+                index: position,
                 label,
                 target: before,
                 prediction_before: before,
@@ -306,7 +312,7 @@ fn block(
             continue;
         };
         let room = rooms.of(image(i));
-        for goal in goals(options, example.label, example.index, rows[i]) {
+        for goal in goals(options, example.label, example.position, rows[i]) {
             tasks.push(i);
             starts.push(Start {
                 original: image(i),
@@ -369,12 +375,12 @@ fn block(
 }
 
 /// The goals of one image.
-fn goals(options: &SearchOptions, label: usize, index: usize, logits: &[f32]) -> Vec<Goal> {
+fn goals(options: &SearchOptions, label: usize, position: usize, logits: &[f32]) -> Vec<Goal> {
     let classes = logits.len();
     let wrong = (0..classes).filter(|&class| class != label);
     let targets: Vec<usize> = match options.target {
         Target::Random => {
-            let draw = Stream::new(options.seed, "target", index).below(classes - 1);
+            let draw = Stream::new(options.seed, "target", position).below(classes - 1);
             vec![draw + usize::from(draw >= label)]
         }
         Target::Nearest => {
@@ -473,13 +479,13 @@ fn originals(
 ) -> Result<Vec<f32>, SearchError> {
     let length = network.input_len();
     let mut values = vec![0.0; indices.len() * length];
-    for (&index, image) in indices.iter().zip(values.chunks_exact_mut(length)) {
-        is_class("label", labels[index], network.output_len())?;
-        inputs.read(index, image)?;
-        if let Some((position, bounds)) = ranges.outside(image) {
+    for (&position, image) in indices.iter().zip(values.chunks_exact_mut(length)) {
+        is_class("label", labels[position], network.output_len())?;
+        inputs.read(position, image)?;
+        if let Some((place, bounds)) = ranges.outside(image) {
             return Err(SearchError::Outside {
-                index,
-                value: image[position],
+                index: inputs.index(position),
+                value: image[place],
                 bounds,
             });
         }

@@ -58,6 +58,6 @@ pub fn search_over(
     share(ranks, &positions, "search", monitor, work, take)?;
     let place = indices.iter().copied().zip(positions);
     let place: HashMap<usize, usize> = place.collect();
-    found.sort_by_key(|example| place[&example.index]);
+    found.sort_by_key(|example| place[&example.position]);
     Ok(found)
 }

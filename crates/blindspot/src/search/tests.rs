@@ -69,7 +69,7 @@ fn against_exact(name: &str, method: Method) -> Option<(f64, usize)> {
         assert!(example.success, "{name} {}", example.index);
         if !example.already_misclassified {
             let mut image = vec![0.0; 784];
-            set.read_image(example.index, &mut image).unwrap();
+            set.read_image(example.position, &mut image).unwrap();
             let (exact, resolution) = exact(&network, &image, example.label);
             let ratio = example.l2 / exact;
             assert!(ratio > 1.0 - 1e-4, "{name} {}: {ratio}", example.index);
@@ -180,7 +180,7 @@ fn every_example_is_in_the_box_and_answers_as_asked() {
             );
             assert_ne!(answer, example.label);
             let mut original = vec![0.0; 784];
-            set.read_image(example.index, &mut original).unwrap();
+            set.read_image(example.position, &mut original).unwrap();
             assert_eq!(example.l2, norm(&original, &example.adversarial));
         }
     }
@@ -372,7 +372,7 @@ fn values_move_as_far_as_their_ranges_let_them() {
         let mut original = vec![0.0; 784];
         for example in &found {
             assert!(example.success, "{method} {}", example.index);
-            set.read(example.index, &mut original).unwrap();
+            set.read(example.position, &mut original).unwrap();
             for (i, (&x, &to)) in original.iter().zip(&example.adversarial).enumerate() {
                 let most = ranges.max_perturbation[i];
                 assert!(to >= (x - most).max(0.0) && to <= (x + most).min(ranges.upper[i]));
@@ -413,7 +413,7 @@ fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
         |block| {
             for (example, original) in block.examples.iter().zip(block.originals.chunks(4)) {
                 let mut image = [0.0; 4];
-                images.read(example.index, &mut image).unwrap();
+                images.read(example.position, &mut image).unwrap();
                 assert_eq!(image, original);
             }
             blocks.push(block.examples);
@@ -456,16 +456,16 @@ fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
         .iter_mut()
         .zip([1.0 - 1e-4, 1.0 - 1e-3].iter().cycle())
     {
-        let room = rooms.of(original(example.index));
+        let room = rooms.of(original(example.position));
         let end = example.adversarial.clone();
         change::along(
-            original(example.index),
+            original(example.position),
             &end,
             *part,
             &room,
             &mut example.adversarial,
         );
-        example.l2 = norm(original(example.index), &example.adversarial);
+        example.l2 = norm(original(example.position), &example.adversarial);
     }
     let verified = |examples: &mut [Example]| {
         verify::verify(&network, &options, examples, |i| {
@@ -479,7 +479,7 @@ fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
         assert!(example.success && found.success, "{}", found.index);
         assert_eq!(
             example.l2,
-            norm(original(example.index), &example.adversarial)
+            norm(original(example.position), &example.adversarial)
         );
         assert!((example.l2 / found.l2 - 1.0).abs() < 5e-3);
         // One that does as it is stays as it is.
@@ -490,10 +490,10 @@ fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
     // What is far from the boundary is no matter of rounding.
     let mut far = found.clone();
     for example in &mut far {
-        let room = rooms.of(original(example.index));
+        let room = rooms.of(original(example.position));
         let end = example.adversarial.clone();
         change::along(
-            original(example.index),
+            original(example.position),
             &end,
             0.5,
             &room,

@@ -143,7 +143,7 @@ impl Changed {
                 Amplify::Each => example.distortion(),
             };
             let factor = if from > 0.0 { distortion / from } else { 1.0 };
-            inputs.read(example.index, &mut original)?;
+            inputs.read(example.position, &mut original)?;
             scale(&original, place, factor);
             norms.push(norm(&original, place));
         }
@@ -232,6 +232,7 @@ mod tests {
             let mut original = [0.0; 2];
             inputs.read(index, &mut original).unwrap();
             Example {
+                position: index,
                 index,
                 label: 0,
                 target: 1,

@@ -41,7 +41,7 @@ fn a_skip_connection_around_units_that_are_always_open_changes_nothing() {
     let mut evaluator = Evaluator::new(&exact);
     let mut seen = 0;
     for certificate in found {
-        let image = &images.values()[certificate.index * 20..][..20];
+        let image = &images.values()[certificate.position * 20..][..20];
         let nearest = nearest_of_linear(&mut evaluator, image, certificate.label);
         let ratio = certificate.distance / nearest;
         let known = nearest.is_finite();
@@ -118,7 +118,7 @@ fn hold_against_attempts(
     let length = network.input_len();
     let mut moved = 0;
     for certificate in certificates {
-        let image = &images.values()[certificate.index * length..][..length];
+        let image = &images.values()[certificate.position * length..][..length];
         let mut stream = Stream::new(13, "attempts of a test", certificate.index);
         for attempt in 0..300 {
             let mut at: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
@@ -235,7 +235,7 @@ fn on_linear_networks_the_certificate_is_the_exact_minimum() {
         let exact = network.cast::<f64>();
         let mut evaluator = Evaluator::new(&exact);
         for certificate in found {
-            let image = &images.values()[certificate.index * 50..][..50];
+            let image = &images.values()[certificate.position * 50..][..50];
             let nearest = nearest_of_linear(&mut evaluator, image, certificate.label);
             let ratio = certificate.distance / nearest;
             assert!(

@@ -82,7 +82,7 @@ fn with_time_the_certificate_is_nearly_the_exact_distance() {
             .refine(&mut after, &images, far(), &Unwatched)
             .unwrap();
         for (before, after) in before.iter().zip(&after) {
-            let image = &images.values()[2 * after.index..][..2];
+            let image = &images.values()[2 * after.position..][..2];
             let nearest = nearest(&network, image, after.label);
             assert!(after.distance >= before.distance);
             if nearest < 1.0 {

@@ -180,6 +180,11 @@ impl Entries {
         self.places.is_empty()
     }
 
+    /// The positions of the entries in the work, in ascending order.
+    pub fn positions(&self) -> impl Iterator<Item = usize> + '_ {
+        self.places.iter().map(|&(position, ..)| position)
+    }
+
     /// For reading them in any order.
     ///
     /// # Errors

@@ -59,7 +59,7 @@ fn on_a_linear_network_they_end_near_the_closed_form() {
         let examples = run(&network, &images, method, Target::Untargeted, bounds);
         for example in &examples {
             let mut image = vec![0.0; 30];
-            images.0.read(example.index, &mut image).unwrap();
+            images.0.read(example.position, &mut image).unwrap();
             let distances = (0..4).filter(|&rival| rival != example.label).map(|rival| {
                 let normal: Vec<f64> = (0..30)
                     .map(|i| f64::from(weights[4 * i + example.label] - weights[4 * i + rival]))
@@ -123,7 +123,7 @@ fn they_stay_in_the_box_count_what_they_ask_and_keep_their_budget_on_each_networ
                     assert!(example.evaluations > 1 && example.gradients > 0);
                     assert!(example.gradients <= example.evaluations);
                     let mut original = vec![0.0; network.input_len()];
-                    images.0.read(example.index, &mut original).unwrap();
+                    images.0.read(example.position, &mut original).unwrap();
                     assert_eq!(example.l2, norm(&original, &example.adversarial));
                     // One step of the gradient's sign, or along one boundary, can miss.
                     let sure = !matches!(method, Method::Fgsm | Method::DeepFool);
