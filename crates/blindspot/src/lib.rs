@@ -16,6 +16,7 @@ pub mod range_files;
 pub mod run;
 pub mod search;
 pub mod spectrum;
+mod stats;
 #[cfg(test)]
 mod testing;
 pub mod transfer;

@@ -7,8 +7,8 @@ use blindspot::run::journal::{Entries, Header, Journal, Shard};
 use blindspot::run::monitor::Unwatched;
 use blindspot::run::ranks::Alone;
 use blindspot::units::{
-    Found, Layer, LayerValues, Plan, Probes, Reduction, StoredLayer, UnitsError, UnitsOptions,
-    explore, random_directions, survey,
+    ActivationReader, Context, Directions, Layer, LayerEvaluator, Plan, Reduction, TopImages,
+    UnitsError, UnitsOptions, random_directions, survey, top_images,
 };
 use blindspot_net::{Network, onnx};
 use blindspot_paper::architectures::conv;
@@ -89,40 +89,32 @@ struct Answer {
 fn found(
     network: &Network<f32>,
     layer: &Layer,
-    probes: &Probes,
+    directions: &Directions,
     reduce: Reduction,
     top: usize,
-) -> Vec<Found> {
-    let options = UnitsOptions { top, reduce };
+) -> Vec<TopImages> {
+    let options = UnitsOptions::default().top(top).reduce(reduce);
     let images = images(network.input_len());
     let labels = labels();
-    explore(
-        network,
-        &images,
-        Some(&labels),
-        layer,
-        probes,
-        options,
-        &Unwatched,
-    )
-    .unwrap()
+    let context = Context::new(network, layer, &images).with_labels(Some(&labels));
+    top_images(&context, directions, options, &Unwatched).unwrap()
 }
 
 /// All units of a layer, and three directions.
-fn probes(layer: &Layer) -> Probes {
-    Probes {
+fn directions(layer: &Layer) -> Directions {
+    Directions {
         units: (0..layer.units).collect(),
-        directions: random_directions(3, layer.units, 7),
+        vectors: random_directions(3, layer.units, 7),
     }
 }
 
 fn agrees(network: &Network<f32>, name: &str, reduce: Reduction) {
     let layer = Layer::find(network, name).unwrap();
-    let probes = probes(&layer);
+    let directions = directions(&layer);
     let folder = tempfile::tempdir().unwrap();
     let [ask, model, values] = ["ask", "model", "values"].map(|name| folder.path().join(name));
     let question = serde_json::json!({
-        "layer": name, "shape": network.input_shape(), "directions": probes.directions,
+        "layer": name, "shape": network.input_shape(), "directions": directions.vectors,
         "labels": labels(), "mean": reduce == Reduction::Mean, "top": TOP,
     });
     std::fs::write(&ask, question.to_string()).unwrap();
@@ -137,14 +129,14 @@ fn agrees(network: &Network<f32>, name: &str, reduce: Reduction) {
     let answers = run_python(SCRIPT, [&ask, &model, &values], "").unwrap();
     let answers: Vec<Answer> = serde_json::from_str(&answers).unwrap();
 
-    let ours = found(network, &layer, &probes, reduce, TOP);
+    let ours = found(network, &layer, &directions, reduce, TOP);
     assert_eq!(ours.len(), answers.len());
     let close = |a: &[f32], b: &[f64]| {
         let pairs = a.iter().zip(b);
         pairs.for_each(|(&a, &b)| assert!((f64::from(a) - b).abs() < 1e-5 * (1.0 + b.abs())));
     };
-    for (probe, (ours, theirs)) in ours.iter().zip(&answers).enumerate() {
-        let at = format!("{name} {reduce:?}, probe {probe}");
+    for (direction, (ours, theirs)) in ours.iter().zip(&answers).enumerate() {
+        let at = format!("{name} {reduce:?}, direction {direction}");
         assert_eq!(ours.top.images, theirs.top, "{at}");
         assert_eq!(ours.lowest.images, theirs.low, "{at}");
         assert_eq!(ours.top.positions, theirs.place, "{at}");
@@ -197,7 +189,7 @@ fn top_lists_are_numpys_on_a_convolutional_network() {
 fn bits_depend_neither_on_threads_nor_on_what_else_is_asked() {
     let network = conv(3);
     let layer = Layer::find(&network, "pool1").unwrap();
-    let all = probes(&layer);
+    let all = directions(&layer);
     let whole = found(&network, &layer, &all, Reduction::Max, 5);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
@@ -205,9 +197,9 @@ fn bits_depend_neither_on_threads_nor_on_what_else_is_asked() {
         .unwrap();
     let alone = pool.install(|| found(&network, &layer, &all, Reduction::Max, 5));
     assert_eq!(whole, alone);
-    let units = Probes {
+    let units = Directions {
         units: vec![31, 4],
-        directions: Vec::new(),
+        vectors: Vec::new(),
     };
     let some = found(&network, &layer, &units, Reduction::Max, 5);
     assert_eq!(some, [whole[31].clone(), whole[4].clone()]);
@@ -224,16 +216,14 @@ fn what_cannot_be_is_said() {
     );
 
     let layer = Layer::find(&network, "hidden1").unwrap();
-    let ask = |units: Vec<usize>, directions, top, images: &InMemory| {
-        let probes = Probes { units, directions };
-        let options = UnitsOptions {
-            top,
-            reduce: Reduction::Max,
-        };
-        explore(&network, images, None, &layer, &probes, options, &Unwatched)
+    let ask = |units: Vec<usize>, vectors, top, images: &InMemory| {
+        let directions = Directions { units, vectors };
+        let options = UnitsOptions::default().top(top);
+        let context = Context::new(&network, &layer, images);
+        top_images(&context, &directions, options, &Unwatched)
     };
     let good = images(784);
-    let is = |result: Result<Vec<Found>, UnitsError>, words: &str| {
+    let is = |result: Result<Vec<TopImages>, UnitsError>, words: &str| {
         let text = result.unwrap_err().to_string();
         assert!(text.contains(words), "{text}");
     };
@@ -290,19 +280,16 @@ fn a_survey_of_stored_values_is_that_of_the_images() {
     .enumerate()
     {
         let layer = Layer::find(&network, layer).unwrap();
-        let plan = Plan {
-            units: vec![1, 3],
-            directions: 2,
-            components: 2,
-            study,
-            options: UnitsOptions { top: 4, reduce },
-            seed: 5,
-        };
-        let survey = |stored| {
-            let labels = Some(&labels[..]);
-            survey(&network, &inputs, labels, &layer, &plan, stored, &Unwatched).unwrap()
-        };
-        let values = LayerValues::new(&network, &layer, &plan).unwrap();
+        let plan = Plan::default()
+            .units([1, 3])
+            .directions(2)
+            .components(2)
+            .study(study)
+            .options(UnitsOptions::default().top(4).reduce(reduce))
+            .seed(5);
+        let context = Context::new(&network, &layer, &inputs).with_labels(Some(&labels));
+        let survey = |stored| survey(&context, &plan, stored, &Unwatched).unwrap();
+        let values = LayerEvaluator::new(&network, &layer, &plan).unwrap();
         let header = Header {
             kind: "test".into(),
             about: serde_json::Value::Null,
@@ -322,11 +309,11 @@ fn a_survey_of_stored_values_is_that_of_the_images() {
             values.evaluate(&inputs, &range, &Unwatched, keep).unwrap();
         }
         let entries = Entries::of(&path).unwrap();
-        let stored = StoredLayer::new(&entries, &layer).unwrap();
+        let stored = ActivationReader::new(&entries, &layer).unwrap();
         let (plain, stored_survey) = (survey(None), survey(Some(&stored)));
         assert_eq!(plain, stored_survey);
         assert_eq!(plain.study.is_some(), study);
         let other = Layer::find(&network, "pool1").unwrap();
-        assert!(StoredLayer::new(&entries, &other).is_err());
+        assert!(ActivationReader::new(&entries, &other).is_err());
     }
 }

@@ -9,8 +9,9 @@ use blindspot::model::Model;
 use blindspot::preprocess::Preprocess;
 use blindspot::search::InputBox;
 use blindspot::units::{
-    Extremes, Found, Layer, PictureRow, Plan, Reduction, Seen, StoredLayer, Study, Terms,
-    UnitsOptions, picture_rows, random_units, survey, synthesise_all,
+    ActivationReader, Context, DirectionImages, Layer, PictureRow, Plan, RankedImages, Reduction,
+    Regularisation, Study, SynthesisOptions, TopImages, UnitsOptions, picture_rows, random_units,
+    survey, synthesise_all,
 };
 use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
@@ -38,7 +39,7 @@ struct Record {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     synthesised: Vec<MadeRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    synthesis: Option<Terms>,
+    synthesis: Option<Regularisation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     statistics: Option<Study>,
     options: Plan,
@@ -149,27 +150,27 @@ impl Subject {
 
 /// What is asked for of a layer.
 fn plan(command: &Units, layer: &Layer) -> Plan {
-    Plan {
-        units: match &command.units {
-            WantedUnits::Count(count) => random_units(*count, layer.units, command.seed),
-            WantedUnits::These(units) => units.clone(),
-        },
-        directions: command.directions,
-        components: command.components,
-        study: !command.no_statistics,
-        options: UnitsOptions {
-            top: command.top.into(),
-            reduce: command.reduce.into(),
-        },
-        seed: command.seed,
-    }
+    let units = match &command.units {
+        WantedUnits::Count(count) => random_units(*count, layer.units, command.seed),
+        WantedUnits::These(units) => units.clone(),
+    };
+    let options = UnitsOptions::default()
+        .top(command.top.into())
+        .reduce(command.reduce.into());
+    Plan::default()
+        .units(units)
+        .directions(command.directions)
+        .components(command.components)
+        .study(!command.no_statistics)
+        .options(options)
+        .seed(command.seed)
 }
 
 /// Surveys the layer, from its values if they are stored, and writes what comes out.
 fn write_all(
     command: &Units,
     subject: Subject,
-    stored: Option<&StoredLayer<'_>>,
+    stored: Option<&ActivationReader<'_>>,
     out: &Path,
     common: &Common,
     progress: &Progress,
@@ -185,43 +186,48 @@ fn write_all(
     files::make_folder(out)?;
     files::check_writable(&out.join("units.json"))?;
 
-    let labels = images.labels();
-    let survey = survey(network, &images, labels, &layer, &plan, stored, progress)?;
+    let context = Context::new(network, &layer, &images).with_labels(images.labels());
+    let report = survey(&context, &plan, stored, progress)?;
     let reduce = plan.options.reduce;
-    let terms = command.synthesize.then_some(Terms {
-        l2: command.l2,
-        total_variation: command.total_variation,
-    });
-    let made = match terms {
-        Some(terms) => synthesise_all(network, &images, &layer, &survey, reduce, terms)?,
+    let regularisation = Regularisation::default()
+        .l2(command.l2)
+        .total_variation(command.total_variation);
+    let regularisation = command.synthesize.then_some(regularisation);
+    let made = match regularisation {
+        Some(regularisation) => {
+            let options = SynthesisOptions::default()
+                .reduce(reduce)
+                .regularisation(regularisation);
+            synthesise_all(network, &images, &layer, &report, options)?
+        }
         None => Vec::new(),
     };
-    let rows = picture_rows(network, &images, &layer, &survey, reduce, &made)?;
+    let rows = picture_rows(network, &images, &layer, &report, reduce, &made)?;
     let synthesised = made_files(out, &rows)?;
     let by_mean = reduce == Reduction::Mean;
-    let record_of = |found: &Found| images_record(found, &images, &layer, by_mean);
-    let direction = |seen: &Seen| DirectionRecord {
-        direction: seen.direction.clone(),
-        variance: seen.variance,
-        images: record_of(&seen.found),
+    let record_of = |found: &TopImages| images_record(found, &images, &layer, by_mean);
+    let direction = |shown: &DirectionImages| DirectionRecord {
+        direction: shown.direction.clone(),
+        variance: shown.variance,
+        images: record_of(&shown.found),
     };
     let record = Record {
         layer: layer.name.clone(),
         shape: shape(&layer),
         images: images.len(),
-        units: survey
+        units: report
             .units
             .iter()
-            .map(|(unit, found)| UnitRecord {
-                unit: *unit,
-                images: record_of(found),
+            .map(|shown| UnitRecord {
+                unit: shown.unit,
+                images: record_of(&shown.found),
             })
             .collect(),
-        directions: survey.directions.iter().map(direction).collect(),
-        components: survey.components.iter().map(direction).collect(),
+        directions: report.directions.iter().map(direction).collect(),
+        components: report.components.iter().map(direction).collect(),
         synthesised,
-        synthesis: terms,
-        statistics: survey.study,
+        synthesis: regularisation,
+        statistics: report.study,
         options: plan,
         preprocess: model.preprocess().clone(),
         data: command.data.data.clone(),
@@ -258,7 +264,9 @@ fn write_all(
 fn made_files(out: &Path, rows: &[PictureRow]) -> Result<Vec<MadeRecord>, FileError> {
     let mut records = Vec::new();
     for row in rows {
-        let Some(made) = &row.made else { continue };
+        let Some(made) = &row.synthesised else {
+            continue;
+        };
         // Without what is said in brackets.
         let of = row.title.split(" (").next().unwrap_or_default().to_owned();
         let file = format!("{}.png", of.replace(' ', "-"));
@@ -292,9 +300,14 @@ fn line(layer: &Layer) -> String {
     )
 }
 
-fn images_record(found: &Found, images: &ImageSet, layer: &Layer, by_mean: bool) -> ImagesRecord {
-    let places = |extremes: &Extremes| {
-        let images = extremes.images.iter().map(|&image| images.indices()[image]);
+fn images_record(
+    found: &TopImages,
+    images: &ImageSet,
+    layer: &Layer,
+    by_mean: bool,
+) -> ImagesRecord {
+    let places = |ranked: &RankedImages| {
+        let images = ranked.images.iter().map(|&image| images.indices()[image]);
         images.collect()
     };
     let position = |&position: &usize| {

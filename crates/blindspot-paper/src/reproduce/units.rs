@@ -8,8 +8,8 @@ use crate::results::{UnitsFigure, UnitsRow};
 use blindspot::inputs::Inputs;
 use blindspot::run::monitor::Monitor;
 use blindspot::units::{
-    Found, Layer, PictureRow, Plan, Reduction, Study, UnitsError, UnitsOptions, picture_rows,
-    random_units, survey,
+    Context, Layer, PictureRow, Plan, Reduction, Study, TopImages, UnitsError, UnitsOptions,
+    picture_rows, random_units, survey,
 };
 
 /// The network of figures 1 and 2, the paper's convolutional one.
@@ -70,29 +70,17 @@ fn figures(
     seed: u64,
     monitor: &dyn Monitor,
 ) -> Result<UnitsOutcome, ReproduceError> {
-    let plan = Plan {
-        units: random_units(ROWS, layer.units, seed),
-        directions: ROWS,
-        components: 0,
-        study: true,
-        options: UnitsOptions {
-            top: TOP,
-            reduce: Reduction::Max,
-        },
-        seed,
-    };
-    let survey = survey(
-        network,
-        images,
-        images.labels(),
-        layer,
-        &plan,
-        None,
-        monitor,
-    )?;
-    let mut of_units = picture_rows(network, images, layer, &survey, Reduction::Max, &[])?;
-    let of_directions = of_units.split_off(survey.units.len());
-    let row = |unit, direction, found: &Found| UnitsRow {
+    let options = UnitsOptions::default().top(TOP);
+    let plan = Plan::default()
+        .units(random_units(ROWS, layer.units, seed))
+        .directions(ROWS)
+        .options(options)
+        .seed(seed);
+    let context = Context::new(network, layer, images).with_labels(images.labels());
+    let report = survey(&context, &plan, None, monitor)?;
+    let mut of_units = picture_rows(network, images, layer, &report, Reduction::Max, &[])?;
+    let of_directions = of_units.split_off(report.units.len());
+    let row = |unit, direction, found: &TopImages| UnitsRow {
         unit,
         direction,
         top: found
@@ -109,15 +97,15 @@ fn figures(
         images: images.len() as u64,
         rows,
     };
-    let units = survey.units.iter();
-    let units = units.map(|(unit, found)| row(Some(*unit as u64), None, found));
-    let directions = survey.directions.iter();
-    let directions = directions.map(|seen| row(None, Some(seen.direction.clone()), &seen.found));
+    let units = report.units.iter();
+    let units = units.map(|unit| row(Some(unit.unit as u64), None, &unit.found));
+    let directions = report.directions.iter();
+    let directions = directions.map(|shown| row(None, Some(shown.direction.clone()), &shown.found));
     Ok(UnitsOutcome {
         figures: [
             (figure(units.collect()), of_units),
             (figure(directions.collect()), of_directions),
         ],
-        study: survey.study,
+        study: report.study,
     })
 }

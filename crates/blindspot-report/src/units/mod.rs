@@ -4,7 +4,7 @@ mod plot;
 pub(crate) mod rows;
 
 use askama::Template;
-use blindspot::units::{Contrast, Kind, Measure, PictureRow, Study};
+use blindspot::units::{Contrast, DirectionKind, Measure, PictureRow, Study};
 
 use crate::table::{Cell, Table};
 use rows::Row;
@@ -126,7 +126,7 @@ fn contrasts(study: &Study) -> Table {
         "rank-biserial",
         "p",
     ];
-    let plain = |contrast: &&Contrast| !matches!(contrast.first, Kind::Rotated(_));
+    let plain = |contrast: &&Contrast| !matches!(contrast.first, DirectionKind::Rotated(_));
     let row = |contrast: &Contrast| {
         let Contrast {
             measure,

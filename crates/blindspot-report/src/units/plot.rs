@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use blindspot::units::{Group, Kind, Measure, Study};
+use blindspot::units::{DirectionKind, Group, Measure, Study};
 
 const WIDTH: f64 = 640.0;
 /// Room on both sides.
@@ -24,10 +24,10 @@ const COLOURS: [&str; 2] = ["#2b5fa8", "#8f949c"];
 /// below the other on one scale (SVG). A line marks the mean.
 pub fn distributions(study: &Study) -> String {
     let kinds = [
-        Kind::Units,
-        Kind::Directions,
-        Kind::Untrained,
-        Kind::RandomImages,
+        DirectionKind::Units,
+        DirectionKind::Directions,
+        DirectionKind::Untrained,
+        DirectionKind::RandomImages,
     ];
     let mut body = String::new();
     let mut top = 0.0;
@@ -84,7 +84,7 @@ fn panel(body: &mut String, measure: Measure, groups: &[(&Group, Vec<f64>)], mut
         );
         text(body, [MARGIN, top + 20.0], "start", SOFT, 14, &name);
         let base = top + NAME + BARS;
-        let colour = COLOURS[usize::from(group.kind != Kind::Units)];
+        let colour = COLOURS[usize::from(group.kind != DirectionKind::Units)];
         let width = (WIDTH - 2.0 * MARGIN) / BINS as f64;
         for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let height = BARS * count as f64 / most;
@@ -123,8 +123,8 @@ pub fn rotation(study: &Study) -> Option<String> {
         .groups
         .iter()
         .filter_map(|group| match group.kind {
-            Kind::Units => Some((0.0, group.mean.get(measure)?)),
-            Kind::Rotated(degrees) => Some((degrees, group.mean.get(measure)?)),
+            DirectionKind::Units => Some((0.0, group.mean.get(measure)?)),
+            DirectionKind::Rotated(degrees) => Some((degrees, group.mean.get(measure)?)),
             _ => None,
         })
         .collect();
@@ -132,7 +132,7 @@ pub fn rotation(study: &Study) -> Option<String> {
     let random = study
         .groups
         .iter()
-        .find(|group| group.kind == Kind::Directions);
+        .find(|group| group.kind == DirectionKind::Directions);
     let random = random.and_then(|group| group.mean.get(measure))?;
     if points.len() < 2 {
         return None;
@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use blindspot::units::Measures;
 
-    fn group(kind: Kind, values: &[f64]) -> Group {
+    fn group(kind: DirectionKind, values: &[f64]) -> Group {
         let measures = |&purity: &f64| Measures {
             purity: Some(purity),
             ..Measures::default()
@@ -268,9 +268,9 @@ mod tests {
             remarks: vec![],
             by: Some(Measure::Purity),
             groups: vec![
-                group(Kind::Units, &[0.1, 0.5, 1.0]),
-                group(Kind::Directions, &[0.3; 4]),
-                group(Kind::Rotated(90.0), &[0.3; 4]),
+                group(DirectionKind::Units, &[0.1, 0.5, 1.0]),
+                group(DirectionKind::Directions, &[0.3; 4]),
+                group(DirectionKind::Rotated(90.0), &[0.3; 4]),
             ],
             contrasts: vec![],
         };
@@ -291,7 +291,7 @@ mod tests {
             .filter(|node| node.has_tag_name("circle"));
         assert_eq!(circles.count(), 2);
         let alone = Study {
-            groups: vec![group(Kind::Units, &[1.0])],
+            groups: vec![group(DirectionKind::Units, &[1.0])],
             ..study
         };
         assert_eq!(rotation(&alone), None);

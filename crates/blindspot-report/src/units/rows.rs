@@ -6,7 +6,7 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use blindspot::picture::Picture;
-use blindspot::units::{PictureRow, Shown};
+use blindspot::units::{PictureRow, RowPicture};
 use image::{Rgb, RgbImage};
 
 use crate::picture::png;
@@ -30,7 +30,7 @@ pub(crate) struct Row {
 pub(crate) struct Cell {
     /// A data address.
     pub(crate) image: String,
-    /// Shown larger than its pixels, without smoothing.
+    /// RowPicture larger than its pixels, without smoothing.
     pub(crate) small: bool,
     pub(crate) caption: String,
     pub(crate) alt: String,
@@ -47,7 +47,7 @@ pub(crate) fn rows(rows: &[PictureRow]) -> Vec<Row> {
             .map(|shown| cell(shown, &row.title))
             .collect(),
         made: row
-            .made
+            .synthesised
             .iter()
             .map(|shown| cell(shown, &row.title))
             .collect(),
@@ -69,7 +69,7 @@ fn note(row: &PictureRow) -> &'static str {
     }
 }
 
-fn cell(shown: &Shown, title: &str) -> Cell {
+fn cell(shown: &RowPicture, title: &str) -> Cell {
     let of = |what: String| match &shown.class {
         Some(class) => format!("{what}, class {class}"),
         None => what,
@@ -104,7 +104,7 @@ fn address(image: &RgbImage) -> String {
 }
 
 /// A picture at the size that it is shown, with a frame around what its position sees.
-fn thumbnail(shown: &Shown) -> RgbImage {
+fn thumbnail(shown: &RowPicture) -> RgbImage {
     let Picture {
         width,
         height,
@@ -229,8 +229,8 @@ pub(crate) fn drawing(title: &str, rows: &[PictureRow]) -> String {
 mod tests {
     use super::*;
 
-    fn shown(width: usize, height: usize, channels: usize) -> Shown {
-        Shown {
+    fn shown(width: usize, height: usize, channels: usize) -> RowPicture {
+        RowPicture {
             picture: Picture {
                 width,
                 height,
@@ -260,7 +260,7 @@ mod tests {
             assert_eq!(*image.get_pixel(w - 1, 0), FRAME);
             assert_eq!(image.get_pixel(0, h - 1).0, [128, 255, 128]);
         }
-        let grey = thumbnail(&Shown {
+        let grey = thumbnail(&RowPicture {
             field: None,
             ..shown(30, 30, 1)
         });
@@ -272,7 +272,7 @@ mod tests {
         let row = PictureRow {
             title: "unit <3>".into(),
             top: vec![shown(28, 28, 1), shown(28, 28, 1)],
-            made: None,
+            synthesised: None,
             lowest: vec![],
             constant: false,
             tied: true,

@@ -8,6 +8,7 @@ use super::saved::{SavedError, SavedExamples};
 use super::trial::{About, ExampleSet, Trial, Variant};
 use crate::run::journal::{Entries, JournalError, Work, take};
 use crate::run::monitor::Monitor;
+use crate::stats::wilson;
 
 /// The part of a set of images that a network gets wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,17 +28,13 @@ pub struct Rate {
 impl Rate {
     /// The rate of `wrong` in `images`, and its interval.
     pub fn of(wrong: u64, images: u64) -> Rate {
-        let (count, z) = (images.max(1) as f64, 1.959_963_984_540_054f64);
-        let error = wrong as f64 / count;
-        let middle = error + z * z / (2.0 * count);
-        let spread = z * (error * (1.0 - error) / count + z * z / (4.0 * count * count)).sqrt();
-        let whole = 1.0 + z * z / count;
+        let [low, high] = wilson(wrong, images);
         Rate {
             wrong,
             images,
-            error,
-            low: ((middle - spread) / whole).max(0.0),
-            high: ((middle + spread) / whole).min(1.0),
+            error: wrong as f64 / images.max(1) as f64,
+            low,
+            high,
         }
     }
 }

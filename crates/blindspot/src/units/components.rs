@@ -1,65 +1,62 @@
-//! The directions in which a layer's projections vary the most.
+//! The principal components of a layer: the directions in which its activations vary the most.
 
-use blindspot_net::Network;
 use rayon::prelude::*;
 
-use super::bases::{add, dot, make_perpendicular};
 use super::projector::Projector;
-use super::{Layer, Probes, Reduction, UnitsError};
-use crate::inputs::Inputs;
+use super::vectors::{add, dot, make_perpendicular, normalised};
+use super::{Context, Directions, Reduction, UnitsError};
 use crate::run::monitor::Monitor;
 use crate::run::random::Stream;
 
-/// The widest layer whose covariance is held.
-pub(super) const WIDEST: usize = 4096;
-/// Directions iterated beyond those asked for, and iterations.
-const BEYOND: usize = 16;
+/// Largest number of units of a layer whose covariance matrix is held in memory.
+pub(super) const MAX_COVARIANCE_UNITS: usize = 4096;
+/// Directions that are iterated beyond the ones wanted, so that the iteration converges faster.
+const EXTRA_DIRECTIONS: usize = 16;
+/// Number of subspace iterations.
 const ITERATIONS: usize = 60;
-/// A part of the variance below this is none.
-const NONE: f64 = 1e-9;
+/// Fraction of the total variance below which a direction has none.
+const MIN_VARIANCE_FRACTION: f64 = 1e-9;
 
-/// A direction of large variance.
+/// A principal component.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Component {
-    /// Of length 1; its largest value is positive.
+    /// A vector of length 1 over the units; its value of largest magnitude is positive.
     pub(super) direction: Vec<f32>,
-    /// The part of the units' total variance that lies along it, in [0, 1].
+    /// Fraction of the units' total variance along the direction, in [0, 1].
     pub(super) variance: f64,
 }
 
-/// The `count` principal components of a layer's units over a set of images, that of largest variance
-/// first; fewer where the rest has no variance. Of a convolutional layer, those of its channels as the
-/// reduction gives them. By subspace iteration, so components of nearly the same variance may be mixed.
+/// The first `count` principal components of a layer's units over a set of images, in descending order
+/// of variance; fewer if the rest has no variance. A convolutional layer's units are its channels,
+/// reduced over their positions. Components of nearly equal variance may be mixed, as subspace
+/// iteration finds them.
 pub(super) fn principal(
-    network: &Network<f32>,
-    inputs: &(impl Inputs + ?Sized),
-    layer: &Layer,
+    context: &Context<'_>,
     reduce: Reduction,
     count: usize,
     seed: u64,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Component>, UnitsError> {
-    let covariance = covariance(network, inputs, layer, reduce, monitor)?;
+    let covariance = covariance(context, reduce, monitor)?;
     Ok(largest(&covariance, count, seed))
 }
 
-/// The covariance of the units: rows.
+/// The rows of the units' covariance matrix.
 fn covariance(
-    network: &Network<f32>,
-    inputs: &(impl Inputs + ?Sized),
-    layer: &Layer,
+    context: &Context<'_>,
     reduce: Reduction,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Vec<f64>>, UnitsError> {
+    let Context { layer, inputs, .. } = *context;
     let units = layer.units;
-    let probes = Probes {
+    let all = Directions {
         units: (0..units).collect(),
-        directions: Vec::new(),
+        vectors: Vec::new(),
     };
-    let projector = Projector::new(network, layer, reduce, &probes)?;
+    let projector = Projector::new(context.network, layer, reduce, &all)?;
     let mut products = vec![vec![0.0; units]; units];
     let mut sums = vec![0.0; units];
-    // Around the first image's values, so that a large common part does not drown the rest.
+    // Relative to the first image, so that a large common offset does not cost precision.
     let mut origin: Vec<f64> = Vec::new();
     monitor.begin(
         &format!("covariance of {}", layer.name),
@@ -97,7 +94,7 @@ fn covariance(
     Ok(products)
 }
 
-/// The eigenvectors of the largest eigenvalues.
+/// The eigenvectors of the `count` largest eigenvalues, by subspace iteration.
 fn largest(covariance: &[Vec<f64>], count: usize, seed: u64) -> Vec<Component> {
     let units = covariance.len();
     let total: f64 = (0..units).map(|i| covariance[i][i]).sum();
@@ -106,12 +103,12 @@ fn largest(covariance: &[Vec<f64>], count: usize, seed: u64) -> Vec<Component> {
     }
     let mut stream = Stream::new(seed, "components", 0);
     let mut basis: Vec<Vec<f64>> = Vec::new();
-    for _ in 0..(count + BEYOND).min(units) {
+    for _ in 0..(count + EXTRA_DIRECTIONS).min(units) {
         let mut vector: Vec<f64> = (0..units).map(|_| stream.normal()).collect();
         make_perpendicular(&mut vector, &basis);
         basis.push(vector);
     }
-    // A little of the vector itself, so that nothing becomes 0.
+    // A small shift, so that no vector becomes 0.
     let shift = 1e-12 * total / units as f64;
     let multiply = |vector: &Vec<f64>| -> Vec<f64> {
         let rows = covariance.iter().zip(vector);
@@ -133,7 +130,7 @@ fn largest(covariance: &[Vec<f64>], count: usize, seed: u64) -> Vec<Component> {
     let mut pairs = eigenpairs(projected);
     pairs.sort_by(|a, b| b.0.total_cmp(&a.0));
     pairs.truncate(count);
-    pairs.retain(|(value, _)| *value > NONE * total);
+    pairs.retain(|(value, _)| *value > MIN_VARIANCE_FRACTION * total);
     let component = |(value, mix): (f64, Vec<f64>)| {
         let mut vector = vec![0.0; units];
         for (part, axis) in mix.iter().zip(&basis) {
@@ -146,14 +143,14 @@ fn largest(covariance: &[Vec<f64>], count: usize, seed: u64) -> Vec<Component> {
         let sign = largest.unwrap_or(1.0).signum();
         vector.iter_mut().for_each(|x| *x *= sign);
         Component {
-            direction: super::directions::to_unit(&vector),
+            direction: normalised(&vector),
             variance: value / total,
         }
     };
     pairs.into_iter().map(component).collect()
 }
 
-/// Eigenvalues and eigenvectors of a symmetric matrix, by Jacobi's rotations.
+/// Eigenvalues and eigenvectors of a symmetric matrix, by Jacobi rotations.
 fn eigenpairs(mut a: Vec<Vec<f64>>) -> Vec<(f64, Vec<f64>)> {
     let n = a.len();
     // Rows, so that a rotation works on whole rows.
@@ -206,6 +203,7 @@ mod tests {
     use crate::classify::outputs;
     use crate::inputs::InMemory;
     use crate::run::monitor::Unwatched;
+    use crate::units::Layer;
     use blindspot_paper::train::Recipe;
 
     #[test]
@@ -218,7 +216,8 @@ mod tests {
         let inputs = InMemory::new(values.collect(), length);
         let network = Recipe::named("FC100-100-10").unwrap().start(length, 10, 1);
         let layer = Layer::find(&network, "hidden1").unwrap();
-        let ours = principal(&network, &inputs, &layer, Reduction::Max, 5, 0, &Unwatched).unwrap();
+        let context = Context::new(&network, &layer, &inputs);
+        let ours = principal(&context, Reduction::Max, 5, 0, &Unwatched).unwrap();
         let hidden = outputs(&network.up_to(layer.id), &inputs).unwrap();
         let rows: Vec<&[f32]> = hidden.values().chunks_exact(100).collect();
         let script = "import json, sys, numpy
@@ -244,7 +243,8 @@ json.dump([(values[::-1] / values.sum())[:5].tolist(), vectors.T[::-1][:5].tolis
         }
         // Images that are all the same vary in no direction.
         let same = InMemory::new(vec![0.5; 20 * length], length);
-        let none = principal(&network, &same, &layer, Reduction::Max, 5, 0, &Unwatched).unwrap();
+        let context = Context::new(&network, &layer, &same);
+        let none = principal(&context, Reduction::Max, 5, 0, &Unwatched).unwrap();
         assert_eq!(none, []);
     }
 }

@@ -1,8 +1,30 @@
-//! Directions to project on, and units to choose: each from a stream of random numbers of its own.
+//! Units and directions of a layer, and random choices of them.
 
+use super::vectors::normalised;
 use crate::run::random::Stream;
 
-/// `count` of the numbers below `units` at random, in rising order; all of them where there are no
+/// The units and directions that images are projected on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Directions {
+    /// Units of the layer, from 0: the natural basis, e_i in the paper.
+    pub units: Vec<usize>,
+    /// Vectors over the layer's units, each with one value a unit: v in the paper.
+    pub vectors: Vec<Vec<f32>>,
+}
+
+impl Directions {
+    /// Number of units and vectors. Results list the units first.
+    pub fn len(&self) -> usize {
+        self.units.len() + self.vectors.len()
+    }
+
+    /// Whether there are neither units nor vectors.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A random choice of `count` of a layer's units, in ascending order; all of them if there are no
 /// more.
 pub fn random_units(count: usize, units: usize, seed: u64) -> Vec<usize> {
     let mut chosen = Stream::new(seed, "units chosen", 0).order(units);
@@ -11,21 +33,15 @@ pub fn random_units(count: usize, units: usize, seed: u64) -> Vec<usize> {
     chosen
 }
 
-/// `count` vectors of length 1 in `units` dimensions, uniform on the sphere. The first ones are the
-/// same whatever the count.
+/// `count` random vectors of length 1 in `units` dimensions, uniform on the sphere. A larger count
+/// begins with the same vectors.
 pub fn random_directions(count: usize, units: usize, seed: u64) -> Vec<Vec<f32>> {
     let direction = |index| {
         let mut stream = Stream::new(seed, "directions", index);
         let values: Vec<f64> = (0..units).map(|_| stream.normal()).collect();
-        to_unit(&values)
+        normalised(&values)
     };
     (0..count).map(direction).collect()
-}
-
-/// The vector of length 1 in the direction of `values`.
-pub(super) fn to_unit(values: &[f64]) -> Vec<f32> {
-    let norm = values.iter().map(|x| x * x).sum::<f64>().sqrt();
-    values.iter().map(|x| (x / norm) as f32).collect()
 }
 
 #[cfg(test)]

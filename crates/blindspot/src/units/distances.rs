@@ -1,4 +1,4 @@
-//! Distances within sets of inputs, whatever their size: tile against tile.
+//! Distances between the inputs of a set. Sets that don't fit in memory are read tile by tile.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,22 @@ use blindspot_net::{Network, vectorised};
 use rayon::prelude::*;
 
 use super::UnitsError;
-use super::spare::Spare;
+use super::evaluator_pool::EvaluatorPool;
 use crate::inputs::{InputError, Inputs, read_batch};
 use crate::run::monitor::Monitor;
 
-/// Bytes that a tile of inputs may take.
-const TILE: usize = 256 << 20;
-/// Values of an input that are worked on at a time.
-const STRIPE: usize = 1024;
-/// Bytes of a thread's values while a network is evaluated.
-const MEMORY: usize = 64 << 20;
+/// Memory for one tile of inputs, in bytes.
+const MAX_TILE_BYTES: usize = 256 << 20;
+/// Values of each input that are compared at a time.
+const STRIPE_VALUES: usize = 1024;
+/// Memory for one thread's activations, in bytes.
+const MAX_THREAD_BYTES: usize = 64 << 20;
+/// Largest number of inputs that a thread evaluates at once.
+const MAX_BATCH_INPUTS: usize = 256;
 
-/// For each set of inputs (places in `inputs`), the mean over its pairs of their distance: the root
-/// mean square of the difference of a value. With a network, the inputs are what it gives for them.
-/// A set of fewer than two has none.
+/// The mean distance within each set of inputs (indices in `inputs`): the mean over all pairs of the
+/// root mean square of their difference. With a network, its outputs are compared instead of the
+/// inputs. A set of fewer than two inputs has no distance.
 pub(super) fn mean_distances(
     inputs: &(impl Inputs + ?Sized),
     network: Option<&Network<f32>>,
@@ -28,7 +30,14 @@ pub(super) fn mean_distances(
     monitor: &dyn Monitor,
 ) -> Result<Vec<Option<f64>>, UnitsError> {
     let length = network.map_or(inputs.input_len(), Network::output_len);
-    distances_in_tiles(inputs, network, sets, work, TILE / (4 * length), monitor)
+    distances_in_tiles(
+        inputs,
+        network,
+        sets,
+        work,
+        MAX_TILE_BYTES / (4 * length),
+        monitor,
+    )
 }
 
 fn distances_in_tiles(
@@ -46,7 +55,7 @@ fn distances_in_tiles(
     let mut used: Vec<usize> = pairs.iter().flatten().copied().collect();
     used.sort_unstable();
     used.dedup();
-    // The pairs of each two tiles.
+    // Pairs grouped by the tiles that they stand in.
     let per_tile = per_tile.max(1);
     let tile_of = |input: usize| used.partition_point(|&other| other < input) / per_tile;
     let mut by_tiles: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
@@ -62,7 +71,7 @@ fn distances_in_tiles(
             monitor.end();
             return Err(UnitsError::Cancelled);
         }
-        // Pairs come in order, so that a first tile stays for all its seconds.
+        // Groups come in order, so that a first tile is loaded once for all its second tiles.
         let a = match held.take() {
             Some((tile, values)) if tile == *first => values,
             _ => load(inputs, network, tiles[*first])?,
@@ -74,10 +83,10 @@ fn distances_in_tiles(
             let at = tiles[tile].partition_point(|&other| other < input);
             at * length..(at + 1) * length
         };
-        // Stripe by stripe: what the pairs share of a stripe stays in the processor's cache.
+        // By stripes, so that the values that pairs share stay in the processor's cache.
         let mut squares = vec![0.0; places.len()];
-        for start in (0..length).step_by(STRIPE) {
-            let stripe = start..(start + STRIPE).min(length);
+        for start in (0..length).step_by(STRIPE_VALUES) {
+            let stripe = start..(start + STRIPE_VALUES).min(length);
             let pairs_of_tiles = squares.par_iter_mut().with_min_len(16).zip(places);
             pairs_of_tiles.for_each(|(sum, &place)| {
                 let [i, j] = pairs[place];
@@ -103,7 +112,7 @@ fn distances_in_tiles(
     Ok(sets.iter().map(mean).collect())
 }
 
-/// The pairs of a set, the lower one first.
+/// All pairs of a set, each with its lower index first.
 fn pairs_of(set: &[usize]) -> impl Iterator<Item = [usize; 2]> {
     (0..set.len()).flat_map(move |j| {
         let pair = move |i: usize| [set[i].min(set[j]), set[i].max(set[j])];
@@ -111,7 +120,7 @@ fn pairs_of(set: &[usize]) -> impl Iterator<Item = [usize; 2]> {
     })
 }
 
-/// Inputs, or what a network gives for them, one after the other.
+/// The inputs `chosen`, or a network's outputs for them, one after the other.
 pub(super) fn load(
     inputs: &(impl Inputs + ?Sized),
     network: Option<&Network<f32>>,
@@ -126,15 +135,15 @@ pub(super) fn load(
     };
     let graph = network.graph().values().iter();
     let bytes: usize = graph.map(|value| size_of::<f32>() * value.len()).sum();
-    let batch = (MEMORY / bytes.max(1)).clamp(1, 256);
+    let batch = (MAX_THREAD_BYTES / bytes.max(1)).clamp(1, MAX_BATCH_INPUTS);
     let length = network.output_len();
     let mut values = vec![0.0; chosen.len() * length];
-    let spare = Spare::default();
+    let pool = EvaluatorPool::default();
     values
         .par_chunks_mut(batch * length)
         .zip(chosen.par_chunks(batch))
         .try_for_each(|(place, chosen)| {
-            spare.evaluate(network, &[], |evaluator| {
+            pool.evaluate(network, &[], |evaluator| {
                 let input = evaluator.input(chosen.len());
                 read_batch(inputs, chosen.iter().copied(), input)?;
                 place.copy_from_slice(evaluator.forward());
@@ -144,7 +153,7 @@ pub(super) fn load(
     Ok(values)
 }
 
-/// The sum of the squares of the differences.
+/// The squared L2 distance.
 fn square_distance(a: &[f32], b: &[f32]) -> f64 {
     const LANES: usize = 16;
     vectorised(

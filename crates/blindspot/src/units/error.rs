@@ -1,27 +1,27 @@
-//! Why a layer can't be looked at.
+//! Why a layer can't be studied.
 
 use blindspot_net::GraphError;
 
 use crate::inputs::InputError;
 
-/// Why a layer can't be looked at.
+/// Why a layer can't be studied.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum UnitsError {
-    /// No layer has the name asked for.
+    /// No layer has this name.
     #[error(
         "no layer is named `{name}`{}; the network has {}",
         did_you_mean(likely),
         few(known)
     )]
     Unknown {
-        /// The name asked for.
+        /// The name.
         name: String,
-        /// The name most like it.
+        /// The most similar name of a layer.
         likely: Option<String>,
-        /// The names there are.
+        /// The names of all layers.
         known: Vec<String>,
     },
-    /// A value that is no list of units and no stack of maps.
+    /// The value has neither one axis (units) nor a channel axis followed by one or two spatial axes.
     #[error(
         "`{layer}` has the shape {shape:?} for one image; units have 1 axis, or 2 or 3 with the \
          channels first: choose another layer"
@@ -29,75 +29,79 @@ pub enum UnitsError {
     Axes {
         /// The layer.
         layer: String,
-        /// Its shape without the batch's axis.
+        /// The layer's shape, without the batch axis.
         shape: Vec<usize>,
     },
-    /// There is no such unit.
+    /// The layer has no unit of this number.
     #[error("`{layer}` has the units 0 to {}, no unit {unit}", units - 1)]
     Unit {
-        /// The unit asked for.
+        /// The unit.
         unit: usize,
-        /// How many there are.
+        /// Number of units of the layer.
         units: usize,
         /// The layer.
         layer: String,
     },
-    /// A direction of another length.
-    #[error("a direction has {found} values, `{layer}` has {units} units")]
+    /// A direction is not a finite vector over the layer's units.
+    #[error(
+        "a direction has {found} values, `{layer}` has {units} units: give one finite value a unit"
+    )]
     Direction {
-        /// The direction's values.
+        /// Number of values of the direction.
         found: usize,
-        /// The layer's units.
+        /// Number of units of the layer.
         units: usize,
         /// The layer.
         layer: String,
     },
-    /// There is nothing to look for.
-    #[error("neither units nor directions are asked for; ask for at least one")]
+    /// Neither units nor directions were requested.
+    #[error("no units and no directions are requested; ask for at least one")]
     Nothing,
-    /// No image is wanted of each.
-    #[error("the top 0 images are none; ask for at least 1")]
+    /// The number of top images is 0.
+    #[error("the number of top images is 0; it must be at least 1")]
     Top,
-    /// There is no image.
+    /// The image set is empty.
     #[error("the image set is empty; choose one with images")]
     Empty,
-    /// Images and network don't fit.
+    /// Images and network have different sizes.
     #[error("the network takes {network} values, an image has {image}; choose other data")]
     Size {
-        /// Values of the network's input.
+        /// Number of values that the network takes.
         network: usize,
-        /// Values of an image.
+        /// Number of values of an image.
         image: usize,
     },
-    /// More directions than there is room for.
+    /// The directions don't fit in memory.
     #[error(
         "{directions} directions in a layer of {units} units don't fit in memory; ask for at most \
          {most}"
     )]
     Directions {
-        /// Directions asked for.
+        /// Number of directions requested.
         directions: usize,
-        /// The layer's units.
+        /// Number of units of the layer.
         units: usize,
-        /// As many as fit.
+        /// Largest number of directions that fits.
         most: usize,
     },
-    /// Principal components of a layer that is too wide.
+    /// The layer is too wide for principal components.
     #[error("`{layer}` has {units} units; principal components are for at most {most}")]
     Wide {
         /// The layer.
         layer: String,
-        /// Its units.
+        /// Number of units of the layer.
         units: usize,
-        /// The most that there may be.
+        /// Largest number of units.
         most: usize,
     },
-    /// The network gives no number.
-    #[error("`{layer}` is not finite for image {image}; check what the network wants of its input")]
+    /// The layer's values for an image are NaN or infinite.
+    #[error(
+        "`{layer}` is not finite for image {image}; check the preprocessing that the network expects"
+    )]
     NotFinite {
         /// The layer.
         layer: String,
-        /// The image's place in the set.
+        /// Index of the image in the set.
         image: usize,
     },
     /// An input can't be read.
@@ -106,7 +110,7 @@ pub enum UnitsError {
     /// The network can't be extended by the directions.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// It was asked to stop.
+    /// The monitor cancelled the work.
     #[error("stopped; nothing was written")]
     Cancelled,
 }
@@ -117,13 +121,14 @@ fn did_you_mean(likely: &Option<String>) -> String {
     })
 }
 
-/// The last names, which are those nearest to the output, and how many more there are.
+/// The last names, which are nearest to the output, and the number of the others.
 fn few(known: &[String]) -> String {
     const SHOWN: usize = 20;
     let hidden = known.len().saturating_sub(SHOWN);
     let names = known[hidden..].join(", ");
-    match hidden {
-        0 => names,
-        _ => format!("{hidden} layers, then {names} (--layer without a name lists all)"),
+    if hidden == 0 {
+        names
+    } else {
+        format!("{hidden} layers, then {names}")
     }
 }

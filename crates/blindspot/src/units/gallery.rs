@@ -5,59 +5,61 @@ use std::ops::Range;
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
 
-use super::{Extremes, Found, Layer, Reduction, Survey, Synthesis, receptive_field};
+use super::{Layer, LayerReport, RankedImages, Reduction, Synthesis, TopImages, receptive_field};
 use crate::inputs::{InputError, Inputs};
 use crate::picture::Picture;
 
-/// A picture in a row, and what is said of it.
+/// A picture in a row, with its caption's facts.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shown {
+pub struct RowPicture {
     /// The picture.
     pub picture: Picture,
-    /// Its place in the data set; None of an image that was made.
+    /// The image's index in the data set; None for a synthesised image.
     pub image: Option<usize>,
-    /// Its class, by name or number.
+    /// The image's class, by name or number.
     pub class: Option<String>,
-    /// Its projection.
+    /// The image's projection.
     pub activation: f32,
-    /// The rows and columns that the projection's position sees, where that is not the whole image.
+    /// Rows and columns of the receptive field of the projection's position; None if that is the whole
+    /// image.
     pub field: Option<[Range<usize>; 2]>,
 }
 
 /// The pictures of a unit or direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PictureRow {
-    /// What it is: `unit 3`, `random direction 1`.
+    /// The unit or direction: `unit 3`, `random direction 1`.
     pub title: String,
     /// The images with the largest projections.
-    pub top: Vec<Shown>,
-    /// The image that was made for it, where one was.
-    pub made: Option<Shown>,
+    pub top: Vec<RowPicture>,
+    /// The image synthesised for the unit or direction, if any.
+    pub synthesised: Option<RowPicture>,
     /// The images with the smallest projections.
-    pub lowest: Vec<Shown>,
-    /// True where all images have the same projection, so that none leads.
+    pub lowest: Vec<RowPicture>,
+    /// Whether all images have the same projection, so that none leads.
     pub constant: bool,
-    /// True where the last image was chosen by its order among images of the same projection.
+    /// Whether the last image was chosen by its index among images of the same projection.
     pub tied: bool,
 }
 
-/// Pictures in a row at most, and bytes of all.
-const TOP: usize = 40;
-const MEMORY: usize = 1 << 30;
+/// Largest number of top, or of lowest, pictures in a row.
+const MAX_ROW_PICTURES: usize = 40;
+/// Memory for all pictures, in bytes.
+const MAX_PICTURE_BYTES: usize = 1 << 30;
 
-/// A row for each unit, random direction and principal component of a survey, in this order (of
-/// very many, the first ones of each kind that fit in memory; at most 40 pictures each way); with the
-/// images `made` for them in the same order, if any were.
+/// A row for each unit, random direction and principal component of a report, in this order. If there
+/// are very many, each kind has as many rows as fit in memory. A row has at most 40 top and 40 lowest
+/// pictures. `synthesised` has the synthesised images in the report's order, or is empty.
 ///
 /// # Errors
-/// [`InputError`] where an image can't be read.
+/// [`InputError`] if an image can't be read.
 pub fn picture_rows(
     network: &Network<f32>,
     images: &ImageSet,
     layer: &Layer,
-    survey: &Survey,
+    report: &LayerReport,
     reduce: Reduction,
-    made: &[Option<Synthesis>],
+    synthesised: &[Option<Synthesis>],
 ) -> Result<Vec<PictureRow>, InputError> {
     let [_, height, width] = images.shape();
     let picture = |values| Picture {
@@ -69,13 +71,13 @@ pub fn picture_rows(
         Reduction::Mean => None,
         Reduction::Max => receptive_field(network, layer, position),
     };
-    let shown = |extremes: &Extremes| {
-        let entries = extremes.images.iter().zip(&extremes.activations);
-        let entries = entries.zip(&extremes.positions);
+    let shown = |ranked: &RankedImages| {
+        let entries = ranked.images.iter().zip(&ranked.activations);
+        let entries = entries.zip(&ranked.positions);
         let shown = |((&image, &activation), &position): ((&usize, &f32), &usize)| {
             let mut values = vec![0.0; images.image_len()];
             images.read(image, &mut values)?;
-            Ok(Shown {
+            Ok(RowPicture {
                 picture: picture(values),
                 image: Some(images.indices()[image]),
                 class: class(images, image),
@@ -83,41 +85,41 @@ pub fn picture_rows(
                 field: field(position),
             })
         };
-        entries
-            .take(TOP)
-            .map(shown)
-            .collect::<Result<Vec<Shown>, InputError>>()
+        let pictures: Result<Vec<RowPicture>, InputError> =
+            entries.take(MAX_ROW_PICTURES).map(shown).collect();
+        pictures
     };
-    let units = survey.units.iter();
-    let units = units.map(|(unit, found)| (format!("unit {unit}"), found));
-    let directions = survey.directions.iter().enumerate();
-    let directions = directions.map(|(i, seen)| (format!("random direction {i}"), &seen.found));
-    let components = survey.components.iter().enumerate().map(|(i, seen)| {
-        let share = 100.0 * seen.variance.unwrap_or(0.0);
-        let title = format!("principal component {i} ({share:.1}% of the variance)");
-        (title, &seen.found)
+    let units = report.units.iter();
+    let units = units.map(|unit| (format!("unit {}", unit.unit), &unit.found));
+    let directions = report.directions.iter().enumerate();
+    let directions =
+        directions.map(|(i, direction)| (format!("random direction {i}"), &direction.found));
+    let components = report.components.iter().enumerate().map(|(i, component)| {
+        let percent = 100.0 * component.variance.unwrap_or(0.0);
+        let title = format!("principal component {i} ({percent:.1}% of the variance)");
+        (title, &component.found)
     });
-    let mut made = made.iter();
+    let mut synthesised = synthesised.iter();
     let mut rows = Vec::new();
-    let kinds: [Vec<(String, &Found)>; 3] =
+    let kinds: [Vec<(String, &TopImages)>; 3] =
         [units.collect(), directions.collect(), components.collect()];
     for kind in kinds {
         for (place, (title, found)) in kind.into_iter().enumerate() {
-            let made = made.next().and_then(Option::as_ref);
-            let pictures = 2 * found.top.images.len().min(TOP);
+            let synthesised = synthesised.next().and_then(Option::as_ref);
+            let pictures = 2 * found.top.images.len().min(MAX_ROW_PICTURES);
             let bytes = pictures * size_of::<f32>() * images.image_len();
-            if place > MEMORY / 3 / bytes {
+            if place > MAX_PICTURE_BYTES / 3 / bytes {
                 continue;
             }
             rows.push(PictureRow {
                 title,
                 top: shown(&found.top)?,
-                made: made.map(|made| Shown {
-                    picture: picture(made.image.clone()),
+                synthesised: synthesised.map(|synthesis| RowPicture {
+                    picture: picture(synthesis.image.clone()),
                     image: None,
                     class: None,
-                    activation: made.activation,
-                    field: field(made.position),
+                    activation: synthesis.activation,
+                    field: field(synthesis.position),
                 }),
                 lowest: shown(&found.lowest)?,
                 constant: found.is_constant(),
@@ -128,7 +130,7 @@ pub fn picture_rows(
     Ok(rows)
 }
 
-/// The class of an image: its name where there is one.
+/// The class of an image, by its name if it has one, else by its number.
 fn class(images: &ImageSet, image: usize) -> Option<String> {
     let label = images.labels()?[image];
     let name = images.classes().and_then(|names| names.get(label));

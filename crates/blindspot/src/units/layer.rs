@@ -1,20 +1,21 @@
-//! Layers of a network: its values by their ONNX names, and how their numbers are units.
+//! Layers of a network by the names of their ONNX values, and their units.
 
 use blindspot_net::{Network, Op, Operand, Real, ValueId};
 
 use super::UnitsError;
 
-/// A named value of a network whose numbers are units, or channels of units at several positions.
+/// A layer of a network: a named value whose numbers are units, or channels at several positions. A
+/// channel of a convolutional layer counts as one unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layer {
     pub(super) id: ValueId,
-    /// Its ONNX name.
+    /// The name of the ONNX value.
     pub name: String,
-    /// How many units it has: channels, where it has positions.
+    /// Number of units; of channels, if the layer has positions.
     pub units: usize,
-    /// How many positions along each spatial axis; empty where each unit is one number.
+    /// Number of positions along each spatial axis; empty if each unit is one number.
     pub positions: Vec<usize>,
-    /// The ONNX operator that gives it; `Input` of the network's input.
+    /// The ONNX operator whose output this is; `Input` for the network's input.
     pub operator: &'static str,
 }
 
@@ -22,8 +23,8 @@ impl Layer {
     /// The layer of this name.
     ///
     /// # Errors
-    /// [`UnitsError::Unknown`] with the names there are, [`UnitsError::Axes`] where its numbers are
-    /// neither units nor channels.
+    /// [`UnitsError::Unknown`] if no value has the name, with the names of all layers.
+    /// [`UnitsError::Axes`] if the value has other axes than a layer.
     pub fn find<T: Real>(network: &Network<T>, name: &str) -> Result<Layer, UnitsError> {
         let Ok(id) = network.graph().find(name) else {
             let known: Vec<String> = Layer::all(network)
@@ -47,7 +48,7 @@ impl Layer {
         })
     }
 
-    /// Every layer that an operator gives, the lowest first.
+    /// All layers but the input, from the input to the output.
     pub fn all<T: Real>(network: &Network<T>) -> Vec<Layer> {
         let nodes = network.graph().nodes().iter();
         nodes
@@ -69,14 +70,14 @@ impl Layer {
         })
     }
 
-    /// The last features: what the classifier at the network's end sees; `None` where that is the
-    /// input.
+    /// The last features: the input of the last layer with weights, which is the classifier. None if
+    /// that is the network's input.
     pub fn last_features<T: Real>(network: &Network<T>) -> Option<Layer> {
         Layer::of(network, network.graph().output())?.below(network)
     }
 
-    /// The layer below: what the nearest operator with weights under this layer sees. None where
-    /// that is the network's input, or there is none.
+    /// The layer below: the input of the nearest operator with weights at or before this layer. None if
+    /// that is the network's input, or if there is no such operator.
     pub fn below<T: Real>(&self, network: &Network<T>) -> Option<Layer> {
         let graph = network.graph();
         let mut id = self.id;

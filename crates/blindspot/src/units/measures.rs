@@ -1,31 +1,31 @@
-//! How alike the images are that excite a unit the most.
+//! How alike the top images of a unit or direction are.
 
 use serde::{Deserialize, Serialize};
 
 use super::distances::mean_distances;
-use super::{Found, UnitsError};
-use crate::inputs::Inputs;
+use super::{Context, TopImages, UnitsError};
 use crate::run::monitor::Monitor;
-use blindspot_net::Network;
 
 /// A measure of how alike the top images of a unit or a direction are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// The fraction of the top images that have the most frequent label among them.
+    /// The fraction of the top images that have the most frequent label among them, in (0, 1].
     Purity,
-    /// The entropy of their labels, in bits.
+    /// The entropy of the top images' labels, in bits.
     Entropy,
-    /// The mean over their pairs of the root mean square of the difference of a pixel.
+    /// The root mean square difference of two top images' pixels, averaged over all pairs.
     PixelDistance,
-    /// Likewise of a value of the layer below.
+    /// The root mean square difference of two top images' activations in the layer below, averaged over
+    /// all pairs.
     DistanceBelow,
-    /// The largest correlation of the projections of all images with belonging to one class.
+    /// The largest correlation, over the classes, of the projections of all images with belonging to
+    /// the class, in [0, 1].
     Selectivity,
 }
 
 impl Measure {
-    /// All of them.
+    /// All measures.
     pub const ALL: [Measure; 5] = [
         Measure::Purity,
         Measure::Entropy,
@@ -34,7 +34,7 @@ impl Measure {
         Measure::Selectivity,
     ];
 
-    /// What it is called.
+    /// The measure's name in tables and sentences.
     pub fn name(self) -> &'static str {
         match self {
             Measure::Purity => "label purity",
@@ -45,14 +45,14 @@ impl Measure {
         }
     }
 
-    /// Whether more of it means that the images are more alike.
+    /// Whether a larger value means that the images are more alike.
     pub fn grows_with_likeness(self) -> bool {
         matches!(self, Measure::Purity | Measure::Selectivity)
     }
 }
 
-/// The measures of one set of top images; None where one is undefined: distances of fewer than two
-/// images, what takes labels without them, the selectivity of a constant projection.
+/// The measures of one set of top images. A measure is None if it is undefined: a distance of fewer than
+/// two images, purity, entropy and selectivity without labels, the selectivity of a constant projection.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Measures {
     /// [`Measure::Purity`].
@@ -68,7 +68,7 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// One of them.
+    /// The value of one measure.
     pub fn get(&self, measure: Measure) -> Option<f64> {
         match measure {
             Measure::Purity => self.purity,
@@ -80,53 +80,45 @@ impl Measures {
     }
 }
 
-/// Where images and their likeness come from.
-pub(super) struct Scene<'a, I: ?Sized> {
-    pub(super) inputs: &'a I,
-    pub(super) labels: Option<&'a [usize]>,
-    /// The network up to the layer below, where that is not the image itself.
-    pub(super) below: Option<Network<f32>>,
-}
-
-impl<I: Inputs + ?Sized> Scene<'_, I> {
-    /// The measures of what was found. Top images that were chosen among equal projections by their
-    /// order alone (dead units) tell nothing: they have none but the selectivity.
-    pub(super) fn of(
-        &self,
-        found: &[&Found],
-        monitor: &dyn Monitor,
-    ) -> Result<Vec<Measures>, UnitsError> {
-        let set = |found: &&'_ Found| match found.top.tied {
-            true => Vec::new(),
-            false => found.top.images.clone(),
-        };
-        let sets: Vec<Vec<usize>> = found.iter().map(set).collect();
-        let pixels = mean_distances(self.inputs, None, &sets, "distances in pixels", monitor)?;
-        let below = match &self.below {
-            Some(network) => {
-                let work = "distances below";
-                mean_distances(self.inputs, Some(network), &sets, work, monitor)?
+/// The measures of each result. Top images that only their indices singled out among equal projections
+/// (dead units) say nothing: their only measure is the selectivity.
+pub(super) fn measures(
+    context: &Context<'_>,
+    found: &[&TopImages],
+    monitor: &dyn Monitor,
+) -> Result<Vec<Measures>, UnitsError> {
+    let set = |found: &&TopImages| {
+        if found.top.tied {
+            Vec::new()
+        } else {
+            found.top.images.clone()
+        }
+    };
+    let sets: Vec<Vec<usize>> = found.iter().map(set).collect();
+    let distances =
+        |network: Option<&_>, work| mean_distances(context.inputs, network, &sets, work, monitor);
+    let pixels = distances(None, "distances in pixels")?;
+    let below = match context.network_below() {
+        Some(network) => distances(Some(&network), "distances below")?,
+        None => vec![None; sets.len()],
+    };
+    let distances = pixels.into_iter().zip(below);
+    let all = found.iter().zip(&sets).zip(distances);
+    Ok(all
+        .map(|((found, set), (pixel_distance, distance_below))| {
+            let counts = context.labels.map(|labels| label_counts(set, labels));
+            Measures {
+                purity: counts.as_deref().and_then(purity),
+                entropy: counts.as_deref().and_then(entropy),
+                pixel_distance,
+                distance_below,
+                selectivity: found.selectivity,
             }
-            None => vec![None; sets.len()],
-        };
-        let distances = pixels.into_iter().zip(below);
-        let all = found.iter().zip(&sets).zip(distances);
-        Ok(all
-            .map(|((found, set), (pixel_distance, distance_below))| {
-                let counts = self.labels.map(|labels| label_counts(set, labels));
-                Measures {
-                    purity: counts.as_deref().and_then(purity),
-                    entropy: counts.as_deref().and_then(entropy),
-                    pixel_distance,
-                    distance_below,
-                    selectivity: found.selectivity,
-                }
-            })
-            .collect())
-    }
+        })
+        .collect())
 }
 
-/// How often each label occurs among some images, for those that occur.
+/// The number of images of each label that occurs in a set.
 fn label_counts(set: &[usize], labels: &[usize]) -> Vec<usize> {
     let mut own: Vec<usize> = set.iter().map(|&image| labels[image]).collect();
     own.sort_unstable();
@@ -141,10 +133,10 @@ fn purity(counts: &[usize]) -> Option<f64> {
 fn entropy(counts: &[usize]) -> Option<f64> {
     let total = counts.iter().sum::<usize>() as f64;
     let bits = |&count: &usize| {
-        let part = count as f64 / total;
-        part * -part.log2()
+        let fraction = count as f64 / total;
+        fraction * -fraction.log2()
     };
-    // A sum of nothing but 0 is -0.
+    // An empty sum, or a sum of zeros, is -0.
     (!counts.is_empty()).then(|| counts.iter().map(bits).sum::<f64>().max(0.0))
 }
 

@@ -1,4 +1,4 @@
-//! The images that excite something the most, as they stream by.
+//! A ranking of images by their projections, kept while the images stream by.
 
 /// An image in a ranking.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -8,13 +8,12 @@ pub(super) struct Entry {
     pub(super) position: u32,
 }
 
-/// The first `size` of all entries seen, by activation; of equal ones the lower image leads.
-///
-/// Entries have to come in the order of the images.
+/// The first `size` entries by activation. Of equal activations the image with the lower index leads,
+/// provided that entries are added in the order of the images.
 #[derive(Debug, Clone)]
 pub(super) struct Ranking {
     size: usize,
-    /// Whether the largest lead, or the smallest.
+    /// Whether the largest activations lead, or the smallest.
     largest: bool,
     entries: Vec<Entry>,
 }
@@ -38,7 +37,7 @@ impl Ranking {
                 _ => return,
             }
         }
-        // Behind all equal ones: their images are lower.
+        // Behind equal activations, whose images have lower indices.
         let place = self
             .entries
             .partition_point(|other| !leads(entry.activation, other.activation));

@@ -1,4 +1,4 @@
-//! What a position of a layer sees of the image.
+//! Receptive fields: the part of the image that a position of a layer depends on.
 
 use std::ops::Range;
 
@@ -7,12 +7,13 @@ use blindspot_net::{Network, Op, Operand, Real};
 
 use super::Layer;
 
-/// A part of each axis after the first of a value.
+/// A range along each axis of a value but the first.
 type Region = Vec<Range<usize>>;
 
-/// The rows and columns of the image that position `position` of a layer (row after row) can depend
-/// on. None where that is the whole image, or the network's input has not the axes channels, height
-/// and width. Where an operator mixes positions in a way that is not followed, it counts as the whole.
+/// The rows and columns of the image that a layer's position `position` (counted row by row) can depend
+/// on. None if that is the whole image, or if the network's input has other axes than channels, height
+/// and width. An operator that mixes positions in a way that is not followed counts as depending on the
+/// whole image.
 pub fn receptive_field<T: Real>(
     network: &Network<T>,
     layer: &Layer,
@@ -22,7 +23,7 @@ pub fn receptive_field<T: Real>(
     if layer.positions.is_empty() || network.input_shape().len() != 3 {
         return None;
     }
-    let mut seen: Vec<Option<Region>> = vec![None; graph.values().len()];
+    let mut regions: Vec<Option<Region>> = vec![None; graph.values().len()];
     let values = || graph.values().iter().enumerate();
     let place = |name: &str| {
         values()
@@ -35,10 +36,10 @@ pub fn receptive_field<T: Real>(
         region.insert(0, left % length..left % length + 1);
         left /= length;
     }
-    seen[place(&layer.name)?] = Some(region);
+    regions[place(&layer.name)?] = Some(region);
     for node in graph.nodes().iter().rev() {
         let output = graph.value(node.output);
-        let Some(region) = seen[place(&output.name)?].clone() else {
+        let Some(region) = regions[place(&output.name)?].clone() else {
             continue;
         };
         for operand in &node.inputs {
@@ -47,21 +48,21 @@ pub fn receptive_field<T: Real>(
             };
             let input = graph.value(*id);
             let below = below(&node.op, &region, &input.shape, &output.shape);
-            let place = &mut seen[place(&input.name)?];
+            let place = &mut regions[place(&input.name)?];
             *place = Some(match place.take() {
                 Some(other) => hull(&other, &below),
                 None => below,
             });
         }
     }
-    let [rows, columns] = &seen[0].as_ref()?[..] else {
+    let [rows, columns] = &regions[0].as_ref()?[..] else {
         return None;
     };
     let whole = *rows == (0..network.input_shape()[1]) && *columns == (0..network.input_shape()[2]);
     (!whole).then(|| [rows.clone(), columns.clone()])
 }
 
-/// What a region of an operator's output depends on of its input.
+/// The region of an operator's input that a region of its output depends on.
 fn below(op: &Op, region: &Region, input: &[usize], output: &[usize]) -> Region {
     let same_axes = input.len() == output.len();
     match op {
@@ -87,7 +88,7 @@ fn below(op: &Op, region: &Region, input: &[usize], output: &[usize]) -> Region 
     }
 }
 
-/// What the windows of a region cover.
+/// The region that the windows at all positions of a region cover.
 fn windows(window: &Window, region: &Region, input: &[usize]) -> Region {
     let axis = |(axis, range): (usize, &Range<usize>)| {
         let (stride, before) = (window.strides[axis] as i64, window.before[axis] as i64);
@@ -99,12 +100,13 @@ fn windows(window: &Window, region: &Region, input: &[usize]) -> Region {
     region.iter().enumerate().map(axis).collect()
 }
 
-/// The part of a range that is below `length`.
+/// The range `start..end`, restricted to `0..length`.
 fn cut(start: i64, end: i64, length: usize) -> Range<usize> {
     let inside = |at: i64| at.clamp(0, length as i64) as usize;
     inside(start)..inside(end)
 }
 
+/// The smallest region that contains two regions.
 fn hull(a: &Region, b: &Region) -> Region {
     let axes = a.iter().zip(b);
     axes.map(|(a, b)| a.start.min(b.start)..a.end.max(b.end))

@@ -1,57 +1,58 @@
-//! Do units mean more than random directions? The two distributions of what their top images have
-//! in common, a test, and controls. The paper only looked at pictures.
+//! Do units mean more than random directions? How alike the top images of units, of random directions
+//! and of controls are, and tests of the differences. The paper compared pictures by eye.
 
 use serde::{Deserialize, Serialize};
 
-use super::measures::{Measure, Measures, Scene};
-use super::{Comparison, Extremes, Found, UnitsError};
-use crate::inputs::Inputs;
+use super::measures::{Measure, Measures, measures};
+use super::top_images::class_counts;
+use super::{Context, RankedImages, TopImages, UnitsError};
 use crate::run::monitor::Monitor;
 use crate::run::random::Stream;
+use crate::stats::MannWhitney;
 
-/// A set of directions of one kind, or of sets of images.
+/// Directions of one kind, or random sets of images, with their measures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// What they are.
-    pub kind: Kind,
-    /// How many.
+    /// The kind of the directions.
+    pub kind: DirectionKind,
+    /// Number of members.
     pub count: usize,
-    /// Of these, those whose top images are chosen among equal projections (dead units): they are
-    /// left out, but of the selectivity where their projections differ at all.
+    /// Number of members whose last top image was chosen by its index among equal projections (dead
+    /// units). Such a member has no measure but, unless its projections are all equal, the selectivity.
     pub tied: usize,
-    /// The mean of each measure over those that have it.
+    /// The mean of each measure over the members that have it.
     pub mean: Measures,
-    /// The measures of each.
+    /// The measures of each member.
     pub members: Vec<Measures>,
 }
 
-/// A kind of directions, or of sets of images.
+/// A kind of directions, or random sets of images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum DirectionKind {
     /// The layer's units.
     Units,
     /// Random directions.
     Directions,
-    /// The units rotated by so many degrees.
+    /// The units rotated by this angle in degrees, each in a random plane of its own.
     Rotated(f64),
-    /// The directions of largest variance.
+    /// Principal components: the directions of largest variance.
     Components,
-    /// Random directions of the untrained network of the same shape.
+    /// Random directions of an untrained network of the same architecture.
     Untrained,
-    /// No directions, but as many images at random.
+    /// Random sets of images in place of top images.
     RandomImages,
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for DirectionKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Kind::Units => f.write_str("units"),
-            Kind::Directions => f.write_str("random directions"),
-            Kind::Rotated(degrees) => write!(f, "units rotated by {degrees} degrees"),
-            Kind::Components => f.write_str("principal components"),
-            Kind::Untrained => f.write_str("random directions, untrained network"),
-            Kind::RandomImages => f.write_str("random images"),
+            DirectionKind::Units => f.write_str("units"),
+            DirectionKind::Directions => f.write_str("random directions"),
+            DirectionKind::Rotated(degrees) => write!(f, "units rotated by {degrees} degrees"),
+            DirectionKind::Components => f.write_str("principal components"),
+            DirectionKind::Untrained => f.write_str("random directions, untrained network"),
+            DirectionKind::RandomImages => f.write_str("random images"),
         }
     }
 }
@@ -62,53 +63,54 @@ pub struct Contrast {
     /// The measure.
     pub measure: Measure,
     /// The first group.
-    pub first: Kind,
+    pub first: DirectionKind,
     /// The second group.
-    pub second: Kind,
-    /// Whether the first has more of the measure.
+    pub second: DirectionKind,
+    /// Test of whether the first group has larger values than the second.
     #[serde(flatten)]
-    pub comparison: Comparison,
+    pub comparison: MannWhitney,
 }
 
-/// What numbers say of a layer.
+/// The study of a layer: whether the top images of its units are more alike than the top images of
+/// random directions, with controls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Study {
-    /// The answer to the paper's claim, in a sentence.
+    /// One sentence on the paper's claim that units mean no more than random directions.
     pub answer: String,
-    /// Why it is to be read with care: a set that is too small, units that were left out.
+    /// Caveats, such as an image set that is too small or units that were left out.
     pub remarks: Vec<String>,
-    /// The measure that the answer is by.
+    /// The measure behind the answer; None if the image set allows no answer.
     pub by: Option<Measure>,
-    /// Every kind of directions, and the controls.
+    /// All kinds of directions, and the controls.
     pub groups: Vec<Group>,
-    /// Their comparisons.
+    /// Comparisons of two groups each.
     pub contrasts: Vec<Contrast>,
 }
 
-/// Members that both groups of a test must have: with fewer the normal approximation is none.
-const FEWEST: usize = 8;
-/// Top images that a set must have room for, for its top to be a top.
-const SHARE: usize = 10;
-/// Effects up to this can't be told from none by anyone who looks at pictures.
-const NEGLIGIBLE: f64 = 0.6;
+/// Smallest size of a group in a test: the normal approximation fails below it.
+const MIN_GROUP_MEMBERS: usize = 8;
+/// Smallest number of images in a set, as a multiple of the number of top images.
+const MIN_IMAGES_PER_TOP: usize = 10;
+/// Common-language effect sizes up to this count as negligible.
+const MAX_NEGLIGIBLE_EFFECT: f64 = 0.6;
 
-/// The measures of groups of directions in this scene: their images are read once for all.
+/// The measures of all groups, in one pass over the images of all of them.
 pub(super) fn groups(
-    scene: &Scene<'_, impl Inputs + ?Sized>,
-    parts: &[(Kind, Vec<Found>)],
+    context: &Context<'_>,
+    found: &[(DirectionKind, Vec<&TopImages>)],
     monitor: &dyn Monitor,
 ) -> Result<Vec<Group>, UnitsError> {
-    let all: Vec<&Found> = parts.iter().flat_map(|(_, found)| found).collect();
-    let mut measures = scene.of(&all, monitor)?.into_iter();
-    let group = |(kind, found): &(Kind, Vec<Found>)| {
+    let all: Vec<&TopImages> = found.iter().flat_map(|(_, found)| found).copied().collect();
+    let mut measures = measures(context, &all, monitor)?.into_iter();
+    let group = |(kind, found): &(DirectionKind, Vec<&TopImages>)| {
         let tied = found.iter().filter(|found| found.top.tied).count();
         of_members(*kind, tied, measures.by_ref().take(found.len()).collect())
     };
-    Ok(parts.iter().map(group).collect())
+    Ok(found.iter().map(group).collect())
 }
 
-/// The control: `count` sets of `size` of `images` images each, at random.
-pub(super) fn random_images(count: usize, size: usize, images: usize, seed: u64) -> Vec<Found> {
+/// `count` random sets of `size` images out of `images`: the control for top images.
+pub(super) fn random_images(count: usize, size: usize, images: usize, seed: u64) -> Vec<TopImages> {
     let set = |index| {
         let mut stream = Stream::new(seed, "random images", index);
         if 2 * size > images {
@@ -125,17 +127,17 @@ pub(super) fn random_images(count: usize, size: usize, images: usize, seed: u64)
         }
         set
     };
-    let found = |index| Found {
-        top: Extremes {
+    let found = |index| TopImages {
+        top: RankedImages {
             images: set(index),
-            ..Extremes::default()
+            ..RankedImages::default()
         },
-        ..Found::default()
+        ..TopImages::default()
     };
     (0..count).map(found).collect()
 }
 
-fn of_members(kind: Kind, tied: usize, members: Vec<Measures>) -> Group {
+fn of_members(kind: DirectionKind, tied: usize, members: Vec<Measures>) -> Group {
     let mean = |measure| {
         let values = values(&members, measure);
         (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
@@ -155,34 +157,34 @@ fn of_members(kind: Kind, tied: usize, members: Vec<Measures>) -> Group {
     }
 }
 
-/// A measure of those that have it.
+/// The values of a measure, over the members that have it.
 fn values(members: &[Measures], measure: Measure) -> Vec<f64> {
     members.iter().filter_map(|m| m.get(measure)).collect()
 }
 
-/// What the sizes of a study are.
+/// What a study's sentences say of the layer and the images.
 pub(super) struct Sizes<'a> {
     pub(super) layer: &'a str,
-    /// Units of the layer.
+    /// Number of units of the layer.
     pub(super) units: usize,
     pub(super) images: usize,
     pub(super) top: usize,
     pub(super) labels: Option<&'a [usize]>,
 }
 
-/// Compares the groups and puts it in words.
+/// Compares the groups and puts the result in words.
 pub(super) fn conclude(sizes: &Sizes<'_>, groups: Vec<Group>) -> Study {
     let mut pairs = vec![
-        (Kind::Units, Kind::Directions),
-        (Kind::Units, Kind::Untrained),
-        (Kind::Directions, Kind::Untrained),
-        (Kind::Units, Kind::RandomImages),
-        (Kind::Directions, Kind::RandomImages),
-        (Kind::Components, Kind::Directions),
+        (DirectionKind::Units, DirectionKind::Directions),
+        (DirectionKind::Units, DirectionKind::Untrained),
+        (DirectionKind::Directions, DirectionKind::Untrained),
+        (DirectionKind::Units, DirectionKind::RandomImages),
+        (DirectionKind::Directions, DirectionKind::RandomImages),
+        (DirectionKind::Components, DirectionKind::Directions),
     ];
     let turned = groups.iter().map(|group| group.kind);
-    let turned = turned.filter(|kind| matches!(kind, Kind::Rotated(_)));
-    pairs.extend(turned.map(|kind| (kind, Kind::Directions)));
+    let turned = turned.filter(|kind| matches!(kind, DirectionKind::Rotated(_)));
+    pairs.extend(turned.map(|kind| (kind, DirectionKind::Directions)));
     let of = |kind| groups.iter().find(|group| group.kind == kind);
     let mut contrasts = Vec::new();
     for (first, second) in pairs {
@@ -191,14 +193,13 @@ pub(super) fn conclude(sizes: &Sizes<'_>, groups: Vec<Group>) -> Study {
         };
         for measure in Measure::ALL {
             let samples = [a, b].map(|group| values(&group.members, measure));
-            contrasts.extend(
-                Comparison::of(&samples[0], &samples[1]).map(|comparison| Contrast {
-                    measure,
-                    first,
-                    second,
-                    comparison,
-                }),
-            );
+            let test = MannWhitney::test(&samples[0], &samples[1]);
+            contrasts.extend(test.map(|comparison| Contrast {
+                measure,
+                first,
+                second,
+                comparison,
+            }));
         }
     }
     let by = the_measure(sizes, &groups);
@@ -219,42 +220,43 @@ pub(super) fn conclude(sizes: &Sizes<'_>, groups: Vec<Group>) -> Study {
     }
 }
 
-/// The measure that answers, the purity wherever it can; or why none does.
+/// The measure that answers, preferably the purity, or why none can.
 fn the_measure(sizes: &Sizes<'_>, groups: &[Group]) -> Result<Measure, String> {
     let Sizes { images, top, .. } = *sizes;
-    if images < SHARE * top {
+    if images < MIN_IMAGES_PER_TOP * top {
         return Err(format!(
             "The set is too small: the top {top} of {images} images are more than a tenth of it; take \
              at least {} images or a smaller top",
-            SHARE * top
+            MIN_IMAGES_PER_TOP * top
         ));
     }
     let enough = |measure| {
-        [Kind::Units, Kind::Directions].iter().all(|kind| {
-            let group = groups.iter().find(|group| group.kind == *kind);
-            group.is_some_and(|group| values(&group.members, measure).len() >= FEWEST)
-        })
+        [DirectionKind::Units, DirectionKind::Directions]
+            .iter()
+            .all(|kind| {
+                let group = groups.iter().find(|group| group.kind == *kind);
+                group
+                    .is_some_and(|group| values(&group.members, measure).len() >= MIN_GROUP_MEMBERS)
+            })
     };
-    let order = match labels_tell(sizes) {
-        true => &[
-            Measure::Purity,
-            Measure::DistanceBelow,
-            Measure::PixelDistance,
-        ][..],
-        false => &[Measure::DistanceBelow, Measure::PixelDistance][..],
-    };
-    let first = order.iter().copied().find(|&measure| enough(measure));
-    first.ok_or_else(|| {
+    let order = [
+        Measure::Purity,
+        Measure::DistanceBelow,
+        Measure::PixelDistance,
+    ];
+    let skipped = usize::from(!labels_tell(sizes));
+    let mut order = order.into_iter().skip(skipped);
+    order.find(|&measure| enough(measure)).ok_or_else(|| {
         format!(
-            "Too few units or directions have top images of their own: a test takes at least {FEWEST} \
-             of each"
+            "Too few units or directions have top images of their own: a test takes at least \
+             {MIN_GROUP_MEMBERS} of each"
         )
     })
 }
 
 /// Whether top images could share a label at all.
 fn labels_tell(sizes: &Sizes<'_>) -> bool {
-    let counts = sizes.labels.map(super::class_counts).unwrap_or_default();
+    let counts = sizes.labels.map(class_counts).unwrap_or_default();
     let present = counts.iter().filter(|&&count| count > 0).count();
     present > 1 && counts.iter().any(|&count| count >= sizes.top)
 }
@@ -280,7 +282,9 @@ fn remarks(sizes: &Sizes<'_>, groups: &[Group]) -> Vec<String> {
             group.tied, group.count, group.kind
         ));
     }
-    if let Some(units) = groups.iter().find(|group| group.kind == Kind::Units)
+    if let Some(units) = groups
+        .iter()
+        .find(|group| group.kind == DirectionKind::Units)
         && units.count < sizes.units
     {
         remarks.push(format!(
@@ -304,32 +308,32 @@ fn answer(sizes: &Sizes<'_>, measure: Measure, groups: &[Group], contrasts: &[Co
     };
     let contrast = contrasts.iter().find(|contrast| {
         (contrast.measure, contrast.first, contrast.second)
-            == (measure, Kind::Units, Kind::Directions)
+            == (measure, DirectionKind::Units, DirectionKind::Directions)
     });
     let Some(Contrast { comparison, .. }) = contrast else {
         return format!("{}: there is nothing to compare", sizes.layer);
     };
-    // From here on more is more alike.
-    let (probability, [low, high]) = match measure.grows_with_likeness() {
-        true => (comparison.probability, comparison.interval),
-        false => {
-            let [low, high] = comparison.interval;
-            (1.0 - comparison.probability, [1.0 - high, 1.0 - low])
-        }
+    // From here on a larger value means more alike.
+    let [low, high] = comparison.interval;
+    let (probability, [low, high]) = if measure.grows_with_likeness() {
+        (comparison.probability, [low, high])
+    } else {
+        (1.0 - comparison.probability, [1.0 - high, 1.0 - low])
     };
     let verdict = if low > 0.5 {
         "units mean more than random directions here, against the paper's claim"
     } else if high < 0.5 {
         "random directions mean more than units here"
-    } else if high <= NEGLIGIBLE {
+    } else if high <= MAX_NEGLIGIBLE_EFFECT {
         "units don't mean more than random directions here, as the paper claims"
     } else {
         "there are too few of them to tell whether units mean more"
     };
-    let p = comparison.p.map_or("undefined".to_owned(), |p| match p {
-        p if p < 1e-4 => format!("{p:.0e}"),
-        p => format!("{p:.4}"),
-    });
+    let p = match comparison.p {
+        None => "undefined".to_owned(),
+        Some(p) if p < 1e-4 => format!("{p:.0e}"),
+        Some(p) => format!("{p:.4}"),
+    };
     format!(
         "{}: {verdict}. The top {} images of a unit are more alike than those of a random direction with \
          probability {probability:.2} (95% interval {low:.2} to {high:.2}, Mann-Whitney p {p}) by {}: mean \
@@ -337,10 +341,10 @@ fn answer(sizes: &Sizes<'_>, measure: Measure, groups: &[Group], contrasts: &[Co
         sizes.layer,
         sizes.top,
         measure.name(),
-        mean(Kind::Units),
-        mean(Kind::Directions),
-        mean(Kind::Untrained),
-        mean(Kind::RandomImages),
+        mean(DirectionKind::Units),
+        mean(DirectionKind::Directions),
+        mean(DirectionKind::Untrained),
+        mean(DirectionKind::RandomImages),
     )
 }
 
@@ -348,7 +352,7 @@ fn answer(sizes: &Sizes<'_>, measure: Measure, groups: &[Group], contrasts: &[Co
 mod tests {
     use super::*;
 
-    fn group_of(kind: Kind, purity: impl Iterator<Item = Option<f64>>) -> Group {
+    fn group_of(kind: DirectionKind, purity: impl Iterator<Item = Option<f64>>) -> Group {
         let members: Vec<Measures> = purity
             .map(|purity| Measures {
                 purity,
@@ -373,8 +377,8 @@ mod tests {
         conclude(
             &sizes,
             vec![
-                group_of(Kind::Units, units.chain([None])),
-                group_of(Kind::Directions, (0..count).map(spread)),
+                group_of(DirectionKind::Units, units.chain([None])),
+                group_of(DirectionKind::Directions, (0..count).map(spread)),
             ],
         )
     }

@@ -1,270 +1,251 @@
-//! Everything about a layer: some of its units beside random directions, and the study of all.
+//! A survey of a layer: its units beside random directions and principal components, and the study.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use blindspot_net::Network;
-use serde::{Deserialize, Serialize};
-
-use super::bases::{Rotation, untrained};
-use super::components::{WIDEST, principal};
-use super::measures::Scene;
-use super::projector::most_directions;
-use super::stored::StoredLayer;
-use super::study::{self, Kind, Sizes, Study};
+use super::activations::ActivationReader;
+use super::components::{Component, MAX_COVARIANCE_UNITS, principal};
+use super::plan::{MAX_STUDY_COMPONENTS, ROTATION_DEGREES};
+use super::rotation::Rotation;
+use super::study::{self, DirectionKind, Sizes, Study};
 use super::{
-    Found, Layer, Probes, UnitsError, UnitsOptions, explore, random_directions, random_units,
+    Context, Directions, Plan, TopImages, UnitsError, random_directions, random_units, top_images,
+    untrained,
 };
-use crate::inputs::Inputs;
 use crate::run::monitor::Monitor;
 
-/// By how many degrees the study rotates the units. At 0 they are themselves.
-const DEGREES: [f64; 6] = [15.0, 30.0, 45.0, 60.0, 75.0, 90.0];
-/// Principal components in the study, at most.
-const COMPONENTS: usize = 64;
-
-/// What to find out about a layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Plan {
-    /// The units to show.
-    pub units: Vec<usize>,
-    /// How many random directions to show.
-    pub directions: usize,
-    /// How many principal components to show.
-    pub components: usize,
-    /// Whether to study all units and as many random directions.
-    pub study: bool,
-    /// How to look.
-    #[serde(flatten)]
-    pub options: UnitsOptions,
-    /// Where every random choice comes from.
-    pub seed: u64,
-}
-
-impl Plan {
-    /// Checks that it fits a layer: a number from a command line can be any.
-    ///
-    /// # Errors
-    /// [`UnitsError`].
-    pub(super) fn check(&self, layer: &Layer) -> Result<(), UnitsError> {
-        let (units, name) = (layer.units, || layer.name.clone());
-        if self.options.top == 0 {
-            return Err(UnitsError::Top);
-        }
-        if let Some(&unit) = self.units.iter().find(|&&unit| unit >= units) {
-            let layer = name();
-            return Err(UnitsError::Unit { unit, units, layer });
-        }
-        let shown = self.units.len().saturating_add(self.directions);
-        if shown.saturating_add(self.components) == 0 && !self.study {
-            return Err(UnitsError::Nothing);
-        }
-        // Random directions, the rotations and the components have to fit in memory together.
-        let rotated = DEGREES.len() * self.studied(layer);
-        let besides = rotated.saturating_add(self.components.max(COMPONENTS));
-        let most = most_directions(layer).saturating_sub(besides);
-        if self.directions > most {
-            return Err(UnitsError::Directions {
-                directions: self.directions,
-                units,
-                most,
-            });
-        }
-        match self.components > 0 && units > WIDEST {
-            true => Err(UnitsError::Wide {
-                layer: name(),
-                units,
-                most: WIDEST,
-            }),
-            false => Ok(()),
-        }
-    }
-
-    /// How many units, and as many random directions, are studied.
-    fn studied(&self, layer: &Layer) -> usize {
-        let most = most_directions(layer) / (DEGREES.len() + 3);
-        if self.study { most.min(layer.units) } else { 0 }
-    }
-}
-
-/// A pass over images: a network, one of its layers, and what the network is given.
-pub(super) struct Pass<'a> {
-    pub(super) network: Cow<'a, Network<f32>>,
-    pub(super) layer: &'a Layer,
-    pub(super) inputs: &'a dyn Inputs,
+/// A unit and what was found for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnitImages {
+    /// The unit, from 0.
+    pub unit: usize,
+    /// The images that excite the unit the most and the least.
+    pub found: TopImages,
 }
 
 /// A direction and what was found for it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Seen {
-    /// The direction, over the layer's units.
+pub struct DirectionImages {
+    /// The direction: a vector of length 1 over the layer's units.
     pub direction: Vec<f32>,
-    /// The part of the units' variance along it, where it is a principal component.
+    /// For a principal component the fraction of the units' variance along it, in [0, 1].
     pub variance: Option<f64>,
-    /// Its images.
-    pub found: Found,
+    /// The images with the largest and the smallest projections on the direction.
+    pub found: TopImages,
 }
 
-/// What there is to see, and to say, of a layer.
+/// What a survey found out about a layer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Survey {
-    /// The units asked for, each with what was found.
-    pub units: Vec<(usize, Found)>,
+pub struct LayerReport {
+    /// The units of the plan, in its order.
+    pub units: Vec<UnitImages>,
     /// The random directions.
-    pub directions: Vec<Seen>,
-    /// The principal components; fewer than asked for where the rest has no variance.
-    pub components: Vec<Seen>,
-    /// The study, if it was asked for.
+    pub directions: Vec<DirectionImages>,
+    /// The principal components, in descending order of variance; fewer than planned if the rest has no
+    /// variance.
+    pub components: Vec<DirectionImages>,
+    /// The study, if planned.
     pub study: Option<Study>,
 }
 
-/// Surveys a layer over a set of images, all units and directions in one pass. A principal component
-/// takes a pass before that, the study one more over an untrained network and passes over the top
-/// images. With the layer's values in `stored`, the networks are evaluated for the top images alone; the
-/// bits are the same.
+/// What a projection stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// A unit of the layer.
+    Unit(usize),
+    /// A random direction, by its number.
+    Random(usize),
+    /// A principal component, by its number.
+    Component(usize),
+    /// A rotated unit, by the number of the angle and the unit's number in the study.
+    Rotated { angle: usize, number: usize },
+}
+
+/// Directions, each with its role.
+struct Roles {
+    directions: Directions,
+    /// Roles in the order of the directions, units first.
+    roles: Vec<Role>,
+}
+
+impl Roles {
+    fn of_units(mut units: Vec<usize>) -> Roles {
+        units.sort_unstable();
+        units.dedup();
+        Roles {
+            roles: units.iter().map(|&unit| Role::Unit(unit)).collect(),
+            directions: Directions {
+                units,
+                vectors: Vec::new(),
+            },
+        }
+    }
+
+    /// Adds `vectors`; `role` gives the role of each by its number.
+    fn add(&mut self, vectors: impl IntoIterator<Item = Vec<f32>>, role: impl Fn(usize) -> Role) {
+        for (number, vector) in vectors.into_iter().enumerate() {
+            self.directions.vectors.push(vector);
+            self.roles.push(role(number));
+        }
+    }
+}
+
+/// Surveys a layer over a set of images: one pass for all units and directions, one pass before it if
+/// there are principal components, and for the study one pass with an untrained network and passes over
+/// the top images. With the layer's values in `stored`, only the top images are evaluated; the bits are
+/// the same.
 ///
 /// # Errors
-/// [`UnitsError`].
-///
-/// # Panics
-/// Where there are labels, but not one for each image.
+/// [`UnitsError`] if the plan does not fit the layer or the images don't fit the network, if a value is
+/// not finite, or if the monitor cancels the work.
 pub fn survey(
-    network: &Network<f32>,
-    inputs: &impl Inputs,
-    labels: Option<&[usize]>,
-    layer: &Layer,
+    context: &Context<'_>,
     plan: &Plan,
-    stored: Option<&StoredLayer<'_>>,
+    stored: Option<&ActivationReader<'_>>,
     monitor: &dyn Monitor,
-) -> Result<Survey, UnitsError> {
+) -> Result<LayerReport, UnitsError> {
+    let layer = context.layer;
     plan.check(layer)?;
     let (units, seed) = (layer.units, plan.seed);
     let studied = random_units(plan.studied(layer), units, seed);
-    let pass = match stored {
-        Some(stored) => stored.pass(true),
-        None => Pass {
-            network: Cow::Borrowed(network),
-            layer,
-            inputs,
-        },
+    let trained = match stored {
+        Some(stored) => stored.trained(context.labels),
+        None => *context,
     };
-    let components = match plan.study && units <= WIDEST {
-        true => plan.components.max(COMPONENTS.min(studied.len())),
-        false => plan.components,
-    };
-    let components = match components {
-        0 => Vec::new(),
-        count => principal(
-            &pass.network,
-            pass.inputs,
-            pass.layer,
-            plan.options.reduce,
-            count.min(units),
-            seed,
-            monitor,
-        )?,
-    };
-    let mut probes = Probes {
-        units: studied.iter().chain(&plan.units).copied().collect(),
-        directions: random_directions(plan.directions.max(studied.len()), units, seed),
-    };
-    probes.units.sort_unstable();
-    probes.units.dedup();
-    let random = probes.directions.len();
-    let of_components = components
-        .iter()
-        .map(|component| component.direction.clone());
-    probes.directions.extend(of_components);
+    let components = components(&trained, plan, studied.len(), monitor)?;
+    let random = random_directions(plan.directions.max(studied.len()), units, seed);
+
+    let mut all = Roles::of_units(studied.iter().chain(&plan.units).copied().collect());
+    all.add(random.iter().cloned(), Role::Random);
+    let of_components = components.iter();
+    all.add(
+        of_components.map(|component| component.direction.clone()),
+        Role::Component,
+    );
     if plan.study {
         let rotation = Rotation::new(&studied, units, seed);
-        let rotated = DEGREES.iter().flat_map(|&degrees| rotation.by(degrees));
-        probes.directions.extend(rotated);
+        for (angle, &degrees) in ROTATION_DEGREES.iter().enumerate() {
+            all.add(rotation.by(degrees), |number| Role::Rotated {
+                angle,
+                number,
+            });
+        }
     }
-    let found = explore(
-        &pass.network,
-        pass.inputs,
-        labels,
-        pass.layer,
-        &probes,
-        plan.options,
-        monitor,
-    )?;
-    let (of_units, of_directions) = found.split_at(probes.units.len());
-    let unit = |unit: &usize| {
-        let place = probes.units.binary_search(unit).expect("it was asked for");
-        of_units[place].clone()
-    };
-    let seen = |place: usize| Seen {
-        direction: probes.directions[place].clone(),
-        variance: place
-            .checked_sub(random)
-            .map(|place| components[place].variance),
-        found: of_directions[place].clone(),
-    };
-    let shown = random..random + plan.components.min(components.len());
-    let mut survey = Survey {
+    let found = top_images(&trained, &all.directions, plan.options, monitor)?;
+    let found: BTreeMap<Role, TopImages> = all.roles.into_iter().zip(found).collect();
+
+    let mut report = LayerReport {
         units: plan
             .units
             .iter()
-            .map(|number| (*number, unit(number)))
+            .map(|&unit| UnitImages {
+                unit,
+                found: found[&Role::Unit(unit)].clone(),
+            })
             .collect(),
-        directions: (0..plan.directions).map(seen).collect(),
-        components: shown.map(seen).collect(),
+        directions: random[..plan.directions]
+            .iter()
+            .enumerate()
+            .map(|(number, direction)| DirectionImages {
+                direction: direction.clone(),
+                variance: None,
+                found: found[&Role::Random(number)].clone(),
+            })
+            .collect(),
+        components: components
+            .iter()
+            .take(plan.components)
+            .enumerate()
+            .map(|(number, component)| DirectionImages {
+                direction: component.direction.clone(),
+                variance: Some(component.variance),
+                found: found[&Role::Component(number)].clone(),
+            })
+            .collect(),
         study: None,
     };
-    if !plan.study {
-        return Ok(survey);
+    if plan.study {
+        let network;
+        let control = match stored {
+            Some(stored) => stored.untrained(context.labels),
+            None => {
+                network = untrained(context.network, seed);
+                Context {
+                    network: &network,
+                    ..*context
+                }
+            }
+        };
+        let directions = Directions {
+            units: Vec::new(),
+            vectors: random[..studied.len()].to_vec(),
+        };
+        let control = top_images(&control, &directions, plan.options, monitor)?;
+        report.study = Some(study(context, plan, &studied, &found, &control, monitor)?);
     }
-    let below = layer.below(network).map(|below| network.up_to(below.id));
-    let scene = Scene {
-        inputs,
-        labels,
-        below,
+    Ok(report)
+}
+
+/// The principal components that the plan shows and the study of `studied` units needs.
+fn components(
+    context: &Context<'_>,
+    plan: &Plan,
+    studied: usize,
+    monitor: &dyn Monitor,
+) -> Result<Vec<Component>, UnitsError> {
+    let units = context.layer.units;
+    let for_study = if plan.study && units <= MAX_COVARIANCE_UNITS {
+        MAX_STUDY_COMPONENTS.min(studied)
+    } else {
+        0
     };
-    let (count, options) = (studied.len(), plan.options);
-    let mut parts = vec![
-        (Kind::Units, studied.iter().map(unit).collect()),
-        (Kind::Directions, of_directions[..count].to_vec()),
+    let count = plan.components.max(for_study).min(units);
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    principal(context, plan.options.reduce, count, plan.seed, monitor)
+}
+
+/// The study: the units `studied` beside as many random directions, the other directions `found`, and the
+/// random directions of the untrained network in `control`.
+fn study(
+    context: &Context<'_>,
+    plan: &Plan,
+    studied: &[usize],
+    found: &BTreeMap<Role, TopImages>,
+    control: &[TopImages],
+    monitor: &dyn Monitor,
+) -> Result<Study, UnitsError> {
+    let count = studied.len();
+    let all = |role: &dyn Fn(usize) -> Role| -> Vec<&TopImages> {
+        (0..count).map(|number| &found[&role(number)]).collect()
+    };
+    let mut groups = vec![
+        (
+            DirectionKind::Units,
+            all(&|number| Role::Unit(studied[number])),
+        ),
+        (DirectionKind::Directions, all(&Role::Random)),
     ];
-    let (of_components, rotated) = of_directions[random..].split_at(components.len());
-    for (&degrees, found) in DEGREES.iter().zip(rotated.chunks_exact(count)) {
-        parts.push((Kind::Rotated(degrees), found.to_vec()));
+    for (angle, &degrees) in ROTATION_DEGREES.iter().enumerate() {
+        let rotated = all(&|number| Role::Rotated { angle, number });
+        groups.push((DirectionKind::Rotated(degrees), rotated));
     }
-    let limit = COMPONENTS.min(of_components.len());
-    parts.push((Kind::Components, of_components[..limit].to_vec()));
-    let control = Probes {
-        units: Vec::new(),
-        directions: probes.directions[..count].to_vec(),
-    };
-    let fresh = match stored {
-        Some(stored) => stored.pass(false),
-        None => Pass {
-            network: Cow::Owned(untrained(network, seed)),
-            layer,
-            inputs,
-        },
-    };
-    let found = explore(
-        &fresh.network,
-        fresh.inputs,
-        labels,
-        fresh.layer,
-        &control,
-        options,
-        monitor,
-    )?;
-    parts.push((Kind::Untrained, found));
-    let (images, top) = (inputs.len(), options.top.min(inputs.len()));
-    let sets = study::random_images(count, top, images, seed);
-    parts.push((Kind::RandomImages, sets));
-    parts.retain(|(_, found)| !found.is_empty());
-    let groups = study::groups(&scene, &parts, monitor)?;
+    let components = (0..MAX_STUDY_COMPONENTS).map(Role::Component);
+    let components = components.map_while(|role| found.get(&role)).collect();
+    groups.push((DirectionKind::Components, components));
+    groups.push((DirectionKind::Untrained, control.iter().collect()));
+    let images = context.inputs.len();
+    let top = plan.options.top.min(images);
+    let random_sets = study::random_images(count, top, images, plan.seed);
+    groups.push((DirectionKind::RandomImages, random_sets.iter().collect()));
+    groups.retain(|(_, found)| !found.is_empty());
+    let groups = study::groups(context, &groups, monitor)?;
     let sizes = Sizes {
-        layer: &layer.name,
-        units,
+        layer: &context.layer.name,
+        units: context.layer.units,
         images,
-        top: options.top,
-        labels,
+        top: plan.options.top,
+        labels: context.labels,
     };
-    survey.study = Some(study::conclude(&sizes, groups));
-    Ok(survey)
+    Ok(study::conclude(&sizes, groups))
 }

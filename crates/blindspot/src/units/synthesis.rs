@@ -1,4 +1,4 @@
-//! The image that excites a unit or a direction the most: made, not found.
+//! Synthesis of the image that excites a unit or a direction the most (activation maximisation).
 
 use std::ops::ControlFlow;
 
@@ -9,80 +9,146 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::projector::Projector;
-use super::{Found, Layer, Probes, Reduction, Survey, UnitsError};
+use super::{Directions, Layer, LayerReport, Reduction, TopImages, UnitsError};
 use crate::inputs::Inputs;
 
-/// Evaluations for an image, at most.
-const EVALUATIONS: usize = 300;
-/// Where the total variation is rounded off: it has no slope at 0 otherwise.
-const ROUNDED: f64 = 1e-3;
+/// Largest number of evaluations for one image.
+const MAX_EVALUATIONS: usize = 300;
+/// Differences of neighbouring values below this are rounded off in the total variation, which would
+/// have no gradient at 0 otherwise.
+const VARIATION_ROUNDING: f64 = 1e-3;
 
-/// What makes a synthesised image smooth and sparse, beside the projection in units of its spread
-/// over the real images.
+/// Weights of the regularisation that makes a synthesised image sparse and smooth. They are relative to
+/// the projection in units of its spread over the real images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Terms {
-    /// Times the mean square of the image's values.
+#[non_exhaustive]
+pub struct Regularisation {
+    /// Weight of the mean square of the image's values; 0.3 by default.
     pub l2: f64,
-    /// Times the total variation: the mean over the image's values of the difference from the next
-    /// one to the right, and below.
+    /// Weight of the total variation, the mean over the image's values of the absolute differences from
+    /// the next value to the right and from the next one below; 1 by default.
     pub total_variation: f64,
 }
 
-impl Default for Terms {
+impl Default for Regularisation {
     fn default() -> Self {
-        Terms {
+        Regularisation {
             l2: 0.3,
             total_variation: 1.0,
         }
     }
 }
 
-/// An image that was made for a unit or a direction.
+/// How images are synthesised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct SynthesisOptions {
+    /// How the positions of a convolutional layer become one number.
+    pub reduce: Reduction,
+    /// Weights of the regularisation.
+    pub regularisation: Regularisation,
+}
+
+impl Default for SynthesisOptions {
+    fn default() -> Self {
+        SynthesisOptions {
+            reduce: Reduction::Max,
+            regularisation: Regularisation::default(),
+        }
+    }
+}
+
+impl Regularisation {
+    /// Sets the weight of the mean square of the image's values.
+    pub fn l2(self, l2: f64) -> Regularisation {
+        Regularisation { l2, ..self }
+    }
+
+    /// Sets the weight of the total variation.
+    pub fn total_variation(self, total_variation: f64) -> Regularisation {
+        Regularisation {
+            total_variation,
+            ..self
+        }
+    }
+}
+
+impl SynthesisOptions {
+    /// Sets how the positions of a convolutional layer become one number.
+    pub fn reduce(self, reduce: Reduction) -> SynthesisOptions {
+        SynthesisOptions { reduce, ..self }
+    }
+
+    /// Sets the weights of the regularisation.
+    pub fn regularisation(self, regularisation: Regularisation) -> SynthesisOptions {
+        SynthesisOptions {
+            regularisation,
+            ..self
+        }
+    }
+}
+
+/// Where a synthesis begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// The first image, values in [0, 1].
+    pub image: &'a [f32],
+    /// Channels, height and width of the image.
+    pub shape: [usize; 3],
+    /// Spread of the projection over real images, above 0: the unit in which the projection counts.
+    pub spread: f64,
+}
+
+/// An image synthesised for a unit or a direction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Synthesis {
-    /// Its values, in [0, 1].
+    /// The image's values, in [0, 1].
     pub image: Vec<f32>,
-    /// Its projection.
+    /// The image's projection.
     pub activation: f32,
-    /// The position of that, among the layer's positions.
+    /// The position of the projection, counted row by row over the layer's positions.
     pub position: usize,
 }
 
-/// The image in [0, 1] that maximises projection / `spread` - terms, from `start` on by box-constrained
-/// L-BFGS: a local maximum. `shape` is the image's: channels, height, width.
+/// The image in [0, 1] that maximises projection / spread - regularisation: a local maximum, found from
+/// `start` by L-BFGS-B.
 ///
 /// # Errors
-/// [`UnitsError::Direction`] and its like.
+/// [`UnitsError`] if the direction does not fit the layer, or if the network's values are not finite.
 ///
 /// # Panics
-/// Where `start` or `shape` are not of the network's input, or `spread` is not positive.
+/// If the start does not have the shape of the network's input, or if its spread is not positive.
 pub fn synthesise(
     network: &Network<f32>,
     layer: &Layer,
-    reduce: Reduction,
     direction: &[f32],
-    (start, shape): (&[f32], [usize; 3]),
-    spread: f64,
-    terms: Terms,
+    start: Start<'_>,
+    options: SynthesisOptions,
 ) -> Result<Synthesis, UnitsError> {
+    let Start {
+        image: start,
+        shape,
+        spread,
+    } = start;
     assert!(spread > 0.0, "a spread is positive");
     assert_eq!(
         shape.iter().product::<usize>(),
         start.len(),
         "an image of the shape"
     );
-    let probes = Probes {
+    let directions = Directions {
         units: Vec::new(),
-        directions: vec![direction.to_vec()],
+        vectors: vec![direction.to_vec()],
     };
-    let projector = Projector::new(network, layer, reduce, &probes)?;
+    let projector = Projector::new(network, layer, options.reduce, &directions)?;
     let network = projector.network();
     let mut evaluator = Evaluator::new(network);
     let mut one_hot = vec![0.0; network.output_len()];
+    let regularisation = options.regularisation;
     let options = LbfgsOptions {
         history: 10,
-        max_iterations: EVALUATIONS,
-        max_evaluations: EVALUATIONS,
+        max_iterations: MAX_EVALUATIONS,
+        max_evaluations: MAX_EVALUATIONS,
         gradient_tolerance: 1e-7,
         relative_decrease: 1e-7,
         patience: 3,
@@ -102,7 +168,7 @@ pub fn synthesise(
             one_hot.fill(0.0);
             one_hot[place] = (-1.0 / spread) as f32;
             gradient.copy_from_slice(evaluator.backward(&one_hot));
-            terms.add(image, shape, gradient) - projection / spread
+            regularisation.add(image, shape, gradient) - projection / spread
         },
         |_| ControlFlow::Continue(()),
     );
@@ -118,32 +184,29 @@ pub fn synthesise(
     })
 }
 
-/// An image for each unit, random direction and principal component of a survey, in this order, from
-/// the mean of its top images on; None where the projection is the same for all images.
+/// An image for each unit, random direction and principal component of a report, in this order, starting
+/// at the mean of the top images. None if the projection is the same for all images.
 ///
 /// # Errors
-/// Those of [`synthesise`].
+/// [`UnitsError`] if the report is of another layer, or if the network's values are not finite.
 pub fn synthesise_all(
     network: &Network<f32>,
     images: &ImageSet,
     layer: &Layer,
-    survey: &Survey,
-    reduce: Reduction,
-    terms: Terms,
+    report: &LayerReport,
+    options: SynthesisOptions,
 ) -> Result<Vec<Option<Synthesis>>, UnitsError> {
-    let unit = |unit: &usize| {
+    let one_hot = |unit: usize| {
         let mut direction = vec![0.0; layer.units];
-        direction[*unit] = 1.0;
+        direction[unit] = 1.0;
         direction
     };
-    let units = survey
-        .units
-        .iter()
-        .map(|(number, found)| (unit(number), found));
-    let others = survey.directions.iter().chain(&survey.components);
-    let others = others.map(|seen| (seen.direction.clone(), &seen.found));
-    let all: Vec<(Vec<f32>, &Found)> = units.chain(others).collect();
-    let one = |(direction, found): &(Vec<f32>, &Found)| {
+    let units = report.units.iter();
+    let units = units.map(|unit| (one_hot(unit.unit), &unit.found));
+    let others = report.directions.iter().chain(&report.components);
+    let others = others.map(|other| (other.direction.clone(), &other.found));
+    let all: Vec<(Vec<f32>, &TopImages)> = units.chain(others).collect();
+    let one = |(direction, found): &(Vec<f32>, &TopImages)| {
         if found.is_constant() {
             return Ok(None);
         }
@@ -152,20 +215,24 @@ pub fn synthesise_all(
         let mut image = start.clone();
         for &top in &found.top.images {
             images.read(top, &mut image)?;
-            let share = 1.0 / found.top.images.len() as f32;
+            let weight = 1.0 / found.top.images.len() as f32;
             start
                 .iter_mut()
                 .zip(&image)
-                .for_each(|(mean, x)| *mean += share * x);
+                .for_each(|(mean, x)| *mean += weight * x);
         }
-        let start = (&start[..], images.shape());
-        synthesise(network, layer, reduce, direction, start, spread, terms).map(Some)
+        let start = Start {
+            image: &start,
+            shape: images.shape(),
+            spread,
+        };
+        synthesise(network, layer, direction, start, options).map(Some)
     };
     all.par_iter().map(one).collect()
 }
 
-impl Terms {
-    /// Their value for an image; their gradient is added to `gradient`.
+impl Regularisation {
+    /// The penalty of an image. Its gradient is added to `gradient`.
     fn add(self, image: &[f32], [_, height, width]: [usize; 3], gradient: &mut [f32]) -> f64 {
         let count = image.len() as f64;
         let mut value = 0.0;
@@ -182,8 +249,9 @@ impl Terms {
                     continue;
                 }
                 let difference = f64::from(image[next]) - f64::from(image[i]);
-                let length = (difference * difference + ROUNDED * ROUNDED).sqrt();
-                value += weight * (length - ROUNDED);
+                let length =
+                    (difference * difference + VARIATION_ROUNDING * VARIATION_ROUNDING).sqrt();
+                value += weight * (length - VARIATION_ROUNDING);
                 let slope = (weight * difference / length) as f32;
                 gradient[next] += slope;
                 gradient[i] -= slope;
@@ -209,28 +277,25 @@ mod tests {
             let row = &network.weights()[0][i * 100..][..100];
             f64::from(0.6 * row[3] - 0.8 * row[8])
         };
-        let (start, shape, spread) = (vec![0.5; length], [1, 28, 28], 2.0);
+        let (start, spread) = (vec![0.5; length], 2.0);
         for l2 in [0.0, 20.0] {
-            let terms = Terms {
+            let terms = Regularisation {
                 l2,
                 total_variation: 0.0,
             };
-            let reduce = Reduction::Max;
-            let made = synthesise(
-                &network,
-                &layer,
-                reduce,
-                &direction,
-                (&start, shape),
+            let options = SynthesisOptions::default().regularisation(terms);
+            let start = Start {
+                image: &start,
+                shape: [1, 28, 28],
                 spread,
-                terms,
-            );
-            let made = made.unwrap();
+            };
+            let made = synthesise(&network, &layer, &direction, start, options).unwrap();
             let mut expected = 0.0;
             for (i, &x) in made.image.iter().enumerate() {
-                let best = match l2 {
-                    0.0 => f64::from(u8::from(weight(i) > 0.0)),
-                    _ => (weight(i) * length as f64 / (2.0 * spread * l2)).clamp(0.0, 1.0),
+                let best = if l2 == 0.0 {
+                    f64::from(u8::from(weight(i) > 0.0))
+                } else {
+                    (weight(i) * length as f64 / (2.0 * spread * l2)).clamp(0.0, 1.0)
                 };
                 // Where next to nothing is to be gained, f32's rounding stops the solver before the bound.
                 let gain = weight(i).abs() > 5e-3 || l2 > 0.0;
@@ -247,7 +312,7 @@ mod tests {
     fn the_terms_gradient_is_that_of_finite_differences() {
         let shape = [2, 3, 4];
         let image: Vec<f32> = (0..24).map(|i| (i * 7 % 11) as f32 / 11.0).collect();
-        let terms = Terms {
+        let terms = Regularisation {
             l2: 0.7,
             total_variation: 1.3,
         };
@@ -268,7 +333,7 @@ mod tests {
             );
         }
         // A flat image has no variation; one step of 1 over a column of 3 is 3 of 24.
-        let flat = Terms {
+        let flat = Regularisation {
             l2: 0.0,
             total_variation: 1.0,
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use blindspot::run::journal::{Entries, Work};
 use blindspot::search::InputBox;
-use blindspot::units::{Layer, LayerValues, StoredLayer};
+use blindspot::units::{ActivationReader, Layer, LayerEvaluator};
 use serde::{Deserialize, Serialize};
 
 use super::{Subject, write_all};
@@ -64,7 +64,7 @@ pub(super) fn shard(
         plan,
         images,
     } = subject;
-    let values = LayerValues::new(model.network(), layer, plan)?;
+    let values = LayerEvaluator::new(model.network(), layer, plan)?;
     let about = About::new(command, subject, values.bytes());
     let mut part = Part::open(&about, images.len(), command.shard, out, common)?;
     let remaining = part.remaining();
@@ -105,6 +105,6 @@ pub(crate) fn merge(
     if now.data_sha256 != about.data_sha256 || now.chosen != about.chosen {
         return Err(changed(&format!("the images of {} are", command.data.data)).into());
     }
-    let stored = StoredLayer::new(entries, &subject.layer)?;
+    let stored = ActivationReader::new(entries, &subject.layer)?;
     write_all(command, subject, Some(&stored), out, common, progress)
 }

@@ -1,32 +1,31 @@
-//! Whether one sample tends to be larger than another: the Mann-Whitney test, its effect size and the
-//! effect's confidence interval.
+//! Tests and confidence intervals: the Mann-Whitney test with its effect size, and Wilson's interval.
 
 use serde::{Deserialize, Serialize};
 
-/// The comparison of a first sample with a second one.
+/// The Mann-Whitney test of whether a first sample tends to be larger than a second one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// Pairs in which the first sample's member is larger; ties count a half.
+pub struct MannWhitney {
+    /// Number of pairs in which the first sample's member is larger; ties count a half.
     pub u: f64,
-    /// The two-sided p of the hypothesis that neither tends to be larger, by the normal approximation
-    /// with corrections for ties and continuity; it takes the members as independent. None where all
-    /// members are equal.
+    /// The two-sided p-value of the hypothesis that neither sample tends to be larger, by the normal
+    /// approximation with corrections for ties and continuity. It assumes independent members. None if
+    /// all members are equal.
     pub p: Option<f64>,
     /// The common-language effect size: the probability that a member of the first sample is larger
-    /// than one of the second, a tie counting a half. 0.5 is no effect.
+    /// than a member of the second, with ties counting a half. 0.5 is no effect.
     pub probability: f64,
-    /// The 95% confidence interval of that.
+    /// The 95% confidence interval of the effect size (Newcombe 2006, method 5).
     pub interval: [f64; 2],
     /// The rank-biserial correlation, 2 probability - 1.
     pub rank_biserial: f64,
 }
 
-/// The half-width of a 95% interval of the normal distribution.
+/// Half the width of a 95% interval of the normal distribution, in standard deviations.
 const Z: f64 = 1.959_963_984_540_054;
 
-impl Comparison {
-    /// That of two samples of finite numbers; None where one is empty.
-    pub fn of(first: &[f64], second: &[f64]) -> Option<Comparison> {
+impl MannWhitney {
+    /// Compares two samples of finite numbers; None if one is empty.
+    pub fn test(first: &[f64], second: &[f64]) -> Option<MannWhitney> {
         if first.is_empty() || second.is_empty() {
             return None;
         }
@@ -47,27 +46,28 @@ impl Comparison {
         let variance = n * m / 12.0 * (total + 1.0 - ties / (total * (total - 1.0)));
         let z = (u.max(n * m - u) - n * m / 2.0 - 0.5) / variance.sqrt();
         let probability = u / (n * m);
-        Some(Comparison {
+        Some(MannWhitney {
             u,
             p: (variance > 0.0).then(|| normal_tails(z).min(1.0)),
             probability,
-            interval: interval(probability, n, m),
+            interval: newcombe(probability, n, m),
             rank_biserial: 2.0 * probability - 1.0,
         })
     }
 }
 
-/// The interval of the effect sizes that lie within Z of their own standard deviations from the one
-/// observed (Newcombe 2006, method 5, on the variance of Hanley and McNeil 1982): it stays inside of
-/// [0, 1] and has a width where the samples don't overlap.
-fn interval(probability: f64, n: f64, m: f64) -> [f64; 2] {
+/// The 95% confidence interval of an effect size between samples of `n` and `m` members: the effect sizes
+/// that lie within Z of their own standard deviations from the observed one (Newcombe 2006, method 5,
+/// on the variance of Hanley and McNeil 1982). It stays within [0, 1], and has a width even if the samples
+/// don't overlap.
+fn newcombe(probability: f64, n: f64, m: f64) -> [f64; 2] {
     let extra = (n + m) / 2.0 - 1.0;
     let variance = |theta: f64| {
         let spread = 1.0 + extra * ((1.0 - theta) / (2.0 - theta) + theta / (1.0 + theta));
         theta * (1.0 - theta) * spread / (n * m)
     };
     let outside = |theta: f64| (probability - theta).abs() > Z * variance(theta).sqrt();
-    // Between a point outside of the interval, or an end of [0, 1], and one inside.
+    // Bisection between a point outside the interval, or an end of [0, 1], and one inside.
     let end = |mut far: f64| {
         let mut near = probability;
         for _ in 0..60 {
@@ -79,25 +79,23 @@ fn interval(probability: f64, n: f64, m: f64) -> [f64; 2] {
     [end(0.0), end(1.0)]
 }
 
-/// The probability that a normal number is farther than `z` from 0, or that it is above `z` or below
-/// `-z` counted apart where `z` is negative: 2 (1 - Phi(z)).
+/// 2 (1 - Phi(z)): for z of at least 0, the probability of a standard normal number outside [-z, z].
 fn normal_tails(z: f64) -> f64 {
-    let x = z.abs() / std::f64::consts::SQRT_2;
-    // Of |x|: a series near 0, a continued fraction (Lentz's, from its end) farther out.
-    let erfc = if x < 2.5 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..200 {
-            term *= -x * x / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        1.0 - sum * std::f64::consts::FRAC_2_SQRT_PI
-    } else {
-        let fraction = (1..200)
-            .rev()
-            .fold(0.0, |rest, n| f64::from(n) / 2.0 / (x + rest));
-        (-x * x).exp() / (x + fraction) / std::f64::consts::PI.sqrt()
-    };
-    if z < 0.0 { 2.0 - erfc } else { erfc }
+    libm::erfc(z / std::f64::consts::SQRT_2)
+}
+
+/// Wilson's 95% confidence interval of a fraction, `successes` out of `count` (Wilson 1927). It stays
+/// within [0, 1], and has a width for fractions of 0 and 1. A count of 0 is taken as 1.
+pub(crate) fn wilson(successes: u64, count: u64) -> [f64; 2] {
+    let count = count.max(1) as f64;
+    let fraction = successes as f64 / count;
+    let middle = fraction + Z * Z / (2.0 * count);
+    let spread = Z * (fraction * (1.0 - fraction) / count + Z * Z / (4.0 * count * count)).sqrt();
+    let scale = 1.0 + Z * Z / count;
+    [
+        ((middle - spread) / scale).max(0.0),
+        ((middle + spread) / scale).min(1.0),
+    ]
 }
 
 #[cfg(test)]
@@ -129,15 +127,15 @@ mod tests {
 
     #[test]
     fn samples_apart_alike_and_empty() {
-        let apart = Comparison::of(&[3.0, 4.0, 5.0], &[1.0, 2.0]).unwrap();
+        let apart = MannWhitney::test(&[3.0, 4.0, 5.0], &[1.0, 2.0]).unwrap();
         assert_eq!(
             (apart.u, apart.probability, apart.rank_biserial),
             (6.0, 1.0, 1.0)
         );
         assert!(apart.interval[0] < 0.9 && apart.interval[1] == 1.0);
-        let equal = Comparison::of(&[1.0; 4], &[1.0; 9]).unwrap();
+        let equal = MannWhitney::test(&[1.0; 4], &[1.0; 9]).unwrap();
         assert_eq!((equal.p, equal.probability), (None, 0.5));
-        assert_eq!(Comparison::of(&[], &[1.0]), None);
+        assert_eq!(MannWhitney::test(&[], &[1.0]), None);
     }
 
     /// U and p of SciPy; the interval's ends by a root finder.
@@ -186,7 +184,7 @@ json.dump(answers, sys.stdout)
         let answers: Vec<[f64; 4]> = serde_json::from_str(&output).unwrap();
         assert_eq!(answers.len(), cases.len());
         for ((first, second), [u, p, low, high]) in cases.iter().zip(answers) {
-            let ours = Comparison::of(first, second).unwrap();
+            let ours = MannWhitney::test(first, second).unwrap();
             assert_eq!(ours.u, u);
             assert!((ours.p.unwrap() / p - 1.0).abs() < 1e-9, "{ours:?} {p}");
             let [our_low, our_high] = ours.interval;

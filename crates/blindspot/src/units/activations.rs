@@ -1,60 +1,61 @@
-//! A layer's values as journals keep them. They are what takes a network; all that is asked of units and
-//! directions can be told from them.
+//! A layer's activations in a journal. They are the expensive part of a survey, and all projections
+//! follow from them, so that several processes can share the work.
 
 use std::sync::Arc;
 
 use blindspot_net::{Graph, Network};
 
-use super::bases::untrained;
 use super::distances::load;
-use super::survey::{Pass, Plan};
-use super::{Layer, UnitsError};
+use super::{Context, Layer, Plan, UnitsError, untrained};
 use crate::inputs::{InputError, Inputs};
 use crate::run::Pace;
 use crate::run::journal::{Entries, JournalError, Reader};
 use crate::run::monitor::Monitor;
 
-/// Bytes of a block's values, and its images, at most; images of a first block for each thread.
-const MEMORY: usize = 64 << 20;
-const MOST: usize = 4096;
-const FIRST: usize = 8;
+/// Memory for one block's activations, in bytes.
+const MAX_BLOCK_BYTES: usize = 64 << 20;
+/// Largest number of images in a block.
+const MAX_BLOCK_IMAGES: usize = 4096;
+/// Number of images in the first block, for each thread.
+const FIRST_BLOCK_IMAGES: usize = 8;
 
-/// The networks whose values at a layer are to be kept: the one looked at, and for a study the untrained
-/// one.
-pub struct LayerValues {
+/// Evaluates a layer's activations, to be kept in a journal: those of the network studied and, for a
+/// study, those of the untrained network.
+pub struct LayerEvaluator {
     networks: Vec<Network<f32>>,
 }
 
-impl LayerValues {
-    /// Those that a survey as planned takes.
+impl LayerEvaluator {
+    /// An evaluator of the activations that a survey by `plan` needs.
     ///
     /// # Errors
-    /// [`UnitsError`] where the plan does not fit the layer.
+    /// [`UnitsError`] if the plan does not fit the layer.
     pub fn new(
         network: &Network<f32>,
         layer: &Layer,
         plan: &Plan,
-    ) -> Result<LayerValues, UnitsError> {
+    ) -> Result<LayerEvaluator, UnitsError> {
         plan.check(layer)?;
         let mut networks = vec![network.up_to(layer.id)];
         if plan.study {
             networks.push(untrained(network, plan.seed).up_to(layer.id));
         }
-        Ok(LayerValues { networks })
+        Ok(LayerEvaluator { networks })
     }
 
-    /// Bytes of an image's values.
+    /// Number of bytes of one image's activations in a journal.
     pub fn bytes(&self) -> usize {
         let lengths = self.networks.iter().map(Network::output_len);
         4 * lengths.sum::<usize>()
     }
 
-    /// Evaluates images `indices` of a set. `take` is given some at a time, in order: each image and the
-    /// content of its entry in a journal, the layer's values (f32), then the untrained network's. Where
-    /// the monitor cancels the work, it ends after the last whole block.
+    /// Evaluates the images `indices` of a set, block by block and in order. `take` gets each image's
+    /// index and the content of its journal entry: the layer's activations (f32, little-endian), then
+    /// those of the untrained network, if needed. If the monitor cancels the work, it ends after a whole
+    /// block.
     ///
     /// # Errors
-    /// [`UnitsError`] where network and images don't fit, what `take` fails with.
+    /// [`UnitsError`] if the images don't fit the network, or any error of `take`.
     pub fn evaluate<E: From<UnitsError>>(
         &self,
         inputs: &(impl Inputs + ?Sized),
@@ -70,9 +71,9 @@ impl LayerValues {
             let image = inputs.input_len();
             return Err(UnitsError::Size { network, image }.into());
         }
-        let most = (MEMORY / self.bytes().max(1)).clamp(1, MOST);
+        let most = (MAX_BLOCK_BYTES / self.bytes().max(1)).clamp(1, MAX_BLOCK_IMAGES);
         let least = rayon::current_num_threads().min(most);
-        let mut pace = Pace::new(FIRST * least, least..=most);
+        let mut pace = Pace::new(FIRST_BLOCK_IMAGES * least, least..=most);
         let mut rest = indices;
         monitor.begin("layer values", indices.len() as u64);
         while !rest.is_empty() && !monitor.cancelled() {
@@ -98,21 +99,21 @@ impl LayerValues {
     }
 }
 
-/// The values that [`LayerValues`] gave for all images of a set.
-pub struct StoredLayer<'a> {
-    /// A network that gives what it is given: the layer's values.
+/// Reads the activations that a [`LayerEvaluator`] gave for all images of a set.
+pub struct ActivationReader<'a> {
+    /// The identity on the layer's activations.
     network: Network<f32>,
     layer: Layer,
     trained: Values<'a>,
     untrained: Values<'a>,
 }
 
-impl<'a> StoredLayer<'a> {
-    /// The values of a layer in these entries.
+impl<'a> ActivationReader<'a> {
+    /// A reader of a layer's activations in a journal's entries.
     ///
     /// # Errors
-    /// [`JournalError`] where they are not of such a layer, or can't be opened.
-    pub fn new(entries: &'a Entries, layer: &Layer) -> Result<StoredLayer<'a>, JournalError> {
+    /// [`JournalError`] if the entries are of another layer, or can't be opened.
+    pub fn new(entries: &'a Entries, layer: &Layer) -> Result<ActivationReader<'a>, JournalError> {
         let shape = [&[layer.units], &layer.positions[..]].concat();
         let length: usize = shape.iter().product();
         let bytes = entries.header().bytes;
@@ -128,7 +129,7 @@ impl<'a> StoredLayer<'a> {
             from,
             length,
         };
-        Ok(StoredLayer {
+        Ok(ActivationReader {
             layer: Layer {
                 id: network.graph().input(),
                 ..layer.clone()
@@ -139,23 +140,27 @@ impl<'a> StoredLayer<'a> {
         })
     }
 
-    /// A pass over the images through the network looked at, or through the untrained one.
-    pub(super) fn pass(&self, trained: bool) -> Pass<'_> {
-        Pass {
-            network: std::borrow::Cow::Borrowed(&self.network),
-            layer: &self.layer,
-            inputs: match trained {
-                true => &self.trained,
-                false => &self.untrained,
-            },
+    /// The layer of the network studied, over the stored activations.
+    pub(super) fn trained<'s>(&'s self, labels: Option<&'s [usize]>) -> Context<'s> {
+        Context {
+            labels,
+            ..Context::new(&self.network, &self.layer, &self.trained)
+        }
+    }
+
+    /// The layer of the untrained network, over the stored activations.
+    pub(super) fn untrained<'s>(&'s self, labels: Option<&'s [usize]>) -> Context<'s> {
+        Context {
+            labels,
+            ..Context::new(&self.network, &self.layer, &self.untrained)
         }
     }
 }
 
-/// The values of one network.
+/// The stored activations of one network.
 struct Values<'a> {
     reader: Arc<Reader<'a>>,
-    /// Where they start in an entry.
+    /// Offset of the activations in an entry, in bytes.
     from: usize,
     length: usize,
 }
