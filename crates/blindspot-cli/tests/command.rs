@@ -30,7 +30,7 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
             "no IDX file",
         ),
         ("attack none.onnx --out a.npz", 4, "none.onnx"),
-        ("attack text.onnx --out a.npz", 4, "no ONNX model"),
+        ("attack text.onnx --out a.npz", 4, "not an ONNX model"),
         ("attack text.onnx --out a.json", 2, "must not end in .json"),
         ("attack text.onnx --samples 0 --out a.npz", 2, "at least 1"),
         (

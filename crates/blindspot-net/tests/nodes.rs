@@ -28,10 +28,7 @@ fn run(
     unbatched: bool,
 ) -> Result<Result<(), String>, String> {
     let bytes = std::fs::read(path.with_extension("onnx")).unwrap();
-    let options = onnx::Options {
-        folder: None,
-        unbatched,
-    };
+    let options = onnx::ReadOptions::default().unbatched(unbatched);
     let network = match onnx::read_with(&bytes, &options) {
         Ok(model) => model.network,
         Err(error) => return Ok(Err(error.to_string())),

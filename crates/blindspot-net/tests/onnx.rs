@@ -179,7 +179,7 @@ fn files_of_another_kind_are_refused_in_words() {
         b"<html></html>",
         &[0xff; 64],
     ] {
-        assert!(refused(bytes).contains("no ONNX model"), "{bytes:?}");
+        assert!(refused(bytes).contains("not an ONNX model"), "{bytes:?}");
     }
 }
 

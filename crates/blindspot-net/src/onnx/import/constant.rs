@@ -3,39 +3,40 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::OnnxError;
 use super::external;
-use super::proto::*;
 use crate::graph::MAX_VALUES;
+use crate::onnx::OnnxError;
+use crate::onnx::proto::*;
 
-/// The most whole numbers in one constant: shapes and positions are small.
-pub(super) const MAX_WHOLE: usize = 1 << 22;
+/// The most integers in one constant: shapes and positions are small.
+pub(super) const MAX_INTS: usize = 1 << 22;
 
 /// Shape and numbers of a constant as plain values.
 pub(super) type Array = (Vec<usize>, Vec<f32>);
 
-/// A whole number of the arithmetic with shapes that exporters leave in a file.
+/// An integer of the arithmetic with shapes that exporters leave in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub(super) enum Dim {
     /// A number.
     Known(i64),
-    /// How many images the batch has, which is open.
+    /// The number of images in the batch, which is open.
     Batch,
 }
 
 /// The numbers of a constant.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Numbers {
+    /// Real numbers.
     Real(Vec<f32>),
     /// Integers, and truth values as 0 and 1.
-    Whole(Vec<Size>),
+    Int(Vec<Dim>),
 }
 
 impl Numbers {
     pub(super) fn len(&self) -> usize {
         match self {
             Numbers::Real(values) => values.len(),
-            Numbers::Whole(values) => values.len(),
+            Numbers::Int(values) => values.len(),
         }
     }
 
@@ -43,7 +44,7 @@ impl Numbers {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Numbers::Real(values) => size_of_val(&values[..]),
-            Numbers::Whole(values) => size_of_val(&values[..]),
+            Numbers::Int(values) => size_of_val(&values[..]),
         }
     }
 }
@@ -56,11 +57,11 @@ pub(super) struct Constant {
 }
 
 impl Constant {
-    /// A list of whole numbers.
-    pub(super) fn list(values: Vec<Size>) -> Constant {
+    /// A list of integers.
+    pub(super) fn list(values: Vec<Dim>) -> Constant {
         Constant {
             shape: vec![values.len()],
-            numbers: Numbers::Whole(values),
+            numbers: Numbers::Int(values),
         }
     }
 
@@ -72,11 +73,9 @@ impl Constant {
                 shape_of(tensor).ok_or_else(|| format!("its shape is {:?}", tensor.dims))?;
             let count = shape.iter().product();
             let width = width(tensor.data_type)?;
-            let whole = !matches!(tensor.data_type, FLOAT | DOUBLE | FLOAT16 | BFLOAT16);
-            if whole && count > MAX_WHOLE {
-                return Err(format!(
-                    "it has {count} whole numbers, more than {MAX_WHOLE}"
-                ));
+            let real = is_real(tensor.data_type);
+            if !real && count > MAX_INTS {
+                return Err(format!("it has {count} integers, more than {MAX_INTS}"));
             }
             let bytes = match tensor.data_location {
                 0 if tensor.raw_data.is_empty() => None,
@@ -112,24 +111,29 @@ impl Constant {
         })
     }
 
-    /// Its numbers, where they are real.
-    pub(super) fn real(&self) -> Option<&[f32]> {
+    /// Its numbers, if they are real.
+    pub(super) fn reals(&self) -> Option<&[f32]> {
         match &self.numbers {
             Numbers::Real(values) => Some(values),
-            Numbers::Whole(_) => None,
+            Numbers::Int(_) => None,
         }
     }
 
-    /// Its numbers, where they are whole.
-    pub(super) fn whole(&self) -> Option<&[Size]> {
+    /// Its numbers, if they are integers.
+    pub(super) fn ints(&self) -> Option<&[Dim]> {
         match &self.numbers {
-            Numbers::Whole(values) => Some(values),
+            Numbers::Int(values) => Some(values),
             Numbers::Real(_) => None,
         }
     }
 }
 
-/// The shape of a tensor, where it is none that no memory could hold.
+/// Whether one of ONNX's types holds real numbers.
+pub(super) fn is_real(data_type: i32) -> bool {
+    matches!(data_type, FLOAT | DOUBLE | FLOAT16 | BFLOAT16)
+}
+
+/// The shape of a tensor, unless no memory could hold it.
 fn shape_of(tensor: &TensorProto) -> Option<Vec<usize>> {
     let sizes = tensor.dims.iter().map(|&size| usize::try_from(size).ok());
     let shape: Vec<usize> = sizes.collect::<Option<_>>()?;
@@ -159,29 +163,29 @@ fn of_bytes(data_type: i32, bytes: &[u8]) -> Numbers {
         DOUBLE => real(words(bytes).map(|word| f64::from_le_bytes(word) as f32)),
         FLOAT16 => real(words(bytes).map(|word| half(u16::from_le_bytes(word)))),
         BFLOAT16 => real(words(bytes).map(|word| brain(u16::from_le_bytes(word)))),
-        INT64 => whole(words(bytes).map(i64::from_le_bytes)),
-        INT32 => whole(words(bytes).map(i32::from_le_bytes)),
-        INT16 => whole(words(bytes).map(i16::from_le_bytes)),
-        INT8 => whole(words(bytes).map(i8::from_le_bytes)),
-        UINT64 => whole(words(bytes).map(|word| saturated(u64::from_le_bytes(word)))),
-        UINT32 => whole(words(bytes).map(u32::from_le_bytes)),
-        UINT16 => whole(words(bytes).map(u16::from_le_bytes)),
+        INT64 => ints(words(bytes).map(i64::from_le_bytes)),
+        INT32 => ints(words(bytes).map(i32::from_le_bytes)),
+        INT16 => ints(words(bytes).map(i16::from_le_bytes)),
+        INT8 => ints(words(bytes).map(i8::from_le_bytes)),
+        UINT64 => ints(words(bytes).map(|word| saturated(u64::from_le_bytes(word)))),
+        UINT32 => ints(words(bytes).map(u32::from_le_bytes)),
+        UINT16 => ints(words(bytes).map(u16::from_le_bytes)),
         // Bytes, and truth values.
-        _ => whole(bytes.iter().copied()),
+        _ => ints(bytes.iter().copied()),
     }
 }
 
 /// Numbers stored in the field for their type.
 fn of_fields(tensor: &TensorProto) -> Numbers {
-    let ints = || tensor.int32_data.iter().copied();
+    let bits = || tensor.int32_data.iter().copied();
     match tensor.data_type {
         FLOAT => Numbers::Real(tensor.float_data.clone()),
         DOUBLE => real(tensor.double_data.iter().map(|&x| x as f32)),
-        FLOAT16 => real(ints().map(|bits| half(bits as u16))),
-        BFLOAT16 => real(ints().map(|bits| brain(bits as u16))),
-        INT64 => whole(tensor.int64_data.iter().copied()),
-        UINT64 | UINT32 => whole(tensor.uint64_data.iter().map(|&x| saturated(x))),
-        _ => whole(ints()),
+        FLOAT16 => real(bits().map(|bits| half(bits as u16))),
+        BFLOAT16 => real(bits().map(|bits| brain(bits as u16))),
+        INT64 => ints(tensor.int64_data.iter().copied()),
+        UINT64 | UINT32 => ints(tensor.uint64_data.iter().map(|&x| saturated(x))),
+        _ => ints(bits()),
     }
 }
 
@@ -194,8 +198,8 @@ fn real(values: impl Iterator<Item = f32>) -> Numbers {
     Numbers::Real(values.collect())
 }
 
-fn whole(values: impl Iterator<Item = impl Into<i64>>) -> Numbers {
-    Numbers::Whole(values.map(|value| Size::Known(value.into())).collect())
+fn ints(values: impl Iterator<Item = impl Into<i64>>) -> Numbers {
+    Numbers::Int(values.map(|value| Dim::Known(value.into())).collect())
 }
 
 /// The nearest number that has a sign.

@@ -1,81 +1,125 @@
 //! A network out of an ONNX file.
+//!
+//! The file is read node by node, in its order. A [`Builder`] is the network so far and what the
+//! file's names stand for; a [`Reader`](reader::Reader) is one node before it, with helpers for its
+//! attributes and inputs; `operators` has a function for each operator. What does not depend on the
+//! image is computed on the way (`fold`), including the arithmetic with shapes that exporters leave
+//! (`shape_arith`).
+
+mod attributes;
+mod axes;
+mod builder;
+mod constant;
+mod external;
+mod fold;
+mod operators;
+mod reader;
+mod shape_arith;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use prost::Message;
 
-use super::constant::Constant;
-use super::fold::is_real;
-use super::import::{Batch, Given, Import};
-use super::operators::import;
+use self::builder::{Batch, Binding, Builder};
+use self::constant::{Constant, is_real};
+pub use self::operators::OPERATORS;
 use super::proto::{Dimension, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::{MAX_BYTES, Model, OnnxError};
 use crate::network::Network;
 
-/// The oldest version of ONNX's operators that is read: the first where shapes broadcast as in
+/// The oldest version of ONNX's operators that is read: the first in which shapes broadcast as in
 /// NumPy.
 const OLDEST_OPSET: i64 = 7;
 
+/// The most axes of a value or constant.
+const MAX_AXES: usize = 64;
+
 /// How a file is read.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Options<'a> {
-    /// The model's folder, where it may keep numbers in other files.
-    pub folder: Option<&'a Path>,
-    /// The first axis of the input is not the batch's but one of the image's: the model takes one
-    /// image at a time. It is read so anyway where the input has one axis only.
+///
+/// ```
+/// use blindspot_net::onnx::ReadOptions;
+///
+/// let options = ReadOptions::beside("models/mnist.onnx".as_ref()).unbatched(true);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// The folder with the files in which a model keeps numbers outside of its own. Without it
+    /// such a model can't be read.
+    pub folder: Option<PathBuf>,
+    /// The first axis of the input is an axis of the image, not the batch's: the model takes one
+    /// image at a time. An input with one axis is always read so.
     pub unbatched: bool,
 }
 
-/// Reads the bytes of an ONNX file: a network with one input and one output that are tensors of
-/// floats, the first axis of each that of the batch. All numbers must be in the file.
+impl ReadOptions {
+    /// For the bytes of the file at `path`: other files that it names are looked for beside it.
+    pub fn beside(path: &Path) -> ReadOptions {
+        let folder = path.parent().map(|folder| {
+            if folder.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                folder.to_owned()
+            }
+        });
+        ReadOptions {
+            folder,
+            ..ReadOptions::default()
+        }
+    }
+
+    /// Whether the first axis of the input is an axis of the image; see
+    /// [`unbatched`](ReadOptions#structfield.unbatched).
+    pub fn unbatched(self, unbatched: bool) -> ReadOptions {
+        ReadOptions { unbatched, ..self }
+    }
+}
+
+/// Reads an ONNX file, and the files beside it that hold numbers of its tensors; see [`read_with`].
+///
+/// # Errors
+/// [`OnnxError::File`] if the file can't be read or is larger than [`MAX_BYTES`], and the errors of
+/// [`read_with`].
+pub fn read_file(path: &Path) -> Result<Model, OnnxError> {
+    read_with(&read_bytes(path)?, &ReadOptions::beside(path))
+}
+
+/// The bytes of a model's file.
+fn read_bytes(path: &Path) -> Result<Vec<u8>, OnnxError> {
+    let unread = |why: String| OnnxError::File {
+        path: path.to_owned(),
+        why,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unread(error.to_string()))?;
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    let length = read.map_err(|error| unread(error.to_string()))?;
+    if length as u64 > MAX_BYTES {
+        return Err(unread(format!("it is larger than {MAX_BYTES} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Reads the bytes of an ONNX file that keeps all its numbers in itself; see [`read_with`].
+///
+/// # Errors
+/// The errors of [`read_with`].
+pub fn read(bytes: &[u8]) -> Result<Model, OnnxError> {
+    read_with(bytes, &ReadOptions::default())
+}
+
+/// Reads the bytes of an ONNX file: a network with one input and one output, both tensors of floats
+/// whose first axis is the batch's.
 ///
 /// A batch of a fixed size is read as one of any size.
 ///
 /// # Errors
 /// [`OnnxError`], which names the node or tensor that does not fit.
-pub fn read(bytes: &[u8]) -> Result<Model, OnnxError> {
-    read_with(bytes, &Options::default())
-}
-
-/// Reads an ONNX file, and those beside it that hold numbers of its tensors; see [`read`].
-///
-/// # Errors
-/// [`OnnxError::File`] where the file can't be read or is larger than [`MAX_BYTES`], or what
-/// [`read`] gives.
-pub fn read_file(path: &Path) -> Result<Model, OnnxError> {
-    let wrong = |why: String| OnnxError::File {
-        path: path.to_owned(),
-        why,
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes);
-    let length = read.map_err(|error| wrong(error.to_string()))?;
-    if length as u64 > MAX_BYTES {
-        return Err(wrong(format!("it is larger than {MAX_BYTES} bytes")));
-    }
-    let folder = path
-        .parent()
-        .map(|folder| match folder.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => folder,
-        });
-    let options = Options {
-        folder,
-        unbatched: false,
-    };
-    read_with(&bytes, &options)
-}
-
-/// Reads the bytes of an ONNX file as [`read`] does, but as the options say.
-///
-/// # Errors
-/// [`OnnxError`], which names the node or tensor that does not fit.
-pub fn read_with(bytes: &[u8], options: &Options<'_>) -> Result<Model, OnnxError> {
+pub fn read_with(bytes: &[u8], options: &ReadOptions) -> Result<Model, OnnxError> {
     let model = ModelProto::decode(bytes).map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
     let graph = model
         .graph
@@ -100,10 +144,11 @@ pub fn read_with(bytes: &[u8], options: &Options<'_>) -> Result<Model, OnnxError
     })
 }
 
+/// The network of a graph's one output.
 fn network(
     proto: &GraphProto,
     opset: i64,
-    options: &Options<'_>,
+    options: &ReadOptions,
 ) -> Result<Network<f32>, OnnxError> {
     let [output] = &proto.output[..] else {
         return Err(OnnxError::Interface(format!(
@@ -117,10 +162,7 @@ fn network(
     let mut tensors: HashMap<&str, &TensorProto> = HashMap::new();
     for tensor in &proto.initializer {
         if tensors.insert(&tensor.name, tensor).is_some() {
-            return Err(OnnxError::Interface(format!(
-                "the name `{}` stands for two values; give each its own",
-                tensor.name
-            )));
+            return Err(OnnxError::duplicate_name(&tensor.name));
         }
     }
     // Old files list their weights as inputs, too.
@@ -143,21 +185,21 @@ fn network(
             )));
         }
     };
-    let mut to = of_input(input, opset, options.unbatched)?;
-    to.announce(&nodes, output);
+    let mut builder = input_only(input, opset, options.unbatched)?;
+    builder.declare(&nodes, output);
     for tensor in &proto.initializer {
         if needed.contains(tensor.name.as_str()) {
-            let constant = Constant::read(tensor, options.folder)?;
-            to.take_bytes(&tensor.name, constant.numbers.bytes())?;
-            to.define(&tensor.name, Given::Constant(Rc::new(constant)))?;
+            let constant = Constant::read(tensor, options.folder.as_deref())?;
+            builder.take_bytes(&tensor.name, constant.numbers.bytes())?;
+            builder.bind(&tensor.name, Binding::Constant(Rc::new(constant)))?;
         }
     }
     for node in nodes {
-        import(&mut to, node)?;
+        operators::import(&mut builder, node)?;
     }
-    match to.named(output) {
-        Some(&Given::Value(value)) => to.finish(value.id),
-        Some(Given::Constant(_)) => Err(OnnxError::Interface(format!(
+    match builder.binding(output) {
+        Some(&Binding::Value(value)) => builder.finish(value.id),
+        Some(Binding::Constant(_)) => Err(OnnxError::Interface(format!(
             "the output `{output}` does not depend on the numbers of the input `{}`",
             input.name
         ))),
@@ -188,12 +230,8 @@ fn needed<'f>(proto: &'f GraphProto, output: &'f str) -> (Vec<&'f NodeProto>, Ha
     (nodes, names)
 }
 
-/// A network that is only its input yet.
-fn of_input<'f>(
-    input: &'f ValueInfoProto,
-    opset: i64,
-    unbatched: bool,
-) -> Result<Import<'f>, OnnxError> {
+/// A network with nothing but its input.
+fn input_only(input: &ValueInfoProto, opset: i64, unbatched: bool) -> Result<Builder, OnnxError> {
     let name = input.name.as_str();
     let wrong = |why: String| OnnxError::Interface(format!("the input `{name}` {why}"));
     let tensor = input
@@ -210,7 +248,7 @@ fn of_input<'f>(
         )));
     }
     let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
-    let Some(shape) = shape.filter(|shape| (1..=64).contains(&shape.dim.len())) else {
+    let Some(shape) = shape.filter(|shape| (1..=MAX_AXES).contains(&shape.dim.len())) else {
         return Err(wrong("must say its shape, as in [n, 784]".into()));
     };
     let first = match &shape.dim[0].value {
@@ -232,7 +270,7 @@ fn of_input<'f>(
     };
     let axes = usize::from(first.is_some())..shape.dim.len();
     let shape = axes.map(size).collect::<Result<Vec<_>, _>>()?;
-    Import::new(
+    Builder::new(
         name,
         &shape,
         first.is_some(),

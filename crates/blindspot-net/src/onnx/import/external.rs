@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path};
 
-use super::proto::StringStringEntryProto;
+use crate::onnx::proto::StringStringEntryProto;
 
 /// The `length` bytes that the entries name: `location`, a file in `folder`, and in it `offset` and
 /// `length` in bytes.

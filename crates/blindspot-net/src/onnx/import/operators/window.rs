@@ -1,84 +1,87 @@
 //! Operators that look through windows: convolutions and pooling.
 
-use super::super::OnnxError;
-use super::super::import::{Import, Value};
-use super::super::node::{fail, integer, integers, text};
-use super::super::proto::NodeProto;
+use super::Operator;
 use crate::graph::{MAX_VALUES, Operand};
+use crate::onnx::OnnxError;
+use crate::onnx::import::builder::Value;
+use crate::onnx::import::reader::Reader;
 use crate::ops::{Conv, Op, Pool, PoolKind, Window};
 
+pub(super) const OPERATORS: &[Operator] = &[
+    Operator::new("AveragePool", |r| {
+        let count_padding = r.attr_bool("count_include_pad", false);
+        pool(r, PoolKind::Average { count_padding })
+    }),
+    Operator::new("Conv", conv),
+    Operator::new("MaxPool", |r| pool(r, PoolKind::Max)),
+];
+
 /// A convolution with constant kernels.
-pub(super) fn conv(to: &mut Import<'_>, node: &NodeProto) -> Result<Value, OnnxError> {
-    let value = to.value(node, 0)?;
-    let value = to.batched(node, value)?;
-    let Some(kernels) = to.constant(node, 1)? else {
-        return Err(fail(node, "it has no kernels"));
-    };
+fn conv(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
+    let value = r.value(0)?;
+    let value = r.batched(value)?;
+    let kernels = r.required_constant(1)?;
     let Some(kernel @ [_, ..]) = kernels.shape.get(2..) else {
         let why = format!("its kernels have shape {:?}", kernels.shape);
-        return Err(fail(node, why));
+        return Err(r.fail(why));
     };
-    let window = window(node, to.shape(value), kernel)?;
-    let groups = size(node, integer(node, "group", 1), 1)?;
+    let window = window(r, r.shape(value), kernel)?;
+    let groups = size(r, r.attr_i64("group", 1), 1)?;
     let mut operands = vec![
         Operand::Value(value.id),
-        to.shared_weight(node, 1, &kernels, &kernels.shape)?,
+        r.shared_weight(1, &kernels, &kernels.shape)?,
     ];
-    if let Some(bias) = to.constant(node, 2)? {
-        operands.push(to.shared_weight(node, 2, &bias, &bias.shape)?);
+    if let Some(bias) = r.constant(2)? {
+        operands.push(r.shared_weight(2, &bias, &bias.shape)?);
     }
-    to.emit(node, Op::Conv(Conv { window, groups }), &operands, true)
+    r.push_node(Op::Conv(Conv { window, groups }), &operands, true)
 }
 
 /// MaxPool and AveragePool.
-pub(super) fn pool(
-    to: &mut Import<'_>,
-    node: &NodeProto,
-    kind: PoolKind,
-) -> Result<Value, OnnxError> {
-    let value = to.value(node, 0)?;
-    let value = to.batched(node, value)?;
-    let kernel = integers(node, "kernel_shape").unwrap_or_default();
-    let kernel = kernel.iter().map(|&length| size(node, length, 1));
+fn pool(r: &mut Reader<'_>, kind: PoolKind) -> Result<Value, OnnxError> {
+    let value = r.value(0)?;
+    let value = r.batched(value)?;
+    let kernel = r.attr_ints("kernel_shape").unwrap_or_default();
+    let kernel = kernel.iter().map(|&length| size(r, length, 1));
     let kernel = kernel.collect::<Result<Vec<_>, _>>()?;
-    let window = window(node, to.shape(value), &kernel)?;
+    let window = window(r, r.shape(value), &kernel)?;
     // What auto_pad says leaves nothing over.
-    let automatic = !matches!(text(node, "auto_pad"), "" | "NOTSET");
-    let ceil = integer(node, "ceil_mode", 0) != 0 && !automatic;
+    let automatic = !matches!(r.attr_str("auto_pad"), "" | "NOTSET");
+    let ceil = r.attr_bool("ceil_mode", false) && !automatic;
     let op = Op::Pool(Pool { kind, window, ceil });
-    to.emit(node, op, &[Operand::Value(value.id)], true)
+    r.apply(op, value)
 }
 
-/// Where the windows stand on a value of the shape [channels, positions...].
-fn window(node: &NodeProto, shape: &[usize], kernel: &[usize]) -> Result<Window, OnnxError> {
+/// The windows on a value of the shape [channels, positions...].
+fn window(r: &Reader<'_>, shape: &[usize], kernel: &[usize]) -> Result<Window, OnnxError> {
     let axes = kernel.len();
     if !(1..=2).contains(&axes) || shape.len() != axes + 1 {
         let why = format!(
             "its windows have {axes} axes on an image of shape {shape:?}; supported are channels \
              and one or two axes"
         );
-        return Err(fail(node, why));
+        return Err(r.fail(why));
     }
-    if let Some(given) = integers(node, "kernel_shape")
+    if let Some(given) = r.attr_ints("kernel_shape")
         && !given.iter().map(|&n| n as usize).eq(kernel.iter().copied())
     {
         let why = format!("its kernels have size {kernel:?}, not {given:?}");
-        return Err(fail(node, why));
+        return Err(r.fail(why));
     }
-    let list = |name: &str, count: usize, default: usize| match integers(node, name) {
+    let list = |name: &str, count: usize, default: usize| match r.attr_ints(name) {
         None => Ok(vec![default; count]),
         Some(given) if given.len() == count => {
-            let sizes = given.iter().map(|&number| size(node, number, default));
+            let sizes = given.iter().map(|&number| size(r, number, default));
             sizes.collect()
         }
         Some(given) => {
             let why = format!("its {name} are {given:?}; {count} numbers are needed");
-            Err(fail(node, why))
+            Err(r.fail(why))
         }
     };
     let strides = list("strides", axes, 1)?;
     let dilations = list("dilations", axes, 1)?;
-    let (before, after) = match text(node, "auto_pad") {
+    let (before, after) = match r.attr_str("auto_pad") {
         "" | "NOTSET" => {
             let mut pads = list("pads", 2 * axes, 0)?;
             let after = pads.split_off(axes);
@@ -100,7 +103,7 @@ fn window(node: &NodeProto, shape: &[usize], kernel: &[usize]) -> Result<Window,
                 _ => (more, less),
             }
         }
-        other => return Err(fail(node, format!("its auto_pad is {other:?}"))),
+        other => return Err(r.fail(format!("its auto_pad is {other:?}"))),
     };
     Ok(Window {
         kernel: kernel.to_vec(),
@@ -111,15 +114,10 @@ fn window(node: &NodeProto, shape: &[usize], kernel: &[usize]) -> Result<Window,
     })
 }
 
-/// A number from `least` on that is none too many for an axis.
-fn size(node: &NodeProto, number: i64, least: usize) -> Result<usize, OnnxError> {
+/// A number from `least` to what an axis can have.
+fn size(r: &Reader<'_>, number: i64, least: usize) -> Result<usize, OnnxError> {
     usize::try_from(number)
         .ok()
         .filter(|number| (least..=MAX_VALUES).contains(number))
-        .ok_or_else(|| {
-            fail(
-                node,
-                format!("one of its sizes, pads or strides is {number}"),
-            )
-        })
+        .ok_or_else(|| r.fail(format!("one of its sizes, pads or strides is {number}")))
 }

@@ -3,7 +3,11 @@
 //! The batch's axis is written in front of all others, so an axis of an image is one more in ONNX.
 //! Where ONNX has no such operator, or not for these operands, it is several nodes.
 
+mod file;
+
 use std::collections::{HashMap, HashSet};
+
+pub use file::write;
 
 use super::proto::*;
 use crate::graph::{Graph, Node, Operand};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::export::{Export, tensor};
-use super::proto::*;
+use super::{Export, tensor};
 use crate::network::Network;
+use crate::onnx::proto::*;
 
 const IR_VERSION: i64 = 8;
 

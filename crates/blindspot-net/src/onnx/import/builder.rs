@@ -1,29 +1,24 @@
-//! A network under construction: what the file's names stand for.
-
-mod axes;
-mod inputs;
+//! The network under construction, and what the file's names stand for.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::OnnxError;
-use super::constant::{Constant, Numbers, Size};
-use super::node::{fail, name_of};
-use super::proto::NodeProto;
+use super::constant::{Constant, Numbers};
 use crate::graph::{Graph, MAX_VALUES, Operand, ValueId, WeightId};
 use crate::network::Network;
+use crate::onnx::OnnxError;
+use crate::onnx::proto::NodeProto;
 use crate::ops::{Gather, Op};
-pub(super) use axes::position;
 
 /// How many bytes the constants of a file may take altogether, however few bytes describe them.
-const MAX_CONSTANTS: usize = 1 << 31;
+const MAX_CONSTANT_BYTES: usize = 1 << 31;
 
-/// How large the file says that the batch is.
+/// How large the batch is, according to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Batch {
     /// Any size.
     Any,
-    /// Always this size; an operator that is given the number means the batch.
+    /// Always this size; where an operator is given the number it means the batch.
     Fixed(i64),
     /// One image: its axis is an axis like any other, or there is none.
     One,
@@ -33,60 +28,65 @@ pub(super) enum Batch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) id: ValueId,
-    /// Whether the file's shape has the batch's axis before the axes of the network's value. Only
-    /// where the batch is [`Batch::One`] can it lack.
+    /// Whether the file's shape has the batch's axis before the axes of the network's value. It can
+    /// be missing only where the batch is [`Batch::One`].
     pub(super) batched: bool,
 }
 
 /// What a name of the file stands for.
 #[derive(Debug, Clone)]
-pub(super) enum Given {
+pub(super) enum Binding {
+    /// It depends on the image.
     Value(Value),
+    /// It does not.
     Constant(Rc<Constant>),
 }
 
-impl Given {
-    /// The constant, where it is one.
+impl Binding {
+    /// The constant, if it is one.
     pub(super) fn constant(&self) -> Option<&Rc<Constant>> {
         match self {
-            Given::Constant(constant) => Some(constant),
-            Given::Value(_) => None,
+            Binding::Constant(constant) => Some(constant),
+            Binding::Value(_) => None,
         }
     }
 }
 
-/// The numbers of a weight: those of a constant as they are, or their own.
+/// The numbers of a weight.
 enum Weight {
+    /// A constant's, as they are.
     Shared(Rc<Constant>),
+    /// Its own.
     Own(Vec<f32>),
 }
 
 /// A network under construction.
-pub(super) struct Import<'f> {
+pub(super) struct Builder {
     graph: Graph,
     weights: Vec<Weight>,
     /// Constants that are weights already, by address and shape.
     known_weights: HashMap<(*const Constant, Vec<usize>), WeightId>,
-    names: HashMap<&'f str, Given>,
-    /// Which nodes of the file give which names.
-    producers: HashMap<&'f str, &'f NodeProto>,
+    names: HashMap<String, Binding>,
+    /// For each name, the name of the node that gives it.
+    producers: HashMap<String, String>,
     /// How often the file uses each name.
-    uses: HashMap<&'f str, usize>,
+    uses: HashMap<String, usize>,
+    /// The version of ONNX's operators.
     pub(super) opset: i64,
     pub(super) batch: Batch,
-    /// How many numbers one image's values may have together, still.
+    /// How many numbers one image's values may still have together.
     values_left: usize,
-    /// How many bytes constants may take, still.
-    constants_left: usize,
+    /// How many bytes constants may still take.
+    constant_bytes_left: usize,
     /// How many names were made up.
     made_up: usize,
 }
 
-impl<'f> Import<'f> {
-    /// A network that has its input only: the shape of one image, and whether the file has the
+impl Builder {
+    /// A network with nothing but its input: the shape of one image, and whether the file has the
     /// batch's axis before it.
     pub(super) fn new(
-        input: &'f str,
+        input: &str,
         shape: &[usize],
         batched: bool,
         batch: Batch,
@@ -97,35 +97,36 @@ impl<'f> Import<'f> {
             id: graph.input(),
             batched,
         };
-        Ok(Import {
+        Ok(Builder {
             graph,
             weights: Vec::new(),
             known_weights: HashMap::new(),
-            names: HashMap::from([(input, Given::Value(value))]),
+            names: HashMap::from([(input.to_owned(), Binding::Value(value))]),
             producers: HashMap::new(),
             uses: HashMap::new(),
             opset,
             batch,
             values_left: MAX_VALUES,
-            constants_left: MAX_CONSTANTS,
+            constant_bytes_left: MAX_CONSTANT_BYTES,
             made_up: 0,
         })
     }
 
-    /// Says which nodes of the file will be read.
-    pub(super) fn announce(&mut self, nodes: &[&'f NodeProto], output: &'f str) {
-        for &node in nodes {
+    /// Declares the nodes that will be read, and the name of the output.
+    pub(super) fn declare(&mut self, nodes: &[&NodeProto], output: &str) {
+        for node in nodes {
             for name in node.output.iter().filter(|name| !name.is_empty()) {
-                self.producers.insert(name, node);
+                let producer = node.name_or_output().to_owned();
+                self.producers.insert(name.clone(), producer);
             }
             for name in &node.input {
-                *self.uses.entry(name).or_default() += 1;
+                *self.uses.entry(name.clone()).or_default() += 1;
             }
         }
-        *self.uses.entry(output).or_default() += 1;
+        *self.uses.entry(output.to_owned()).or_default() += 1;
     }
 
-    /// The network that is there, as far as a value needs it.
+    /// The finished network: what the value `output` needs.
     pub(super) fn finish(self, output: ValueId) -> Result<Network<f32>, OnnxError> {
         let (graph, kept) = self.graph.up_to(output);
         let mut weights: Vec<Option<Weight>> = self.weights.into_iter().map(Some).collect();
@@ -141,13 +142,14 @@ impl<'f> Import<'f> {
                     ..
                 }) => values,
                 Ok(_) => Vec::new(),
-                Err(shared) => shared.real().unwrap_or_default().to_vec(),
+                Err(shared) => shared.reals().unwrap_or_default().to_vec(),
             },
         });
         Ok(Network::new(graph, numbers.collect())?)
     }
 
-    /// The same with copies of the weights, so that there can be another one.
+    /// What the value `output` needs as a network with copies of the weights; unlike
+    /// [`finish`](Builder::finish) it can be asked for several outputs.
     pub(super) fn network(&self, output: ValueId) -> Result<Network<f32>, OnnxError> {
         let (graph, kept) = self.graph.up_to(output);
         let weights = kept.iter().map(|&id| self.weight_numbers(id).1.to_vec());
@@ -155,8 +157,13 @@ impl<'f> Import<'f> {
     }
 
     /// What a name stands for, if it was read.
-    pub(super) fn named(&self, name: &str) -> Option<&Given> {
+    pub(super) fn binding(&self, name: &str) -> Option<&Binding> {
         self.names.get(name)
+    }
+
+    /// The name of the declared node that gives a name.
+    pub(super) fn producer(&self, name: &str) -> Option<&str> {
+        self.producers.get(name).map(String::as_str)
     }
 
     /// Whether anything uses a name.
@@ -165,64 +172,34 @@ impl<'f> Import<'f> {
     }
 
     /// Lets a name stand for something.
-    pub(super) fn define(&mut self, name: &'f str, given: Given) -> Result<(), OnnxError> {
-        match self.names.insert(name, given) {
+    pub(super) fn bind(&mut self, name: &str, binding: Binding) -> Result<(), OnnxError> {
+        match self.names.insert(name.to_owned(), binding) {
             None => Ok(()),
-            Some(_) => Err(OnnxError::Interface(format!(
-                "the name `{name}` stands for two values; give each its own"
-            ))),
+            Some(_) => Err(OnnxError::duplicate_name(name)),
         }
     }
 
-    /// At most so many numbers for all values of one image.
+    /// Lowers the limit of the numbers that all values of one image may have together.
     pub(super) fn limit_values(&mut self, most: usize) {
         self.values_left = self.values_left.min(most);
     }
 
-    /// Whether there are so many bytes left for a constant.
+    /// Checks that a constant of this many bytes is within the limit.
     pub(super) fn check_bytes(&self, name: &str, bytes: usize) -> Result<(), OnnxError> {
-        match bytes <= self.constants_left {
-            true => Ok(()),
-            false => Err(OnnxError::Tensor {
-                name: name.to_owned(),
-                why: format!("the model's constants take more than {MAX_CONSTANTS} bytes"),
-            }),
+        if bytes <= self.constant_bytes_left {
+            return Ok(());
         }
+        Err(OnnxError::Tensor {
+            name: name.to_owned(),
+            why: format!("the model's constants take more than {MAX_CONSTANT_BYTES} bytes"),
+        })
     }
 
-    /// Takes so many bytes for a constant.
+    /// Counts the bytes of a constant towards the limit.
     pub(super) fn take_bytes(&mut self, name: &str, bytes: usize) -> Result<(), OnnxError> {
         self.check_bytes(name, bytes)?;
-        self.constants_left -= bytes;
+        self.constant_bytes_left -= bytes;
         Ok(())
-    }
-
-    /// A node's input, if it has one at this position.
-    pub(super) fn input(
-        &self,
-        node: &NodeProto,
-        position: usize,
-    ) -> Result<Option<Given>, OnnxError> {
-        let Some(name) = node.input.get(position).filter(|name| !name.is_empty()) else {
-            return Ok(None);
-        };
-        if let Some(given) = self.names.get(name.as_str()) {
-            return Ok(Some(given.clone()));
-        }
-        Err(match self.producers.get(name.as_str()) {
-            Some(later) => fail(
-                node,
-                format!(
-                    "its input `{name}` comes from the later node `{}`: the nodes are out of order, \
-                     or in a circle",
-                    name_of(later)
-                ),
-            ),
-            None => fail(
-                node,
-                format!("its input `{name}` is neither computed before nor a constant"),
-            ),
-        })
     }
 
     /// The shape of one image's part of a value.
@@ -230,23 +207,8 @@ impl<'f> Import<'f> {
         &self.graph.value(value.id).shape
     }
 
-    /// How many axes a value or constant has in the file.
-    pub(super) fn rank(&self, given: &Given) -> usize {
-        match given {
-            Given::Value(value) => self.shape(*value).len() + usize::from(value.batched),
-            Given::Constant(constant) => constant.shape.len(),
-        }
-    }
-
-    /// The shape that the file sees.
-    pub(super) fn sizes_of(&self, value: Value) -> Vec<Size> {
-        let batch = value.batched.then_some(Size::Batch);
-        let sizes = self.shape(value).iter().map(|&n| Size::Known(n as i64));
-        batch.into_iter().chain(sizes).collect()
-    }
-
-    /// Adds an operator of a node. Its value's name is made up until the node is done.
-    pub(super) fn emit(
+    /// Adds an operator of a node. Its value has a made-up name until the node is done.
+    pub(super) fn push_node(
         &mut self,
         node: &NodeProto,
         op: Op,
@@ -254,7 +216,7 @@ impl<'f> Import<'f> {
         batched: bool,
     ) -> Result<Value, OnnxError> {
         let output = node.output.first().map_or("", String::as_str);
-        let name = self.free(&format!("{output}/{}", op.name()));
+        let name = self.free_name(&format!("{output}/{}", op.name()));
         let before = self.graph.values().len();
         let mut operands = operands.to_vec();
         for i in 1..operands.len() {
@@ -266,76 +228,75 @@ impl<'f> Import<'f> {
                 operands[i] = self.weight(&name, &shape, numbers)?;
             }
         }
-        let id = self.graph.node(name_of(node), op, &operands, &name)?;
+        let id = self
+            .graph
+            .node(node.name_or_output(), op, &operands, &name)?;
         for value in &self.graph.values()[before..] {
             self.values_left = self.values_left.checked_sub(value.len()).ok_or_else(|| {
-                let why = format!("one image takes more than {MAX_VALUES} numbers up to here");
-                fail(node, why)
+                node.fail(format!(
+                    "one image takes more than {MAX_VALUES} numbers up to here"
+                ))
             })?;
         }
         Ok(Value { id, batched })
     }
 
     /// Gives a value that a node has just computed the name of the node's output.
-    pub(super) fn name(&mut self, value: Value, output: &str) {
+    pub(super) fn rename(&mut self, value: Value, output: &str) {
         if !self.graph.has_name(output) {
             self.graph.rename(value.id, output);
         }
     }
 
-    /// How many values there are.
-    pub(super) fn count(&self) -> usize {
+    /// The number of values so far.
+    pub(super) fn value_count(&self) -> usize {
         self.graph.values().len()
     }
 
-    /// A name like this that neither the network nor the file has.
-    fn free(&mut self, name: &str) -> String {
+    /// A name that begins with `name` and that neither the network nor the file has.
+    fn free_name(&mut self, name: &str) -> String {
         loop {
             // Never the same number again, so that many names don't take long.
             self.made_up += 1;
             let name = format!("{name}/{}", self.made_up);
             let taken = self.graph.has_name(&name)
-                || self.names.contains_key(name.as_str())
-                || self.producers.contains_key(name.as_str());
+                || self.names.contains_key(&name)
+                || self.producers.contains_key(&name);
             if !taken {
                 return name;
             }
         }
     }
 
-    /// Adds a weight with numbers of its own, in a name like this.
+    /// Adds a weight with numbers of its own; its name begins with `name`.
     pub(super) fn weight(
         &mut self,
         name: &str,
         shape: &[usize],
         values: Vec<f32>,
     ) -> Result<Operand, OnnxError> {
-        let name = self.free(name);
+        let name = self.free_name(name);
         let id = self.graph.weight(&name, shape)?;
         self.weights.push(Weight::Own(values));
         Ok(Operand::Weight(id))
     }
 
-    /// The weight that a node's constant input is, in a shape of as many numbers.
+    /// The weight that a constant of real numbers is in a shape of as many numbers: one weight for
+    /// all operators that use it so.
     pub(super) fn shared_weight(
         &mut self,
-        node: &NodeProto,
-        position: usize,
+        name: &str,
         constant: &Rc<Constant>,
         shape: &[usize],
     ) -> Result<Operand, OnnxError> {
-        let name = node.input[position].as_str();
-        if constant.real().is_none() {
-            let values = self.numbers(node, position)?.unwrap_or_default().1;
-            return self.weight(name, shape, values);
-        }
         let key = (Rc::as_ptr(constant), shape.to_vec());
         if let Some(&id) = self.known_weights.get(&key) {
             return Ok(Operand::Weight(id));
         }
-        let name = match self.graph.has_name(name) {
-            true => self.free(name),
-            false => name.to_owned(),
+        let name = if self.graph.has_name(name) {
+            self.free_name(name)
+        } else {
+            name.to_owned()
         };
         let id = self.graph.weight(&name, shape)?;
         self.weights.push(Weight::Shared(constant.clone()));
@@ -347,16 +308,14 @@ impl<'f> Import<'f> {
     pub(super) fn weight_numbers(&self, id: WeightId) -> (&[usize], &[f32]) {
         let numbers = match &self.weights[id.0] {
             Weight::Own(values) => values,
-            Weight::Shared(constant) => constant.real().unwrap_or_default(),
+            Weight::Shared(constant) => constant.reals().unwrap_or_default(),
         };
         (&self.graph.weights()[id.0].shape, numbers)
     }
 
-    /// The operator that gives a value, if it is that of a node whose output nothing but the
-    /// present node uses: its operator and operands.
-    pub(super) fn only_for(&self, node: &NodeProto, position: usize) -> Option<(&Op, &[Operand])> {
-        let name = node.input.get(position)?.as_str();
-        let Given::Value(value) = self.names.get(name)? else {
+    /// Operator and operands behind a name, if it is a node's output that the file uses only once.
+    pub(super) fn single_use_producer(&self, name: &str) -> Option<(&Op, &[Operand])> {
+        let Binding::Value(value) = self.names.get(name)? else {
             return None;
         };
         // Another name for the same value is another use.
@@ -365,19 +324,15 @@ impl<'f> Import<'f> {
         (own && self.uses.get(name) == Some(&1)).then_some((&node.op, &node.inputs[..]))
     }
 
-    /// What a node's input gathers along the first of one axis, and from what, if nothing else uses
-    /// it; under whatever shape.
-    pub(super) fn only_gathered_for(
-        &self,
-        node: &NodeProto,
-        position: usize,
-    ) -> Option<(ValueId, &Gather)> {
-        let (mut op, mut operands) = self.only_for(node, position)?;
+    /// The Gather behind a name, perhaps reshaped, and the value of one axis from which it gathers,
+    /// if the file uses what it gives only once.
+    pub(super) fn single_use_gather(&self, name: &str) -> Option<(ValueId, &Gather)> {
+        let (mut op, mut operands) = self.single_use_producer(name)?;
         if let (Op::Reshape(_), [Operand::Value(id)]) = (op, operands) {
             // Where the Gather was read it got the shape of its positions; but a name of the file
             // may have other uses.
             let below = self.graph.nodes().get(id.0.checked_sub(1)?)?;
-            if self.uses.contains_key(self.graph.value(*id).name.as_str()) {
+            if self.uses.contains_key(&self.graph.value(*id).name) {
                 return None;
             }
             (op, operands) = (&below.op, &below.inputs);

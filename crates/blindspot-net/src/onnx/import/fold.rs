@@ -1,0 +1,155 @@
+//! Nodes whose inputs are all constants, computed while the file is read.
+//!
+//! Real numbers go through the network's own operators, as one image without a batch. Integers do
+//! if an operator only arranges them: their positions are arranged, then looked up. The rest of the
+//! arithmetic with them is in [`shape_arith`](super::shape_arith).
+
+use std::rc::Rc;
+
+use super::builder::{Batch, Binding, Builder};
+use super::constant::{Array, Constant, Dim, MAX_INTS, Numbers};
+use super::operators::{OnConstants, Operator, import};
+use super::reader::Reader;
+use super::shape_arith;
+use crate::evaluate::Evaluator;
+use crate::graph::MAX_VALUES;
+use crate::onnx::OnnxError;
+
+/// Whether a node computes with constants only.
+pub(super) fn is_constant(r: &Reader<'_>, operator: &Operator) -> Result<bool, OnnxError> {
+    let mut any = operator.takes_constants_only();
+    for position in 0..r.node.input.len() {
+        match r.input(position)? {
+            Some(Binding::Value(_)) => return Ok(false),
+            Some(Binding::Constant(_)) => any = true,
+            None => {}
+        }
+    }
+    Ok(any)
+}
+
+/// What such a node gives.
+pub(super) fn fold(r: &mut Reader<'_>, operator: &Operator) -> Result<Vec<Binding>, OnnxError> {
+    let constants = match &operator.on_constants {
+        OnConstants::Import => return operator.import(r),
+        OnConstants::Function(function) => vec![function(r)?],
+        _ if r.required_constant(0)?.reals().is_some() => compute(r)?,
+        OnConstants::Arrange => arrange(r)?,
+        OnConstants::Integers(operator) => vec![shape_arith::apply(r, operator)?],
+        OnConstants::Compute => {
+            let known = Operator::all().filter(|operator| {
+                matches!(
+                    operator.on_constants,
+                    OnConstants::Integers(_) | OnConstants::Arrange
+                )
+            });
+            let names: Vec<&str> = known.map(|operator| operator.name).collect();
+            return Err(r.fail(format!(
+                "it computes with integers; the operators that can are: {}",
+                names.join(", ")
+            )));
+        }
+    };
+    let name = r.output_name();
+    let mut bindings = Vec::with_capacity(constants.len());
+    for constant in constants {
+        r.builder.take_bytes(name, constant.numbers.bytes())?;
+        bindings.push(Binding::Constant(Rc::new(constant)));
+    }
+    Ok(bindings)
+}
+
+/// Real numbers through the network's operators.
+fn compute(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
+    let outputs = run(r, MAX_VALUES, |constant| constant.clone())?;
+    let constants = outputs.into_iter().map(|(shape, values)| Constant {
+        shape,
+        numbers: Numbers::Real(values),
+    });
+    Ok(constants.collect())
+}
+
+/// Integers in another arrangement: that of their positions in one list of them all.
+fn arrange(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
+    let mut all: Vec<Dim> = Vec::new();
+    let mut numbered = |constant: &Rc<Constant>| match constant.ints() {
+        // An f32 holds numbers of this size exactly.
+        Some(dims) if all.len() + dims.len() <= MAX_INTS => {
+            let first = all.len();
+            all.extend_from_slice(dims);
+            Rc::new(Constant {
+                shape: constant.shape.clone(),
+                numbers: Numbers::Real((first..all.len()).map(|i| i as f32).collect()),
+            })
+        }
+        _ => constant.clone(),
+    };
+    let outputs = run(r, MAX_INTS, &mut numbered)?;
+    let constants = outputs.into_iter().map(|(shape, positions)| {
+        let found = positions
+            .iter()
+            .map(|&position| all.get(position as usize).copied());
+        let found: Option<Vec<Dim>> = found.collect();
+        let numbers = Numbers::Int(found.ok_or_else(|| r.fail("it mixes types"))?);
+        Ok(Constant { shape, numbers })
+    });
+    constants.collect()
+}
+
+/// Runs a node on constants, the first one as the image. `data` is applied to it, and to what Concat
+/// puts beside it. Gives shape and numbers of each output, all values together at most `most`
+/// numbers.
+fn run(
+    r: &Reader<'_>,
+    most: usize,
+    mut data: impl FnMut(&Rc<Constant>) -> Rc<Constant>,
+) -> Result<Vec<Array>, OnnxError> {
+    let node = r.node;
+    let mut inputs = Vec::with_capacity(node.input.len());
+    for (position, name) in node.input.iter().enumerate() {
+        if let Some(constant) = r.constant(position)? {
+            inputs.push((name.as_str(), constant));
+        }
+    }
+    let concat = node.op_type == "Concat";
+    // Concat leaves out what holds nothing.
+    let image = if concat {
+        inputs.iter().position(|(_, input)| input.numbers.len() > 0)
+    } else {
+        Some(0)
+    };
+    let Some((image, &(name, ref constant))) = image.and_then(|i| Some((i, inputs.get(i)?))) else {
+        return Err(r.fail("its inputs hold no numbers"));
+    };
+    let constant = data(constant);
+    let opset = r.builder.opset;
+    let mut inner = Builder::new(name, &constant.shape, false, Batch::One, opset)?;
+    inner.limit_values(most);
+    inner.declare(&[node], "");
+    for (position, (name, constant)) in inputs.iter().enumerate() {
+        if position != image && inner.binding(name).is_none() {
+            let constant = if concat {
+                data(constant)
+            } else {
+                constant.clone()
+            };
+            inner.bind(name, Binding::Constant(constant))?;
+        }
+    }
+    import(&mut inner, node)?;
+    let values = constant.reals().unwrap_or_default();
+    let mut outputs = Vec::with_capacity(node.output.len());
+    for name in &node.output {
+        let Some(&Binding::Value(value)) = inner.binding(name) else {
+            continue;
+        };
+        let batch = value.batched.then_some(1);
+        let shape = batch.into_iter().chain(inner.shape(value).iter().copied());
+        let shape: Vec<usize> = shape.collect();
+        let network = inner.network(value.id)?;
+        let mut evaluator = Evaluator::new(&network);
+        evaluator.input(1).copy_from_slice(values);
+        outputs.push((shape, evaluator.forward().to_vec()));
+    }
+    Ok(outputs)
+}

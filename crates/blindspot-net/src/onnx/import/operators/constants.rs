@@ -1,0 +1,148 @@
+//! Operators that make constants, or that work on constants mostly: types, shapes, and arithmetic
+//! with them.
+
+use super::{OnConstants, Operator, Outputs};
+use crate::graph::MAX_VALUES;
+use crate::onnx::OnnxError;
+use crate::onnx::import::MAX_AXES;
+use crate::onnx::import::builder::{Binding, Value};
+use crate::onnx::import::constant::{Constant, Dim, MAX_INTS, Numbers, is_real};
+use crate::onnx::import::reader::Reader;
+use crate::onnx::import::shape_arith;
+use crate::onnx::proto::{BOOL, INT8, INT64, UINT8, UINT32, UINT64};
+
+pub(super) const OPERATORS: &[Operator] = &[
+    Operator::new("Cast", cast).on_constants(OnConstants::Function(cast_constant)),
+    Operator::of_constants("Constant", constant),
+    Operator::of_constants("ConstantOfShape", constant_of_shape),
+    Operator::of_constants("Equal", shape_arith::equal),
+    Operator::with_outputs("Identity", identity).on_constants(OnConstants::Import),
+    Operator::of_constants("Range", shape_arith::range),
+    Operator::with_outputs("Shape", shape).on_constants(OnConstants::Import),
+    Operator::of_constants("Where", shape_arith::choose),
+];
+
+/// Another name for the same value or constant.
+fn identity(r: &mut Reader<'_>) -> Outputs {
+    Ok(vec![r.required(0)?])
+}
+
+/// The shape, in which the batch's size is open: all of it, or from `start` to before `end`.
+fn shape(r: &mut Reader<'_>) -> Outputs {
+    let shape = r.file_shape(&r.required(0)?);
+    let rank = shape.len() as i64;
+    let clamped = |position: i64| match position {
+        ..0 => position.saturating_add(rank).max(0),
+        _ => position.min(rank),
+    };
+    let start = clamped(r.attr_i64("start", 0));
+    let end = clamped(r.attr_i64("end", rank)).max(start);
+    let part = shape[start as usize..end as usize].to_vec();
+    Ok(vec![Binding::Constant(Constant::list(part).into())])
+}
+
+/// A value in another type of floats is the same value: networks compute in one type.
+fn cast(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
+    if is_real(r.attr_i64("to", 0) as i32) {
+        return r.value(0);
+    }
+    Err(r.fail("it makes integers of a value that depends on the image, which have no gradient"))
+}
+
+/// Integers to real numbers and back; types of one kind are not told apart.
+fn cast_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
+    let data = r.required_constant(0)?;
+    let target = r.attr_i64("to", 0) as i32;
+    let numbers = match (&data.numbers, target) {
+        (Numbers::Int(dims), BOOL) => {
+            let truth = |&dim| Ok(Dim::Known(i64::from(r.known(dim)? != 0)));
+            Numbers::Int(dims.iter().map(truth).collect::<Result<_, OnnxError>>()?)
+        }
+        (Numbers::Real(values), BOOL) => {
+            let truth = |&value| Dim::Known(i64::from(value != 0.0));
+            Numbers::Int(values.iter().map(truth).collect())
+        }
+        (Numbers::Int(dims), target) if is_real(target) => {
+            let real = |&dim| Ok(r.known(dim)? as f32);
+            Numbers::Real(dims.iter().map(real).collect::<Result<_, OnnxError>>()?)
+        }
+        (numbers, target) if is_real(target) => numbers.clone(),
+        (Numbers::Int(dims), INT8..=INT64 | UINT8 | UINT32 | UINT64) => Numbers::Int(dims.clone()),
+        (Numbers::Real(values), INT8..=INT64 | UINT8 | UINT32 | UINT64) => {
+            if values.len() > MAX_INTS {
+                return Err(r.fail(format!("it makes more than {MAX_INTS} integers")));
+            }
+            // Towards 0.
+            let ints = values.iter().map(|&value| Dim::Known(value as i64));
+            Numbers::Int(ints.collect())
+        }
+        (_, other) => return Err(r.fail(format!("it casts to ONNX's type {other}"))),
+    };
+    let shape = data.shape.clone();
+    Ok(Constant { shape, numbers })
+}
+
+/// Constant, in each of its forms but texts and sparse tensors.
+fn constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
+    let ints = |numbers: &[i64]| {
+        let dims = numbers.iter().copied().map(Dim::Known).collect();
+        Numbers::Int(dims)
+    };
+    let (shape, numbers) = if let Some(tensor) = r.attr_tensor("value") {
+        return Constant::read(tensor, None);
+    } else if let Some(value) = r.attr("value_float") {
+        (vec![], Numbers::Real(vec![value.f]))
+    } else if let Some(value) = r.attr("value_floats") {
+        let numbers = Numbers::Real(value.floats.clone());
+        (vec![value.floats.len()], numbers)
+    } else if let Some(value) = r.attr("value_int") {
+        (vec![], ints(&[value.i]))
+    } else if let Some(value) = r.attr("value_ints") {
+        (vec![value.ints.len()], ints(&value.ints))
+    } else {
+        return Err(r.fail("its value is neither a tensor nor numbers"));
+    };
+    if numbers.len() > MAX_INTS {
+        return Err(r.fail(format!("it has more than {MAX_INTS} numbers")));
+    }
+    Ok(Constant { shape, numbers })
+}
+
+/// One number everywhere. An axis of the batch's length becomes one of length 1, which is repeated
+/// for each image.
+fn constant_of_shape(r: &Reader<'_>) -> Result<Constant, OnnxError> {
+    let value = match r.attr_tensor("value") {
+        Some(tensor) => Constant::read(tensor, None)?.numbers,
+        None => Numbers::Real(vec![0.0]),
+    };
+    r.required_constant(0)?;
+    let sizes = r.dims(0)?.unwrap_or_default();
+    let shape = sizes.iter().map(|&size| match size {
+        Dim::Known(size) => usize::try_from(size).ok(),
+        Dim::Batch => Some(1),
+    });
+    let shape: Option<Vec<usize>> = shape.collect();
+    let most = match value {
+        Numbers::Real(_) => MAX_VALUES,
+        Numbers::Int(_) => MAX_INTS,
+    };
+    let count = |shape: &Vec<usize>| {
+        let count = shape
+            .iter()
+            .try_fold(1usize, |n, &size| n.checked_mul(size));
+        count.filter(|&count| count <= most && shape.len() <= MAX_AXES)
+    };
+    let Some((count, shape)) = shape.and_then(|shape| Some((count(&shape)?, shape))) else {
+        return Err(r.fail(format!("it asks for a tensor of shape {sizes:?}")));
+    };
+    let numbers = match value {
+        Numbers::Real(value) if value.len() == 1 => {
+            r.builder
+                .check_bytes(r.output_name(), count * size_of::<f32>())?;
+            Numbers::Real(vec![value[0]; count])
+        }
+        Numbers::Int(value) if value.len() == 1 => Numbers::Int(vec![value[0]; count]),
+        _ => return Err(r.fail("its value must be one number")),
+    };
+    Ok(Constant { shape, numbers })
+}

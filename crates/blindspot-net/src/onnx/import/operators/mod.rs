@@ -1,0 +1,209 @@
+//! ONNX's operators: what each adds to a network, or gives on constants.
+//!
+//! An operator is a row in the table of the module that reads it; [`OPERATORS`], the importer and
+//! the folding of constants know it from there. Its function gets the node as a
+//! [`Reader`](super::reader::Reader).
+
+mod arrange;
+mod constants;
+mod elementwise;
+mod linear;
+mod normalise;
+mod part;
+mod reduce;
+mod window;
+
+use std::sync::LazyLock;
+
+use super::builder::{Binding, Builder, Value};
+use super::constant::Constant;
+use super::fold;
+use super::reader::Reader;
+use super::shape_arith::IntOperator;
+use crate::onnx::OnnxError;
+use crate::onnx::proto::NodeProto;
+
+/// All operators that are read.
+const TABLES: [&[Operator]; 8] = [
+    arrange::OPERATORS,
+    constants::OPERATORS,
+    elementwise::OPERATORS,
+    linear::OPERATORS,
+    normalise::OPERATORS,
+    part::OPERATORS,
+    reduce::OPERATORS,
+    window::OPERATORS,
+];
+
+/// The names of ONNX's operators that are read, in the order of the alphabet.
+///
+/// Those of them that are arithmetic with shapes (such as `Range` and `Where`) take constants only.
+pub static OPERATORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut names: Vec<&str> = Operator::all().map(|operator| operator.name).collect();
+    names.sort_unstable();
+    names
+});
+
+/// The most inputs or outputs of a node.
+const MAX_OPERANDS: usize = 4096;
+
+/// What a node gives.
+type Outputs = Result<Vec<Binding>, OnnxError>;
+
+/// An operator of ONNX, and how it is read.
+pub(super) struct Operator {
+    /// ONNX's name for it.
+    pub(super) name: &'static str,
+    import: Import,
+    /// How it works if all inputs are constants.
+    pub(super) on_constants: OnConstants,
+}
+
+/// What a node adds to the network if an input depends on the image.
+enum Import {
+    /// Operators of the network, of which the last one's value is the node's one output.
+    Value(fn(&mut Reader<'_>) -> Result<Value, OnnxError>),
+    /// Outputs of any number and kind.
+    Outputs(fn(&mut Reader<'_>) -> Outputs),
+    /// Nothing: the operator works on constants only.
+    Nothing,
+}
+
+/// How an operator works if all inputs are constants.
+pub(super) enum OnConstants {
+    /// As on values that depend on the image, for real numbers only.
+    Compute,
+    /// As on values that depend on the image, for integers too: it only arranges numbers.
+    Arrange,
+    /// [`Compute`](OnConstants::Compute) for real numbers, this for integers.
+    Integers(&'static IntOperator),
+    /// By a function of its own.
+    Function(fn(&Reader<'_>) -> Result<Constant, OnnxError>),
+    /// By the function for values that depend on the image, which takes constants as they are.
+    Import,
+}
+
+impl Operator {
+    /// An operator that adds one value to the network, and that computes with real constants, too.
+    const fn new(
+        name: &'static str,
+        import: fn(&mut Reader<'_>) -> Result<Value, OnnxError>,
+    ) -> Operator {
+        Operator {
+            name,
+            import: Import::Value(import),
+            on_constants: OnConstants::Compute,
+        }
+    }
+
+    /// An operator with outputs of any number and kind.
+    const fn with_outputs(name: &'static str, import: fn(&mut Reader<'_>) -> Outputs) -> Operator {
+        Operator {
+            name,
+            import: Import::Outputs(import),
+            on_constants: OnConstants::Compute,
+        }
+    }
+
+    /// An operator that works on constants only, by a function that gives its one output.
+    const fn of_constants(
+        name: &'static str,
+        function: fn(&Reader<'_>) -> Result<Constant, OnnxError>,
+    ) -> Operator {
+        Operator {
+            name,
+            import: Import::Nothing,
+            on_constants: OnConstants::Function(function),
+        }
+    }
+
+    /// The operator with another way of working on constants.
+    const fn on_constants(self, on_constants: OnConstants) -> Operator {
+        Operator {
+            on_constants,
+            ..self
+        }
+    }
+
+    /// All operators that are read.
+    pub(super) fn all() -> impl Iterator<Item = &'static Operator> {
+        TABLES.into_iter().flatten()
+    }
+
+    /// The operator of a node.
+    fn of(node: &NodeProto) -> Result<&'static Operator, OnnxError> {
+        let own = matches!(node.domain.as_str(), "" | "ai.onnx");
+        let known = Operator::all().find(|operator| own && operator.name == node.op_type);
+        known.ok_or_else(|| OnnxError::Operator {
+            node: node.name_or_output().to_owned(),
+            operator: if own {
+                node.op_type.clone()
+            } else {
+                format!("{}.{}", node.domain, node.op_type)
+            },
+        })
+    }
+
+    /// Whether the operator takes no values that depend on the image.
+    pub(super) fn takes_constants_only(&self) -> bool {
+        matches!(self.import, Import::Nothing)
+    }
+
+    /// Adds a node to the network; gives its outputs.
+    pub(super) fn import(&self, r: &mut Reader<'_>) -> Outputs {
+        match self.import {
+            Import::Value(import) => Ok(vec![Binding::Value(import(r)?)]),
+            Import::Outputs(import) => import(r),
+            Import::Nothing => {
+                Err(r.fail("it is supported for constants only, but an input depends on the image"))
+            }
+        }
+    }
+}
+
+/// Adds a node of the file to the network, or to its constants.
+pub(super) fn import(builder: &mut Builder, node: &NodeProto) -> Result<(), OnnxError> {
+    let operator = Operator::of(node)?;
+    let (inputs, outputs) = (node.input.len(), node.output.len());
+    if inputs > MAX_OPERANDS || !(1..=MAX_OPERANDS).contains(&outputs) {
+        return Err(node.fail(format!("it has {inputs} inputs and {outputs} outputs")));
+    }
+    let first = builder.value_count();
+    let mut r = Reader { builder, node };
+    let results = if fold::is_constant(&r, operator)? {
+        fold::fold(&mut r, operator)?
+    } else {
+        operator.import(&mut r)?
+    };
+    let given = results.len();
+    for (name, result) in node.output.iter().zip(results) {
+        if name.is_empty() {
+            continue;
+        }
+        if let Binding::Value(value) = result
+            && value.id.0 >= first
+        {
+            builder.rename(value, name);
+        }
+        builder.bind(name, result)?;
+    }
+    let mut rest = node.output.iter().skip(given);
+    match rest.find(|name| builder.is_used(name)) {
+        Some(name) => Err(node.fail(format!(
+            "its output `{name}` is not supported, only the first"
+        ))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operator_has_one_row() {
+        for pair in OPERATORS.windows(2) {
+            assert!(pair[0] < pair[1], "{pair:?}");
+        }
+    }
+}
