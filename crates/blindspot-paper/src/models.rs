@@ -244,7 +244,8 @@ fn read(path: &Path) -> Result<(onnx::Model, String), FileError> {
 
 /// The model in the bytes of a file, and their hash.
 fn parse(path: &Path, bytes: &[u8]) -> Result<(onnx::Model, String), FileError> {
-    let model = onnx::read(bytes).map_err(|error| FileError {
+    let options = onnx::ReadOptions::beside(path);
+    let model = onnx::read_with(bytes, &options).map_err(|error| FileError {
         action: "read",
         path: path.to_owned(),
         source: std::io::Error::other(error),

@@ -194,7 +194,8 @@ impl Deref for Model {
 /// [`ModelError`] if the file can't be read or run.
 pub fn read_network(path: &Path) -> Result<(Network<f32>, String), ModelError> {
     let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
-    let read = onnx::read(&bytes).map_err(|source| ModelError::Onnx {
+    let options = onnx::ReadOptions::beside(path);
+    let read = onnx::read_with(&bytes, &options).map_err(|source| ModelError::Onnx {
         path: path.to_owned(),
         source,
     })?;

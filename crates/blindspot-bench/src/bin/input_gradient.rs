@@ -23,9 +23,8 @@ fn main() {
     let network = match name {
         "conv" => architectures::conv(0),
         "alexnet" => architectures::alexnet(0),
-        file => match std::fs::read(file).map(|bytes| onnx::read(&bytes)) {
-            Ok(Ok(model)) => model.network,
-            Ok(Err(error)) => return eprintln!("{file}: {error}"),
+        file => match onnx::read_file(file.as_ref()) {
+            Ok(model) => model.network,
             Err(error) => return eprintln!("{file}: {error}"),
         },
     };

@@ -18,7 +18,7 @@ fn main() -> Result<(), Failure> {
     let [model, layer, threads] = &arguments[..] else {
         return Err("usage: spectrum MODEL.onnx LAYER THREADS".into());
     };
-    let network = onnx::read(&std::fs::read(model)?)?.network;
+    let network = onnx::read_file(model.as_ref())?.network;
     let options = SpectrumOptions {
         layer: Some(layer.clone()),
         padded: false,
