@@ -33,7 +33,7 @@ fn main() -> Result<(), Failure> {
     let mut certificates = certifier.certify(&images, labels, &indices, &Unwatched)?;
     let deadline = began + Duration::from_secs_f64(seconds.parse()?);
     certifier.refine(&mut certificates, &images, deadline, &Unwatched)?;
-    let mean = certificates.iter().map(|c| c.distance).sum::<f64>() / indices.len() as f64;
+    let mean = certificates.iter().map(|c| c.radius).sum::<f64>() / indices.len() as f64;
     println!(
         "{model}: mean certificate {mean:.4}, {:.0} s\n\n\
          | method | perturbations | smallest ratio to its certificate |\n|---|---:|---:|",
@@ -51,7 +51,7 @@ fn main() -> Result<(), Failure> {
         let pairs = certificates.iter().zip(&examples);
         let ratios: Vec<f64> = pairs
             .filter(|(_, example)| example.success && !example.already_misclassified)
-            .map(|(certificate, example)| example.l2 / certificate.distance)
+            .map(|(certificate, example)| example.l2 / certificate.radius)
             .collect();
         below += ratios.iter().filter(|ratio| **ratio < 1.0).count();
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);

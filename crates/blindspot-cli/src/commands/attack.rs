@@ -242,7 +242,7 @@ impl Work<'_> {
         let mut rows = Vec::new();
         for (i, example) in examples.iter().enumerate() {
             let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
-            let certificate = certificates.as_ref().map(|found| found[i].distance);
+            let certificate = certificates.as_ref().map(|found| found[i].radius);
             let layout = self.layout;
             rows.extend((example.position as u64).to_le_bytes());
             rows.extend(layout.content(example, originals.input(i), eight_bit, certificate));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use blindspot::certify::{
-    About, Bracket, Brackets, Certifier, Origin, Record, Summary, write_certificates,
+    Bracket, Bracketing, Certifier, Header, Provenance, Record, Summary, write_certificates,
 };
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
@@ -32,8 +32,8 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         input_box: command.r#box,
         ..SearchOptions::default()
     };
-    let about = About {
-        origin: Origin {
+    let header = Header {
+        provenance: Provenance {
             options: options.clone(),
             preprocess: model.preprocess().clone(),
             data: command.data.data.clone(),
@@ -46,14 +46,14 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         chosen: chosen(&images),
     };
     // Before the work: a file that can't be written is found out now.
-    let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
+    let mut part = Part::open(&header, images.len(), command.shard, &command.out, common)?;
     let remaining = part.remaining();
     // What was done before a kill had its time.
     let share = remaining.len() as f64 / part.range().len().max(1) as f64;
     let time = command
         .time_limit
         .map(|seconds| Duration::from_secs_f64(seconds * share));
-    let brackets = Brackets {
+    let bracketing = Bracketing {
         certifier: &certifier,
         network: model.network(),
         options: &options,
@@ -62,10 +62,10 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let journal = &mut part.journal;
     let keep = |found: Vec<Bracket>| -> anyhow::Result<()> {
         let entries = found.iter();
-        let entries = entries.map(|bracket| (bracket.certificate.position, bracket.content()));
+        let entries = entries.map(|bracket| (bracket.certificate.position, bracket.encode()));
         Ok(journal.append(entries)?)
     };
-    let (worked, seconds) = match brackets.find(&images, labels, &remaining, progress, keep) {
+    let (worked, seconds) = match bracketing.run(&images, labels, &remaining, progress, keep) {
         Ok(time) => (Ok(()), time.as_secs_f64()),
         Err(error) => (Err(error), 0.0),
     };
@@ -113,18 +113,18 @@ pub(super) fn merge(entries: &Entries, out: &Path, common: &Common) -> anyhow::R
 
 /// Writes the files of what journals hold.
 fn write(entries: &Entries, out: &Path) -> anyhow::Result<Record> {
-    let About { origin, .. } = About::of(entries)?;
-    let brackets = Bracket::stored(entries)?;
+    let Header { provenance, .. } = Header::of(entries)?;
+    let brackets = Bracket::read_all(entries)?;
     write_certificates(out, &brackets)?;
     let record = Record {
-        origin,
+        provenance,
         summary: Summary::of(&brackets),
     };
     files::write_atomically(&beside(out, "json")?, |writer| {
         serde_json::to_writer_pretty(&mut *writer, &record)?;
         writeln!(writer)
     })?;
-    let distances: Vec<f64> = brackets.iter().map(|b| b.certificate.distance).collect();
+    let distances: Vec<f64> = brackets.iter().map(|b| b.certificate.radius).collect();
     let l2: Vec<f64> = brackets.iter().map(|b| b.l2).collect();
     let picture = blindspot_report::certificate_plot(&distances, &l2);
     files::write_atomically(&beside(out, "svg")?, |writer| {
@@ -137,24 +137,24 @@ fn write(entries: &Entries, out: &Path) -> anyhow::Result<Record> {
 fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Result<()> {
     let Summary {
         samples,
-        already_wrong,
+        already_misclassified,
         found,
         certificate_mean,
         l2_mean,
         ratio,
         ..
     } = record.summary;
-    let lines = record.origin.limits.iter();
+    let lines = record.provenance.limits.iter();
     let lines = lines.map(|why| format!("\nCertificates rest {why}"));
     say(
         common,
         &format!(
-            "{samples} images of {}, {already_wrong} of them wrong as they are\n\
+            "{samples} images of {}, {already_misclassified} of them wrong as they are\n\
              certificate        mean L2 norm {certificate_mean:.4}{speed}\n\
              smallest change    mean L2 norm {l2_mean:.4}, found for {found}\n\
              ratio of the means {}{}\n\
              Written: {}",
-            record.origin.data,
+            record.provenance.data,
             ratio.map_or("not known".into(), |ratio| format!("{ratio:.3}")),
             lines.collect::<String>(),
             out.display(),

@@ -21,7 +21,7 @@ pub(super) fn run(command: &Merge, common: &Common, progress: &Progress) -> anyh
     }
     match kind {
         examples::About::KIND => attack::merge(&entries, command, common),
-        certify::About::KIND => super::certify::merge(&entries, &command.out, common),
+        certify::Header::KIND => super::certify::merge(&entries, &command.out, common),
         transfer::About::KIND => super::transfer::merge(&entries, &command.out, common),
         units::About::KIND => units::merge(&entries, &command.out, common, progress),
         kind => {

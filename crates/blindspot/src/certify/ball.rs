@@ -1,32 +1,35 @@
-//! The smallest value of a linear function over the inputs within a distance of an image, inside
-//! the box.
+//! The smallest value of a linear function over all perturbations of an image inside an L2 ball and
+//! the input box.
 //!
-//! Minimise a d over |d| <= r with each x + d in its range. For any multiplier lambda >= 0 of the
-//! ball the value
+//! Minimise a·d over |d| <= r with each x_i + d_i in its range. For any multiplier lambda >= 0 of the
+//! ball constraint, the value
 //!
 //! ```text
 //! sum_i min over t in [0, m_i] of (lambda t^2 / 2 - |a_i| t)  -  lambda r^2 / 2
 //! ```
 //!
-//! is a lower bound (weak duality), m_i the room in the direction that lowers a_i d_i. So the
-//! multiplier need not be exact for the bound to hold; it is improved until it hardly changes.
+//! is a lower bound (weak duality), m_i being how far the i-th value can move in the direction that
+//! lowers a_i d_i. The bound holds for any multiplier, so the iteration that improves it may stop
+//! early.
 
 use blindspot_net::vectorised;
 
-/// The room around an image: how far each value can go down and up. Never negative.
+/// An image, and how far the input box lets each of its values move down and up: the perturbations
+/// that are considered around it. Both distances are at least 0.
 #[derive(Debug, Clone)]
-pub(super) struct Room {
+pub(super) struct PerturbationBox {
     pub(super) image: Vec<f64>,
     pub(super) down: Vec<f64>,
     pub(super) up: Vec<f64>,
 }
 
-impl Room {
-    pub(super) fn new(image: &[f32], lower: f32, upper: f32) -> Room {
+impl PerturbationBox {
+    /// Perturbations of `image` that stay between `lower` and `upper`.
+    pub(super) fn new(image: &[f32], lower: f32, upper: f32) -> PerturbationBox {
         let wide = |value: f32| f64::from(value);
-        Room {
+        PerturbationBox {
             image: image.iter().map(|&x| wide(x)).collect(),
-            // Differences of f32 numbers in f64 are rounded: a little more is never wrong.
+            // The difference of two f32 numbers is rounded in f64: a larger box stays sound.
             down: image
                 .iter()
                 .map(|&x| outward(wide(x) - wide(lower)))
@@ -38,27 +41,32 @@ impl Room {
         }
     }
 
-    /// The room around a point of the box that is so far from this one's image.
-    pub(super) fn moved(&self, change: &[f64]) -> Room {
-        // As above; where both nearly cancel, more than the rounding of either.
-        let side = |(room, d): (&f64, f64)| {
-            outward(room + d) + 4.0 * f64::EPSILON * (room.abs() + d.abs())
+    /// The same input box, seen from this image plus a perturbation that lies in it.
+    pub(super) fn moved(&self, perturbation: &[f64]) -> PerturbationBox {
+        // Where both terms nearly cancel, more than the rounding of either is added.
+        let side = |(distance, d): (&f64, f64)| {
+            outward(distance + d) + 4.0 * f64::EPSILON * (distance.abs() + d.abs())
         };
-        let back = change.iter().map(|d| -d);
-        Room {
-            image: self.image.iter().zip(change).map(|(x, d)| x + d).collect(),
+        let back = perturbation.iter().map(|d| -d);
+        PerturbationBox {
+            image: self
+                .image
+                .iter()
+                .zip(perturbation)
+                .map(|(x, d)| x + d)
+                .collect(),
             down: self
                 .down
                 .iter()
-                .zip(change.iter().copied())
+                .zip(perturbation.iter().copied())
                 .map(side)
                 .collect(),
             up: self.up.iter().zip(back).map(side).collect(),
         }
     }
 
-    /// The distance of the farthest corner.
-    pub(super) fn reach(&self) -> f64 {
+    /// L2 norm of the largest perturbation: the distance of the farthest corner.
+    pub(super) fn max_norm(&self) -> f64 {
         let sides = self.down.iter().zip(&self.up);
         sides
             .map(|(down, up)| down.max(*up).powi(2))
@@ -71,31 +79,32 @@ fn outward(side: f64) -> f64 {
     (side * (1.0 + 4.0 * f64::EPSILON)).max(0.0)
 }
 
-/// The sums of one pass: over values that the range stops, and over those that it does not.
+/// Sums over all values for one multiplier: over clamped values, which move to the edge of the box,
+/// and over free values, which the box does not stop.
 #[derive(Debug, Default, Clone, Copy)]
 struct Sums {
-    /// Of m^2, stopped.
-    stopped: f64,
-    /// Of |a| m, stopped.
+    /// Sum of m^2 over clamped values.
+    clamped: f64,
+    /// Sum of |a| m over clamped values.
     gain: f64,
-    /// Of a^2, free.
+    /// Sum of a^2 over free values.
     free: f64,
 }
 
 const LANES: usize = 16;
 
-/// One pass with the multiplier's inverse: a value is stopped where |a| / lambda > m.
+/// The sums for the inverse of a multiplier: a value is clamped if |a| / lambda > m.
 #[inline(always)]
-fn pass(weights: &[f64], rooms: &[f64], inverse: f64) -> Sums {
+fn sums_at(weights: &[f64], limits: &[f64], inverse: f64) -> Sums {
     let mut lanes = [[0.0f64; LANES]; 3];
     let mut add = |lane: usize, w: f64, m: f64| {
-        let stopped = w * inverse > m;
-        let (part, rest) = if stopped { (m, 0.0) } else { (0.0, w) };
-        lanes[0][lane] += part * part;
-        lanes[1][lane] += w * part;
+        let clamped = w * inverse > m;
+        let (edge, rest) = if clamped { (m, 0.0) } else { (0.0, w) };
+        lanes[0][lane] += edge * edge;
+        lanes[1][lane] += w * edge;
         lanes[2][lane] += rest * rest;
     };
-    let (mut w, mut m) = (weights.chunks_exact(LANES), rooms.chunks_exact(LANES));
+    let (mut w, mut m) = (weights.chunks_exact(LANES), limits.chunks_exact(LANES));
     for (w, m) in w.by_ref().zip(m.by_ref()) {
         for lane in 0..LANES {
             add(lane, w[lane], m[lane]);
@@ -104,164 +113,169 @@ fn pass(weights: &[f64], rooms: &[f64], inverse: f64) -> Sums {
     for (lane, (&w, &m)) in w.remainder().iter().zip(m.remainder()).enumerate() {
         add(lane, w, m);
     }
-    let [stopped, gain, free] = lanes.map(|lanes| lanes.iter().sum());
+    let [clamped, gain, free] = lanes.map(|lanes| lanes.iter().sum());
     Sums {
-        stopped,
+        clamped,
         gain,
         free,
     }
 }
 
-/// Memory for one linear function.
+/// Reusable memory: |a_i| and m_i of one linear function.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     weights: Vec<f64>,
-    rooms: Vec<f64>,
+    limits: Vec<f64>,
 }
 
-/// What is subtracted for the rounding of a sum of `count` products whose absolute values sum to
-/// `size`: each is rounded once, and so is each partial sum (Higham 2002, section 3.1), in any
-/// order of the additions.
+/// An upper bound of the rounding error of a sum of `count` products whose absolute values sum to
+/// `size`: each product is rounded once, and so is each partial sum (Higham 2002, section 3.1),
+/// whatever the order of the additions.
 pub(super) fn rounding(count: usize, size: f64) -> f64 {
     (count + 32) as f64 * f64::EPSILON * size
 }
 
-/// Lower bounds of a (x + d) over the ball and the box, and of -a (x + d), rounding taken off.
-/// `support` names the places of the coefficients, where they are not one for each value.
-pub(super) fn both(
+/// Lower bounds of a·(x + d) and of -a·(x + d) over the ball and the box, with the rounding
+/// subtracted. `support` lists the positions of the coefficients if there is not one for each value.
+pub(super) fn min_both_signs(
     coefficients: &[f64],
     support: Option<&[u32]>,
-    room: &Room,
+    domain: &PerturbationBox,
     radius: f64,
     scratch: &mut Scratch,
 ) -> [f64; 2] {
-    [1.0, -1.0].map(|sign| lower(coefficients, sign, support, room, radius, scratch))
+    [1.0, -1.0].map(|sign| min_value(coefficients, sign, support, domain, radius, scratch))
 }
 
-/// A lower bound of sign a (x + d) over the ball and the box, rounding taken off.
-pub(super) fn lower(
+/// A lower bound of sign a·(x + d) over the ball and the box, with the rounding subtracted.
+/// `support` is as in [`min_both_signs`].
+pub(super) fn min_value(
     coefficients: &[f64],
     sign: f64,
     support: Option<&[u32]>,
-    room: &Room,
+    domain: &PerturbationBox,
     radius: f64,
     scratch: &mut Scratch,
 ) -> f64 {
     let count = coefficients.len();
-    let Scratch { weights, rooms } = scratch;
+    let Scratch { weights, limits } = scratch;
     weights.resize(count, 0.0);
-    rooms.resize(count, 0.0);
+    limits.resize(count, 0.0);
     let (center, size) = match support {
         None => vectorised(
             #[inline(always)]
-            || {
-                gather(
-                    coefficients,
-                    sign,
-                    &room.image,
-                    &room.down,
-                    &room.up,
-                    weights,
-                    rooms,
-                )
-            },
+            || value_at_image(coefficients, sign, domain, weights, limits),
         ),
         Some(support) => {
             let mut sums = (0.0, 0.0);
             for (i, (&a, &at)) in coefficients.iter().zip(support).enumerate() {
                 let (a, at) = (sign * a, at as usize);
-                let part = a * room.image[at];
+                let part = a * domain.image[at];
                 sums = (sums.0 + part, sums.1 + part.abs());
                 weights[i] = a.abs();
-                rooms[i] = if a > 0.0 { room.down[at] } else { room.up[at] };
+                limits[i] = if a > 0.0 {
+                    domain.down[at]
+                } else {
+                    domain.up[at]
+                };
             }
             sums
         }
     };
-    let Fall { lowered, moved, .. } = vectorised(
+    let Decrease {
+        most, size: moved, ..
+    } = vectorised(
         #[inline(always)]
-        || dual(weights, rooms, radius),
+        || max_decrease(weights, limits, radius),
     );
-    center - lowered - rounding(count, size + moved)
+    center - most - rounding(count, size + moved)
 }
 
-/// A lower bound of a (x + d) over the ball and the box, rounding taken off; `point` becomes as below.
-pub(super) fn lower_at(
+/// A lower bound of a·(x + d) over the ball and the box, with the rounding subtracted; `point` becomes
+/// a perturbation that attains about this value, as in [`min_change`].
+pub(super) fn min_value_at(
     coefficients: &[f64],
-    room: &Room,
+    domain: &PerturbationBox,
     radius: f64,
     scratch: &mut Scratch,
     point: &mut [f64],
 ) -> f64 {
     let (mut centre, mut size) = (0.0, 0.0);
-    for (a, x) in coefficients.iter().zip(&room.image) {
+    for (a, x) in coefficients.iter().zip(&domain.image) {
         centre += a * x;
         size += (a * x).abs();
     }
-    let (least, _) = least(coefficients, room, radius, scratch, point);
+    let least = min_change(coefficients, domain, radius, scratch, point).value;
     centre + least - rounding(coefficients.len(), size + least.abs())
 }
 
-/// A lower bound of a d over the ball and the box, rounding taken off. `point` becomes a d of the box
-/// that has about this value and is about inside the ball; given too is how far a value that nothing
-/// stops moves for each unit of its coefficient, 0 where none moves freely.
-pub(super) fn least(
+/// The minimum of a linear function of the perturbation.
+pub(super) struct Minimum {
+    /// A lower bound of a·d, with the rounding subtracted.
+    pub(super) value: f64,
+    /// How far a free value moves for each unit of its coefficient (1 / lambda); 0 if no value is
+    /// free.
+    pub(super) inverse: f64,
+}
+
+/// A lower bound of a·d over the ball and the box. `point` becomes a perturbation in the box that
+/// attains about this value and lies about inside the ball.
+pub(super) fn min_change(
     coefficients: &[f64],
-    room: &Room,
+    domain: &PerturbationBox,
     radius: f64,
     scratch: &mut Scratch,
     point: &mut [f64],
-) -> (f64, f64) {
+) -> Minimum {
     let count = coefficients.len();
-    let Scratch { weights, rooms } = scratch;
+    let Scratch { weights, limits } = scratch;
     weights.resize(count, 0.0);
-    rooms.resize(count, 0.0);
-    let (down, up) = (&room.down[..count], &room.up[..count]);
+    limits.resize(count, 0.0);
+    let (down, up) = (&domain.down[..count], &domain.up[..count]);
     vectorised(
         #[inline(always)]
         || {
             for (i, &a) in coefficients.iter().enumerate() {
                 weights[i] = a.abs();
-                rooms[i] = if a > 0.0 { down[i] } else { up[i] };
+                limits[i] = if a > 0.0 { down[i] } else { up[i] };
             }
-            let Fall {
-                lowered,
-                moved,
-                inverse,
-                stopped,
-            } = dual(weights, rooms, radius);
+            let decrease = max_decrease(weights, limits, radius);
             for (i, point) in point.iter_mut().enumerate() {
-                let free = match stopped && weights[i] > 0.0 {
-                    true => f64::INFINITY,
-                    false => weights[i] * inverse,
+                let free = if decrease.all_clamped && weights[i] > 0.0 {
+                    f64::INFINITY
+                } else {
+                    weights[i] * decrease.inverse
                 };
-                let far = free.min(rooms[i]);
+                let far = free.min(limits[i]);
                 *point = -far.copysign(coefficients[i]);
             }
-            (-lowered - rounding(count, moved), inverse)
+            Minimum {
+                value: -decrease.most - rounding(count, decrease.size),
+                inverse: decrease.inverse,
+            }
         },
     )
 }
 
-/// The value at the image, the sum of the absolute values of its parts, and weights and rooms.
+/// The value of sign a·x at the image and the sum of the absolute values of its terms; writes the
+/// weights and limits.
 #[inline(always)]
-fn gather(
+fn value_at_image(
     coefficients: &[f64],
     sign: f64,
-    image: &[f64],
-    down: &[f64],
-    up: &[f64],
+    domain: &PerturbationBox,
     weights: &mut [f64],
-    rooms: &mut [f64],
+    limits: &mut [f64],
 ) -> (f64, f64) {
     let count = coefficients.len();
-    let (image, down, up) = (&image[..count], &down[..count], &up[..count]);
-    let (weights, rooms) = (&mut weights[..count], &mut rooms[..count]);
+    let image = &domain.image[..count];
+    let (down, up) = (&domain.down[..count], &domain.up[..count]);
+    let (weights, limits) = (&mut weights[..count], &mut limits[..count]);
     let mut sums = [[0.0f64; LANES]; 2];
     for i in 0..count {
         let a = sign * coefficients[i];
         weights[i] = a.abs();
-        rooms[i] = if a > 0.0 { down[i] } else { up[i] };
+        limits[i] = if a > 0.0 { down[i] } else { up[i] };
     }
     let (mut a, mut x) = (coefficients.chunks_exact(LANES), image.chunks_exact(LANES));
     for (a, x) in a.by_ref().zip(x.by_ref()) {
@@ -280,26 +294,26 @@ fn gather(
     (center, size)
 }
 
-/// How far a function can fall.
-struct Fall {
-    /// At most.
-    lowered: f64,
-    /// The sum of the absolute values that this was computed from.
-    moved: f64,
+/// How far a linear function can decrease inside the ball and the box.
+struct Decrease {
+    /// An upper bound of the decrease.
+    most: f64,
+    /// The sum of the absolute values that the bound was computed from.
+    size: f64,
     /// The inverse of the ball's multiplier.
     inverse: f64,
-    /// The range stops all values, the ball none.
-    stopped: bool,
+    /// The box clamps every value; the ball constrains none.
+    all_clamped: bool,
 }
 
 #[inline(always)]
-fn dual(weights: &[f64], rooms: &[f64], radius: f64) -> Fall {
-    // Beginning with the smallest inverse, ever more values are stopped: a finite process, monotone.
+fn max_decrease(weights: &[f64], limits: &[f64], radius: f64) -> Decrease {
+    // The inverse grows from its smallest value and clamps ever more values: monotone and finite.
     let mut inverse = 0.0;
-    let mut sums = pass(weights, rooms, inverse);
+    let mut sums = sums_at(weights, limits, inverse);
     for _ in 0..24 {
-        let left = radius * radius - sums.stopped;
-        // Where nothing is free the corner that lowers most is within the ball.
+        let left = radius * radius - sums.clamped;
+        // If no value is free, the corner that lowers the function the most is within the ball.
         if sums.free <= 0.0 || left <= 0.0 {
             break;
         }
@@ -309,41 +323,41 @@ fn dual(weights: &[f64], rooms: &[f64], radius: f64) -> Fall {
         }
         inverse = next;
         let before = sums.free;
-        sums = pass(weights, rooms, inverse);
+        sums = sums_at(weights, limits, inverse);
         if sums.free == before {
             break;
         }
     }
     if sums.free <= 0.0 {
-        // All are stopped, or nothing moves it, or what moves it is too small for its square: the box alone
-        // bounds that, too.
-        let gain = weights.iter().zip(rooms).map(|(w, m)| w * m).sum();
-        return Fall {
-            lowered: gain,
-            moved: 3.0 * gain,
+        // All values are clamped, or all coefficients are 0, or their squares underflow: the box
+        // alone gives a bound, too.
+        let gain = weights.iter().zip(limits).map(|(w, m)| w * m).sum();
+        return Decrease {
+            most: gain,
+            size: 3.0 * gain,
             inverse: 0.0,
-            stopped: true,
+            all_clamped: true,
         };
     }
     if inverse <= 0.0 {
-        // Nothing moves in a ball of radius 0. Otherwise a square was too large or too small.
-        return Fall {
-            lowered: if radius > 0.0 { f64::INFINITY } else { 0.0 },
-            moved: 0.0,
+        // Nothing moves in a ball of radius 0. Otherwise a square over- or underflowed.
+        return Decrease {
+            most: if radius > 0.0 { f64::INFINITY } else { 0.0 },
+            size: 0.0,
             inverse,
-            stopped: false,
+            all_clamped: false,
         };
     }
-    // -(sum over free of -a^2 / (2 lambda), over stopped of lambda m^2 / 2 - |a| m, - lambda r^2 / 2)
+    // -(sum over free of -a^2 / (2 lambda), over clamped of lambda m^2 / 2 - |a| m, - lambda r^2 / 2)
     let lambda = 1.0 / inverse;
-    let held = 0.5 * lambda * (radius * radius - sums.stopped);
+    let held = 0.5 * lambda * (radius * radius - sums.clamped);
     let free = 0.5 * inverse * sums.free;
-    let size = 3.0 * (free + sums.gain + lambda * (radius * radius + sums.stopped));
-    Fall {
-        lowered: free + sums.gain + held,
-        moved: size,
+    let size = 3.0 * (free + sums.gain + lambda * (radius * radius + sums.clamped));
+    Decrease {
+        most: free + sums.gain + held,
+        size,
         inverse,
-        stopped: false,
+        all_clamped: false,
     }
 }
 
@@ -364,19 +378,19 @@ mod tests {
     }
 
     #[test]
-    fn squares_that_are_no_numbers_certify_nothing() {
-        let room = Room::new(&[0.5, 0.5], 0.0, 1.0);
-        let least = |a: [f64; 2]| lower(&a, 1.0, None, &room, 0.1, &mut Scratch::default());
+    fn squares_that_overflow_or_underflow_stay_sound() {
+        let domain = PerturbationBox::new(&[0.5, 0.5], 0.0, 1.0);
+        let least = |a: [f64; 2]| min_value(&a, 1.0, None, &domain, 0.1, &mut Scratch::default());
         assert!(least([1e160, 0.0]) <= 0.4e160);
         assert!(least([1e-170, 0.0]) <= 0.4e-170);
     }
 
-    /// The exact value by bisection on the multiplier, a point that has it, and the bound.
+    /// Against the exact minimum, found by bisection on the multiplier.
     #[test]
     fn the_bound_is_the_exact_minimum() {
         for seed in 0..500 {
             let (a, image, radius) = problem(seed);
-            let room = Room::new(&image, 0.0, 1.0);
+            let domain = PerturbationBox::new(&image, 0.0, 1.0);
             let point = |lambda: f64| -> Vec<f64> {
                 let d = a.iter().zip(&image).map(|(&a, &x)| {
                     let x = f64::from(x);
@@ -397,9 +411,10 @@ mod tests {
             let (mut low, mut high) = (0.0, 1e9);
             for _ in 0..200 {
                 let middle = 0.5 * (low + high);
-                match norm(&point(middle)) > radius {
-                    true => low = middle,
-                    false => high = middle,
+                if norm(&point(middle)) > radius {
+                    low = middle;
+                } else {
+                    high = middle;
                 }
             }
             let d = if norm(&point(0.0)) <= radius {
@@ -409,14 +424,14 @@ mod tests {
             };
             let values = a.iter().zip(&image).zip(&d);
             let exact: f64 = values.map(|((a, &x), d)| a * (f64::from(x) + d)).sum();
-            let found = lower(&a, 1.0, None, &room, radius, &mut Scratch::default());
+            let found = min_value(&a, 1.0, None, &domain, radius, &mut Scratch::default());
             let (error, size) = (exact - found, 1.0 + exact.abs());
             assert!(
                 (0.0..1e-6 * size).contains(&error),
                 "{seed}: {found} {exact}"
             );
             let support: Vec<u32> = (0..a.len() as u32).collect();
-            let same = both(&a, Some(&support), &room, radius, &mut Scratch::default());
+            let same = min_both_signs(&a, Some(&support), &domain, radius, &mut Scratch::default());
             assert!((same[0] - found).abs() < 1e-12 * size);
         }
     }

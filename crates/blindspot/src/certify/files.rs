@@ -1,5 +1,4 @@
-//! Certificates as files: arrays for NumPy, and what is said of them besides; before that, as the entries of
-//! a journal.
+//! Certificates as files: the entries of a journal, arrays for NumPy, and a record as JSON.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,12 +15,12 @@ use crate::search::SearchOptions;
 
 /// Where certificates come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Origin {
-    /// How the smallest change was searched for; its box is that of the certificates.
+pub struct Provenance {
+    /// How the smallest perturbation was searched for; the certificates hold in the same input box.
     pub options: SearchOptions,
-    /// What was put between image and network.
+    /// The preprocessing between image and network.
     pub preprocess: Preprocess,
-    /// The image set, as it was named.
+    /// The image set, as the user named it.
     pub data: String,
     /// SHA-256 of each data file (unpacked), by name.
     pub data_sha256: BTreeMap<String, String>,
@@ -29,34 +28,34 @@ pub struct Origin {
     pub model_sha256: String,
     /// Versions of the program, by name.
     pub versions: BTreeMap<String, String>,
-    /// Seconds that there were to raise the certificates in, where a limit was given.
+    /// The time limit for the certificates, in seconds; None (and absent) if there was none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time_limit: Option<f64>,
-    /// What the certificates rest on less than they could, in words.
+    /// Bounds that could not be used and why, a phrase each; empty if nothing was missing.
     pub limits: Vec<String>,
 }
 
-/// What is said of certificates besides their arrays: the content of the JSON file.
+/// The content of the JSON file beside the arrays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Where they come from.
+    /// Where the certificates come from.
     #[serde(flatten)]
-    pub origin: Origin,
-    /// The certificates in figures.
+    pub provenance: Provenance,
+    /// Statistics of the certificates.
     pub summary: Summary,
 }
 
-/// What a journal of certificates says in its header.
+/// The header of a journal of certificates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct About {
-    /// Where they come from.
+pub struct Header {
+    /// Where the certificates come from.
     #[serde(flatten)]
-    pub origin: Origin,
-    /// Which images of the set were chosen, by a hash of their places.
+    pub provenance: Provenance,
+    /// A hash of the chosen images' positions in the set.
     pub chosen: String,
 }
 
-impl Work for About {
+impl Work for Header {
     const KIND: &'static str = "certify";
 
     fn bytes(&self) -> usize {
@@ -64,39 +63,41 @@ impl Work for About {
     }
 }
 
-/// Where the answer to an image changes: beyond its certificate, at the smallest change found the latest.
+/// A bracket of the L2 distance at which the answer to an image changes: no less than the certificate's
+/// radius, and no more than the norm of the smallest perturbation found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bracket {
-    /// The distance below which it does not.
+    /// The lower end.
     pub certificate: Certificate,
-    /// L2 norm of the smallest change found; infinite where none was.
+    /// The upper end: the L2 norm of the smallest perturbation found; infinite if none was found.
     pub l2: f64,
 }
 
 impl Bracket {
-    /// Bytes of the content of an entry.
+    /// The length of a journal's entry in bytes.
     const BYTES: usize = 40;
 
-    /// It as the content of a journal's entry.
-    pub fn content(&self) -> Vec<u8> {
+    /// Encodes the bracket as a journal's entry: index and label as u64, then radius, Lipschitz radius (NaN
+    /// if it is not known) and the smallest perturbation's norm as f64, all little-endian.
+    pub fn encode(&self) -> Vec<u8> {
         let certificate = &self.certificate;
         let lipschitz = certificate.lipschitz.unwrap_or(f64::NAN);
         let mut content = Vec::with_capacity(Bracket::BYTES);
         content.extend((certificate.index as u64).to_le_bytes());
         content.extend((certificate.label as u64).to_le_bytes());
-        for number in [certificate.distance, lipschitz, self.l2] {
+        for number in [certificate.radius, lipschitz, self.l2] {
             content.extend(number.to_le_bytes());
         }
         content
     }
 
-    fn of_content(position: usize, mut content: &[u8]) -> Bracket {
+    fn decode(position: usize, mut content: &[u8]) -> Bracket {
         let rest = &mut content;
         let certificate = Certificate {
             position,
             index: u64::from_le_bytes(take(rest)) as usize,
             label: u64::from_le_bytes(take(rest)) as usize,
-            distance: f64::from_le_bytes(take(rest)),
+            radius: f64::from_le_bytes(take(rest)),
             lipschitz: Some(f64::from_le_bytes(take(rest))).filter(|bound| !bound.is_nan()),
         };
         Bracket {
@@ -105,52 +106,54 @@ impl Bracket {
         }
     }
 
-    /// Those that journals hold, in the order of the images.
+    /// Reads the brackets that journals hold, in the order of the images.
     ///
     /// # Errors
-    /// [`JournalError`] where they hold something else, or can't be read.
-    pub fn stored(entries: &Entries) -> Result<Vec<Bracket>, JournalError> {
-        About::of(entries)?;
+    /// [`JournalError`] if the journals are not of certificates, or can't be read.
+    pub fn read_all(entries: &Entries) -> Result<Vec<Bracket>, JournalError> {
+        Header::of(entries)?;
         let contents = entries.bytes(0..Bracket::BYTES)?;
         let brackets = entries.positions().zip(contents);
-        let brackets =
-            brackets.map(|(position, content)| Ok(Bracket::of_content(position, &content?)));
+        let brackets = brackets.map(|(position, content)| Ok(Bracket::decode(position, &content?)));
         let brackets: io::Result<Vec<Bracket>> = brackets.collect();
         brackets.map_err(JournalError::unreadable)
     }
 }
 
-/// Certificates in figures. Norms are L2.
+/// Statistics of certificates. Norms are L2.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Images.
+    /// The number of images.
     pub samples: usize,
-    /// Of these, images that the network gets wrong as they are: both norms are 0.
-    pub already_wrong: usize,
-    /// Images for which a change was found, those already wrong included. The means are over them.
+    /// Images that the network misclassifies without a perturbation; both their norms are 0.
+    #[serde(rename = "already_wrong")]
+    pub already_misclassified: usize,
+    /// Images for which a perturbation was found, misclassified ones included. The means are over these
+    /// images.
     pub found: usize,
-    /// The mean certificate.
+    /// The mean certified radius.
     pub certificate_mean: f64,
-    /// The mean certificate by the product of the layers' bounds, where it is known.
+    /// The mean radius that the product of the layers' bounds certifies; None if it is not known for all
+    /// images.
     pub lipschitz_mean: Option<f64>,
-    /// The mean norm of the smallest change found.
+    /// The mean norm of the smallest perturbation found.
     pub l2_mean: f64,
-    /// The mean certificate over the mean norm; None where no image has to be changed.
+    /// The mean certified radius divided by the mean norm; None if the mean norm is 0.
     pub ratio: Option<f64>,
 }
 
 impl Summary {
-    /// That of some images.
+    /// Summarises brackets.
     pub fn of(brackets: &[Bracket]) -> Summary {
         let found = || brackets.iter().filter(|bracket| bracket.l2.is_finite());
         let count = found().count();
         let mean = |sum: f64| if count > 0 { sum / count as f64 } else { 0.0 };
         let l2_mean = mean(found().map(|bracket| bracket.l2).sum());
-        let certificate_mean = mean(found().map(|b| b.certificate.distance).sum());
+        let certificate_mean = mean(found().map(|b| b.certificate.radius).sum());
         let products: Option<Vec<f64>> = found().map(|b| b.certificate.lipschitz).collect();
         Summary {
             samples: brackets.len(),
-            already_wrong: brackets.iter().filter(|bracket| bracket.l2 == 0.0).count(),
+            already_misclassified: brackets.iter().filter(|bracket| bracket.l2 == 0.0).count(),
             found: count,
             certificate_mean,
             lipschitz_mean: products.map(|products| mean(products.iter().sum())),
@@ -160,11 +163,12 @@ impl Summary {
     }
 }
 
-/// Writes the arrays to `path`, one entry an image: index, label (i64), certificate, l2 (of the smallest
-/// change found, infinite where none was) and lipschitz (NaN where it is not known) (f64).
+/// Writes the arrays as an npz file, with one entry for each image: `index` and `label` (i64); `certificate`,
+/// the certified radius; `l2`, the norm of the smallest perturbation found (infinite if none was);
+/// `lipschitz`, the radius by the product of the layers' bounds (NaN if it is not known) (f64).
 ///
 /// # Errors
-/// [`FileError`].
+/// [`FileError`] if the file can't be written.
 pub fn write_certificates(path: &Path, brackets: &[Bracket]) -> Result<(), FileError> {
     files::write_atomically(path, |sink| {
         let mut npz = Npz::new(sink);
@@ -173,7 +177,7 @@ pub fn write_certificates(path: &Path, brackets: &[Bracket]) -> Result<(), FileE
             let numbers = brackets.iter().map(|bracket| Ok(number(bracket)));
             npz.add(name, &count, numbers)
         };
-        numbers("certificate", |b| b.certificate.distance)?;
+        numbers("certificate", |b| b.certificate.radius)?;
         numbers("lipschitz", |b| b.certificate.lipschitz.unwrap_or(f64::NAN))?;
         numbers("l2", |b| b.l2)?;
         let labels = brackets.iter().map(|b| Ok(b.certificate.label as i64));

@@ -1,36 +1,38 @@
-//! How far a network can carry a change at most: the product of its layers' bounds.
+//! How much a network can amplify a perturbation at most: the product of its layers' bounds (section
+//! 4.3 of the paper).
 //!
-//! Each value gets a Lipschitz constant with respect to the image, L2 norms on both sides: a linear
-//! layer multiplies that of its input by its largest singular value, a sum adds those of its operands,
-//! operands side by side give the root of the sum of squares. Sigmoid has 1/4; ReLU, tanh and the
-//! like have 1. Max pooling has 1 as the paper says where windows do not overlap; where an input is
-//! seen by up to k windows a change of it can come out k times, and the constant is sqrt(k).
+//! Each value gets a Lipschitz constant with respect to the image, with L2 norms on both sides. A linear
+//! layer multiplies its input's constant by its largest singular value; a sum adds the constants of its
+//! operands; a concatenation takes the root of the sum of their squares. The logistic function has the
+//! constant 1/4; ReLU, tanh and the like have 1. Max pooling has 1, as the paper says, if its windows do
+//! not overlap; if up to k windows contain an input, a change of it can occur k times in the output, and
+//! the constant is sqrt(k).
 
 use std::collections::HashMap;
 
 use blindspot_net::ops::{Binary, Pool, PoolKind, ReduceKind, Unary};
 use blindspot_net::{Graph, Network, Node, Op, Operand, ValueId};
 
-use super::CertifyError;
-use crate::spectrum::layers::{Layer, Linear, layers, name_of};
-use crate::spectrum::{Matrix, never_below};
+use super::error::{CertifyError, unsupported};
+use crate::spectrum::layers::{Layer, Linear, layers};
+use crate::spectrum::{Matrix, norm_bound};
 
-/// The constants of a network.
+/// A network's Lipschitz constant, with its last matrix kept apart.
 pub(super) struct Lipschitz {
-    /// Of the classifier's input: of the whole network where it does not end in a matrix.
+    /// The constant of the last matrix's input; of the whole network if it does not end in a matrix.
     below: f64,
-    /// The rows of the last matrix, classes by inputs.
+    /// The last matrix, classes by inputs.
     last: Option<Matrix>,
 }
 
-/// Sums and products of a few dozen numbers lose less than this part of them.
+/// Covers the relative rounding error of sums and products of a few dozen numbers.
 const OUTWARD: f64 = 1.0 + 1e-9;
 
 impl Lipschitz {
     pub(super) fn new(network: &Network<f32>) -> Result<Lipschitz, CertifyError> {
         let graph = network.graph();
         let (found, _) = layers(network, None);
-        // Names may stand for several nodes; what a node gives does not.
+        // Several nodes may share a name; outputs are unique.
         let by_output: HashMap<ValueId, &Layer<'_>> =
             found.iter().map(|layer| (layer.output, layer)).collect();
         let mut constants: HashMap<ValueId, f64> = HashMap::from([(graph.input(), 1.0)]);
@@ -48,8 +50,8 @@ impl Lipschitz {
                     constants.insert(node.output, below);
                     continue;
                 }
-                let Some(bound) = never_below(layer) else {
-                    return Err(unsupported(graph, node, "no bound of it is known"));
+                let Some(bound) = norm_bound(layer) else {
+                    return Err(unsupported(graph, node, "no bound of its norm is known"));
                 };
                 constants.insert(node.output, OUTWARD * below * bound);
                 continue;
@@ -63,21 +65,21 @@ impl Lipschitz {
         })
     }
 
-    /// How far an image must be moved at least to change the lead of `label` over some other class
-    /// into nothing, by these constants alone.
-    pub(super) fn distance(&self, logits: &[f64], label: usize) -> f64 {
-        let rivals = (0..logits.len()).filter(|&class| class != label);
-        let distances = rivals.map(|rival| {
-            // The lead is (row of the label - row of the rival) times what stands below.
+    /// A radius within which the margin of `label` over every other class stays above 0, by the constant
+    /// alone; 0 if there is none.
+    pub(super) fn radius(&self, logits: &[f64], label: usize) -> f64 {
+        let others = (0..logits.len()).filter(|&class| class != label);
+        let distances = others.map(|other| {
+            // The margin is (row of the label - row of the other class) times the matrix's input.
             let across = match &self.last {
                 Some(matrix) => {
-                    let rows = matrix.row(label).iter().zip(matrix.row(rival));
+                    let rows = matrix.row(label).iter().zip(matrix.row(other));
                     rows.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
                 }
                 None => std::f64::consts::SQRT_2,
             };
-            let lead = logits[label] - logits[rival];
-            lead / (across * self.below * OUTWARD)
+            let margin = logits[label] - logits[other];
+            margin / (across * self.below * OUTWARD)
         });
         let least = distances.fold(
             f64::INFINITY,
@@ -91,15 +93,7 @@ impl Lipschitz {
     }
 }
 
-fn unsupported(graph: &Graph, node: &Node, why: &str) -> CertifyError {
-    CertifyError::Unsupported {
-        node: name_of(graph, node),
-        op: node.op.name(),
-        why: why.to_owned(),
-    }
-}
-
-/// The constant of the output of a node that is no linear layer.
+/// The Lipschitz constant of the output of a node that is not a linear layer.
 fn constant(
     network: &Network<f32>,
     node: &Node,
@@ -119,23 +113,24 @@ fn constant(
         Operand::Value(_) => None,
     });
     let factor = match (&node.op, weight) {
-        (Op::Unary(unary), _) => of_unary(*unary),
+        (Op::Unary(unary), _) => unary_constant(*unary),
         (Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) | Op::Slice(_), _) => Some(1.0),
         (Op::Concat(_), _) => {
             return Ok(below.iter().map(|l| l * l).sum::<f64>().sqrt());
         }
         (Op::Binary(Binary::Add | Binary::Sub), None) => {
-            // Where one is repeated along an axis its change is repeated, too.
-            let whole = node.inputs.iter().all(|operand| match operand {
+            // An operand that is broadcast along an axis repeats its change.
+            let same_shape = node.inputs.iter().all(|operand| match operand {
                 Operand::Value(id) => graph.value(*id).shape == graph.value(node.output).shape,
                 Operand::Weight(_) => true,
             });
-            return match whole {
-                true => Ok(below.iter().sum()),
-                false => Err(unsupported(graph, node, "an operand is repeated")),
+            return if same_shape {
+                Ok(below.iter().sum())
+            } else {
+                Err(unsupported(graph, node, "it broadcasts an operand"))
             };
         }
-        (Op::Binary(op), Some(weight)) if repeats_nothing(graph, node) => {
+        (Op::Binary(op), Some(weight)) if broadcasts_no_value(graph, node) => {
             let most = weight
                 .iter()
                 .map(|&w| f64::from(w).abs())
@@ -152,7 +147,7 @@ fn constant(
                 _ => None,
             }
         }
-        (Op::Pool(pool), _) => Some(of_pool(pool)),
+        (Op::Pool(pool), _) => Some(pool_constant(pool)),
         (Op::Reduce(reduce), _) if reduce.kind == ReduceKind::Mean => Some(1.0),
         _ => None,
     };
@@ -166,14 +161,14 @@ fn constant(
     }
 }
 
-fn repeats_nothing(graph: &Graph, node: &Node) -> bool {
+fn broadcasts_no_value(graph: &Graph, node: &Node) -> bool {
     node.inputs.iter().all(|operand| match operand {
         Operand::Value(id) => graph.value(*id).len() == graph.value(node.output).len(),
         Operand::Weight(_) => true,
     })
 }
 
-fn of_unary(unary: Unary) -> Option<f64> {
+fn unary_constant(unary: Unary) -> Option<f64> {
     match unary {
         Unary::Relu | Unary::Clip { .. } | Unary::Tanh | Unary::Softplus => Some(1.0),
         Unary::Neg | Unary::Abs => Some(1.0),
@@ -187,9 +182,9 @@ fn of_unary(unary: Unary) -> Option<f64> {
     }
 }
 
-/// The root of the number of windows that one input is seen by at most. A mean is no farther from
-/// another than the maximum can be.
-fn of_pool(pool: &Pool) -> f64 {
+/// The root of the largest number of windows that contain one input. It holds for averages, too: they
+/// change no more than maxima can.
+fn pool_constant(pool: &Pool) -> f64 {
     let window = &pool.window;
     let axes = window
         .kernel

@@ -430,7 +430,7 @@ fn of_fourier(convolution: &Convolution<'_>, input: &[usize]) -> Reading {
 ///
 /// A convolution with zero padding is the circular one on a grid that holds the padded input, seen
 /// at some of its outputs and fed at some of its inputs: its norm is no larger.
-pub(crate) fn never_below(layer: &Layer<'_>) -> Option<f64> {
+pub(crate) fn norm_bound(layer: &Layer<'_>) -> Option<f64> {
     match &layer.linear {
         Linear::Matrix { matrix, .. } => {
             let dense = matrix.dense();

@@ -2,8 +2,8 @@
 
 mod networks;
 mod refined;
+mod relu_branching;
 mod soundness;
-mod splits;
 
 use blindspot_net::ops::{Binary, Concat, Conv, Gemm, Pool, PoolKind, Reshape, Unary, Window};
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand, argmax};
@@ -12,7 +12,7 @@ use super::*;
 use crate::inputs::InMemory;
 use crate::run::monitor::Unwatched;
 use crate::run::random::Stream;
-use crate::search::{Method, SearchOptions, Target, search};
+use crate::search::{InputBox, Method, SearchOptions, Target, search};
 use crate::testing::network;
 use networks::{Stack, networks};
 
@@ -43,7 +43,7 @@ fn a_skip_connection_around_units_that_are_always_open_changes_nothing() {
     for certificate in found {
         let image = &images.values()[certificate.position * 20..][..20];
         let nearest = nearest_of_linear(&mut evaluator, image, certificate.label);
-        let ratio = certificate.distance / nearest;
+        let ratio = certificate.radius / nearest;
         let known = nearest.is_finite();
         assert!(!known || ratio <= 1.0 && ratio > 0.994, "{ratio}");
         seen += usize::from(known);
@@ -57,12 +57,12 @@ fn nearest_of_linear(evaluator: &mut Evaluator<'_, f64>, image: &[f32], label: u
     evaluator.input(1).copy_from_slice(&wide);
     let logits = evaluator.forward().to_vec();
     let mut nearest = f64::INFINITY;
-    for rival in (0..logits.len()).filter(|&rival| rival != label) {
+    for other in (0..logits.len()).filter(|&other| other != label) {
         let mut output = vec![0.0; logits.len()];
-        (output[label], output[rival]) = (1.0, -1.0);
+        (output[label], output[other]) = (1.0, -1.0);
         let gradient = evaluator.backward(&output).to_vec();
-        let lead = logits[label] - logits[rival];
-        nearest = nearest.min(exact_distance(&gradient, lead, image));
+        let margin = logits[label] - logits[other];
+        nearest = nearest.min(exact_distance(&gradient, margin, image));
     }
     nearest
 }
@@ -101,12 +101,12 @@ fn nothing_inside_the_certified_ball_changes_the_label() {
         let found = certifier
             .certify(&images, &labels, &all, &Unwatched)
             .unwrap();
-        assert!(found.iter().all(|certificate| certificate.distance > 0.0));
+        assert!(found.iter().all(|certificate| certificate.radius > 0.0));
         hold_against_attempts(network, &images, &found, n);
     }
 }
 
-/// At random, and towards each rival by the gradient, on the ball's edge: no attempt changes a label.
+/// At random, and towards each other by the gradient, on the ball's edge: no attempt changes a label.
 fn hold_against_attempts(
     network: &Network<f32>,
     images: &InMemory,
@@ -122,19 +122,18 @@ fn hold_against_attempts(
         let mut stream = Stream::new(13, "attempts of a test", certificate.index);
         for attempt in 0..300 {
             let mut at: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
-            // At random, then towards each rival by the gradient, on the ball's edge.
+            // At random, then towards each other by the gradient, on the ball's edge.
             for step in 0..if attempt < 200 { 1 } else { 12 } {
-                let mut direction: Vec<f64> = match attempt < 200 {
-                    true => (0..length).map(|_| stream.normal()).collect(),
-                    false => {
-                        let classes = network.output_len();
-                        let rival = (certificate.label + 1 + attempt % (classes - 1)) % classes;
-                        let mut output = vec![0.0; classes];
-                        (output[rival], output[certificate.label]) = (1.0, -1.0);
-                        evaluator.input(1).copy_from_slice(&at);
-                        evaluator.forward();
-                        evaluator.backward(&output).to_vec()
-                    }
+                let mut direction: Vec<f64> = if attempt < 200 {
+                    (0..length).map(|_| stream.normal()).collect()
+                } else {
+                    let classes = network.output_len();
+                    let other = (certificate.label + 1 + attempt % (classes - 1)) % classes;
+                    let mut output = vec![0.0; classes];
+                    (output[other], output[certificate.label]) = (1.0, -1.0);
+                    evaluator.input(1).copy_from_slice(&at);
+                    evaluator.forward();
+                    evaluator.backward(&output).to_vec()
                 };
                 // Values that can't move that way help nothing.
                 for (d, &x) in direction.iter_mut().zip(image) {
@@ -143,7 +142,7 @@ fn hold_against_attempts(
                     }
                 }
                 let size = direction.iter().map(|d| d * d).sum::<f64>().sqrt();
-                let far = certificate.distance * if step % 2 == 0 { 1.0 } else { 0.8 };
+                let far = certificate.radius * if step % 2 == 0 { 1.0 } else { 0.8 };
                 for ((at, d), &x) in at.iter_mut().zip(&direction).zip(image) {
                     let x = f64::from(x);
                     // Clamping moves it nearer, never farther.
@@ -180,11 +179,11 @@ fn no_search_finds_a_change_smaller_than_the_certificate() {
                 assert_eq!(example.index, certificate.index);
                 if example.success && !example.already_misclassified {
                     assert!(
-                        example.l2 >= certificate.distance,
+                        example.l2 >= certificate.radius,
                         "network {n}, {method}: {} {certificate:?}",
                         example.l2
                     );
-                    ratios.push(certificate.distance / example.l2);
+                    ratios.push(certificate.radius / example.l2);
                 }
             }
         }
@@ -214,9 +213,10 @@ fn exact_distance(gradient: &[f64], value: f64, image: &[f32]) -> f64 {
     }
     for _ in 0..200 {
         let middle = 0.5 * (low + high);
-        match left(&point(middle)) > 0.0 {
-            true => low = middle,
-            false => high = middle,
+        if left(&point(middle)) > 0.0 {
+            low = middle;
+        } else {
+            high = middle;
         }
     }
     point(high).iter().map(|d| d * d).sum::<f64>().sqrt()
@@ -237,12 +237,12 @@ fn on_linear_networks_the_certificate_is_the_exact_minimum() {
         for certificate in found {
             let image = &images.values()[certificate.position * 50..][..50];
             let nearest = nearest_of_linear(&mut evaluator, image, certificate.label);
-            let ratio = certificate.distance / nearest;
+            let ratio = certificate.radius / nearest;
             assert!(
                 ratio <= 1.0 && ratio > 1.0 - 1e-8,
                 "{ratio} {certificate:?} {nearest}"
             );
-            assert!(certificate.lipschitz.unwrap() <= certificate.distance);
+            assert!(certificate.lipschitz.unwrap() <= certificate.radius);
         }
     }
 }
@@ -263,9 +263,9 @@ fn certificates_of_a_trained_network_are_a_good_part_of_the_smallest_change() {
     let examples = search(&network, &set, labels, &all, &options, &Unwatched).unwrap();
     let (mut certified, mut smallest, mut product) = (0.0, 0.0, 0.0);
     for (example, certificate) in examples.iter().zip(&found) {
-        assert!(example.l2 >= certificate.distance, "{certificate:?}");
-        assert!(certificate.lipschitz.unwrap() <= certificate.distance);
-        certified += certificate.distance;
+        assert!(example.l2 >= certificate.radius, "{certificate:?}");
+        assert!(certificate.lipschitz.unwrap() <= certificate.radius);
+        certified += certificate.radius;
         smallest += example.l2;
         product += certificate.lipschitz.unwrap();
     }
@@ -289,7 +289,7 @@ fn images_that_are_wrong_or_outside_have_no_distance_and_others_say_what_is_wron
     assert!(
         found
             .iter()
-            .all(|c| c.distance == 0.0 && c.lipschitz == Some(0.0))
+            .all(|c| c.radius == 0.0 && c.lipschitz == Some(0.0))
     );
     let inner = InputBox {
         lower: 0.2,
@@ -299,7 +299,7 @@ fn images_that_are_wrong_or_outside_have_no_distance_and_others_say_what_is_wron
     let found = certifier
         .certify(&images, &labels, &[0], &Unwatched)
         .unwrap();
-    assert_eq!(found[0].distance, 0.0, "the image is not in that box");
+    assert_eq!(found[0].radius, 0.0, "the image is not in that box");
     let error = certifier
         .certify(&images, &[9, 9, 9], &[0], &Unwatched)
         .unwrap_err();

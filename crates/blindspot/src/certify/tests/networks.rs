@@ -124,7 +124,7 @@ fn max_pool(stride: usize) -> Op {
     })
 }
 
-/// Units around which their inputs lead, and beside the last ones.
+/// Units around which their inputs margin, and beside the last ones.
 fn residual(unary: Unary, seed: usize) -> Network<f32> {
     let stack = Stack::new(&[20], seed).dense(20, 10).activation(unary);
     let below = stack.top;

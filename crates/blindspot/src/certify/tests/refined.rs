@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::certify::ball::Room;
-use crate::certify::bounds::{Bounds, First};
-use crate::certify::chain::Chain;
-use crate::certify::curvature::Curved;
-use crate::certify::refine::Outcome;
-use crate::certify::slices::Slices;
+use crate::certify::affine::AffineLayers;
+use crate::certify::ball::PerturbationBox;
+use crate::certify::curvature::CurvatureBound;
+use crate::certify::outcome::Outcome;
+use crate::certify::propagation::{BoundPropagation, FirstLayer};
+use crate::certify::slabs::SlabBranching;
 
 /// Fully connected networks of one and two layers of units.
 fn smooth(inputs: usize, unary: Unary, layers: usize, seed: usize) -> Network<f32> {
@@ -29,39 +29,39 @@ pub(super) fn far() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
 
-/// Points of the ball and the box: at random inside and at the edge, and where the parabola is low.
+/// Points of the ball and the box: at random inside and at the edge, and where the bound is low.
 #[test]
-fn no_point_of_the_ball_has_a_lead_below_its_parabola() {
+fn no_point_of_the_ball_has_a_margin_below_its_quadratic_bound() {
     let mut tightest = f64::INFINITY;
     for (seed, unary) in [Unary::Sigmoid, Unary::Tanh].into_iter().enumerate() {
-        for layers in [1, 2] {
-            let network = smooth(20, unary, layers, seed);
-            let chain = Chain::new(&network, 1.0).unwrap();
-            let first = First::new(&chain.segments[0]);
-            let curved = Curved::new(&chain).unwrap();
-            let mut bounds = Bounds::new(&chain, &first);
+        for depth in [1, 2] {
+            let network = smooth(20, unary, depth, seed);
+            let layers = AffineLayers::new(&network, 1.0).unwrap();
+            let first = FirstLayer::new(&layers.affine[0]);
+            let curvature = CurvatureBound::new(&layers).unwrap();
+            let mut propagation = BoundPropagation::new(&layers, &first);
             let (images, labels) = images(&network, 6, seed);
             let exact = network.cast::<f64>();
             let mut evaluator = Evaluator::new(&exact);
             for (image, &label) in images.values().chunks_exact(20).zip(&labels) {
-                let room = Room::new(image, 0.0, 1.0);
+                let domain = PerturbationBox::new(image, 0.0, 1.0);
                 let mut stream = Stream::new(15, "points of a test", seed);
                 for radius in [0.05, 0.3, 1.0] {
-                    let ranges = bounds.ranges(&room, radius).unwrap();
-                    let centre = curved.centre(&room, radius, &ranges);
-                    let rival = (label + 1) % 4;
-                    let parabola = curved.parabola(&centre, label, rival);
-                    let axes = curved.axes(&parabola).unwrap();
-                    let least = Slices::new(&parabola, &axes, &room, radius).lead();
-                    assert!(curved.coarse(&parabola, &room, radius) <= least + 1e-9);
+                    let intervals = propagation.intervals(&domain, radius).unwrap();
+                    let expansion = curvature.expand(&domain, radius, &intervals);
+                    let other = (label + 1) % 4;
+                    let quadratic = curvature.margin(&expansion, label, other);
+                    let axes = curvature.axes(&quadratic).unwrap();
+                    let least = SlabBranching::new(&quadratic, &axes, &domain, radius).margin();
+                    assert!(curvature.quick_margin(&quadratic, &domain, radius) <= least + 1e-9);
                     for attempt in 0..200 {
-                        let axis = &axes.rows.row(attempt % axes.values.len());
+                        let axis = &axes.rows.row(attempt % axes.eigenvalues.len());
                         let mixed = stream.normal();
                         let d: Vec<f64> = (0..20)
                             .map(|i| match attempt % 3 {
                                 0 => stream.normal(),
-                                1 => mixed * axis[i] - parabola.slope[i],
-                                _ => 0.2 * stream.normal() - parabola.slope[i],
+                                1 => mixed * axis[i] - quadratic.gradient[i],
+                                _ => 0.2 * stream.normal() - quadratic.gradient[i],
                             })
                             .collect();
                         let size = d.iter().map(|d| d * d).sum::<f64>().sqrt();
@@ -83,20 +83,20 @@ fn no_point_of_the_ball_has_a_lead_below_its_parabola() {
                             *place = f64::from(x) + d;
                         }
                         let logits = evaluator.forward();
-                        let lead = logits[label] - logits[rival];
-                        let slope = parabola.slope.iter().zip(&moved);
-                        let along = axes.values.iter().enumerate().map(|(i, value)| {
+                        let margin = logits[label] - logits[other];
+                        let slope = quadratic.gradient.iter().zip(&moved);
+                        let along = axes.eigenvalues.iter().enumerate().map(|(i, value)| {
                             let row = axes.rows.row(i).iter().zip(&moved);
                             value * row.map(|(p, d)| p * d).sum::<f64>().powi(2)
                         });
-                        let below = parabola.lead + slope.map(|(a, d)| a * d).sum::<f64>()
+                        let below = quadratic.margin + slope.map(|(a, d)| a * d).sum::<f64>()
                             - 0.5 * along.sum::<f64>();
-                        assert!(lead >= below - 1e-12, "{unary:?} {layers}: {lead} {below}");
                         assert!(
-                            below >= least - 1e-12,
-                            "{unary:?} {layers}: {below} {least}"
+                            margin >= below - 1e-12,
+                            "{unary:?} {depth}: {margin} {below}"
                         );
-                        tightest = tightest.min(lead - below);
+                        assert!(below >= least - 1e-12, "{unary:?} {depth}: {below} {least}");
+                        tightest = tightest.min(margin - below);
                     }
                 }
             }
@@ -105,29 +105,29 @@ fn no_point_of_the_ball_has_a_lead_below_its_parabola() {
     assert!(tightest < 1e-3, "{tightest}");
 }
 
-/// In a corner of the box the least value of a parabola over two inputs is that of a fine grid. The
-/// bound of the whole ball is not above it, and slices tell on which side of 0 it is.
+/// In a corner of the box the minimum of a quadratic bound over two inputs is that of a fine grid. The
+/// bound of the whole ball is not above it, and slabs tell on which side of 0 it is.
 #[test]
-fn slices_find_the_least_value_of_a_parabola_in_a_corner() {
-    let (mut certain, mut refuted, mut whole) = (0, 0, 0);
+fn slabs_find_the_minimum_of_a_quadratic_bound_in_a_corner() {
+    let (mut verified, mut falsified, mut whole) = (0, 0, 0);
     for seed in 0..40 {
         let network = smooth(2, Unary::Tanh, 1, seed);
-        let chain = Chain::new(&network, 1.0).unwrap();
-        let first = First::new(&chain.segments[0]);
-        let curved = Curved::new(&chain).unwrap();
-        let mut bounds = Bounds::new(&chain, &first);
+        let layers = AffineLayers::new(&network, 1.0).unwrap();
+        let first = FirstLayer::new(&layers.affine[0]);
+        let curvature = CurvatureBound::new(&layers).unwrap();
+        let mut propagation = BoundPropagation::new(&layers, &first);
         let (image, radius) = ([0.1f32, 0.05], 0.4);
-        let room = Room::new(&image, 0.0, 1.0);
-        let ranges = bounds.ranges(&room, radius).unwrap();
-        let centre = curved.centre(&room, radius, &ranges);
-        let mut parabola = curved.parabola(&centre, 0, 1);
-        let axes = curved.axes(&parabola).unwrap();
+        let domain = PerturbationBox::new(&image, 0.0, 1.0);
+        let intervals = propagation.intervals(&domain, radius).unwrap();
+        let expansion = curvature.expand(&domain, radius, &intervals);
+        let mut quadratic = curvature.margin(&expansion, 0, 1);
+        let axes = curvature.axes(&quadratic).unwrap();
         let value = |d: [f64; 2]| {
             let along = (0..2).map(|i| {
                 let row = axes.rows.row(i);
-                axes.values[i] * (row[0] * d[0] + row[1] * d[1]).powi(2)
+                axes.eigenvalues[i] * (row[0] * d[0] + row[1] * d[1]).powi(2)
             });
-            parabola.slope[0] * d[0] + parabola.slope[1] * d[1] - 0.5 * along.sum::<f64>()
+            quadratic.gradient[0] * d[0] + quadratic.gradient[1] * d[1] - 0.5 * along.sum::<f64>()
         };
         let mut fall = 0.0f64;
         for i in 0..=600 {
@@ -143,36 +143,37 @@ fn slices_find_the_least_value_of_a_parabola_in_a_corner() {
                 fall = fall.min(value(d));
             }
         }
-        let lead = Slices::new(&parabola, &axes, &room, radius).lead() - parabola.lead;
-        assert!(lead <= fall + 1e-9, "{lead} {fall}");
-        // A lead that stays above 0 by one part in 100 of what it falls by, and one that doesn't.
+        let margin =
+            SlabBranching::new(&quadratic, &axes, &domain, radius).margin() - quadratic.margin;
+        assert!(margin <= fall + 1e-9, "{margin} {fall}");
+        // A margin that stays above 0 by one part in 100 of what it falls by, and one that doesn't.
         for (part, above) in [(1.01, true), (0.99, false)] {
-            parabola.lead = -part * fall;
-            let mut slices = Slices::new(&parabola, &axes, &room, radius);
-            whole += usize::from(slices.lead() > 0.0);
+            quadratic.margin = -part * fall;
+            let mut slabs = SlabBranching::new(&quadratic, &axes, &domain, radius);
+            whole += usize::from(slabs.margin() > 0.0);
             let mut most = 2_000;
-            match slices.certain(&mut most, &|| false) {
-                Outcome::Certain => {
+            match slabs.verify(&mut most, &|| false) {
+                Outcome::Verified => {
                     assert!(above, "{seed}");
-                    certain += 1;
+                    verified += 1;
                 }
-                Outcome::Refuted => {
+                Outcome::Falsified => {
                     assert!(!above, "{seed}");
-                    refuted += 1;
+                    falsified += 1;
                 }
-                Outcome::Open => {}
+                Outcome::Unknown => {}
             }
         }
     }
     assert!(
-        certain > 35 && refuted > 35 && whole < certain,
-        "{certain} {refuted} {whole}"
+        verified > 35 && falsified > 35 && whole < verified,
+        "{verified} {falsified} {whole}"
     );
 }
 
-/// The certificates of 24 images as they are at `deadline`, and how much larger they are in the mean than
-/// without time, over those images for which a change was found. They only grow, no change is smaller, and
-/// nothing within them alters a label.
+/// The certificates of 24 images refined until `deadline`, and by which factor their mean grew, over the
+/// images for which a perturbation was found. Checks that certificates only grow, that no perturbation is
+/// smaller, and that none within them changes a label.
 pub(super) fn grown(
     network: &Network<f32>,
     certifier: &Certifier,
@@ -200,11 +201,11 @@ pub(super) fn grown(
     let examples = search(network, &images, &labels, &all, &options, &Unwatched).unwrap();
     let (mut sums, mut count) = ([0.0; 3], 0);
     for ((before, after), example) in before.iter().zip(&after).zip(&examples) {
-        assert!(after.distance >= before.distance);
+        assert!(after.radius >= before.radius);
         assert_eq!(after.lipschitz, before.lipschitz);
         if example.success && !example.already_misclassified {
-            assert!(example.l2 >= after.distance, "{after:?} {}", example.l2);
-            let parts = [before.distance, after.distance, example.l2];
+            assert!(example.l2 >= after.radius, "{after:?} {}", example.l2);
+            let parts = [before.radius, after.radius, example.l2];
             sums.iter_mut()
                 .zip(parts)
                 .for_each(|(sum, part)| *sum += part);
@@ -219,7 +220,7 @@ pub(super) fn grown(
 }
 
 #[test]
-fn refined_certificates_grow_and_stay_below_every_change_found() {
+fn refined_certificates_grow_and_stay_below_every_perturbation_found() {
     for (seed, (unary, layers)) in [(Unary::Sigmoid, 2), (Unary::Tanh, 1), (Unary::Tanh, 2)]
         .into_iter()
         .enumerate()

@@ -76,7 +76,7 @@ fn no_method_finds_a_change_smaller_than_a_refined_certificate() {
                 if example.success && !example.already_misclassified {
                     found += 1;
                     assert!(
-                        example.l2 >= certificate.distance,
+                        example.l2 >= certificate.radius,
                         "{name}, {method}: {} {certificate:?}",
                         example.l2
                     );

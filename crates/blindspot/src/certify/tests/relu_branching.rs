@@ -1,16 +1,16 @@
-//! What must hold of certificates refined by splitting ReLUs.
+//! What must hold of certificates refined by branching on ReLUs.
 
 use std::time::{Duration, Instant};
 
 use super::refined::{far, grown};
 use super::*;
-use crate::certify::ball::Room;
-use crate::certify::bounds::{Bounds, First};
-use crate::certify::chain::{Between, Chain};
-use crate::certify::parts::{Part, Side, Trial, Unit};
-use crate::certify::refine::Outcome;
-use crate::certify::relax::Activation;
-use crate::certify::splits::{Splits, has_units};
+use crate::certify::affine::{ActivationLayer, AffineLayers};
+use crate::certify::ball::PerturbationBox;
+use crate::certify::outcome::Outcome;
+use crate::certify::propagation::{BoundPropagation, FirstLayer};
+use crate::certify::relaxation::Activation;
+use crate::certify::relu_branching::{ReluBranching, has_relus};
+use crate::certify::subproblem::{Phase, Subproblem, Trial, UnstableUnit};
 
 /// Units and classes over images of two values.
 fn flat(seed: usize) -> Network<f32> {
@@ -25,8 +25,8 @@ fn flat(seed: usize) -> Network<f32> {
         .network()
 }
 
-/// The distance of the nearest other answer, by looking along rays: in each of many directions as far as
-/// the box goes.
+/// The distance of the nearest other answer along rays: in each of many directions as far as the box
+/// goes.
 fn nearest(network: &Network<f32>, image: &[f32], label: usize) -> f64 {
     const RAYS: usize = 720;
     const STEPS: usize = 400;
@@ -84,11 +84,11 @@ fn with_time_the_certificate_is_nearly_the_exact_distance() {
         for (before, after) in before.iter().zip(&after) {
             let image = &images.values()[2 * after.position..][..2];
             let nearest = nearest(&network, image, after.label);
-            assert!(after.distance >= before.distance);
+            assert!(after.radius >= before.radius);
             if nearest < 1.0 {
-                let ratio = after.distance / nearest;
+                let ratio = after.radius / nearest;
                 assert!(ratio <= 1.0 && ratio > 0.98, "{seed}: {after:?} {nearest}");
-                first += before.distance / nearest;
+                first += before.radius / nearest;
                 last += ratio;
                 seen += 1;
             }
@@ -103,23 +103,27 @@ fn with_time_the_certificate_is_nearly_the_exact_distance() {
 }
 
 /// What each activation takes at an input, and the network's output.
-fn walk(chain: &Chain, bounds: &mut Bounds<'_>, input: &[f64]) -> Vec<Vec<f64>> {
+fn walk(layers: &AffineLayers, bounds: &mut BoundPropagation<'_>, input: &[f64]) -> Vec<Vec<f64>> {
     let mut values = input.to_vec();
     let mut taken = Vec::new();
-    for layer in 0..chain.segments.len() {
+    for layer in 0..layers.affine.len() {
         bounds.apply(layer, 1, &mut values);
         taken.push(values.clone());
-        let Some(between) = chain.between.get(layer) else {
+        let Some(between) = layers.activations.get(layer) else {
             break;
         };
-        let (active, passing) = values.split_at(chain.active[layer]);
+        let (active, passing) = values.split_at(layers.activated[layer]);
         let mut next: Vec<f64> = match between {
-            Between::Each(Activation::Relu) => active.iter().map(|z| z.max(0.0)).collect(),
-            Between::Each(Activation::Tanh) => active.iter().map(|z| z.tanh()).collect(),
-            Between::Each(Activation::Sigmoid) => {
+            ActivationLayer::Elementwise(Activation::Relu) => {
+                active.iter().map(|z| z.max(0.0)).collect()
+            }
+            ActivationLayer::Elementwise(Activation::Tanh) => {
+                active.iter().map(|z| z.tanh()).collect()
+            }
+            ActivationLayer::Elementwise(Activation::Sigmoid) => {
                 active.iter().map(|z| 1.0 / (1.0 + (-z).exp())).collect()
             }
-            Between::Max(windows) => {
+            ActivationLayer::MaxPool(windows) => {
                 let most = |window: &Vec<u32>| {
                     let seen = window.iter().map(|&i| active[i as usize]);
                     seen.fold(f64::NEG_INFINITY, f64::max)
@@ -133,21 +137,24 @@ fn walk(chain: &Chain, bounds: &mut Bounds<'_>, input: &[f64]) -> Vec<Vec<f64>> 
     taken
 }
 
-/// Whatever the numbers, and wherever the ball is cut.
+/// Whatever the parameters, and wherever the ball is cut.
 #[test]
-fn no_point_of_a_part_has_a_lead_below_its_bound() {
+fn no_point_of_a_subproblem_has_a_margin_below_its_bound() {
     let (mut parts, mut inside) = (0, 0);
     for (n, network) in networks().iter().enumerate() {
-        let chain = Chain::new(network, 1.0).unwrap();
-        if !has_units(&chain) {
+        let layers = AffineLayers::new(network, 1.0).unwrap();
+        if !has_relus(&layers) {
             continue;
         }
-        let first = First::new(&chain.segments[0]);
-        let (mut bounds, mut exact) = (Bounds::new(&chain, &first), Bounds::new(&chain, &first));
+        let first = FirstLayer::new(&layers.affine[0]);
+        let (mut propagation, mut exact) = (
+            BoundPropagation::new(&layers, &first),
+            BoundPropagation::new(&layers, &first),
+        );
         let (images, labels) = images(network, 4, 600 + n);
         let (length, classes) = (network.input_len(), network.output_len());
         for (image, &label) in images.values().chunks_exact(length).zip(&labels) {
-            let room = Room::new(image, 0.0, 1.0);
+            let domain = PerturbationBox::new(image, 0.0, 1.0);
             let mut stream = Stream::new(19, "parts of a test", n);
             for radius in [0.05, 0.2, 0.6] {
                 let near = |stream: &mut Stream, of: &[f64], far: f64| -> Vec<f64> {
@@ -156,39 +163,41 @@ fn no_point_of_a_part_has_a_lead_below_its_bound() {
                     let moved = of.iter().zip(&d).map(|(x, d)| x + far * d / size);
                     moved.map(|x| x.clamp(0.0, 1.0)).collect()
                 };
-                let place = near(&mut stream, &room.image, 0.6 * radius);
-                let there = walk(&chain, &mut exact, &place);
-                let mut splits = Splits::new(&mut bounds, &room, radius).unwrap();
-                let mut part = Part::new(0, vec![0.0; splits.units.len()]);
-                for (u, unit) in splits.units.iter().enumerate() {
+                let place = near(&mut stream, &domain.image, 0.6 * radius);
+                let there = walk(&layers, &mut exact, &place);
+                let mut branching = ReluBranching::new(&mut propagation, &domain, radius).unwrap();
+                let mut subproblem = Subproblem::new(0, vec![0.0; branching.units.len()]);
+                for (u, unit) in branching.units.iter().enumerate() {
                     let open = there[unit.layer][unit.at] >= 0.0;
-                    (part.sides[u], part.numbers[u]) = match stream.uniform() < 0.6 {
-                        true => (Side::Both, stream.uniform()),
-                        false if open => (Side::Open, stream.normal().abs()),
-                        false => (Side::Closed, stream.normal().abs()),
+                    (subproblem.phases[u], subproblem.alpha_beta[u]) = if stream.uniform() < 0.6 {
+                        (Phase::Unstable, stream.uniform())
+                    } else if open {
+                        (Phase::Active, stream.normal().abs())
+                    } else {
+                        (Phase::Inactive, stream.normal().abs())
                     };
                 }
-                let mut lead = vec![0.0; classes];
-                (lead[label], lead[(label + 1) % classes]) = (1.0, -1.0);
-                let trials = [Trial::new(&mut part)];
-                let (bound, _) = splits.bound(lead.clone(), &trials);
+                let mut margin = vec![0.0; classes];
+                (margin[label], margin[(label + 1) % classes]) = (1.0, -1.0);
+                let trials = [Trial::new(&mut subproblem)];
+                let bound = branching.bound(margin.clone(), &trials).bounds;
                 assert!(bound[0].is_finite());
                 parts += 1;
                 for _ in 0..60 {
                     let far = 0.4 * radius * stream.uniform();
                     let point = near(&mut stream, &place, far);
-                    let taken = walk(&chain, &mut exact, &point);
-                    let on_side = |(side, unit): (&Side, &Unit)| {
+                    let taken = walk(&layers, &mut exact, &point);
+                    let on_side = |(phase, unit): (&Phase, &UnstableUnit)| {
                         let z = taken[unit.layer][unit.at];
-                        match side {
-                            Side::Both => true,
-                            Side::Open => z >= 0.0,
-                            Side::Closed => z <= 0.0,
+                        match phase {
+                            Phase::Unstable => true,
+                            Phase::Active => z >= 0.0,
+                            Phase::Inactive => z <= 0.0,
                         }
                     };
-                    if part.sides.iter().zip(&splits.units).all(on_side) {
+                    if subproblem.phases.iter().zip(&branching.units).all(on_side) {
                         let output = taken.last().unwrap();
-                        let value: f64 = output.iter().zip(&lead).map(|(y, s)| y * s).sum();
+                        let value: f64 = output.iter().zip(&margin).map(|(y, s)| y * s).sum();
                         assert!(value >= bound[0], "network {n}: {value} {}", bound[0]);
                         inside += 1;
                     }
@@ -200,37 +209,37 @@ fn no_point_of_a_part_has_a_lead_below_its_bound() {
 }
 
 #[test]
-fn what_is_stopped_is_not_certain() {
+fn what_is_stopped_is_not_verified() {
     let network = flat(1);
-    let chain = Chain::new(&network, 1.0).unwrap();
-    let first = First::new(&chain.segments[0]);
-    let mut bounds = Bounds::new(&chain, &first);
+    let layers = AffineLayers::new(&network, 1.0).unwrap();
+    let first = FirstLayer::new(&layers.affine[0]);
+    let mut propagation = BoundPropagation::new(&layers, &first);
     let (images, labels) = images(&network, 8, 700);
     let mut most = 0;
     for (image, &label) in images.values().chunks_exact(2).zip(&labels) {
-        let room = Room::new(image, 0.0, 1.0);
-        let mut leads = vec![0.0; 6];
-        let rivals = (0..3).filter(|&class| class != label);
-        for (lead, rival) in leads.chunks_exact_mut(3).zip(rivals) {
-            (lead[label], lead[rival]) = (1.0, -1.0);
+        let domain = PerturbationBox::new(image, 0.0, 1.0);
+        let mut margins = vec![0.0; 6];
+        let others = (0..3).filter(|&class| class != label);
+        for (margin, other) in margins.chunks_exact_mut(3).zip(others) {
+            (margin[label], margin[other]) = (1.0, -1.0);
         }
         let mut on = |radius: f64, after: usize| {
             let looks = std::cell::Cell::new(0);
             let stop = || looks.replace(looks.get() + 1) >= after;
-            let mut splits = Splits::new(&mut bounds, &room, radius).unwrap();
-            let outcome = splits.certain(&leads, 500, |_| false, &stop);
+            let mut branching = ReluBranching::new(&mut propagation, &domain, radius).unwrap();
+            let outcome = branching.verify(&margins, 500, |_| false, &stop);
             (outcome, looks.get())
         };
         for i in 1..100 {
             let radius = 0.01 * f64::from(i);
             let (outcome, looks) = on(radius, usize::MAX);
-            if outcome != Outcome::Certain {
+            if outcome != Outcome::Verified {
                 break;
             }
             most = most.max(looks);
             // The clock is looked at before each step.
             for after in 0..looks {
-                assert_eq!(on(radius, after).0, Outcome::Open, "{radius} {after}");
+                assert_eq!(on(radius, after).0, Outcome::Unknown, "{radius} {after}");
             }
         }
     }
@@ -260,7 +269,7 @@ fn certificates_of_networks_with_relus_grow_and_hold() {
 }
 
 #[test]
-fn the_bits_of_split_balls_do_not_depend_on_threads() {
+fn the_bits_of_branching_do_not_depend_on_threads() {
     let network = flat(9);
     let (images, labels) = images(&network, 6, 409);
     let certifier = Certifier::new(&network, InputBox::default()).unwrap();

@@ -1,4 +1,5 @@
-//! Each image between its certificate and the smallest change found, some images at a time.
+//! Brackets each image's distance to the decision boundary: from below by its certificate, from above by
+//! the smallest perturbation found. Works on a block of images at a time.
 
 use std::time::{Duration, Instant};
 
@@ -10,33 +11,35 @@ use crate::run::Pace;
 use crate::run::monitor::{Monitor, Part};
 use crate::search::{Example, SearchError, SearchOptions, search};
 
-/// Images of a first block for each thread, and of a block at most.
-const FIRST: usize = 8;
-const MOST: usize = 4096;
-/// A time limit is a year at most: a clock has an end.
-const YEAR: Duration = Duration::from_secs(366 * 86_400);
+/// Images of the first block for each thread.
+const FIRST_BLOCK_PER_THREAD: usize = 8;
+/// Images of a block, at most.
+const MAX_BLOCK: usize = 4096;
+/// The longest time limit, a year: an [`Instant`] can't be arbitrarily far away.
+const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
 
-/// What brackets the distance at which the answer to an image changes.
-pub struct Brackets<'a> {
-    /// For the certificates.
+/// Certifies images and searches for their smallest perturbations.
+pub struct Bracketing<'a> {
+    /// Gives the certificates.
     pub certifier: &'a Certifier,
-    /// Its network.
+    /// The network that the certifier was made for.
     pub network: &'a Network<f32>,
-    /// How the smallest change is searched for.
+    /// How the smallest perturbation is searched for.
     pub options: &'a SearchOptions,
-    /// Time for the certificates of all images together; what the first ones leave of it raises them.
+    /// Time for the certificates of all images together; what the first bounds leave of it refines
+    /// them. None refines nothing.
     pub time: Option<Duration>,
 }
 
-impl Brackets<'_> {
-    /// The brackets of images `indices` of a set with their true classes. `take` is given some at a
-    /// time, in order; each block has its part of the time. Gives the time that the certificates took.
-    /// Where the monitor cancels the work, it ends after the last whole block.
+impl Bracketing<'_> {
+    /// Brackets the images `indices` of a set; `labels` are the true classes of the whole set. `take` gets
+    /// one block after another, in order; each block gets its share of the time. Returns the time that
+    /// the certificates took. If the monitor cancels the work, it ends after the last whole block.
     ///
     /// # Errors
-    /// [`CertifyError`] and [`SearchError`] where images, labels and network don't fit each other, what
-    /// `take` fails with.
-    pub fn find<E: From<CertifyError> + From<SearchError>>(
+    /// [`CertifyError`] and [`SearchError`] if images, labels and network don't fit each other; any error
+    /// of `take`.
+    pub fn run<E: From<CertifyError> + From<SearchError>>(
         &self,
         inputs: &(impl Inputs + ?Sized),
         labels: &[usize],
@@ -47,8 +50,8 @@ impl Brackets<'_> {
         if inputs.is_empty() {
             return Err(SearchError::Empty.into());
         }
-        let threads = rayon::current_num_threads().min(MOST);
-        let mut pace = Pace::new(FIRST * threads, threads..=MOST);
+        let threads = rayon::current_num_threads().min(MAX_BLOCK);
+        let mut pace = Pace::new(FIRST_BLOCK_PER_THREAD * threads, threads..=MAX_BLOCK);
         let (mut rest, mut taken) = (indices, Duration::ZERO);
         monitor.begin("certify", indices.len() as u64);
         while !rest.is_empty() {
@@ -58,7 +61,7 @@ impl Brackets<'_> {
             let began = Instant::now();
             let mut certificates = self.certifier.certify(inputs, labels, block, &part)?;
             if let Some(time) = self.time {
-                let own = time.min(YEAR).saturating_sub(taken);
+                let own = time.min(MAX_TIME).saturating_sub(taken);
                 let own = own.mul_f64(block.len() as f64 / left as f64);
                 let refined = &mut certificates;
                 let refined = self.certifier.refine(refined, inputs, began + own, &part);
@@ -73,9 +76,10 @@ impl Brackets<'_> {
             let pairs = certificates.into_iter().zip(examples);
             let bracket = |(certificate, example): (_, Example)| Bracket {
                 certificate,
-                l2: match example.success {
-                    true => example.l2,
-                    false => f64::INFINITY,
+                l2: if example.success {
+                    example.l2
+                } else {
+                    f64::INFINITY
                 },
             };
             take(pairs.map(bracket).collect())?;

@@ -1,0 +1,440 @@
+//! A network as affine layers with activations between them: the form that bounds are carried
+//! through.
+//!
+//! Values that are needed again behind an activation (skip connections, parallel branches) stand
+//! beside its input and pass through it unchanged: the next affine layer takes them together with the
+//! activation's output. So a network that branches has this form, too.
+
+use std::collections::HashMap;
+
+use blindspot_net::ops::{Binary, Concat, Pool, PoolKind, Reshape, Slice, SliceAxis, Unary};
+use blindspot_net::{Evaluator, Graph, Network, Node, Op, Operand, ValueId};
+
+use super::error::{CertifyError, unsupported};
+use super::relaxation::Activation;
+
+/// An activation layer, which stands between two affine layers.
+#[derive(Debug, Clone)]
+pub(super) enum ActivationLayer {
+    /// A function of each number.
+    Elementwise(Activation),
+    /// The maximum over windows: for each output the positions of its inputs.
+    MaxPool(Vec<Vec<u32>>),
+}
+
+impl ActivationLayer {
+    pub(super) fn is_relu(&self) -> bool {
+        matches!(self, ActivationLayer::Elementwise(Activation::Relu))
+    }
+
+    /// Bounds of its outputs' absolute values, given bounds of its inputs'.
+    fn largest_outputs(&self, inputs: &[f64]) -> Vec<f64> {
+        match self {
+            ActivationLayer::Elementwise(Activation::Sigmoid | Activation::Tanh) => {
+                vec![1.0; inputs.len()]
+            }
+            ActivationLayer::Elementwise(Activation::Relu) => inputs.to_vec(),
+            ActivationLayer::MaxPool(windows) => windows
+                .iter()
+                .map(|window| {
+                    let inputs = window.iter().map(|&i| inputs[i as usize]);
+                    inputs.fold(0.0, f64::max)
+                })
+                .collect(),
+        }
+    }
+}
+
+/// An affine function of the values before it.
+pub(super) struct AffineLayer {
+    /// None if the layer is the identity.
+    network: Option<Network<f64>>,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    /// Its value at 0.
+    pub(super) bias: Vec<f64>,
+    /// For each output, a bound of the sum of the absolute values of all its terms, over all inputs
+    /// that can occur: what rounding errors are measured by.
+    pub(super) magnitude: Vec<f64>,
+    /// An upper bound of the number of terms of any sum in it, over all its operators.
+    pub(super) terms: usize,
+}
+
+/// The network: affine layers that alternate with activations, an affine layer first and last.
+pub(super) struct AffineLayers {
+    pub(super) affine: Vec<AffineLayer>,
+    /// One fewer than the affine layers.
+    pub(super) activations: Vec<ActivationLayer>,
+    /// How many outputs of each affine layer, the first ones, go into the activation behind it; the
+    /// others pass through unchanged.
+    pub(super) activated: Vec<usize>,
+}
+
+/// The number of functions that are pulled back through a layer at a time, at most.
+pub(super) const MAX_FUNCTIONS: usize = 64;
+
+/// What a node is to the decomposition into layers.
+enum Role {
+    Affine,
+    /// An activation of this value.
+    Activation(ActivationLayer, ValueId),
+}
+
+impl Role {
+    fn of(graph: &Graph, node: &Node) -> Result<Role, CertifyError> {
+        let mut values = node.inputs.iter().filter_map(|operand| match operand {
+            Operand::Value(id) => Some(*id),
+            Operand::Weight(_) => None,
+        });
+        let first = values.next();
+        let activation = match (&node.op, first, values.next()) {
+            (Op::Unary(Unary::Relu), ..) => ActivationLayer::Elementwise(Activation::Relu),
+            (Op::Unary(Unary::Sigmoid), ..) => ActivationLayer::Elementwise(Activation::Sigmoid),
+            (Op::Unary(Unary::Tanh), ..) => ActivationLayer::Elementwise(Activation::Tanh),
+            (Op::Pool(pool), Some(first), _) if pool.kind == PoolKind::Max => {
+                ActivationLayer::MaxPool(windows(pool, &graph.value(first).shape))
+            }
+            (op, _, second) if is_affine(op, &node.inputs, second.is_some()) => {
+                return Ok(Role::Affine);
+            }
+            _ => {
+                return Err(unsupported(
+                    graph,
+                    node,
+                    "no linear bounds are known for it",
+                ));
+            }
+        };
+        match first {
+            Some(input) => Ok(Role::Activation(activation, input)),
+            None => Err(unsupported(
+                graph,
+                node,
+                "its input does not depend on the image",
+            )),
+        }
+    }
+}
+
+impl AffineLayers {
+    /// Cuts a network into layers. Its inputs' absolute values are at most `largest`.
+    ///
+    /// # Errors
+    /// [`CertifyError::Unsupported`] for an operator without bounds, [`CertifyError::Cut`] if the
+    /// graph can't be cut.
+    pub(super) fn new(network: &Network<f32>, largest: f64) -> Result<AffineLayers, CertifyError> {
+        let graph = network.graph();
+        let exact = network.cast::<f64>();
+        let mut layers = AffineLayers {
+            affine: Vec::new(),
+            activations: Vec::new(),
+            activated: Vec::new(),
+        };
+        // The values behind the last activation, side by side, and bounds of their absolute values.
+        let mut live = vec![graph.input()];
+        let mut largest = vec![largest; graph.value(graph.input()).len()];
+        // The affine nodes since the last activation.
+        let mut pending: Vec<&Node> = Vec::new();
+        for (at, node) in graph.nodes().iter().enumerate() {
+            let (activation, input) = match Role::of(graph, node)? {
+                Role::Affine => {
+                    pending.push(node);
+                    continue;
+                }
+                Role::Activation(activation, input) => (activation, input),
+            };
+            let needed_later = |id: ValueId| {
+                let mut nodes = graph.nodes()[at + 1..].iter();
+                nodes.any(|node| node.inputs.contains(&Operand::Value(id))) || id == graph.output()
+            };
+            let known = live.iter().copied();
+            let passing = known.chain(pending.iter().map(|node| node.output));
+            let outputs: Vec<ValueId> = [input]
+                .into_iter()
+                .chain(passing.filter(|&id| needed_later(id)))
+                .collect();
+            let layer = AffineLayer::new(&exact, &live, &pending, &outputs, &largest)?;
+            let count = graph.value(input).len();
+            let (activated, passing) = layer.magnitude.split_at(count);
+            largest = activation.largest_outputs(activated);
+            largest.extend_from_slice(passing);
+            layers.affine.push(layer);
+            layers.activations.push(activation);
+            layers.activated.push(count);
+            live = [node.output]
+                .into_iter()
+                .chain(outputs[1..].iter().copied())
+                .collect();
+            pending.clear();
+        }
+        let output = [graph.output()];
+        let last = AffineLayer::new(&exact, &live, &pending, &output, &largest)?;
+        layers.affine.push(last);
+        layers.activated.push(graph.value(graph.output()).len());
+        Ok(layers)
+    }
+
+    /// Whether no value passes through an activation unchanged.
+    pub(super) fn is_sequential(&self) -> bool {
+        let pairs = self.affine.iter().zip(&self.activated);
+        pairs
+            .into_iter()
+            .all(|(layer, &activated)| layer.outputs == activated)
+    }
+
+    /// The number of the network's outputs.
+    pub(super) fn classes(&self) -> usize {
+        self.affine[self.activations.len()].outputs
+    }
+}
+
+/// Whether an operator is an affine function of its values, of which there may be `several`, and
+/// stays the same function, apart from signs, if all its weights are replaced by their absolute values.
+fn is_affine(op: &Op, inputs: &[Operand], several: bool) -> bool {
+    match op {
+        Op::Binary(Binary::Add) | Op::Concat(_) => true,
+        _ if several => false,
+        Op::Slice(_) => true,
+        Op::Gemm(_) | Op::MatMul(_) | Op::Conv(_) => true,
+        Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) => true,
+        Op::Pool(pool) => pool.kind != PoolKind::Max,
+        Op::Binary(Binary::Mul) => true,
+        Op::Binary(Binary::Div) => matches!(inputs, [Operand::Value(_), Operand::Weight(_)]),
+        _ => false,
+    }
+}
+
+/// The input positions of each window of a pooling over a value of shape [C, positions...].
+fn windows(pool: &Pool, shape: &[usize]) -> Vec<Vec<u32>> {
+    let window = &pool.window;
+    let positions = &shape[1..];
+    let outputs = window.outputs(positions, pool.ceil).unwrap_or_default();
+    let two = |list: &[usize], none: usize| match *list {
+        [one] => [none, one],
+        [first, second] => [first, second],
+        _ => [none, none],
+    };
+    let (size, out) = (two(positions, 1), two(&outputs, 1));
+    let (kernel, stride) = (two(&window.kernel, 1), two(&window.strides, 1));
+    let (dilation, before) = (two(&window.dilations, 1), two(&window.before, 0));
+    // A window's positions along an axis, without the padding.
+    let along = |axis: usize, o: usize| -> Vec<usize> {
+        let at = |k: usize| (o * stride[axis] + k * dilation[axis]).checked_sub(before[axis]);
+        let taps = (0..kernel[axis]).filter_map(at);
+        taps.filter(|&at| at < size[axis]).collect()
+    };
+    let mut all = Vec::with_capacity(shape[0] * out[0] * out[1]);
+    for channel in 0..shape[0] {
+        for oy in 0..out[0] {
+            for ox in 0..out[1] {
+                let columns = along(1, ox);
+                let rows = along(0, oy).into_iter();
+                let seen = rows.flat_map(|y| {
+                    let row = (channel * size[0] + y) * size[1];
+                    columns.iter().map(move |x| (row + x) as u32)
+                });
+                all.push(seen.collect());
+            }
+        }
+    }
+    all
+}
+
+impl AffineLayer {
+    /// The function by `nodes` from the values `live`, side by side, to the values `outputs`.
+    fn new(
+        exact: &Network<f64>,
+        live: &[ValueId],
+        nodes: &[&Node],
+        outputs: &[ValueId],
+        largest: &[f64],
+    ) -> Result<AffineLayer, CertifyError> {
+        let count = largest.len();
+        if live == outputs {
+            return Ok(AffineLayer {
+                network: None,
+                inputs: count,
+                outputs: count,
+                bias: vec![0.0; count],
+                magnitude: largest.to_vec(),
+                terms: 1,
+            });
+        }
+        let network = subnetwork(exact, live, nodes, outputs)
+            .map_err(|error| CertifyError::Cut(error.to_string()))?;
+        let terms = network
+            .graph()
+            .values()
+            .iter()
+            .map(|value| value.len())
+            .sum();
+        let mut evaluator = Evaluator::new(&network);
+        evaluator.input(1).fill(0.0);
+        let bias = evaluator.forward().to_vec();
+        let absolute = network.weights().iter().flatten().map(|w| w.abs());
+        let absolute: Vec<f64> = absolute.collect();
+        let mut positive = network.clone();
+        positive.set_weights(absolute);
+        let mut evaluator = Evaluator::new(&positive);
+        evaluator.input(1).copy_from_slice(largest);
+        // More than the rounding of the evaluation itself.
+        let outward = 1.0 + 1e-6;
+        let magnitude = evaluator
+            .forward()
+            .iter()
+            .map(|&sum| outward * sum)
+            .collect();
+        Ok(AffineLayer {
+            network: Some(network),
+            inputs: count,
+            outputs: bias.len(),
+            bias,
+            magnitude,
+            terms,
+        })
+    }
+
+    /// Whether its output equals its input.
+    pub(super) fn is_identity(&self) -> bool {
+        self.network.is_none()
+    }
+
+    /// Hands the rows of the layer's matrix, one for each output, to `take` in their order.
+    pub(super) fn for_each_row(&self, mut take: impl FnMut(&[f64])) {
+        let mut evaluator = self.evaluator();
+        for from in (0..self.outputs).step_by(MAX_FUNCTIONS) {
+            let count = MAX_FUNCTIONS.min(self.outputs - from);
+            let mut rows = vec![0.0; count * self.outputs];
+            for i in 0..count {
+                rows[i * self.outputs + from + i] = 1.0;
+            }
+            evaluator.pull_back(count, &mut rows);
+            rows.chunks_exact(self.inputs).for_each(&mut take);
+        }
+    }
+
+    /// What applies the layer, and pulls functions of its output back to its input.
+    pub(super) fn evaluator(&self) -> LayerEvaluator<'_> {
+        let evaluator = self.network.as_ref().map(|network| {
+            let mut evaluator = Evaluator::new(network);
+            // The backward pass needs a forward pass before it; with affine operators any input will do.
+            evaluator.input(MAX_FUNCTIONS).fill(0.0);
+            evaluator.forward();
+            evaluator
+        });
+        LayerEvaluator { evaluator }
+    }
+}
+
+/// An affine layer and the adjoint of its linear part, with their memory.
+pub(super) struct LayerEvaluator<'a> {
+    evaluator: Option<Evaluator<'a, f64>>,
+}
+
+impl LayerEvaluator<'_> {
+    /// Replaces the coefficients of `count` linear functions of the output, at most [`MAX_FUNCTIONS`], one
+    /// row each, by their coefficients of the input.
+    pub(super) fn pull_back(&mut self, count: usize, rows: &mut Vec<f64>) {
+        if let Some(evaluator) = &mut self.evaluator {
+            evaluator.input(count);
+            let pulled = evaluator.backward(rows);
+            rows.clear();
+            rows.extend_from_slice(pulled);
+        }
+    }
+
+    /// Replaces `count` inputs of the layer, at most [`MAX_FUNCTIONS`], one row each, by its outputs.
+    pub(super) fn apply(&mut self, count: usize, rows: &mut Vec<f64>) {
+        if let Some(evaluator) = &mut self.evaluator {
+            evaluator.input(count).copy_from_slice(rows);
+            let outputs = evaluator.forward();
+            rows.clear();
+            rows.extend_from_slice(outputs);
+        }
+    }
+}
+
+/// The network by `nodes` from the values `live`, side by side, to the values `targets`.
+fn subnetwork(
+    exact: &Network<f64>,
+    live: &[ValueId],
+    nodes: &[&Node],
+    targets: &[ValueId],
+) -> Result<Network<f64>, Box<dyn std::error::Error>> {
+    let whole = exact.graph();
+    let length = |id: &ValueId| whole.value(*id).len();
+    let shape = match live {
+        [id] => whole.value(*id).shape.clone(),
+        _ => vec![live.iter().map(length).sum()],
+    };
+    let mut graph = Graph::new("live values", &shape)?;
+    let mut weights = Vec::new();
+    let mut operands: HashMap<ValueId, Operand> = HashMap::new();
+    let input = Operand::Value(graph.input());
+    let mut start = 0;
+    for (i, &id) in live.iter().enumerate() {
+        let mut operand = input;
+        if live.len() > 1 {
+            let axis = SliceAxis {
+                axis: 0,
+                start,
+                step: 1,
+                length: length(&id),
+            };
+            let slice = Op::Slice(Slice { axes: vec![axis] });
+            let name = format!("slice of live value {i}");
+            operand = Operand::Value(graph.node(&name, slice, &[operand], &name)?);
+            let shape = whole.value(id).shape.clone();
+            let name = format!("live value {i}");
+            let shaped = Op::Reshape(Reshape { shape });
+            operand = Operand::Value(graph.node(&name, shaped, &[operand], &name)?);
+        }
+        operands.insert(id, operand);
+        start += length(&id);
+    }
+    for node in nodes {
+        let mut inputs = Vec::with_capacity(node.inputs.len());
+        for input in &node.inputs {
+            inputs.push(match input {
+                Operand::Value(id) => *operands.get(id).ok_or("a value is missing")?,
+                Operand::Weight(id) => {
+                    let info = &whole.weights()[id.index()];
+                    // A weight that two nodes share is kept twice.
+                    let name = format!("{} {}", info.name, weights.len());
+                    weights.push(exact.weights()[id.index()].clone());
+                    Operand::Weight(graph.weight(&name, &info.shape)?)
+                }
+            });
+        }
+        let name = format!("{} of the layer", whole.value(node.output).name);
+        let made = graph.node(&name, node.op.clone(), &inputs, &name)?;
+        operands.insert(node.output, Operand::Value(made));
+    }
+    if let ([target], Some(last)) = (targets, nodes.last())
+        && last.output == *target
+    {
+        return Ok(Network::new(graph, weights)?);
+    }
+    let mut outputs = Vec::with_capacity(targets.len());
+    for (i, id) in targets.iter().enumerate() {
+        let operand = *operands.get(id).ok_or("a value is missing")?;
+        // Also for a live value itself, so that the output is the graph's last node.
+        let shape = match targets.len() {
+            1 => whole.value(*id).shape.clone(),
+            _ => vec![length(id)],
+        };
+        let name = format!("output {i}");
+        let flat = Op::Reshape(Reshape { shape });
+        outputs.push(Operand::Value(graph.node(
+            &name,
+            flat,
+            &[operand],
+            &name,
+        )?));
+    }
+    if outputs.len() > 1 {
+        let join = Op::Concat(Concat { axis: 0 });
+        graph.node("outputs", join, &outputs, "outputs")?;
+    }
+    Ok(Network::new(graph, weights)?)
+}
