@@ -126,8 +126,8 @@ fn code(error: &anyhow::Error) -> u8 {
             of_units(units)
         } else if let Some(spectrum) = cause.downcast_ref::<SpectrumError>() {
             is(match spectrum {
-                SpectrumError::Unknown { .. } | SpectrumError::NoImage(_) => USAGE,
                 SpectrumError::Cancelled => INTERRUPTED,
+                _ => USAGE,
             })
         } else if let Some(certify) = cause.downcast_ref::<CertifyError>() {
             is(match certify {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use blindspot::spectrum::LayerSpectrum;
+use blindspot::spectrum::{LayerKind, LayerSpectrum};
 use blindspot_paper::quocnet::Point;
 
 const WIDTH: f64 = 560.0;
@@ -29,14 +29,14 @@ pub fn spectrum_plot(layer: &LayerSpectrum) -> Option<String> {
     let mut curves = vec![Curve {
         name: "as it runs",
         colour: "#2b5fa8",
-        values: &layer.spectrum,
+        values: &layer.as_run.spectrum,
         places: &[],
     }];
-    if layer.kind == "Conv" {
+    if layer.kind == LayerKind::Conv {
         curves.push(Curve {
             name: "circular",
             colour: "#c8641e",
-            values: &layer.spectrum_circular,
+            values: &layer.circular.spectrum,
             places: &[],
         });
     }

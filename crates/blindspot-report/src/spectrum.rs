@@ -95,17 +95,18 @@ fn row(layer: &LayerSpectrum, paper: Option<&paper::Table5Entry>) -> Vec<Cell> {
         sizes.join("x")
     };
     let own = |value| Cell::Figure(value, None);
+    let (as_run, circular) = (&layer.as_run, &layer.circular);
     vec![
         Cell::Text(layer.layer.clone()),
         Cell::Text(sizes(&layer.shape)),
         Cell::Text(sizes(&layer.stride)),
-        own(layer.lower),
-        own(layer.lower_nonzero),
-        own(layer.upper),
-        own(layer.error_bound),
-        own(layer.lower_circular),
-        Cell::Figure(layer.lower_nonzero_circular, paper.map(|paper| paper.lower)),
-        Cell::Figure(layer.upper_circular, paper.map(|paper| paper.upper)),
+        own(as_run.lower),
+        own(as_run.lower_nonzero),
+        own(as_run.upper),
+        own(as_run.error_bound),
+        own(circular.lower),
+        Cell::Figure(circular.lower_nonzero, paper.map(|paper| paper.lower)),
+        Cell::Figure(circular.upper, paper.map(|paper| paper.upper)),
         Cell::Text(layer.method.clone()),
     ]
 }

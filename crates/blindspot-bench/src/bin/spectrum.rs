@@ -7,8 +7,7 @@
 use std::io::BufRead;
 use std::time::Instant;
 
-use blindspot::run::monitor::Unwatched;
-use blindspot::spectrum::{SpectrumOptions, spectra};
+use blindspot::spectrum::Spectrum;
 use blindspot_net::onnx;
 
 type Failure = Box<dyn std::error::Error>;
@@ -19,11 +18,7 @@ fn main() -> Result<(), Failure> {
         return Err("usage: spectrum MODEL.onnx LAYER THREADS".into());
     };
     let network = onnx::read_file(model.as_ref())?.network;
-    let options = SpectrumOptions {
-        layer: Some(layer.clone()),
-        padded: false,
-        ..SpectrumOptions::default()
-    };
+    let spectrum = Spectrum::new(&network).layer(layer).padded(false);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.parse()?)
         .build()?;
@@ -31,15 +26,15 @@ fn main() -> Result<(), Failure> {
     for line in std::io::stdin().lock().lines() {
         line?;
         let start = Instant::now();
-        let found = pool.install(|| spectra(&network, &options, &Unwatched))?;
+        let found = pool.install(|| spectrum.measure())?;
         let seconds = start.elapsed().as_secs_f64();
         let layer = found.layers.first().ok_or("no such layer")?;
         println!(
             "{}",
             serde_json::json!({
                 "seconds": seconds,
-                "lower": layer.lower_nonzero_circular,
-                "upper": layer.upper_circular,
+                "lower": layer.circular.lower_nonzero,
+                "upper": layer.circular.upper,
             })
         );
     }

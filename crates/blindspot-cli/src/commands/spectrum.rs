@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use blindspot::spectrum::{Spectra, SpectrumOptions, spectra};
+use blindspot::spectrum::{Spectra, Spectrum, SpectrumOptions};
 use blindspot_data::files;
 use serde::Serialize;
 
 use super::{json, load, say};
-use crate::args::{Common, Spectrum};
-use crate::exit::Usage;
+use crate::args::{self, Common};
 use crate::progress::Progress;
 
 /// The content of spectrum.json.
@@ -23,24 +22,27 @@ struct Record {
     versions: BTreeMap<String, String>,
 }
 
-pub(super) fn run(command: &Spectrum, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    if !(command.tolerance > 0.0 && command.tolerance < 1.0) {
-        return Err(Usage("--tolerance takes a number between 0 and 1".into()).into());
-    }
+pub(super) fn run(
+    command: &args::Spectrum,
+    common: &Common,
+    progress: &Progress,
+) -> anyhow::Result<()> {
     let (network, model_sha256) = load::network(&command.model)?;
     let out = &command.out;
     files::make_folder(out)?;
     files::check_writable(&out.join("spectrum.json"))?;
-    let options = SpectrumOptions {
-        layer: command.layer.clone(),
-        input_size: command.input_size,
-        seed: command.seed,
-        tolerance: command.tolerance,
-        ..SpectrumOptions::default()
-    };
+    let mut spectrum = Spectrum::new(&network)
+        .seed(command.seed)
+        .tolerance(command.tolerance);
+    if let Some(layer) = &command.layer {
+        spectrum = spectrum.layer(layer);
+    }
+    if let Some(size) = command.input_size {
+        spectrum = spectrum.input_size(size);
+    }
     let record = Record {
-        spectra: spectra(&network, &options, progress)?,
-        options,
+        spectra: spectrum.measure_with(progress)?,
+        options: spectrum.options().clone(),
         seed: command.seed,
         model: command.model.display().to_string(),
         model_sha256,

@@ -4,7 +4,8 @@ use super::{Options, Own, ReproduceError, Run};
 use crate::architectures::alexnet;
 use crate::results::{Table5, Table5Network};
 use blindspot::run::monitor::Monitor;
-use blindspot::spectrum::{SpectrumOptions, spectra};
+use blindspot::spectrum::Spectrum;
+use blindspot_net::Network;
 
 /// The networks for MNIST that stand below AlexNet in any case.
 pub(super) const MODELS: &[&str] = &["softmax1", "FC100-100-10"];
@@ -26,34 +27,28 @@ const QUICK_SIDE: usize = 512;
 /// something to see.
 pub const QUICK_INPUT: [usize; 2] = [67, 67];
 
-/// How layers are measured.
-fn measured(options: &Options) -> SpectrumOptions {
-    let usual = SpectrumOptions {
-        seed: options.seed,
-        ..SpectrumOptions::default()
-    };
-    match options.quick {
-        false => usual,
-        true => SpectrumOptions {
-            dense_side: QUICK_SIDE,
-            tolerance: 1e-2,
-            ..usual
-        },
+/// How a network's layers are measured.
+fn spectrum<'n>(network: &'n Network<f32>, options: &Options) -> Spectrum<'n> {
+    let usual = Spectrum::new(network).seed(options.seed);
+    if options.quick {
+        usual.max_dense_side(QUICK_SIDE).tolerance(1e-2)
+    } else {
+        usual
     }
 }
 
 /// The frame bounds of AlexNet's layers and of those of the networks for MNIST.
 pub(super) fn table5(run: &Run<'_>, monitor: &dyn Monitor) -> Result<Table5, ReproduceError> {
-    let options = measured(run.options);
-    let of_alexnet = SpectrumOptions {
-        input_size: run.options.quick.then_some(QUICK_INPUT),
-        ..options.clone()
-    };
+    let alexnet = alexnet(run.options.seed);
+    let mut of_alexnet = spectrum(&alexnet, run.options);
+    if run.options.quick {
+        of_alexnet = of_alexnet.input_size(QUICK_INPUT);
+    }
     let mut networks = vec![Table5Network {
         name: "AlexNet".into(),
         weights: "random (normal, variance 2 / inputs; 1 / inputs of the last layer), not trained"
             .into(),
-        spectra: spectra(&alexnet(run.options.seed), &of_alexnet, monitor)?,
+        spectra: of_alexnet.measure_with(monitor)?,
     }];
     for name in KNOWN {
         let Some(model) = run.models.iter().find(|model| model.record.name == *name) else {
@@ -62,7 +57,7 @@ pub(super) fn table5(run: &Run<'_>, monitor: &dyn Monitor) -> Result<Table5, Rep
         networks.push(Table5Network {
             name: (*name).to_owned(),
             weights: format!("trained on MNIST, {} iterations", model.record.iterations),
-            spectra: spectra(&model.network, &options, monitor)?,
+            spectra: spectrum(&model.network, run.options).measure_with(monitor)?,
         });
     }
     Ok(Table5 { networks })
@@ -84,7 +79,7 @@ pub fn table5_own(
             "those of the file (SHA-256 {}...)",
             &own.sha256[..12.min(own.sha256.len())]
         ),
-        spectra: spectra(own.network, &measured(options), monitor)?,
+        spectra: spectrum(own.network, options).measure_with(monitor)?,
     })
 }
 
@@ -145,7 +140,8 @@ mod tests {
                 assert!(row.weights.contains(said), "{}", row.weights);
                 let bounds = row.spectra.layers.iter().map(|layer| {
                     let value = |bound: Option<f64>| bound.expect("small enough to know");
-                    let all = [layer.lower, layer.lower_nonzero, layer.upper];
+                    let read = &layer.as_run;
+                    let all = [read.lower, read.lower_nonzero, read.upper];
                     (layer.layer.as_str(), all.map(value))
                 });
                 let expected = [("first", [0.5, 0.5, 3.0]), ("second", [0.0, 1.0, 7.0])];

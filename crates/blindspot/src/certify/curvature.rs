@@ -45,7 +45,7 @@ use super::affine::{ActivationLayer, AffineLayer, AffineLayers};
 use super::ball::{self, PerturbationBox, Scratch};
 use super::propagation::Intervals;
 use super::smooth::{LocalBounds, Smooth};
-use crate::spectrum::{Matrix, settled};
+use crate::spectrum::{Matrix, clear_upper_registers};
 
 /// The curvature bound of a network: its layers as matrices, and the space that the first one sees.
 pub(super) struct CurvatureBound {
@@ -127,7 +127,7 @@ impl CurvatureBound {
         let (basis, reduced) = (decomposed.compute_thin_Q(), decomposed.thin_R());
         let reduced = reduced.transpose().to_owned();
         let count = layers.affine.iter().map(|l| l.outputs).sum::<usize>() + matrix.cols;
-        settled(Some(CurvatureBound {
+        clear_upper_registers(Some(CurvatureBound {
             activations,
             basis,
             reduced,
@@ -214,7 +214,7 @@ impl CurvatureBound {
         let trace: f64 = (0..curvature.ncols()).map(|k| curvature[(k, k)]).sum();
         let factor = second.as_ref().map_or(1.0, |second| second.max_factor);
         let slack = self.slack(expansion, &coefficients, factor, trace);
-        settled(QuadraticBound {
+        clear_upper_registers(QuadraticBound {
             margin: margin - slack,
             gradient,
             curvature,
@@ -273,7 +273,7 @@ impl CurvatureBound {
         let mut point = vec![0.0; quadratic.gradient.len()];
         let scratch = &mut Scratch::default();
         let least = ball::min_change(&quadratic.gradient, domain, radius, scratch, &mut point);
-        let most = settled(eigenvalue_bound(&quadratic.curvature));
+        let most = clear_upper_registers(eigenvalue_bound(&quadratic.curvature));
         quadratic.margin + least.value - 0.5 * most * radius * radius
     }
 
@@ -281,9 +281,9 @@ impl CurvatureBound {
     pub(super) fn axes(&self, quadratic: &QuadraticBound) -> Option<CurvatureAxes> {
         let size = quadratic.curvature.ncols();
         let decomposed = quadratic.curvature.self_adjoint_eigen(Side::Lower).ok();
-        let found = settled(decomposed)?;
+        let found = clear_upper_registers(decomposed)?;
         let values = found.S().column_vector();
-        let columns = settled(&self.basis * found.U());
+        let columns = clear_upper_registers(&self.basis * found.U());
         // faer sorts the smallest first.
         let order = (0..size).rev();
         let rows = order

@@ -1,12 +1,13 @@
-//! The paper's reading of a convolution: circular, so that Fourier's basis cuts it into small
-//! blocks whose singular values are those of the whole.
+//! The circular reading of a convolution, as in the paper: the Fourier basis makes it block diagonal,
+//! and the singular values of the small blocks are those of the whole operator.
 //!
-//! Along an axis let the grid have N = stride M positions. The Fourier coefficient xi (of M) of a
-//! feature comes from the coefficients xi + l M, l below the stride, of the channels: they are
-//! aliased onto each other. So A(xi) has a row for each feature and a column for each channel and
-//! each l, with the entries w^(xi + l M) / sqrt(stride), both axes multiplied. (The paper's factor,
-//! stride^-2 for two axes, would not give the operator's singular values: the brute-force matrix in
-//! the tests does not have it.) Padding only turns phases, which changes no singular value.
+//! Along an axis, let the grid have N = stride M positions. The Fourier coefficient xi (of M) of an output
+//! channel comes from the coefficients xi + l M, l below the stride, of the input channels, which are
+//! aliased onto each other. So the block A(xi) has a row for each output channel and a column for each
+//! input channel and each l, with the entries w^(xi + l M) / sqrt(stride), where w^ is the filter's Fourier
+//! transform; for two axes the factors and the numbers of aliases are multiplied. (The paper's factor,
+//! stride^-2 for two axes, would not give the operator's singular values: the explicit matrices of the
+//! tests disagree with it.) Padding only turns phases, which changes no singular value.
 
 use faer::c64;
 use rayon::prelude::*;
@@ -14,29 +15,29 @@ use rayon::prelude::*;
 use super::dense::{complex_singular_values, rounding};
 use super::layers::Convolution;
 
-/// Floating-point operations that the blocks of one layer may take.
-const MOST_WORK: f64 = 4e12;
+/// The floating-point operations that the blocks of one layer may take.
+const MAX_OPERATIONS: f64 = 4e12;
 
-/// All singular values of the circular operator.
+/// The whole spectrum of a circular operator.
 #[derive(Debug, Clone)]
 pub(crate) struct Circular {
-    /// The largest first, each as often as it occurs.
+    /// All singular values, the largest first, repeated by multiplicity.
     pub(crate) values: Vec<f64>,
-    /// Each is no farther from the exact one than this.
+    /// A bound of each singular value's error.
     pub(crate) error: f64,
-    /// Numbers that go in, on the grid.
+    /// Numbers of the operator's input, on the grid.
     pub(crate) cols: usize,
-    /// Numbers that come out.
+    /// Numbers of its output.
     pub(crate) rows: usize,
 }
 
-/// The grid over `positions`: each axis as it is, or up to the next multiple of its stride.
+/// The grid for an input of `positions`: each axis rounded up to a multiple of its stride.
 pub(super) fn grid(convolution: &Convolution<'_>, positions: [usize; 2]) -> [usize; 2] {
     [0, 1].map(|axis| positions[axis].next_multiple_of(convolution.stride[axis]))
 }
 
-/// The singular values on a grid whose axes are multiples of the strides; None where that would
-/// take too long.
+/// The singular values on a grid whose axes are multiples of the strides; None if that would take too
+/// long.
 pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Option<Circular> {
     let Convolution {
         stride,
@@ -55,15 +56,17 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
     } else {
         frequencies
     };
-    let work = (distinct * groups) as f64 * 8.0 * short * short * long;
-    if work > MOST_WORK {
+    let operations = (distinct * groups) as f64 * 8.0 * short * short * long;
+    if operations > MAX_OPERATIONS {
         return None;
     }
-    let blocks: Vec<([usize; 2], usize)> = match convolution.is_pointwise() {
-        // All blocks are one.
-        true => vec![([0, 0], frequencies)],
-        // Weights are real: the block at -xi is the conjugate of that at xi.
-        false => (0..frequencies)
+    // Frequencies with the multiplicity of their blocks.
+    let blocks: Vec<([usize; 2], usize)> = if convolution.is_pointwise() {
+        // All blocks are equal.
+        vec![([0, 0], frequencies)]
+    } else {
+        // Weights are real: the block at -xi is the conjugate of the block at xi.
+        (0..frequencies)
             .filter_map(|at| {
                 let xi = [at / coarse[1], at % coarse[1]];
                 let opposite = [0, 1].map(|axis| (coarse[axis] - xi[axis]) % coarse[axis]);
@@ -73,7 +76,7 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
                     std::cmp::Ordering::Greater => Some((xi, 2)),
                 }
             })
-            .collect(),
+            .collect()
     };
     let roots = [0, 1].map(|axis| roots(grid[axis]));
     let found: Option<Vec<Vec<f64>>> = blocks
@@ -97,8 +100,8 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
                         .fold(c64::new(0.0, 0.0), |sum, (&w, phase)| {
                             c64::new(sum.re + w * phase.re, sum.im + w * phase.im)
                         });
-                    let share = (aliases as f64).sqrt();
-                    c64::new(sum.re / share, sum.im / share)
+                    let scale = (aliases as f64).sqrt();
+                    c64::new(sum.re / scale, sum.im / scale)
                 };
                 let of_block = complex_singular_values(rows, cols, element)?;
                 values.extend(
@@ -113,8 +116,8 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
     let mut values: Vec<f64> = found?.into_iter().flatten().collect();
     values.sort_unstable_by(|a, b| b.total_cmp(a));
     let largest = values.first().copied().unwrap_or(0.0);
-    // Rounding of the entries: each is a sum of as many products as there are taps, and the root of
-    // the taps times the root of all squares bounds the block of their absolute values.
+    // The rounding of the entries: each is a sum of one product for each tap, and the root of the number
+    // of taps times the Frobenius norm bounds the norm of the block of absolute values.
     let taps = convolution.kernel[0] * convolution.kernel[1];
     let entries = (taps + 8) as f64 * f64::EPSILON * (taps as f64).sqrt() * convolution.frobenius();
     Some(Circular {
@@ -125,7 +128,7 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
     })
 }
 
-/// The roots of unity of an order.
+/// All roots of unity of an order.
 fn roots(order: usize) -> Vec<c64> {
     let root = |i: usize| {
         let (sin, cos) = (std::f64::consts::TAU * i as f64 / order as f64).sin_cos();
@@ -135,16 +138,16 @@ fn roots(order: usize) -> Vec<c64> {
 }
 
 impl Convolution<'_> {
-    /// Whether each output sees one position, and each position makes one.
+    /// Whether each output position depends on the same input position alone.
     pub(super) fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1] && self.stride == [1, 1]
     }
 
-    /// What each tap of a filter is multiplied by in the Fourier coefficient of a frequency.
+    /// The factor of each tap of a filter in its Fourier coefficient at a frequency.
     fn phases(&self, frequency: [usize; 2], roots: &[Vec<c64>; 2]) -> Vec<c64> {
         let along = |axis: usize, tap: usize| {
             let order = roots[axis].len();
-            // In whole numbers, so that the angle has no rounding of its own.
+            // In integers, so that the angle is exact.
             let turns = frequency[axis] as u128 * (self.dilation[axis] * tap) as u128;
             roots[axis][(turns % order as u128) as usize]
         };

@@ -1,86 +1,98 @@
-//! The ends of the spectrum of a linear operator that is only ever applied: the bidiagonalisation
-//! of Golub, Kahan and Lanczos.
+//! The extreme singular values of a linear operator that is only applied, never stored: Golub-Kahan-
+//! Lanczos bidiagonalisation.
 //!
-//! From a random unit vector v it builds orthonormal vectors V on the operator's smaller side with
-//! A V = U B, B upper bidiagonal. B's singular values approach those of A from inside, both ends
-//! first. Each is within its residual of a singular value of A: |beta_k| |last entry of B's left
-//! singular vector|. V is orthogonalised against all its vectors, twice; U then stays orthogonal
-//! enough by itself (Simon and Zha 2000).
+//! From a random unit vector it builds orthonormal vectors V on the operator's smaller side with
+//! A V = U B, where B is upper bidiagonal. B's singular values approach those of A from inside, at both
+//! ends first. Each is no farther from a singular value of A than its residual, |beta_k| times the last
+//! entry of B's left singular vector. V is orthogonalised against all its vectors, twice; U then stays
+//! orthogonal enough by itself (Simon and Zha 2000).
+//!
+//! # Why not faer's `partial_svd`
+//!
+//! faer has a restarted Lanczos process for the largest singular values. This process is kept for three
+//! reasons: it returns a bound of each value's error, made of the residual and the rounding, where faer
+//! tells how many values met a tolerance; its sums have a fixed order, so the same seed gives the same
+//! bits for any number of threads; and one run finds both ends of the spectrum, with the operator applied
+//! by the network's own kernels.
 
 use crate::run::random::Stream;
 
-use super::dense::with_last_of_left;
+use super::dense::{SingularTriplet, singular_triplets};
 
-/// A linear operator and its adjoint.
-pub(crate) trait Operator {
-    /// How many numbers go in.
+/// A linear operator A and its adjoint.
+pub(crate) trait LinearOperator {
+    /// The length of an input.
     fn cols(&self) -> usize;
-    /// How many come out.
+    /// The length of an output.
     fn rows(&self) -> usize;
     /// Writes A x into `out`.
     fn apply(&mut self, x: &[f64], out: &mut [f64]);
-    /// Writes the adjoint of A times y into `out`.
+    /// Writes A' y into `out`, A' being the adjoint.
     fn adjoint(&mut self, y: &[f64], out: &mut [f64]);
 }
 
-/// One end of a spectrum.
+/// An approximate singular value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct End {
-    /// The singular value.
+pub(crate) struct Estimate {
     pub(crate) value: f64,
-    /// A singular value of the operator is no farther from it.
+    /// The operator has a singular value that is no farther from `value` than this.
     pub(crate) error: f64,
 }
 
-/// What the process found.
+/// The singular values that the process found at both ends of the spectrum.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Ends {
-    pub(crate) largest: End,
-    /// Of the singular values on the smaller side.
-    pub(crate) smallest: End,
+pub(crate) struct ExtremeSingularValues {
+    pub(crate) largest: Estimate,
+    /// The smallest of the singular values on the operator's smaller side.
+    pub(crate) smallest: Estimate,
     /// How often operator and adjoint were applied.
     pub(crate) steps: usize,
 }
 
-/// When the process ends.
+/// When the process stops.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// The largest singular value's error, over the value, that is good enough.
+    /// The relative error of the largest singular value that is good enough.
     pub(crate) tolerance: f64,
-    /// Steps at most.
+    /// The largest number of steps.
     pub(crate) steps: usize,
-    /// Go on until the smallest one is as good, too.
+    /// Go on until the smallest singular value is as accurate, too.
     pub(crate) both: bool,
 }
 
-/// Memory for the vectors of one process, in numbers.
-const MEMORY: usize = 48 << 20;
+/// The numbers that the vectors of one process may hold.
+const MAX_NUMBERS: usize = 48 << 20;
 
-/// Runs the process. None where the operator is 0 or not finite.
-pub(crate) fn ends(
-    operator: &mut dyn Operator,
+/// Runs the process from a random vector of `start`. None if the operator is 0 or not finite.
+pub(crate) fn golub_kahan(
+    operator: &mut dyn LinearOperator,
     start: &mut Stream,
     limits: Limits,
-) -> Option<Ends> {
+) -> Option<ExtremeSingularValues> {
     let flipped = operator.rows() < operator.cols();
-    let (small, large) = match flipped {
-        true => (operator.rows(), operator.cols()),
-        false => (operator.cols(), operator.rows()),
+    let (small, large) = if flipped {
+        (operator.rows(), operator.cols())
+    } else {
+        (operator.cols(), operator.rows())
     };
-    let mut up = |x: &[f64], out: &mut [f64], back: bool| match back == flipped {
-        true => operator.apply(x, out),
-        false => operator.adjoint(x, out),
+    // From the smaller side to the larger one, or back.
+    let mut apply = |x: &[f64], out: &mut [f64], back: bool| {
+        if back == flipped {
+            operator.apply(x, out);
+        } else {
+            operator.adjoint(x, out);
+        }
     };
-    let most = limits.steps.min(small).min((MEMORY / small).max(8));
-    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(most);
+    let max_steps = limits.steps.min(small).min((MAX_NUMBERS / small).max(8));
+    let mut basis: Vec<Vec<f64>> = Vec::with_capacity(max_steps);
     let mut v: Vec<f64> = (0..small).map(|_| start.normal()).collect();
     let norm = length(&v);
     scale(&mut v, 1.0 / norm);
     let (mut u, mut next_u) = (vec![0.0; large], vec![0.0; large]);
     let (mut diagonal, mut above): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
     let mut best = None;
-    while diagonal.len() < most {
-        up(&v, &mut next_u, false);
+    while diagonal.len() < max_steps {
+        apply(&v, &mut next_u, false);
         if let Some(&beta) = above.last() {
             next_u
                 .iter_mut()
@@ -97,7 +109,7 @@ pub(crate) fn ends(
         if alpha > 0.0 {
             scale(&mut u, 1.0 / alpha);
         }
-        up(&u, &mut v, true);
+        apply(&u, &mut v, true);
         for _ in 0..2 {
             for vector in &basis {
                 let part = dot(vector, &v);
@@ -106,28 +118,30 @@ pub(crate) fn ends(
         }
         let beta = length(&v);
         let size = diagonal.len();
-        let spent = alpha == 0.0 || beta <= f64::EPSILON * diagonal[0].max(alpha);
-        let last = size == most || spent;
+        // The Krylov space is invariant: nothing new would come.
+        let exhausted = alpha == 0.0 || beta <= f64::EPSILON * diagonal[0].max(alpha);
+        let last = size == max_steps || exhausted;
         if last || size.is_multiple_of(10) {
             let bidiagonal = |i: usize, j: usize| match j {
                 _ if i == j => diagonal[i],
                 _ if j == i + 1 => above[i],
                 _ => 0.0,
             };
-            let values = with_last_of_left(size, bidiagonal)?;
-            let end = |(value, entry): (f64, f64)| End {
-                value,
-                error: (beta * entry).abs() + 16.0 * size as f64 * f64::EPSILON * values[0].0,
+            let triplets = singular_triplets(size, bidiagonal)?;
+            let rounding = 16.0 * size as f64 * f64::EPSILON * triplets[0].value;
+            let estimate = |triplet: &SingularTriplet| Estimate {
+                value: triplet.value,
+                error: (beta * triplet.last_left_entry).abs() + rounding,
             };
-            let found = Ends {
-                largest: end(values[0]),
-                smallest: end(values[size - 1]),
+            let found = ExtremeSingularValues {
+                largest: estimate(&triplets[0]),
+                smallest: estimate(&triplets[size - 1]),
                 steps: size,
             };
-            let good = |end: End| end.error <= limits.tolerance * end.value;
+            let good = |one: Estimate| one.error <= limits.tolerance * one.value;
             best = Some(found);
-            // A space that closed before it was whole holds the start's part of the spectrum only.
-            if spent || good(found.largest) && (!limits.both || good(found.smallest)) {
+            // A space that is exhausted early holds the part of the spectrum that the start vector has.
+            if exhausted || good(found.largest) && (!limits.both || good(found.smallest)) {
                 break;
             }
         }
@@ -138,7 +152,7 @@ pub(crate) fn ends(
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    // Eight sums in a fixed order, which the compiler turns into vector instructions.
+    // Eight sums in a fixed order, which become vector instructions.
     let mut lanes = [0.0; 8];
     let (mut x, mut y) = (a.chunks_exact(8), b.chunks_exact(8));
     for (x, y) in x.by_ref().zip(y.by_ref()) {

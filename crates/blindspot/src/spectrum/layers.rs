@@ -1,4 +1,4 @@
-//! The linear layers of a network, and each as the operator that it is.
+//! The linear layers of a network, and each of them as a linear operator.
 
 use std::collections::HashMap;
 
@@ -7,23 +7,24 @@ use blindspot_net::{
     Evaluator, Graph, Network, Node, Op, Operand, OperandShape, ValueId, WeightId,
 };
 
-use super::dense::Dense;
-use super::lanczos::Operator;
+use super::LayerKind;
+use super::dense::Matrix;
+use super::lanczos::LinearOperator;
 
-/// A convolution over two axes; one over one axis has a first axis of length 1.
+/// A convolution over two axes. A convolution over one axis gets a first axis of length 1.
 #[derive(Debug, Clone)]
 pub(crate) struct Convolution<'n> {
     pub(crate) kernel: [usize; 2],
     pub(crate) stride: [usize; 2],
     pub(crate) dilation: [usize; 2],
     pub(crate) groups: usize,
-    /// Output channels of a group.
+    /// Output channels of each group.
     pub(crate) features: usize,
-    /// Input channels of a group.
+    /// Input channels of each group.
     pub(crate) channels: usize,
-    /// As the network runs it.
+    /// The network's own operator, padding included.
     pub(crate) conv: &'n Conv,
-    /// `[F, C / groups, kernel...]`.
+    /// The weight's shape, `[F, C / groups, kernel...]`.
     shape: &'n [usize],
     weight: Vec<f64>,
 }
@@ -54,7 +55,7 @@ impl<'n> Convolution<'n> {
         }
     }
 
-    /// The numbers of a filter: output channel f of all, input channel c of its group.
+    /// The weights of one filter: output channel `f` of all, input channel `c` of its group.
     pub(super) fn taps(&self, f: usize, c: usize) -> &[f64] {
         let taps = self.kernel[0] * self.kernel[1];
         let from = (f * self.channels + c) * taps;
@@ -65,7 +66,8 @@ impl<'n> Convolution<'n> {
         self.weight.iter().map(|w| w * w).sum::<f64>().sqrt()
     }
 
-    /// The operator with zero padding on an input of this shape; None where its windows don't fit.
+    /// A network of the convolution alone, with its padding and without a bias, on an input of this shape;
+    /// None if its windows don't fit.
     pub(crate) fn network(&self, input: &[usize]) -> Option<Network<f64>> {
         let mut graph = Graph::new("x", input).ok()?;
         let weight = graph.weight("w", self.shape).ok()?;
@@ -76,20 +78,20 @@ impl<'n> Convolution<'n> {
     }
 }
 
-/// The matrix of a fully connected layer, outputs by inputs, as the network keeps it.
+/// The matrix of a fully connected layer, outputs by inputs, in the network's own storage.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Weight<'n> {
+pub(crate) struct MatrixWeight<'n> {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
     numbers: &'n [f32],
-    /// It is kept column after column.
+    /// It is stored column after column.
     by_columns: bool,
 }
 
-impl Weight<'_> {
-    /// The matrix itself.
-    pub(crate) fn dense(&self) -> Dense {
-        let Weight {
+impl MatrixWeight<'_> {
+    /// A copy of the matrix.
+    pub(crate) fn dense(&self) -> Matrix {
+        let MatrixWeight {
             rows,
             cols,
             numbers,
@@ -102,21 +104,21 @@ impl Weight<'_> {
                 i * cols + j
             }
         };
-        let places = (0..rows).flat_map(|i| (0..cols).map(move |j| at(i, j)));
-        Dense {
+        let positions = (0..rows).flat_map(|i| (0..cols).map(move |j| at(i, j)));
+        Matrix {
             rows,
             cols,
-            data: places.map(|place| f64::from(numbers[place])).collect(),
+            data: positions.map(|at| f64::from(numbers[at])).collect(),
         }
     }
 }
 
-/// What a linear layer is.
+/// The operator of a linear layer.
 #[derive(Debug, Clone)]
 pub(crate) enum Linear<'n> {
-    /// A matrix, applied so many times side by side.
+    /// A matrix that is applied to `times` parts of the input, each on its own.
     Matrix {
-        matrix: Weight<'n>,
+        matrix: MatrixWeight<'n>,
         times: usize,
     },
     Convolution(Convolution<'n>),
@@ -125,28 +127,27 @@ pub(crate) enum Linear<'n> {
 /// A linear layer of a network.
 #[derive(Debug, Clone)]
 pub(crate) struct Layer<'n> {
-    /// The node's name; its output's where it has none.
+    /// The node's name; its output's name if it has none.
     pub(crate) name: String,
-    /// ONNX's name of the operator.
-    pub(crate) kind: &'static str,
-    /// What it gives.
+    pub(crate) kind: LayerKind,
+    /// The value that the layer computes.
     pub(crate) output: ValueId,
     /// The weight's shape.
     pub(crate) shape: &'n [usize],
-    /// Its input's shape, where that is known.
+    /// Its input's shape, if it is known.
     pub(crate) input: Option<Vec<usize>>,
     pub(crate) linear: Linear<'n>,
 }
 
-/// A node that has weights and is no layer here.
+/// A node that is linear but can't be measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Other {
+pub(crate) struct Unmeasured {
     pub(crate) name: String,
     pub(crate) kind: &'static str,
     pub(crate) why: String,
 }
 
-/// The name of a node for people.
+/// The name by which messages call a node: its own, or its output's if it has none.
 pub(crate) fn name_of(graph: &Graph, node: &Node) -> String {
     match node.name.as_str() {
         "" => graph.value(node.output).name.clone(),
@@ -154,21 +155,21 @@ pub(crate) fn name_of(graph: &Graph, node: &Node) -> String {
     }
 }
 
-/// The linear layers in their order, and nodes that are linear but can't be measured. With another
-/// spatial size of the input, shapes are inferred anew from there, as far as they can be.
+/// The linear layers in their order, and the linear nodes that can't be measured. If another input shape
+/// is given, the layers' input shapes are inferred anew from it, as far as that is possible.
 pub(crate) fn layers<'n>(
     network: &'n Network<f32>,
     input: Option<&[usize]>,
-) -> (Vec<Layer<'n>>, Vec<Other>) {
+) -> (Vec<Layer<'n>>, Vec<Unmeasured>) {
     let graph = network.graph();
     let shapes = shapes(graph, input);
-    let (mut layers, mut others) = (Vec::new(), Vec::new());
+    let (mut layers, mut unmeasured) = (Vec::new(), Vec::new());
     for node in graph.nodes() {
         let name = name_of(graph, node);
         let shape_of = |weight: WeightId| graph.weights()[weight.index()].shape.as_slice();
         let numbers = |weight: WeightId| network.weights()[weight.index()].as_slice();
         let kind = node.op.name();
-        let mut found = |shape, input: &Operand, linear| {
+        let mut found = |kind, shape, input: &Operand, linear| {
             let input = match input {
                 Operand::Value(id) => shapes.get(id).cloned(),
                 Operand::Weight(_) => None,
@@ -185,18 +186,20 @@ pub(crate) fn layers<'n>(
         match (&node.op, &node.inputs[..]) {
             (Op::Gemm(gemm), [x, Operand::Weight(weight), ..]) => {
                 let shape = shape_of(*weight);
-                let (rows, cols) = match gemm.trans_b {
-                    true => (shape[0], shape[1]),
-                    false => (shape[1], shape[0]),
+                let (rows, cols) = if gemm.trans_b {
+                    (shape[0], shape[1])
+                } else {
+                    (shape[1], shape[0])
                 };
-                let matrix = Weight {
+                let matrix = MatrixWeight {
                     rows,
                     cols,
                     numbers: numbers(*weight),
                     by_columns: !gemm.trans_b,
                 };
                 let times = graph.value(node.output).len() / matrix.rows;
-                found(shape, x, Linear::Matrix { matrix, times });
+                let linear = Linear::Matrix { matrix, times };
+                found(LayerKind::Gemm, shape, x, linear);
             }
             (Op::MatMul(_), [Operand::Weight(weight), x]) => {
                 let shape = shape_of(*weight);
@@ -204,23 +207,24 @@ pub(crate) fn layers<'n>(
                     continue;
                 };
                 if leading.iter().any(|&axis| axis != 1) {
-                    others.push(Other {
+                    unmeasured.push(Unmeasured {
                         name,
                         kind,
                         why: format!("a weight of shape {shape:?} is several matrices"),
                     });
                     continue;
                 }
-                let matrix = Weight {
+                let matrix = MatrixWeight {
                     rows: *rows,
                     cols: *cols,
                     numbers: numbers(*weight),
                     by_columns: false,
                 };
                 let times = graph.value(node.output).len() / rows;
-                found(shape, x, Linear::Matrix { matrix, times });
+                let linear = Linear::Matrix { matrix, times };
+                found(LayerKind::MatMul, shape, x, linear);
             }
-            (Op::MatMul(_), [_, Operand::Weight(weight)]) => others.push(Other {
+            (Op::MatMul(_), [_, Operand::Weight(weight)]) => unmeasured.push(Unmeasured {
                 name,
                 kind,
                 why: format!(
@@ -228,7 +232,7 @@ pub(crate) fn layers<'n>(
                     shape_of(*weight)
                 ),
             }),
-            (Op::MatMul(_), _) => others.push(Other {
+            (Op::MatMul(_), _) => unmeasured.push(Unmeasured {
                 name,
                 kind,
                 why: "it multiplies two values that depend on the image".into(),
@@ -236,9 +240,10 @@ pub(crate) fn layers<'n>(
             (Op::Conv(conv), [x, Operand::Weight(weight), ..]) => {
                 let shape = shape_of(*weight);
                 let convolution = Convolution::new(conv, shape, numbers(*weight));
-                found(shape, x, Linear::Convolution(convolution));
+                let linear = Linear::Convolution(convolution);
+                found(LayerKind::Conv, shape, x, linear);
             }
-            (Op::Local(_), _) => others.push(Other {
+            (Op::Local(_), _) => unmeasured.push(Unmeasured {
                 name,
                 kind,
                 why: "its weights differ from place to place".into(),
@@ -246,10 +251,11 @@ pub(crate) fn layers<'n>(
             _ => {}
         }
     }
-    (layers, others)
+    (layers, unmeasured)
 }
 
-/// The shape of each value; with another input, of those whose operators take it.
+/// The shape of each value; if another input shape is given, only of the values that can be inferred
+/// from it.
 fn shapes(graph: &Graph, input: Option<&[usize]>) -> HashMap<ValueId, Vec<usize>> {
     let own = || graph.value(graph.input()).shape.clone();
     let input = input.map_or_else(own, <[usize]>::to_vec);
@@ -267,31 +273,31 @@ fn shapes(graph: &Graph, input: Option<&[usize]>) -> HashMap<ValueId, Vec<usize>
     shapes
 }
 
-/// A network without biases as the operator that it is.
-pub(crate) struct Runs<'n> {
+/// A network of one linear layer without a bias, as a linear operator.
+pub(crate) struct NetworkOperator<'n> {
     evaluator: Evaluator<'n, f64>,
 }
 
-impl<'n> Runs<'n> {
-    pub(crate) fn new(network: &'n Network<f64>) -> Runs<'n> {
+impl<'n> NetworkOperator<'n> {
+    pub(crate) fn new(network: &'n Network<f64>) -> NetworkOperator<'n> {
         let mut evaluator = Evaluator::new(network);
         evaluator.input(1).fill(0.0);
-        // The adjoint looks at what the last run left.
+        // The backward pass needs a forward pass before it.
         evaluator.forward();
-        Runs { evaluator }
+        NetworkOperator { evaluator }
     }
 
     /// The operator's matrix.
-    pub(crate) fn matrix(&mut self) -> Dense {
+    pub(crate) fn matrix(&mut self) -> Matrix {
         let (cols, rows) = (self.cols(), self.rows());
-        let mut matrix = Dense {
+        let mut matrix = Matrix {
             rows,
             cols,
             data: vec![0.0; rows * cols],
         };
-        const PART: usize = 64;
-        for from in (0..cols).step_by(PART) {
-            let count = PART.min(cols - from);
+        const BATCH: usize = 64;
+        for from in (0..cols).step_by(BATCH) {
+            let count = BATCH.min(cols - from);
             let units = self.evaluator.input(count);
             units.fill(0.0);
             for i in 0..count {
@@ -310,7 +316,7 @@ impl<'n> Runs<'n> {
     }
 }
 
-impl Operator for Runs<'_> {
+impl LinearOperator for NetworkOperator<'_> {
     fn cols(&self) -> usize {
         self.evaluator.network().input_len()
     }
@@ -329,7 +335,7 @@ impl Operator for Runs<'_> {
     }
 }
 
-impl Operator for &Dense {
+impl LinearOperator for &Matrix {
     fn cols(&self) -> usize {
         self.cols
     }

@@ -1,136 +1,173 @@
-//! Section 4.3: what each layer can amplify. The frame bounds of a linear layer are its smallest and
-//! largest singular values; their product over the layers bounds how far the network can carry a
-//! change.
+//! Spectra: what each linear layer of a network can amplify (section 4.3 of the paper).
 
 mod dense;
 mod fourier;
 mod lanczos;
 pub(crate) mod layers;
+mod measure;
+mod record;
 #[cfg(test)]
 mod tests;
 
+use blindspot_data::ErrorKind;
 use blindspot_net::Network;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::run::monitor::Monitor;
-use crate::run::random::Stream;
-use dense::{Dense, rounding};
-pub(crate) use dense::{Dense as Matrix, settled};
-use lanczos::{Ends, Limits, Operator, ends};
-use layers::{Convolution, Layer, Linear, Runs};
+use crate::run::monitor::{Monitor, Unwatched};
+pub(crate) use dense::{Matrix, clear_upper_registers};
+use measure::measure;
+pub(crate) use measure::norm_bound;
+use record::LayerRecord;
 
 /// What is measured, and how thoroughly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SpectrumOptions {
-    /// Only the layer with this name.
+    /// Measures only the layer with this name; all layers if None.
     pub layer: Option<String>,
-    /// Height and width of the input, instead of those that the network has.
+    /// Height and width of the input, if they are not the network's own.
     pub input_size: Option<[usize; 2]>,
-    /// Where the Lanczos process starts from.
+    /// Seeds the start vectors of the Lanczos process.
     pub seed: u64,
-    /// The largest singular value's error, over the value, that is good enough where it is
-    /// approached by Lanczos' process.
+    /// The relative error of the largest singular value that is good enough, between 0 and 1, for
+    /// layers that are measured by the Lanczos process.
     pub tolerance: f64,
-    /// Matrices whose smaller side is longer than this are not decomposed: only what Lanczos'
-    /// process finds is known of them.
-    pub dense_side: usize,
-    /// Measure convolutions also as they run, with zero padding.
+    /// Decomposes matrices whose smaller side is at most this long; of larger ones only the extreme
+    /// singular values are known.
+    #[serde(rename = "dense_side")]
+    pub max_dense_side: usize,
+    /// Measures convolutions also as they run, with zero padding.
     pub padded: bool,
 }
 
 impl Default for SpectrumOptions {
-    /// All layers as they are, to 1e-4; matrices up to AlexNet's are decomposed.
+    /// All layers at the network's own input size, to a tolerance of 1e-4. Matrices are decomposed up to
+    /// the size of AlexNet's.
     fn default() -> Self {
         SpectrumOptions {
             layer: None,
             input_size: None,
             seed: 0,
             tolerance: 1e-4,
-            dense_side: 4608,
+            max_dense_side: 4608,
             padded: true,
         }
     }
 }
 
 /// Why nothing can be measured.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SpectrumError {
     /// No layer has the name asked for.
     #[error("no linear layer is named `{name}`; this network has: {}", known.join(", "))]
     Unknown {
         /// The name asked for.
         name: String,
-        /// The names there are.
+        /// The names of the network's linear layers.
         known: Vec<String>,
     },
-    /// An input size for a network whose input is no image.
+    /// An input size was given for a network whose input is not an image.
     #[error("an input of shape {0:?} has no height and width; leave the input size out")]
     NoImage(Vec<usize>),
-    /// It was asked to stop.
+    /// The tolerance is not between 0 and 1.
+    #[error("the tolerance must be between 0 and 1, not {0}")]
+    Tolerance(f64),
+    /// The monitor cancelled the work.
     #[error("stopped before all layers were measured")]
     Cancelled,
 }
 
-/// The frame bounds of one linear layer. A bound that is not known is None (`null`).
-///
-/// Two readings of a convolution: as it runs, with zero padding on inputs of the size `input`; and
-/// the paper's, circular on that size (each axis up to the next multiple of its stride). They are
-/// the same for all other layers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LayerSpectrum {
-    /// The node's name.
-    pub layer: String,
-    /// `Conv`, `Gemm` or `MatMul`.
-    pub kind: String,
-    /// The weight's shape, as the network keeps it: of a convolution `[F, C / groups, kernel...]`.
-    pub shape: Vec<usize>,
-    /// The strides of a convolution.
-    pub stride: Vec<usize>,
-    /// The shape of one image's input, where it is known.
-    pub input: Option<Vec<usize>>,
-    /// The smallest singular value over all inputs: 0 where the layer loses dimensions.
+impl SpectrumError {
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            SpectrumError::Unknown { .. }
+            | SpectrumError::NoImage(_)
+            | SpectrumError::Tolerance(_) => ErrorKind::Usage,
+            SpectrumError::Cancelled => ErrorKind::Interrupted,
+        }
+    }
+}
+
+/// The operator of a linear layer, by ONNX's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LayerKind {
+    /// A convolution.
+    Conv,
+    /// A fully connected layer with a bias.
+    Gemm,
+    /// A matrix product.
+    MatMul,
+}
+
+impl LayerKind {
+    /// ONNX's name of the operator.
+    pub fn name(self) -> &'static str {
+        match self {
+            LayerKind::Conv => "Conv",
+            LayerKind::Gemm => "Gemm",
+            LayerKind::MatMul => "MatMul",
+        }
+    }
+}
+
+/// The frame bounds of a linear layer in one reading. A bound is None if it is not known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// The lower frame bound: the smallest singular value over all inputs, 0 if the layer loses
+    /// dimensions.
     pub lower: Option<f64>,
-    /// The largest singular value.
+    /// The upper frame bound: the largest singular value.
     pub upper: Option<f64>,
     /// The smallest singular value that is not 0.
     pub lower_nonzero: Option<f64>,
-    /// The same for the circular reading.
-    pub lower_circular: Option<f64>,
-    /// The same for the circular reading.
-    pub upper_circular: Option<f64>,
-    /// The same for the circular reading.
-    pub lower_nonzero_circular: Option<f64>,
-    /// `upper` is no farther than this from a singular value of the layer; where the whole spectrum
-    /// is known, from the largest.
+    /// How far `upper` can be from a singular value of the layer; from the largest one if the whole
+    /// spectrum is known. Then it bounds the error of every singular value.
     pub error_bound: Option<f64>,
-    /// The same for `lower_nonzero`.
-    pub error_bound_lower: Option<f64>,
-    /// No singular value of the circular reading is farther than this from the exact one.
-    pub error_bound_circular: Option<f64>,
-    /// How many dimensions of the input are certainly lost: it has so many more than the output.
+    /// How many dimensions the layer certainly loses: those that its input has more than its output.
     pub dimensions_lost: usize,
-    /// The same for the circular reading.
-    pub dimensions_lost_circular: usize,
-    /// How `lower` and `upper` were computed, in words.
-    pub method: String,
-    /// How many singular values there are in all.
-    pub count: usize,
-    /// The whole spectrum, the largest first, where it was computed; where there are more than 512,
-    /// as many of evenly spaced ranks, the ends among them.
+    /// The whole spectrum, the largest singular value first, if it was computed; of more than 512
+    /// values, 512 of evenly spaced ranks, both ends among them.
     pub spectrum: Vec<f64>,
-    /// The same for the circular reading.
-    pub spectrum_circular: Vec<f64>,
 }
 
-/// A node that is linear but was not measured.
+/// The frame bounds of one linear layer, in two readings. These differ for convolutions only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "LayerRecord", into = "LayerRecord")]
+pub struct LayerSpectrum {
+    /// The node's name.
+    pub layer: String,
+    /// The layer's operator.
+    pub kind: LayerKind,
+    /// The weight's shape, as the network stores it; `[F, C / groups, kernel...]` for a convolution.
+    pub shape: Vec<usize>,
+    /// The strides of a convolution; empty for other layers.
+    pub stride: Vec<usize>,
+    /// The shape of one image's input to the layer, if it is known.
+    pub input: Option<Vec<usize>>,
+    /// The layer as it runs: a convolution with zero padding, on inputs of the shape `input`.
+    pub as_run: Reading,
+    /// The paper's reading: a convolution is circular, on the size of `input`, each axis rounded up to a
+    /// multiple of its stride.
+    pub circular: Reading,
+    /// How far `as_run.lower_nonzero` can be from a singular value; None if it is not known.
+    pub error_bound_lower: Option<f64>,
+    /// How `as_run` was computed, a phrase.
+    pub method: String,
+    /// The number of singular values as the layer runs.
+    pub count: usize,
+}
+
+/// A linear node that was not measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unsupported {
     /// The node's name.
     pub layer: String,
-    /// ONNX's name of the operator.
+    /// ONNX's name of its operator.
     pub kind: String,
-    /// Why not.
+    /// Why it was not measured.
     pub why: String,
 }
 
@@ -139,325 +176,142 @@ pub struct Unsupported {
 pub struct Spectra {
     /// The linear layers, in the order in which they run.
     pub layers: Vec<LayerSpectrum>,
-    /// What could not be measured.
+    /// Linear nodes that could not be measured.
     pub unsupported: Vec<Unsupported>,
 }
 
-/// Singular values kept of a spectrum at most.
-const KEPT: usize = 512;
-/// The smaller side of a convolution's matrix that is decomposed, and its numbers, at most.
-const EXPLICIT: (usize, usize) = (1536, 1 << 24);
-/// Steps of Lanczos' process at most.
-const STEPS: usize = 400;
-
-/// Measures the linear layers of a network. The same bits come out for any number of threads.
-///
-/// # Errors
-/// [`SpectrumError`].
-pub fn spectra(
-    network: &Network<f32>,
-    options: &SpectrumOptions,
-    monitor: &dyn Monitor,
-) -> Result<Spectra, SpectrumError> {
-    let input = match (options.input_size, network.input_shape()) {
-        (None, _) => None,
-        (Some([height, width]), &[channels, _, _]) => Some(vec![channels, height, width]),
-        (Some(_), shape) => return Err(SpectrumError::NoImage(shape.to_vec())),
-    };
-    let (mut found, others) = layers::layers(network, input.as_deref());
-    if let Some(name) = &options.layer {
-        let known: Vec<String> = found.iter().map(|layer| layer.name.clone()).collect();
-        found.retain(|layer| layer.name == *name);
-        if found.is_empty() {
-            let name = name.clone();
-            return Err(SpectrumError::Unknown { name, known });
-        }
-    }
-    let mut unsupported: Vec<Unsupported> = others
-        .into_iter()
-        .filter(|_| options.layer.is_none())
-        .map(|other| Unsupported {
-            layer: other.name,
-            kind: other.kind.into(),
-            why: other.why,
-        })
-        .collect();
-    monitor.begin("spectrum", found.len() as u64);
-    let done = std::sync::atomic::AtomicU64::new(0);
-    let measured: Vec<Result<LayerSpectrum, Unsupported>> = found
-        .par_iter()
-        .with_max_len(1)
-        .map(|layer| {
-            let measured = match monitor.cancelled() {
-                true => Err("stopped".to_owned()),
-                false => measure(layer, options),
-            };
-            let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            monitor.progress(done, &layer.name);
-            measured.map_err(|why| Unsupported {
-                layer: layer.name.clone(),
-                kind: layer.kind.into(),
-                why,
-            })
-        })
-        .collect();
-    monitor.end();
-    if monitor.cancelled() {
-        return Err(SpectrumError::Cancelled);
-    }
-    let mut layers = Vec::new();
-    for result in measured {
-        match result {
-            Ok(layer) => layers.push(layer),
-            Err(why) => unsupported.push(why),
-        }
-    }
-    Ok(Spectra {
-        layers,
-        unsupported,
-    })
+/// Measures the spectra of a network's linear layers.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Spectrum<'n> {
+    network: &'n Network<f32>,
+    options: SpectrumOptions,
 }
 
-/// One reading of a layer.
-#[derive(Debug, Clone, Default)]
-struct Reading {
-    lower: Option<f64>,
-    upper: Option<f64>,
-    nonzero: Option<f64>,
-    error: Option<f64>,
-    error_lower: Option<f64>,
-    lost: usize,
-    method: String,
-    count: usize,
-    /// All singular values, the largest first.
-    values: Vec<f64>,
-}
-
-impl Reading {
-    /// That of a whole spectrum.
-    fn whole(values: Vec<f64>, rows: usize, cols: usize, error: f64, method: &str) -> Reading {
-        let lost = cols.saturating_sub(rows);
-        // What is within the error of 0 is not told from 0.
-        let nonzero = values.iter().copied().rfind(|&value| value > error);
-        let deficient = values.last().is_none_or(|&least| least <= error);
-        Reading {
-            lower: match lost > 0 || deficient {
-                true => Some(0.0),
-                false => values.last().copied(),
-            },
-            upper: values.first().copied(),
-            nonzero,
-            error: Some(error),
-            error_lower: Some(error),
-            lost,
-            method: method.to_owned(),
-            count: values.len(),
-            values,
-        }
+impl<'n> Spectrum<'n> {
+    /// Measures all layers of a network (or model), with the default options.
+    pub fn new(network: &'n Network<f32>) -> Spectrum<'n> {
+        let options = SpectrumOptions::default();
+        Spectrum { network, options }
     }
 
-    /// What Lanczos' process tells.
-    fn of_ends(ends: Option<Ends>, rows: usize, cols: usize, tolerance: f64) -> Reading {
-        let lost = cols.saturating_sub(rows);
-        let count = rows.min(cols);
-        let Some(ends) = ends else {
-            return Reading {
-                lost,
-                count,
-                lower: (lost > 0).then_some(0.0),
-                method: "Lanczos, without an end".into(),
-                ..Reading::default()
-            };
+    /// The options as they are set.
+    pub fn options(&self) -> &SpectrumOptions {
+        &self.options
+    }
+
+    /// Measures only the layer with this name.
+    pub fn layer(mut self, name: impl Into<String>) -> Self {
+        self.options.layer = Some(name.into());
+        self
+    }
+
+    /// Measures on inputs of this height and width instead of the network's own.
+    pub fn input_size(mut self, size: [usize; 2]) -> Self {
+        self.options.input_size = Some(size);
+        self
+    }
+
+    /// Seeds the start vectors of the Lanczos process; 0 by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = seed;
+        self
+    }
+
+    /// Sets the relative error of the largest singular value that is good enough, between 0 and 1;
+    /// 1e-4 by default.
+    pub fn tolerance(mut self, tolerance: f64) -> Self {
+        self.options.tolerance = tolerance;
+        self
+    }
+
+    /// Decomposes matrices whose smaller side is at most this long; 4608 by default. Of larger ones only
+    /// the extreme singular values are found.
+    pub fn max_dense_side(mut self, side: usize) -> Self {
+        self.options.max_dense_side = side;
+        self
+    }
+
+    /// Whether to measure convolutions also as they run, with zero padding; true by default.
+    pub fn padded(mut self, padded: bool) -> Self {
+        self.options.padded = padded;
+        self
+    }
+
+    /// Measures the layers. The same bits come out for any number of threads.
+    ///
+    /// # Errors
+    /// [`SpectrumError`] if an option does not fit the network.
+    pub fn measure(&self) -> Result<Spectra, SpectrumError> {
+        self.measure_with(&Unwatched)
+    }
+
+    /// Measures the layers and reports progress to a monitor, which can cancel the work.
+    ///
+    /// # Errors
+    /// [`SpectrumError`] if an option does not fit the network, or the monitor cancels the work.
+    pub fn measure_with(&self, monitor: &dyn Monitor) -> Result<Spectra, SpectrumError> {
+        let Spectrum { network, options } = self;
+        if !(options.tolerance > 0.0 && options.tolerance < 1.0) {
+            return Err(SpectrumError::Tolerance(options.tolerance));
+        }
+        let input = match (options.input_size, network.input_shape()) {
+            (None, _) => None,
+            (Some([height, width]), &[channels, _, _]) => Some(vec![channels, height, width]),
+            (Some(_), shape) => return Err(SpectrumError::NoImage(shape.to_vec())),
         };
-        let smallest =
-            Some(ends.smallest).filter(|end| end.error <= tolerance.max(1e-3) * end.value);
-        Reading {
-            lower: match lost > 0 {
-                true => Some(0.0),
-                false => smallest.map(|end| end.value),
-            },
-            upper: Some(ends.largest.value),
-            nonzero: smallest.map(|end| end.value),
-            error: Some(ends.largest.error),
-            error_lower: smallest.map(|end| end.error),
-            lost,
-            method: format!("Lanczos, {} steps", ends.steps),
-            count,
-            values: Vec::new(),
-        }
-    }
-}
-
-/// Both readings of a layer, or why there are none.
-fn measure(layer: &Layer<'_>, options: &SpectrumOptions) -> Result<LayerSpectrum, String> {
-    let (real, circular) = match &layer.linear {
-        Linear::Matrix { matrix, times } => {
-            let dense = matrix.dense();
-            let mut reading = of_matrix(dense, &layer.name, options);
-            reading.count *= times;
-            reading.lost *= times;
-            (reading.clone(), reading)
-        }
-        Linear::Convolution(convolution) => {
-            let Some(input) = &layer.input else {
-                return Err("the shape of its input is not known; leave the input size out".into());
-            };
-            let circular = of_fourier(convolution, input);
-            match options.padded {
-                true => (padded(convolution, input, &layer.name, options)?, circular),
-                false => (Reading::default(), circular),
+        let (mut found, unmeasured) = layers::layers(network, input.as_deref());
+        if let Some(name) = &options.layer {
+            let known: Vec<String> = found.iter().map(|layer| layer.name.clone()).collect();
+            found.retain(|layer| layer.name == *name);
+            if found.is_empty() {
+                let name = name.clone();
+                return Err(SpectrumError::Unknown { name, known });
             }
         }
-    };
-    let stride = match &layer.linear {
-        Linear::Matrix { .. } => Vec::new(),
-        Linear::Convolution(convolution) => convolution.conv.window.strides.clone(),
-    };
-    Ok(LayerSpectrum {
-        layer: layer.name.clone(),
-        kind: layer.kind.into(),
-        shape: layer.shape.to_vec(),
-        stride,
-        input: layer.input.clone(),
-        lower: real.lower,
-        upper: real.upper,
-        lower_nonzero: real.nonzero,
-        lower_circular: circular.lower,
-        upper_circular: circular.upper,
-        lower_nonzero_circular: circular.nonzero,
-        error_bound: real.error,
-        error_bound_lower: real.error_lower,
-        error_bound_circular: circular.error,
-        dimensions_lost: real.lost,
-        dimensions_lost_circular: circular.lost,
-        method: real.method,
-        count: real.count,
-        spectrum: thinned(&real.values),
-        spectrum_circular: thinned(&circular.values),
-    })
-}
-
-/// Values of evenly spaced ranks, the ends among them.
-fn thinned(values: &[f64]) -> Vec<f64> {
-    match values.len() {
-        0..=KEPT => values.to_vec(),
-        count => (0..KEPT)
-            .map(|i| values[i * (count - 1) / (KEPT - 1)])
-            .collect(),
-    }
-}
-
-fn stream(layer: &str, options: &SpectrumOptions) -> Stream {
-    Stream::new(options.seed, &format!("spectrum of {layer}"), 0)
-}
-
-fn decomposed(matrix: &Dense) -> Option<Reading> {
-    let values = matrix.singular_values()?;
-    let error = rounding(matrix.rows, matrix.cols, values.first().copied()?);
-    Some(Reading::whole(
-        values,
-        matrix.rows,
-        matrix.cols,
-        error,
-        "SVD",
-    ))
-}
-
-fn of_matrix(matrix: Dense, name: &str, options: &SpectrumOptions) -> Reading {
-    let (rows, cols) = (matrix.rows, matrix.cols);
-    if rows.min(cols) <= options.dense_side
-        && let Some(reading) = decomposed(&matrix)
-    {
-        return reading;
-    }
-    let limits = Limits {
-        tolerance: options.tolerance,
-        steps: STEPS,
-        both: false,
-    };
-    let found = ends(&mut &matrix, &mut stream(name, options), limits);
-    Reading::of_ends(found, rows, cols, options.tolerance)
-}
-
-/// The operator as it runs.
-fn padded(
-    convolution: &Convolution<'_>,
-    input: &[usize],
-    name: &str,
-    options: &SpectrumOptions,
-) -> Result<Reading, String> {
-    let Some(network) = convolution.network(input) else {
-        return Err(format!("its windows don't fit an input of shape {input:?}"));
-    };
-    let window = &convolution.conv.window;
-    if convolution.is_pointwise() && window.before.iter().chain(&window.after).all(|&n| n == 0) {
-        // Both readings are one.
-        return Ok(of_fourier(convolution, input));
-    }
-    let mut operator = Runs::new(&network);
-    let (rows, cols) = (operator.rows(), operator.cols());
-    if rows.min(cols) <= EXPLICIT.0
-        && rows * cols <= EXPLICIT.1
-        && let Some(reading) = decomposed(&operator.matrix())
-    {
-        return Ok(reading);
-    }
-    let limits = Limits {
-        tolerance: options.tolerance,
-        steps: STEPS,
-        both: false,
-    };
-    let found = ends(&mut operator, &mut stream(name, options), limits);
-    Ok(Reading::of_ends(found, rows, cols, options.tolerance))
-}
-
-/// The paper's reading.
-fn of_fourier(convolution: &Convolution<'_>, input: &[usize]) -> Reading {
-    let positions = match *input {
-        [_, height, width] => [height, width],
-        [_, width] => [1, width],
-        _ => return Reading::default(),
-    };
-    let grid = fourier::grid(convolution, positions);
-    match fourier::circular(convolution, grid) {
-        Some(found) => Reading::whole(found.values, found.rows, found.cols, found.error, "Fourier"),
-        None => Reading::default(),
-    }
-}
-
-/// A number that is certainly not below the largest singular value of a layer as it runs; None where
-/// none is known.
-///
-/// A convolution with zero padding is the circular one on a grid that holds the padded input, seen
-/// at some of its outputs and fed at some of its inputs: its norm is no larger.
-pub(crate) fn norm_bound(layer: &Layer<'_>) -> Option<f64> {
-    match &layer.linear {
-        Linear::Matrix { matrix, .. } => {
-            let dense = matrix.dense();
-            let decomposed = (dense.rows.min(dense.cols) <= EXPLICIT.0)
-                .then(|| decomposed(&dense))
-                .flatten();
-            match decomposed {
-                Some(Reading {
-                    upper: Some(upper),
-                    error: Some(error),
-                    ..
-                }) => Some(upper + error),
-                _ => Some(dense.frobenius() * (1.0 + 1e-6)),
+        let mut unsupported: Vec<Unsupported> = unmeasured
+            .into_iter()
+            .filter(|_| options.layer.is_none())
+            .map(|node| Unsupported {
+                layer: node.name,
+                kind: node.kind.into(),
+                why: node.why,
+            })
+            .collect();
+        monitor.begin("spectrum", found.len() as u64);
+        let done = std::sync::atomic::AtomicU64::new(0);
+        let measured: Vec<Result<LayerSpectrum, Unsupported>> = found
+            .par_iter()
+            .with_max_len(1)
+            .map(|layer| {
+                let measured = if monitor.cancelled() {
+                    Err("stopped".to_owned())
+                } else {
+                    measure(layer, options)
+                };
+                let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                monitor.progress(done, &layer.name);
+                measured.map_err(|why| Unsupported {
+                    layer: layer.name.clone(),
+                    kind: layer.kind.name().into(),
+                    why,
+                })
+            })
+            .collect();
+        monitor.end();
+        if monitor.cancelled() {
+            return Err(SpectrumError::Cancelled);
+        }
+        let mut layers = Vec::new();
+        for result in measured {
+            match result {
+                Ok(layer) => layers.push(layer),
+                Err(why) => unsupported.push(why),
             }
         }
-        Linear::Convolution(convolution) => {
-            let window = &convolution.conv.window;
-            let sides = layer.input.as_ref()?.iter().skip(1);
-            let padding = window.before.iter().zip(&window.after);
-            let padded: Vec<usize> = sides.zip(padding).map(|(n, (b, a))| n + b + a).collect();
-            let positions = match *padded {
-                [width] => [1, width],
-                [height, width] => [height, width],
-                _ => return None,
-            };
-            let found = fourier::circular(convolution, fourier::grid(convolution, positions))?;
-            Some(found.values.first()? + found.error)
-        }
+        Ok(Spectra {
+            layers,
+            unsupported,
+        })
     }
 }

@@ -3,11 +3,10 @@
 use blindspot_net::ops::{Conv, Gemm, Reshape, Window};
 use blindspot_net::{Graph, Network, Op, Operand, WeightId};
 
-use super::dense::Dense;
-use super::lanczos::{Limits, ends};
-use super::layers::{Convolution, Linear, Runs, layers};
+use super::lanczos::{Limits, golub_kahan};
+use super::layers::{Convolution, Linear, NetworkOperator, layers};
+use super::measure::{of_circular, of_padded};
 use super::*;
-use crate::run::monitor::Unwatched;
 use crate::run::random::Stream;
 
 /// A convolution to try, over two axes.
@@ -54,14 +53,14 @@ impl Case {
     }
 
     /// The matrix on inputs of `size`, entry by entry: padding with zeros, or around the edges.
-    fn matrix(&self, weight: &[f32], size: [usize; 2], around: bool) -> Dense {
-        let outputs = [0, 1].map(|axis| match around {
-            true => size[axis] / self.stride[axis],
-            false => {
-                let padded = size[axis] + self.before[axis] + self.after[axis];
-                let window = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
-                (padded - window) / self.stride[axis] + 1
+    fn matrix(&self, weight: &[f32], size: [usize; 2], around: bool) -> Matrix {
+        let outputs = [0, 1].map(|axis| {
+            if around {
+                return size[axis] / self.stride[axis];
             }
+            let padded = size[axis] + self.before[axis] + self.after[axis];
+            let window = (self.kernel[axis] - 1) * self.dilation[axis] + 1;
+            (padded - window) / self.stride[axis] + 1
         });
         let [_, seen, kh, kw] = self.shape();
         let per_group = self.features / self.groups;
@@ -79,9 +78,10 @@ impl Case {
                                     let at = (o * self.stride[axis] + k * self.dilation[axis])
                                         as isize
                                         - self.before[axis] as isize;
-                                    match around {
-                                        true => at.rem_euclid(size[axis] as isize),
-                                        false => at,
+                                    if around {
+                                        at.rem_euclid(size[axis] as isize)
+                                    } else {
+                                        at
                                     }
                                 };
                                 let (y, x) = (at(0, oy, ky), at(1, ox, kx));
@@ -100,7 +100,7 @@ impl Case {
                 }
             }
         }
-        Dense { rows, cols, data }
+        Matrix { rows, cols, data }
     }
 }
 
@@ -155,10 +155,11 @@ fn both_readings_are_those_of_the_explicit_matrices() {
         let exact = case.matrix(&weight, case.size, false);
         let expected = exact.singular_values().unwrap();
         let options = SpectrumOptions::default();
-        let found = padded(&convolution, &input, "test", &options).unwrap();
-        agree(&found.values, &expected, &what);
-        assert_eq!(found.lost, exact.cols.saturating_sub(exact.rows));
-        assert!(found.lost == 0 || found.lower == Some(0.0));
+        let found = of_padded(&convolution, &input, "test", &options).unwrap();
+        agree(&found.reading.spectrum, &expected, &what);
+        let found = found.reading;
+        assert_eq!(found.dimensions_lost, exact.cols.saturating_sub(exact.rows));
+        assert!(found.dimensions_lost == 0 || found.lower == Some(0.0));
 
         let grid = fourier::grid(&convolution, case.size);
         let exact = case.matrix(&weight, grid, true);
@@ -196,16 +197,24 @@ fn a_convolution_over_one_axis_is_one_over_two() {
     };
     let convolution = Convolution::new(&conv, &[3, 2, 5], &weight);
     let options = SpectrumOptions::default();
-    let found = padded(&convolution, &[2, 13], "test", &options).unwrap();
+    let found = of_padded(&convolution, &[2, 13], "test", &options).unwrap();
     let exact = case.matrix(&weight, case.size, false);
-    agree(&found.values, &exact.singular_values().unwrap(), "padded");
-    let found = of_fourier(&convolution, &[2, 13]);
+    agree(
+        &found.reading.spectrum,
+        &exact.singular_values().unwrap(),
+        "padded",
+    );
+    let found = of_circular(&convolution, &[2, 13]);
     let exact = case.matrix(&weight, [1, 14], true);
-    agree(&found.values, &exact.singular_values().unwrap(), "circular");
+    agree(
+        &found.reading.spectrum,
+        &exact.singular_values().unwrap(),
+        "circular",
+    );
 }
 
 #[test]
-fn lanczos_ends_are_within_their_residuals() {
+fn extreme_singular_values_are_within_their_residuals() {
     for (seed, case) in cases().iter().enumerate().step_by(3) {
         let weight = case.weight(seed as u64);
         let (conv, shape) = (case.conv(), case.shape());
@@ -224,7 +233,8 @@ fn lanczos_ends_are_within_their_residuals() {
                 both: true,
             };
             let mut start = Stream::new(7, "start", seed);
-            let found = ends(&mut Runs::new(&network), &mut start, limits).unwrap();
+            let found =
+                golub_kahan(&mut NetworkOperator::new(&network), &mut start, limits).unwrap();
             let (most, least) = (expected[0], expected[expected.len() - 1]);
             let error = (found.largest.value - most).abs();
             assert!(error <= found.largest.error, "{case:?}: {found:?} {most}");
@@ -273,7 +283,7 @@ fn two_layers() -> Network<f32> {
 #[test]
 fn every_layer_is_found_and_an_input_size_goes_as_far_as_it_can() {
     let network = two_layers();
-    let all = spectra(&network, &SpectrumOptions::default(), &Unwatched).unwrap();
+    let all = Spectrum::new(&network).measure().unwrap();
     let names: Vec<&str> = all
         .layers
         .iter()
@@ -281,35 +291,35 @@ fn every_layer_is_found_and_an_input_size_goes_as_far_as_it_can() {
         .collect();
     assert_eq!(names, ["conv", "logits"]);
     let logits = &all.layers[1];
-    assert_eq!((logits.lower, logits.dimensions_lost), (Some(0.0), 59));
-    assert!(logits.lower_nonzero.unwrap() > 0.0);
-    assert_eq!(logits.upper, logits.upper_circular);
+    assert_eq!(
+        (logits.as_run.lower, logits.as_run.dimensions_lost),
+        (Some(0.0), 59)
+    );
+    assert!(logits.as_run.lower_nonzero.unwrap() > 0.0);
+    assert_eq!(logits.as_run, logits.circular);
 
-    let larger = SpectrumOptions {
-        input_size: Some([9, 7]),
-        ..SpectrumOptions::default()
-    };
-    let found = spectra(&network, &larger, &Unwatched).unwrap();
+    let found = Spectrum::new(&network)
+        .input_size([9, 7])
+        .measure()
+        .unwrap();
     assert_eq!(found.layers[0].input, Some(vec![2, 9, 7]));
     assert!(
-        found.layers[0].upper > all.layers[0].upper,
+        found.layers[0].as_run.upper > all.layers[0].as_run.upper,
         "a larger grid has more frequencies"
     );
-    assert_eq!(found.layers[1].upper, all.layers[1].upper);
+    assert_eq!(found.layers[1].as_run.upper, all.layers[1].as_run.upper);
 
-    let one = SpectrumOptions {
-        layer: Some("logits".into()),
-        ..SpectrumOptions::default()
-    };
     assert_eq!(
-        spectra(&network, &one, &Unwatched).unwrap().layers,
+        Spectrum::new(&network)
+            .layer("logits")
+            .measure()
+            .unwrap()
+            .layers,
         std::slice::from_ref(logits)
     );
-    let none = SpectrumOptions {
-        layer: Some("fc9".into()),
-        ..SpectrumOptions::default()
-    };
-    let error = spectra(&network, &none, &Unwatched)
+    let error = Spectrum::new(&network)
+        .layer("fc9")
+        .measure()
         .unwrap_err()
         .to_string();
     assert!(error.contains("conv, logits"), "{error}");
@@ -318,17 +328,57 @@ fn every_layer_is_found_and_an_input_size_goes_as_far_as_it_can() {
 #[test]
 fn what_is_not_decomposed_is_not_known_at_its_lower_end() {
     let network = two_layers();
-    let rough = SpectrumOptions {
-        dense_side: 0,
-        ..SpectrumOptions::default()
-    };
     let (found, exact) = (
-        spectra(&network, &rough, &Unwatched).unwrap(),
-        spectra(&network, &SpectrumOptions::default(), &Unwatched).unwrap(),
+        Spectrum::new(&network).max_dense_side(0).measure().unwrap(),
+        Spectrum::new(&network).measure().unwrap(),
     );
     let (found, exact) = (&found.layers[1], &exact.layers[1]);
-    let error = (found.upper.unwrap() - exact.upper.unwrap()).abs();
-    assert!(error <= found.error_bound.unwrap() && found.spectrum.is_empty());
-    let (layers, others) = layers(&network, None);
-    assert!(others.is_empty() && matches!(layers[1].linear, Linear::Matrix { times: 1, .. }));
+    let error = (found.as_run.upper.unwrap() - exact.as_run.upper.unwrap()).abs();
+    assert!(error <= found.as_run.error_bound.unwrap() && found.as_run.spectrum.is_empty());
+    let (layers, unmeasured) = layers(&network, None);
+    assert!(unmeasured.is_empty() && matches!(layers[1].linear, Linear::Matrix { times: 1, .. }));
+}
+
+#[test]
+fn files_hold_one_flat_object_a_layer() {
+    let spectra = Spectrum::new(&two_layers()).measure().unwrap();
+    let text = serde_json::to_string(&spectra.layers[0]).unwrap();
+    let order = [
+        "layer",
+        "kind",
+        "shape",
+        "stride",
+        "input",
+        "lower",
+        "upper",
+        "lower_nonzero",
+        "lower_circular",
+        "upper_circular",
+        "lower_nonzero_circular",
+        "error_bound",
+        "error_bound_lower",
+        "error_bound_circular",
+        "dimensions_lost",
+        "dimensions_lost_circular",
+        "method",
+        "count",
+        "spectrum",
+        "spectrum_circular",
+    ];
+    let places: Vec<usize> = order
+        .iter()
+        .map(|name| text.find(&format!("\"{name}\":")).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{text}");
+    assert!(text.contains("\"kind\":\"Conv\""), "{text}");
+    let read: Spectra = serde_json::from_str(&serde_json::to_string(&spectra).unwrap()).unwrap();
+    assert_eq!(read, spectra);
+}
+
+#[test]
+fn a_tolerance_is_between_0_and_1() {
+    for tolerance in [0.0, 1.0, f64::NAN] {
+        let error = Spectrum::new(&two_layers()).tolerance(tolerance).measure();
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Usage);
+    }
 }
