@@ -16,6 +16,7 @@ use blindspot::units::UnitsError;
 use blindspot_data::files::FileError;
 use blindspot_data::{DataError, ErrorKind};
 use blindspot_net::onnx::OnnxError;
+use blindspot_paper::harden::HardenError;
 use blindspot_paper::reproduce::ReproduceError;
 use blindspot_paper::train::{TrainError, UnknownModel};
 
@@ -111,13 +112,15 @@ fn code(error: &anyhow::Error) -> u8 {
                 OUTPUT
             })
         } else if let Some(saved) = cause.downcast_ref::<ImageFileError>() {
-            is(match saved {
-                ImageFileError::File(_) => OUTPUT,
-                ImageFileError::Shape(_) => USAGE,
-                ImageFileError::Kept(_) => FAILED,
-            })
+            is(of_image_file(saved))
         } else if let Some(journal) = cause.downcast_ref::<JournalError>() {
             of_journal(journal)
+        } else if let Some(harden) = cause.downcast_ref::<HardenError>() {
+            match harden {
+                HardenError::Train(train) => of_training(train),
+                HardenError::Input(_) => is(DATA),
+                HardenError::Search(search) => of_search(search),
+            }
         } else if let Some(train) = cause.downcast_ref::<TrainError>() {
             of_training(train)
         } else if let Some(search) = cause.downcast_ref::<SearchError>() {
@@ -144,11 +147,13 @@ fn code(error: &anyhow::Error) -> u8 {
                 ReproduceError::Units(units) => of_units(units),
                 ReproduceError::File(_) => is(OUTPUT),
                 ReproduceError::Journal(journal) => of_journal(journal),
+                ReproduceError::ImageFile(saved) => is(of_image_file(saved)),
                 ReproduceError::Spectrum(_) => is(MODEL),
                 ReproduceError::NoSamples
                 | ReproduceError::NoSeeds
                 | ReproduceError::NoExamples(_)
                 | ReproduceError::NoClass { .. }
+                | ReproduceError::Missing { .. }
                 | ReproduceError::NoFeatures => is(USAGE),
                 ReproduceError::Unlabelled(_)
                 | ReproduceError::NoneKnown(..)
@@ -166,6 +171,14 @@ fn code(error: &anyhow::Error) -> u8 {
     FAILED
 }
 
+fn of_image_file(error: &ImageFileError) -> u8 {
+    match error {
+        ImageFileError::File(_) => OUTPUT,
+        ImageFileError::Shape(_) => USAGE,
+        ImageFileError::Kept(_) => FAILED,
+    }
+}
+
 fn of_journal(error: &JournalError) -> Option<u8> {
     Some(match error {
         JournalError::File(file) if file.action == "read" => FAILED,
@@ -180,7 +193,6 @@ fn of_training(error: &TrainError) -> Option<u8> {
         TrainError::Cancelled { .. } => INTERRUPTED,
         TrainError::Input(_) | TrainError::NotFinite { .. } | TrainError::Data(_) => DATA,
         TrainError::Options(_) | TrainError::Checkpoint { .. } | TrainError::Graph(_) => USAGE,
-        TrainError::Search(search) => return of_search(search),
         TrainError::File(_) => OUTPUT,
     })
 }

@@ -169,11 +169,11 @@ impl HardenArgs {
             },
             pool: Some(PoolOptions {
                 size: self.pool,
-                refresh: self.refresh,
-                every: self.every,
-                mix: self.mix,
-                beyond: self.beyond,
-                within: Some(self.within),
+                refresh_fraction: self.refresh,
+                refresh_interval: self.every,
+                mix_ratio: self.mix,
+                overshoot: self.beyond,
+                max_distortion: Some(self.within),
                 ..PoolOptions::new(layers)
             }),
         }

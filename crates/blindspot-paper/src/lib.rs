@@ -3,10 +3,16 @@
 //! labels, every table and figure, and the paper's own numbers.
 
 pub mod architectures;
+pub mod experiments;
 pub mod harden;
 pub mod models;
-pub mod paper;
+mod page;
 pub mod quocnet;
 pub mod reproduce;
 pub mod results;
+mod session;
+mod suggest;
 pub mod train;
+
+pub use page::{terminal, write_report};
+pub use session::{LabelledData, Session};

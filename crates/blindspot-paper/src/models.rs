@@ -8,11 +8,11 @@ use blindspot_data::files::{self, FileError};
 use blindspot_net::{Network, onnx};
 use serde::Serialize;
 
-use crate::harden::{Plan, PoolCount, harden};
+use crate::harden::{HardenError, Plan, PoolCount, harden};
 use crate::results::ModelRecord;
+use crate::session::{LabelledData, Session};
 use crate::train::{Recipe, TrainError, Trained, train};
-use blindspot::run::monitor::Monitor;
-use blindspot::run::ranks::{Ranks, broadcast};
+use blindspot::run::ranks::broadcast;
 
 /// What a network was made by, as it is kept in its file: recipe or plan, seed, data, version.
 pub(crate) fn made_by(
@@ -52,64 +52,57 @@ fn data_of(images: &ImageSet) -> String {
     hashes.join(" ")
 }
 
-/// Trains the network of `recipe` and writes it to `path`; of several ranks, rank 0 does. A
-/// checkpoint is kept beside it meanwhile: stopped, the same call goes on from there and ends with
-/// the same bits, also on another number of ranks.
+/// Trains the network of `recipe` and writes it to `path`; of several ranks, the root does. A
+/// checkpoint is kept beside it meanwhile, whatever the session says: stopped, the same call resumes from
+/// there and ends with the same bits, also on another number of ranks.
 ///
 /// # Errors
 /// [`TrainError`].
 pub fn train_and_save(
     recipe: &Recipe,
     images: &ImageSet,
-    seed: u64,
     path: &Path,
-    monitor: &dyn Monitor,
-    ranks: &dyn Ranks,
+    session: &Session<'_>,
 ) -> Result<Trained, TrainError> {
-    let facts = made_by(("recipe", recipe), images, seed);
-    let (labels, data) = (labels(images)?, &facts["data"]);
-    let checkpoint = Some(path.with_extension("checkpoint"));
-    let checkpoint = checkpoint.as_deref();
-    let trained = train(
-        recipe, images, labels, data, seed, checkpoint, monitor, ranks,
-    )?;
-    if ranks.writes() {
+    let facts = made_by(("recipe", recipe), images, session.seed);
+    let data = LabelledData::new(images, labels(images)?).with_hash(&facts["data"]);
+    let checkpoint = path.with_extension("checkpoint");
+    let trained = train(recipe, &data, &session.with_checkpoint(&checkpoint))?;
+    if session.ranks.writes() {
         save(&recipe.name, &trained, facts, path)?;
     }
     Ok(trained)
 }
 
 /// Trains the network of `recipe` from its start by mini-batches, as planned, and writes it to
-/// `path`; gives it, and what its pools have taken. Checkpoints are those of [`train_and_save`].
+/// `path`; gives it, and what the making of its pools has taken. A checkpoint is kept beside it meanwhile,
+/// as [`train_and_save`] does.
 ///
 /// # Errors
-/// [`TrainError`].
+/// [`HardenError`]; [`TrainError::Options`] for a recipe with an autoencoder, whose hidden layer is
+/// trained by itself.
 pub fn harden_and_save(
     recipe: &Recipe,
     plan: &Plan,
     images: &ImageSet,
-    seed: u64,
     path: &Path,
-    monitor: &dyn Monitor,
-) -> Result<(Trained, Vec<PoolCount>), TrainError> {
-    if recipe.sparsity.is_some() {
+    session: &Session<'_>,
+) -> Result<(Trained, Vec<PoolCount>), HardenError> {
+    if recipe.sparsity().is_some() {
         let name = &recipe.name;
         let why = format!("the hidden layer of {name} is trained by itself; choose another model");
-        return Err(TrainError::Options(why));
+        return Err(TrainError::Options(why).into());
     }
-    let mut facts = made_by(("plan", plan), images, seed);
-    facts.insert("layers".into(), format!("{:?}", recipe.hidden));
-    let (labels, data) = (labels(images)?, &facts["data"]);
-    let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
-    let start = recipe.start(images.image_len(), classes, seed);
-    let (names, checkpoint) = ((&*recipe.name, &**data), path.with_extension("checkpoint"));
-    let checkpoint = Some(&*checkpoint);
-    let (trained, counts) = harden(
-        start, images, labels, plan, names, seed, checkpoint, monitor,
-    )?;
+    let mut facts = made_by(("plan", plan), images, session.seed);
+    facts.insert("layers".into(), format!("{:?}", recipe.hidden()));
+    let data = LabelledData::new(images, labels(images)?).with_hash(&facts["data"]);
+    let start = recipe.start(images.image_len(), data.classes(), session.seed);
+    let checkpoint = path.with_extension("checkpoint");
+    let session = session.with_checkpoint(&checkpoint);
+    let (trained, counts) = harden(start, &data, plan, &recipe.name, &session)?;
     let pools = serde_json::to_string(&counts).expect("counts are plain data");
     facts.insert("pools".into(), pools);
-    save(&recipe.name, &trained, facts, path)?;
+    save(&recipe.name, &trained, facts, path).map_err(TrainError::from)?;
     Ok((trained, counts))
 }
 
@@ -134,73 +127,74 @@ fn save(
     files::write_atomically(path, |writer| writer.write_all(&bytes))
 }
 
+/// A network of a replication and its record.
+pub(crate) type KeptModel = (Network<f32>, ModelRecord);
+
 /// The network of `recipe` in the file `folder/NAME.onnx`, trained now if it isn't there yet, and
 /// its record. A file made by another recipe, seed, version or set of images is replaced. Of several
-/// ranks, rank 0 has the file, and all get the network.
+/// ranks, the root has the file, and all get the network.
 ///
 /// # Errors
 /// [`TrainError`].
 pub(crate) fn kept_or_trained(
     recipe: &Recipe,
     images: &ImageSet,
-    seed: u64,
     folder: &Path,
-    monitor: &dyn Monitor,
-    ranks: &dyn Ranks,
-) -> Result<(Network<f32>, ModelRecord), TrainError> {
+    session: &Session<'_>,
+) -> Result<KeptModel, TrainError> {
     let path = folder.join(format!("{}.onnx", recipe.name));
-    let made_by = made_by(("recipe", recipe), images, seed);
+    let made_by = made_by(("recipe", recipe), images, session.seed);
     let read = || files::read_limited(&path, onnx::MAX_BYTES);
     let of_recipe =
         |bytes: &[u8]| parse(&path, bytes).is_ok_and(|(model, _)| fits(&model, &made_by));
     let kept = || read().ok().filter(|bytes| of_recipe(bytes));
-    let mut bytes = broadcast(ranks, || kept().unwrap_or_default());
+    let mut bytes = broadcast(session.ranks, || kept().unwrap_or_default());
     if bytes.is_empty() {
-        train_and_save(recipe, images, seed, &path, monitor, ranks)?;
-        let written = match ranks.writes() {
-            true => read()?,
-            false => Vec::new(),
+        train_and_save(recipe, images, &path, session)?;
+        let written = if session.ranks.writes() {
+            read()?
+        } else {
+            Vec::new()
         };
-        bytes = broadcast(ranks, || written);
+        bytes = broadcast(session.ranks, || written);
     }
     let (model, sha256) = parse(&path, &bytes)?;
-    let record = record(&recipe.name, &recipe.lambda, &model, sha256);
+    let record = record(&recipe.name, recipe.lambda(), &model, sha256);
     Ok((model.network, record))
 }
 
 /// The network of `recipe` in the file `folder/NAME.onnx` and its record, if it is there and was made
-/// by all of this.
+/// by this recipe, seed, version and set of images.
 pub(crate) fn kept_model(
     recipe: &Recipe,
     images: &ImageSet,
     seed: u64,
     folder: &Path,
-) -> Option<(Network<f32>, ModelRecord)> {
+) -> Option<KeptModel> {
     let path = folder.join(format!("{}.onnx", recipe.name));
     let (model, sha256) = kept(&path, &made_by(("recipe", recipe), images, seed))?;
-    let record = record(&recipe.name, &recipe.lambda, &model, sha256);
+    let record = record(&recipe.name, recipe.lambda(), &model, sha256);
     Some((model.network, record))
 }
 
 /// The network of `recipe` trained as planned, in the file `folder/NAME.onnx`, with its record and
-/// what its pools have taken; trained now if it isn't there yet, as [`kept_or_trained`] does it.
+/// what the making of its pools has taken; trained now if it isn't there yet, as [`kept_or_trained`] does.
 ///
 /// # Errors
-/// [`TrainError`].
+/// [`HardenError`].
 pub(crate) fn kept_or_hardened(
     recipe: &Recipe,
     plan: &Plan,
     images: &ImageSet,
-    seed: u64,
     folder: &Path,
-    monitor: &dyn Monitor,
-) -> Result<(Network<f32>, ModelRecord, Vec<PoolCount>), TrainError> {
+    session: &Session<'_>,
+) -> Result<(KeptModel, Vec<PoolCount>), HardenError> {
     let path = folder.join(format!("{}.onnx", recipe.name));
-    let (model, sha256) = match kept(&path, &made_by(("plan", plan), images, seed)) {
+    let (model, sha256) = match kept(&path, &made_by(("plan", plan), images, session.seed)) {
         Some(kept) => kept,
         None => {
-            harden_and_save(recipe, plan, images, seed, &path, monitor)?;
-            read(&path)?
+            harden_and_save(recipe, plan, images, &path, session)?;
+            read(&path).map_err(TrainError::from)?
         }
     };
     let pools = model.metadata.get("pools");
@@ -208,7 +202,7 @@ pub(crate) fn kept_or_hardened(
     let decay = plan.training.decay.iter().copied();
     let decay: Vec<f64> = decay.filter(|&decay| decay > 0.0).collect();
     let record = record(&recipe.name, &decay, &model, sha256);
-    Ok((model.network, record, counts.unwrap_or_default()))
+    Ok(((model.network, record), counts.unwrap_or_default()))
 }
 
 /// The model of a file, if it is there and was made by all of this.

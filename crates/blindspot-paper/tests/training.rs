@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use blindspot::classify::error;
 use blindspot::inputs::InMemory;
 use blindspot::run::monitor::{Monitor, Unwatched};
-use blindspot::run::ranks::Alone;
-use blindspot_paper::train::{MiniBatch, Recipe, TrainError, Trained, train, train_in_batches};
+use blindspot_paper::train::{
+    Architecture, MiniBatch, Recipe, TrainError, Trained, Training, train, train_in_batches,
+};
+use blindspot_paper::{LabelledData, Session};
 
 /// Blobs: images of 12 values around one of three corners.
 fn blobs() -> (InMemory, Vec<usize>) {
@@ -25,13 +27,24 @@ fn blobs() -> (InMemory, Vec<usize>) {
 }
 
 fn recipe(name: &str) -> Recipe {
-    let mut recipe = Recipe::named(name).unwrap();
-    recipe.hidden.iter_mut().for_each(|units| *units = 9);
-    recipe.iterations = 40;
-    if let Some(sparsity) = &mut recipe.sparsity {
+    let mut recipe = Recipe::named(name).unwrap().with_iterations(40);
+    if let Architecture::Dense { hidden, .. } = &mut recipe.architecture {
+        hidden.iter_mut().for_each(|units| *units = 9);
+    }
+    if let Training::Lbfgs {
+        sparsity: Some(sparsity),
+        ..
+    } = &mut recipe.training
+    {
         sparsity.iterations = 25;
     }
     recipe
+}
+
+/// One process, from seed 5.
+fn session<'a>(checkpoint: Option<&'a Path>, monitor: &'a dyn Monitor) -> Session<'a> {
+    let session = Session::new(5).with_monitor(monitor);
+    checkpoint.map_or(session, |path| session.with_checkpoint(path))
 }
 
 fn run(
@@ -40,16 +53,8 @@ fn run(
     monitor: &dyn Monitor,
 ) -> Result<Trained, TrainError> {
     let (inputs, labels) = blobs();
-    train(
-        &recipe(name),
-        &inputs,
-        &labels,
-        "blobs",
-        5,
-        checkpoint,
-        monitor,
-        &Alone,
-    )
+    let data = LabelledData::new(&inputs, &labels).with_hash("blobs");
+    train(&recipe(name), &data, &session(checkpoint, monitor))
 }
 
 /// Cancels after so many iterations of a stage.
@@ -132,22 +137,18 @@ fn a_damaged_checkpoint_or_that_of_another_training_is_not_used() {
 fn data_that_can_not_be_trained_on_is_said() {
     let recipe = recipe("softmax1");
     let none = InMemory::new(Vec::new(), 4);
-    let failed = train(&recipe, &none, &[], "", 0, None, &Unwatched, &Alone).unwrap_err();
+    let failed = recipe.train(&none, &[], 0).unwrap_err();
     assert!(failed.to_string().contains("0 images"), "{failed}");
     let wrong = InMemory::new(vec![f32::NAN; 8], 4);
-    let failed = train(&recipe, &wrong, &[0, 1], "", 0, None, &Unwatched, &Alone).unwrap_err();
+    let failed = recipe.train(&wrong, &[0, 1], 0).unwrap_err();
     assert!(failed.to_string().contains("not finite"), "{failed}");
 }
 
 /// A network for blobs, trained by mini-batches.
 fn in_batches(checkpoint: Option<&Path>, monitor: &dyn Monitor) -> Result<Trained, TrainError> {
     let (inputs, labels) = blobs();
-    let mut recipe = recipe("FC100-100-10");
-    recipe.iterations = 1;
-    let start = train(
-        &recipe, &inputs, &labels, "blobs", 5, None, &Unwatched, &Alone,
-    )?
-    .network;
+    let recipe = recipe("FC100-100-10").with_iterations(1);
+    let start = recipe.train(&inputs, &labels, 5)?.network;
     let options = MiniBatch {
         batch: 100,
         rate: 0.05,
@@ -155,15 +156,13 @@ fn in_batches(checkpoint: Option<&Path>, monitor: &dyn Monitor) -> Result<Traine
         dropout: vec![("hidden1".into(), 0.2)],
         ..MiniBatch::new(12)
     };
+    let data = LabelledData::new(&inputs, &labels).with_hash("blobs");
     train_in_batches(
         start,
-        &inputs,
-        &labels,
+        &data,
         &options,
-        ("blobs", "blobs"),
-        5,
-        checkpoint,
-        monitor,
+        "blobs",
+        &session(checkpoint, monitor),
     )
 }
 
@@ -201,9 +200,8 @@ fn mini_batches_that_can_not_be_are_said() {
     let said = |change: fn(&mut MiniBatch), labels: &[usize]| {
         let mut options = MiniBatch::new(1);
         change(&mut options);
-        let names = ("blobs", "");
-        let (start, watch) = (start.clone(), &Unwatched);
-        train_in_batches(start, &inputs, labels, &options, names, 0, None, watch)
+        let data = LabelledData::new(&inputs, labels);
+        train_in_batches(start.clone(), &data, &options, "blobs", &Session::new(0))
             .unwrap_err()
             .to_string()
     };

@@ -1,15 +1,20 @@
 //! A histogram of distortions as SVG, in the colours of the page around it.
 
-use std::fmt::Write;
+use std::fmt::Display;
+
+use crate::svg::Canvas;
 
 const BINS: usize = 40;
+/// Of the drawing.
 const WIDTH: f64 = 400.0;
+/// Of the bars.
 const HEIGHT: f64 = 90.0;
-/// Room for the numbers below.
+/// The height of the numbers below.
 const BELOW: f64 = 18.0;
 
-/// The histogram of `values` from 0 to `largest`; what is no finite number is left out.
-pub(crate) fn histogram(name: &str, values: &[f64], largest: f64) -> String {
+/// The histogram of the distortions `values` of a model's images from 0 to `largest`, as a part of a page
+/// (SVG); what is no finite number is left out.
+pub fn histogram(name: &str, values: &[f64], largest: f64) -> String {
     let largest = if largest.is_finite() && largest > 0.0 {
         largest
     } else {
@@ -28,51 +33,43 @@ pub(crate) fn histogram(name: &str, values: &[f64], largest: f64) -> String {
         counts[bin as usize] += 1;
     }
     let most = counts.iter().copied().max().unwrap_or(0).max(1) as f64;
-    let mut svg = String::new();
-    let _ = write!(
-        svg,
-        "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"Histogram of the distortion of \
-         {} images for {}\"><g class=\"bars\">",
-        HEIGHT + BELOW,
-        finite.len(),
-        escape(name)
-    );
+    let mut canvas = Canvas::inline(2);
     let width = WIDTH / BINS as f64;
-    for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let height = HEIGHT * count as f64 / most;
-        let (x, y) = (bin as f64 * width, HEIGHT - height);
-        let _ = write!(
-            svg,
-            "<rect x=\"{x:.2}\" y=\"{y:.2}\" width=\"{:.2}\" height=\"{height:.2}\"><title>{count} \
-             images, {:.3} to {:.3}</title></rect>",
-            width - 1.0,
-            bin as f64 / BINS as f64 * largest,
-            (bin + 1) as f64 / BINS as f64 * largest,
-        );
+    canvas.group("bars", |canvas| {
+        for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let height = HEIGHT * count as f64 / most;
+            let (x, y) = (bin as f64 * width, HEIGHT - height);
+            let title = format!(
+                "{count} images, {:.3} to {:.3}",
+                bin as f64 / BINS as f64 * largest,
+                (bin + 1) as f64 / BINS as f64 * largest,
+            );
+            let [x, y, width, height] =
+                [x, y, width - 1.0, height].map(|value| format!("{value:.2}"));
+            let attributes: [(&str, &dyn Display); 4] =
+                [("x", &x), ("y", &y), ("width", &width), ("height", &height)];
+            canvas.element("rect", &attributes, Some(&title));
+        }
+    });
+    let axis: [(&str, &dyn Display); 5] = [
+        ("class", &"axis"),
+        ("x1", &0),
+        ("x2", &WIDTH),
+        ("y1", &HEIGHT),
+        ("y2", &HEIGHT),
+    ];
+    canvas.element("line", &axis, None);
+    for (fraction, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
+        let attributes: [(&str, &dyn Display); 3] = [
+            ("x", &(WIDTH * fraction)),
+            ("y", &(HEIGHT + BELOW - 4.0)),
+            ("text-anchor", &anchor),
+        ];
+        canvas.words(&attributes, &format!("{:.3}", largest * fraction));
     }
-    let _ = write!(
-        svg,
-        "</g><line class=\"axis\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{HEIGHT}\" y2=\"{HEIGHT}\"/>"
-    );
-    for (part, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
-        let _ = write!(
-            svg,
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"{anchor}\">{:.3}</text>",
-            WIDTH * part,
-            HEIGHT + BELOW - 4.0,
-            largest * part
-        );
-    }
-    svg.push_str("</svg>");
-    svg
-}
-
-/// Text as HTML.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    let images = finite.len();
+    let label = format!("Histogram of the distortion of {images} images for {name}");
+    canvas.finish_inline([WIDTH, HEIGHT + BELOW], &label)
 }
 
 #[cfg(test)]

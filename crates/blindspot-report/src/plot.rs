@@ -1,9 +1,10 @@
-//! Curves as SVG: a spectrum, images between their certificates and the changes found, a training's loss.
+//! Curves as SVG: a spectrum, images between their certificates and the perturbations found, any others.
 
-use std::fmt::Write;
+use std::fmt::Display;
 
 use blindspot::spectrum::{LayerKind, LayerSpectrum};
-use blindspot_paper::quocnet::Point;
+
+use crate::svg::{Canvas, Frame, Style};
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 260.0;
@@ -12,15 +13,23 @@ const TOP: f64 = 34.0;
 const BELOW: f64 = 44.0;
 const RIGHT: f64 = 16.0;
 
-const COLOURS: [&str; 3] = ["#2b5fa8", "#c8641e", "#3f7d3a"];
+/// Of numbers and what is said below.
+const SOFT: &str = "#62666e";
 
-/// A curve: its name, its colour, and its values from left to right.
-struct Curve<'a> {
-    name: &'a str,
-    colour: &'a str,
-    values: &'a [f64],
-    /// Where each value stands, from 0 to 1; where there are none, evenly spaced.
-    places: &'a [f64],
+/// Colours that curves can be told apart by.
+pub const COLOURS: [&str; 3] = ["#2b5fa8", "#c8641e", "#3f7d3a"];
+
+/// A curve of [`curves_plot`].
+#[derive(Debug, Clone, Copy)]
+pub struct Curve<'a> {
+    /// Stands above the curves, in their colour.
+    pub name: &'a str,
+    /// The colour, one of [`COLOURS`].
+    pub colour: &'static str,
+    /// The values from left to right; what is not finite is left out.
+    pub values: &'a [f64],
+    /// Where each value stands, from 0 (left) to 1; evenly spaced if empty.
+    pub places: &'a [f64],
 }
 
 /// The spectrum of a layer (SVG), the largest singular value first, on a logarithmic axis: as the
@@ -28,24 +37,24 @@ struct Curve<'a> {
 pub fn spectrum_plot(layer: &LayerSpectrum) -> Option<String> {
     let mut curves = vec![Curve {
         name: "as it runs",
-        colour: "#2b5fa8",
+        colour: COLOURS[0],
         values: &layer.as_run.spectrum,
         places: &[],
     }];
     if layer.kind == LayerKind::Conv {
         curves.push(Curve {
             name: "circular",
-            colour: "#c8641e",
+            colour: COLOURS[1],
             values: &layer.circular.spectrum,
             places: &[],
         });
     }
     curves.retain(|curve| !curve.values.is_empty());
     let title = format!("Singular values of {}", layer.layer);
-    (!curves.is_empty()).then(|| plot(&title, "rank, from the largest", &curves, true))
+    (!curves.is_empty()).then(|| curves_plot(&title, "rank, from the largest", &curves, true))
 }
 
-/// Each image between its certified distance and the smallest change found (SVG), images ordered by
+/// Each image between its certified distance and the smallest perturbation found (SVG), images ordered by
 /// the latter. Both slices have one L2 norm an image.
 pub fn certificate_plot(certificates: &[f64], found: &[f64]) -> String {
     let mut pairs: Vec<(f64, f64)> = found
@@ -58,45 +67,19 @@ pub fn certificate_plot(certificates: &[f64], found: &[f64]) -> String {
     let curves = [
         Curve {
             name: "smallest change found",
-            colour: "#c8641e",
+            colour: COLOURS[1],
             values: &found,
             places: &[],
         },
         Curve {
             name: "certified: no smaller change",
-            colour: "#2b5fa8",
+            colour: COLOURS[0],
             values: &certified,
             places: &[],
         },
     ];
     let title = "L2 norms that change the label";
-    plot(title, "images, by the change found", &curves, false)
-}
-
-/// How the reconstruction error of each stage of a QuocNet fell over time (SVG).
-pub fn history_plot(points: &[Point]) -> String {
-    let end = points.last().map_or(0.0, |point| point.seconds);
-    let stages: Vec<(String, Vec<f64>, Vec<f64>)> = points
-        .chunk_by(|one, next| one.stage == next.stage)
-        .map(|points| {
-            let errors = points.iter().map(|point| point.error).collect();
-            let place = |point: &Point| (point.seconds / end.max(1e-9)).clamp(0.0, 1.0);
-            let name = format!("stage {}", points[0].stage);
-            (name, errors, points.iter().map(place).collect())
-        })
-        .collect();
-    let curves: Vec<Curve<'_>> = stages
-        .iter()
-        .enumerate()
-        .map(|(i, (name, values, places))| Curve {
-            name,
-            colour: COLOURS[i % COLOURS.len()],
-            values,
-            places,
-        })
-        .collect();
-    let below = format!("0 to {end:.0} seconds of training");
-    plot("Reconstruction error over time", &below, &curves, true)
+    curves_plot(title, "images, by the change found", &curves, false)
 }
 
 /// The range of a logarithmic axis, in powers of ten: six of them below the largest value at most.
@@ -108,7 +91,9 @@ fn powers(largest: f64, smallest: f64) -> (f64, f64) {
     )
 }
 
-fn plot(title: &str, below: &str, curves: &[Curve<'_>], logarithmic: bool) -> String {
+/// Curves over a common axis (SVG), their names above and `below` under it. On a logarithmic axis only
+/// values above 0 count.
+pub fn curves_plot(title: &str, below: &str, curves: &[Curve<'_>], logarithmic: bool) -> String {
     let finite = || {
         let all = curves.iter().flat_map(|curve| curve.values);
         all.copied()
@@ -116,90 +101,73 @@ fn plot(title: &str, below: &str, curves: &[Curve<'_>], logarithmic: bool) -> St
     };
     let largest = finite().fold(0.0, f64::max);
     let largest = if largest > 0.0 { largest } else { 1.0 };
-    let (low, high) = match logarithmic {
-        true => powers(largest, finite().fold(largest, f64::min)),
-        false => (0.0, 1.05 * largest),
+    let (low, high) = if logarithmic {
+        powers(largest, finite().fold(largest, f64::min))
+    } else {
+        (0.0, 1.05 * largest)
     };
     let (right, bottom) = (WIDTH - RIGHT, TOP + HEIGHT);
     let height = |value: f64| {
         let value = if logarithmic { value.log10() } else { value };
-        let part = ((value - low) / (high - low)).clamp(0.0, 1.0);
-        bottom - part * HEIGHT
+        let fraction = ((value - low) / (high - low)).clamp(0.0, 1.0);
+        bottom - fraction * HEIGHT
     };
-    let total = bottom + BELOW;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {total}\" \
-         width=\"{WIDTH}\" height=\"{total}\" role=\"img\" font-family=\"system-ui, sans-serif\" \
-         font-size=\"12\">\n<title>{}</title>\n\
-         <rect width=\"{WIDTH}\" height=\"{total}\" fill=\"#fdfdfb\"/>\n",
-        escape(title)
-    );
-    let text = |svg: &mut String, x: f64, y: f64, anchor: &str, fill: &str, words: &str| {
-        let _ = writeln!(
-            svg,
-            "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{fill}\">{}</text>",
-            escape(words)
-        );
+    let mut canvas = Canvas::new(1);
+    let style = |anchor, fill| Style {
+        anchor,
+        fill,
+        size: None,
     };
-    let ticks: Vec<(f64, String)> = match logarithmic {
-        true => (low as i32..=high as i32)
+    let ticks: Vec<(f64, String)> = if logarithmic {
+        (low as i32..=high as i32)
             .map(|power| (10f64.powi(power), format!("1e{power}")))
-            .collect(),
-        false => (0..=4)
+            .collect()
+    } else {
+        (0..=4)
             .map(|i| high * f64::from(i) / 4.0)
             .map(|value| (value, format!("{value:.2}")))
-            .collect(),
+            .collect()
     };
     for (value, words) in ticks {
         let y = height(value);
-        let _ = writeln!(
-            svg,
-            "<line x1=\"{LEFT}\" x2=\"{right}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#dcdcd6\"/>"
-        );
-        text(&mut svg, LEFT - 8.0, y + 4.0, "end", "#62666e", &words);
+        let line = format!("{y:.1}");
+        let attributes: [(&str, &dyn Display); 5] = [
+            ("x1", &LEFT),
+            ("x2", &right),
+            ("y1", &line),
+            ("y2", &line),
+            ("stroke", &"#dcdcd6"),
+        ];
+        canvas.element("line", &attributes, None);
+        canvas.text([LEFT - 8.0, y + 4.0], style("end", SOFT), &words);
     }
     let longest = curves.iter().map(|curve| curve.values.len()).max();
     let longest = longest.unwrap_or(0);
     for (i, curve) in curves.iter().enumerate() {
         let steps = curve.values.len().max(2) - 1;
-        let mut points = String::new();
-        for (k, &value) in curve
-            .values
-            .iter()
-            .enumerate()
-            .filter(|(_, v)| v.is_finite())
-        {
-            let part = curve.places.get(k).copied();
-            let x = LEFT + (right - LEFT) * part.unwrap_or(k as f64 / steps as f64);
-            let _ = write!(points, "{x:.1},{:.1} ", height(value));
-        }
-        let colour = curve.colour;
-        let _ = writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>",
-            points.trim_end()
-        );
-        let y = TOP - 12.0;
+        let finite = curve.values.iter().enumerate();
+        let points: Vec<[f64; 2]> = finite
+            .filter(|(_, value)| value.is_finite())
+            .map(|(k, &value)| {
+                let place = curve.places.get(k).copied();
+                let place = place.unwrap_or(k as f64 / steps as f64);
+                [LEFT + (right - LEFT) * place, height(value)]
+            })
+            .collect();
+        canvas.polyline(&points, curve.colour, 1.6);
         let x = LEFT + (right - LEFT) / curves.len().max(2) as f64 * i as f64;
-        text(&mut svg, x, y, "start", colour, curve.name);
+        canvas.text([x, TOP - 12.0], style("start", curve.colour), curve.name);
     }
     let words = format!("{below} ({longest} points)");
-    text(
-        &mut svg,
-        (LEFT + right) / 2.0,
-        bottom + 28.0,
-        "middle",
-        "#62666e",
-        &words,
-    );
-    svg.push_str("</svg>\n");
-    svg
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    let middle = [(LEFT + right) / 2.0, bottom + 28.0];
+    canvas.text(middle, style("middle", SOFT), &words);
+    canvas.finish(&Frame {
+        title,
+        width: WIDTH,
+        height: bottom + BELOW,
+        fixed: true,
+        font_size: Some(12),
+    })
 }
 
 #[cfg(test)]
@@ -212,8 +180,7 @@ mod tests {
         for svg in [
             certificate_plot(&[0.25, 0.5, 0.75, 0.0], &found),
             certificate_plot(&[], &[]),
-            plot("a <b>", "c", &[], true),
-            history_plot(&[]),
+            curves_plot("a <b>", "c", &[], true),
         ] {
             let document = roxmltree::Document::parse(&svg).unwrap();
             assert!(document.root_element().has_tag_name("svg"));
@@ -230,20 +197,20 @@ mod tests {
     }
 
     #[test]
-    fn losses_stand_where_their_time_is() {
-        let point = |stage, seconds, error| Point {
-            stage,
-            seconds,
-            images: 0,
-            error,
-            sparsity: 0.0,
+    fn values_stand_at_their_places() {
+        let curve = |values, places| Curve {
+            name: "one",
+            colour: COLOURS[0],
+            values,
+            places,
         };
-        let svg = history_plot(&[point(1, 1.0, 0.9), point(1, 3.0, 0.5), point(2, 4.0, 0.7)]);
+        let curves = [curve(&[0.9, 0.5], &[0.25, 0.75]), curve(&[0.7], &[1.0])];
+        let svg = curves_plot("a", "b", &curves, true);
         let document = roxmltree::Document::parse(&svg).unwrap();
-        let places = document
+        let points = document
             .descendants()
             .filter_map(|node| node.attribute("points"));
-        let places: Vec<Vec<f64>> = places
+        let places: Vec<Vec<f64>> = points
             .map(|points| {
                 let places = points
                     .split(' ')
@@ -251,7 +218,7 @@ mod tests {
                 places.map(|x| x.parse().unwrap()).collect()
             })
             .collect();
-        let at = |part: f64| LEFT + (WIDTH - RIGHT - LEFT) * part;
+        let at = |place: f64| LEFT + (WIDTH - RIGHT - LEFT) * place;
         assert_eq!(places, [vec![at(0.25), at(0.75)], vec![at(1.0)]]);
     }
 }

@@ -1,9 +1,8 @@
 //! What examples do to networks: a table and a picture.
 
-use std::fmt::Write;
-
 use blindspot::transfer::Matrix;
 
+use crate::svg::{Canvas, Frame, Style};
 use crate::table::{Cell, Table};
 
 /// The matrix as a table: the error of each column's network on each row's images, with its 95%
@@ -36,6 +35,9 @@ pub fn transfer_matrix(matrix: &Matrix) -> Table {
     }
 }
 
+/// Of words on white.
+const INK: &str = "#1c1d20";
+
 /// The matrix as a picture (SVG): the darker, the more images a network gets wrong.
 pub fn heat_map(matrix: &Matrix) -> String {
     const CELL: (usize, usize) = (96, 36);
@@ -52,30 +54,22 @@ pub fn heat_map(matrix: &Matrix) -> String {
         left + column_width * matrix.columns.len() + 8,
         top + CELL.1 * matrix.rows.len() + 8,
     );
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" role=\"img\" font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
-         <title>Errors of the columns' networks on the rows' images</title>\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#fdfdfb\"/>\n"
-    );
-    let mut text = |x: usize, y: usize, anchor: &str, fill: &str, words: &str| {
-        let words = words.replace('&', "&amp;").replace('<', "&lt;");
-        let _ = writeln!(
-            svg,
-            "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\" fill=\"{fill}\">{words}</text>"
-        );
+    let mut canvas = Canvas::new(0);
+    let text = |canvas: &mut Canvas, at: [usize; 2], anchor, fill, words: &str| {
+        let style = Style {
+            anchor,
+            fill,
+            size: None,
+        };
+        canvas.text(at.map(|place| place as f64), style, words);
     };
     for (j, column) in matrix.columns.iter().enumerate() {
-        text(
-            left + column_width * j + column_width / 2,
-            top - 12,
-            "middle",
-            "#1c1d20",
-            column,
-        );
+        let at = [left + column_width * j + column_width / 2, top - 12];
+        text(&mut canvas, at, "middle", INK, column);
     }
     for (i, row) in matrix.rows.iter().enumerate() {
-        text(left - 8, top + CELL.1 * i + 23, "end", "#1c1d20", row);
+        let at = [left - 8, top + CELL.1 * i + 23];
+        text(&mut canvas, at, "end", INK, row);
     }
     for (i, rates) in matrix.rates.iter().enumerate() {
         for (j, rate) in rates.iter().enumerate() {
@@ -83,28 +77,24 @@ pub fn heat_map(matrix: &Matrix) -> String {
             // From the page's white to a dark blue.
             let mix = |light: f64, dark: f64| (light + rate.error * (dark - light)).round() as u8;
             let (red, green, blue) = (mix(244.0, 23.0), mix(244.0, 55.0), mix(239.0, 118.0));
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" fill=\"rgb({red},{green},{blue})\"/>",
-                column_width - 2,
-                CELL.1 - 2
+            canvas.rect(
+                [x as f64, y as f64],
+                [(column_width - 2) as f64, (CELL.1 - 2) as f64],
+                &format!("rgb({red},{green},{blue})"),
             );
-            let fill = if rate.error > 0.45 {
-                "#ffffff"
-            } else {
-                "#1c1d20"
-            };
-            let _ = writeln!(
-                svg,
-                "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\" fill=\"{fill}\">{:.1}%</text>",
-                x + column_width / 2,
-                y + 23,
-                100.0 * rate.error
-            );
+            let fill = if rate.error > 0.45 { "#ffffff" } else { INK };
+            let words = format!("{:.1}%", 100.0 * rate.error);
+            let at = [x + column_width / 2, y + 23];
+            text(&mut canvas, at, "middle", fill, &words);
         }
     }
-    svg.push_str("</svg>\n");
-    svg
+    canvas.finish(&Frame {
+        title: "Errors of the columns' networks on the rows' images",
+        width: width as f64,
+        height: height as f64,
+        fixed: true,
+        font_size: Some(13),
+    })
 }
 
 #[cfg(test)]

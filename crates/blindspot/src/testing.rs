@@ -31,8 +31,7 @@ pub(crate) fn network(
     let key = (name.to_owned(), images, iterations);
     let trained = Arc::clone(TRAINED.lock().unwrap().entry(key).or_default());
     let network = trained.get_or_init(|| {
-        let mut recipe = Recipe::named(name).unwrap();
-        recipe.iterations = iterations;
+        let recipe = Recipe::named(name).unwrap().with_iterations(iterations);
         let labels = set.labels().unwrap();
         recipe.train(&set, labels, 1).unwrap().network
     });

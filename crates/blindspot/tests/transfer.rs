@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use blindspot::examples::write_arrays;
 use blindspot::inputs::{InMemory, Inputs};
 use blindspot::run::monitor::Unwatched;
-use blindspot::run::ranks::Alone;
 use blindspot::search::{Example, norm};
 use blindspot::transfer::{Matrix, Rate, SavedExamples, Variant, matrix};
 use blindspot_net::{Network, onnx};
-use blindspot_paper::train::{Recipe, train};
+use blindspot_paper::train::Recipe;
 use blindspot_testing::{python, run_python, skip};
 
 /// More values than a block has.
@@ -32,9 +31,8 @@ fn networks(length: usize) -> Vec<(String, Network<f32>)> {
     let labels: Vec<usize> = (0..60).map(|i| i % CLASSES).collect();
     ["softmax1", "FC100-100-10"]
         .map(|name| {
-            let mut recipe = Recipe::named(name).unwrap();
-            recipe.iterations = 3;
-            let trained = train(&recipe, &inputs, &labels, "", 0, None, &Unwatched, &Alone);
+            let recipe = Recipe::named(name).unwrap().with_iterations(3);
+            let trained = recipe.train(&inputs, &labels, 0);
             (name.to_owned(), trained.unwrap().network)
         })
         .to_vec()

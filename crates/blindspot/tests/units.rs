@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use blindspot::inputs::InMemory;
 use blindspot::run::journal::{Entries, Header, Journal, Shard};
 use blindspot::run::monitor::Unwatched;
-use blindspot::run::ranks::Alone;
 use blindspot::units::{
     ActivationReader, Context, Directions, Layer, LayerEvaluator, Plan, Reduction, TopImages,
     UnitsError, UnitsOptions, random_directions, survey, top_images,
 };
 use blindspot_net::{Network, onnx};
 use blindspot_paper::architectures::conv;
-use blindspot_paper::train::{Recipe, train};
+use blindspot_paper::train::Recipe;
 use blindspot_testing::{python, run_python, skip};
 use serde::Deserialize;
 
@@ -154,9 +153,8 @@ fn agrees(network: &Network<f32>, name: &str, reduce: Reduction) {
 fn fully_connected() -> Network<f32> {
     let inputs = images(784);
     let labels: Vec<usize> = (0..IMAGES).map(|i| i % 10).collect();
-    let mut recipe = Recipe::named("FC100-100-10").unwrap();
-    recipe.iterations = 3;
-    let trained = train(&recipe, &inputs, &labels, "", 0, None, &Unwatched, &Alone);
+    let recipe = Recipe::named("FC100-100-10").unwrap();
+    let trained = recipe.with_iterations(3).train(&inputs, &labels, 0);
     trained.unwrap().network
 }
 

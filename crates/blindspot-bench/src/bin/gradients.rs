@@ -7,7 +7,8 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use blindspot::inputs::InMemory;
-use blindspot_paper::train::{Recipe, TrainingLoss, train};
+use blindspot_paper::LabelledData;
+use blindspot_paper::train::{Recipe, TrainingLoss};
 
 fn main() {
     let mut arguments = std::env::args()
@@ -29,21 +30,10 @@ fn run(count: usize) {
     };
     let images = InMemory::new((0..count * 784).map(|_| random()).collect(), 784);
     let labels: Vec<usize> = (0..count).map(|i| i % 10).collect();
-    let mut recipe = Recipe::named("FC100-100-10").expect("it is one of the paper's");
-    recipe.iterations = 1;
+    let recipe = Recipe::named("FC100-100-10").expect("it is one of the paper's");
     let few = InMemory::new(images.values()[..784 * 20].to_vec(), 784);
-    let network = train(
-        &recipe,
-        &few,
-        &labels[..20],
-        "",
-        0,
-        None,
-        &blindspot::run::monitor::Unwatched,
-        &blindspot::run::ranks::Alone,
-    )
-    .expect("random images can be trained on")
-    .network;
+    let trained = recipe.with_iterations(1).train(&few, &labels[..20], 0);
+    let network = trained.expect("random images can be trained on").network;
     let weights: Vec<f64> = network
         .weights()
         .iter()
@@ -52,7 +42,7 @@ fn run(count: usize) {
         .collect();
     let mut gradient = vec![0.0; weights.len()];
     let decay = vec![0.0; network.weights().len()];
-    let mut loss = TrainingLoss::new(network, &images, &labels, decay);
+    let mut loss = TrainingLoss::new(network, &LabelledData::new(&images, &labels), decay);
     loss.evaluate(&weights, &mut gradient)
         .expect("inputs in memory can be read");
     println!("ready");

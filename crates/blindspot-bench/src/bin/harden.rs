@@ -16,6 +16,7 @@ use blindspot::transfer::Distortion;
 use blindspot_data::{DataSpec, ImageSet, Locations, Silent};
 use blindspot_paper::harden::{Plan, PoolOptions, harden, layer_names};
 use blindspot_paper::train::{MiniBatch, Recipe};
+use blindspot_paper::{LabelledData, Session};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -61,8 +62,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         },
     };
     let begun = Instant::now();
-    let (names, watch) = (("harden", ""), &Unwatched);
-    let (trained, counts) = harden(start, &inputs, &labels, &plan, names, seed, None, watch)?;
+    let (data, watch) = (LabelledData::new(&inputs, &labels), &Unwatched);
+    let (trained, counts) = harden(start, &data, &plan, "harden", &Session::new(seed))?;
     let seconds = begun.elapsed().as_secs_f64();
     let search_options = SearchOptions {
         method: Method::Lbfgs,

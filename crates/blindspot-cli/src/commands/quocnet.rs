@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 
 use blindspot::run::monitor::Monitor;
 use blindspot_data::{Fit, ImageSet, Resize, files};
+use blindspot_paper::Session;
+use blindspot_paper::experiments::figure6::costs_table;
 use blindspot_paper::quocnet::{
-    Plan, Point, StageRecord, costs, filters, ladder, learn_and_save, seconds_an_image, trial,
+    Plan, Point, StageRecord, costs, filters, history_plot, ladder, learn_and_save,
+    seconds_an_image, trial,
 };
 use blindspot_paper::train::TrainError;
 use serde::Serialize;
@@ -65,7 +68,8 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     let images = images(command, common, progress)?;
     ranks::agree_on([("images", format!("{:?}", images.hashes()))])?;
     let (seed, out) = (command.seed, command.out());
-    let learned = learn_and_save(&plan, &images, seed, out, progress, ranks)?;
+    let session = Session::new(seed).with_monitor(progress).with_ranks(ranks);
+    let learned = learn_and_save(&plan, &images, out, &session)?;
     if !ranks.writes() {
         return Ok(());
     }
@@ -140,7 +144,7 @@ fn write_history(out: &Path, plan: &Plan, points: &[Point]) -> anyhow::Result<Pa
         serde_json::to_writer_pretty(&mut *writer, &history)?;
         writeln!(writer)
     })?;
-    let plot = blindspot_report::history_plot(points);
+    let plot = history_plot(points);
     let picture = out.with_extension("history.svg");
     files::write_atomically(&picture, |writer| writer.write_all(plot.as_bytes()))?;
     Ok(path)
@@ -170,7 +174,7 @@ fn print_costs(command: &Train, common: &Common) -> anyhow::Result<()> {
     let plan = command.quocnet.plan()?;
     let side = command.quocnet.input.map_or(32, usize::from);
     let costs = costs(&ladder(side, &plan))?;
-    let table = blindspot_report::quocnet_costs(&costs);
+    let table = costs_table(&costs);
     let speed = speed()?;
     let days = costs.iter().map(|cost| {
         let days = cost.training * FRAMES / speed / DAY;

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
+use blindspot::model::Model;
 use blindspot::search::InputBox;
+use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
-use blindspot_paper::quocnet::Plan;
+use blindspot_paper::experiments::{Experiment, Source, figure5};
 use blindspot_paper::reproduce::{
-    Experiment, Figure6Options, IMAGES, Options, Own, empty_results, figure5, figure6, figures_3_4,
-    reproduce, search_shard, table5_own,
+    Mnist, Options, Outcome, OwnNetwork, Sources, reproduce, search_shard,
 };
-use blindspot_paper::results::{Pictures, Results};
 
 use super::{json, load, say};
 use crate::args::{Common, Reproduce};
@@ -26,64 +26,26 @@ const SAMPLES: usize = 1000;
 const SEEDS: u16 = 5;
 
 pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let experiments = command
-        .experiments
-        .iter()
-        .map(|name| name.parse().map_err(Usage))
-        .collect::<Result<Vec<Experiment>, _>>()?;
-    let experiments = if experiments.is_empty() {
-        Experiment::default_list(command.model.is_some())
-    } else {
-        experiments
-    };
-    let own = experiments.iter().find(|known| known.is_of_own_network());
-    if let (Some(own), None) = (own, &command.model) {
-        let why =
-            format!("{own} takes a network and images: add --model MODEL.onnx --data folder:DIR");
-        return Err(Usage(why).into());
-    }
-    if command.samples == 0 {
-        return Err(Usage("--samples 0 makes no table; ask for at least 1".into()).into());
-    }
-    let samples = match command.samples {
-        _ if command.full => None,
-        SAMPLES if command.quick => Some(QUICK_SAMPLES),
-        samples => Some(samples),
-    };
+    let options = options(command)?;
     let ranks = ranks::here();
     // Before the long run: a folder that can't be written is found out now.
     if ranks.writes() {
         writable(&command.out)?;
     }
-    let results_file = command.out.join("results.json");
-
-    if experiments.contains(&Experiment::Figure6) && command.data.data.starts_with("mnist:") {
-        let why = "figure6 takes images with named classes: add --data folder:DIR --class NAME";
-        return Err(Usage(why.into()).into());
-    }
-    let of_mnist = experiments
-        .iter()
-        .any(|experiment| !experiment.takes_other_images());
-    let options = Options {
-        experiments,
-        samples,
-        quick: command.quick,
-        seed: command.seed,
-        clip_noise: command.clip_noise,
-        decay: command.decay.into(),
-        seeds: match command.seeds {
-            SEEDS if command.quick => 1,
-            seeds => seeds.into(),
-        },
-    };
+    let mnist = options.wants_source(Source::Mnist);
+    let mnist = mnist.then(|| read_mnist(common, progress)).transpose()?;
+    let mnist = mnist.as_ref().map(|[train, test]| Mnist { train, test });
     if let Some(shard) = command.shard {
         if ranks.count() > 1 {
             let why = "--shard and mpirun divide the same work; leave one of them out";
             return Err(Usage(why.into()).into());
         }
-        let train = load::set("mnist:train", common, progress)?;
-        let test = load::set("mnist:test", common, progress)?;
-        let done = search_shard(&options, &train, &test, shard, &command.out, progress)?;
+        let Some(mnist) = mnist else {
+            let why =
+                "--shard divides the searches on MNIST, which none of these experiments makes";
+            return Err(Usage(why.into()).into());
+        };
+        let done = search_shard(&options, mnist, shard, &command.out, progress)?;
         let shards = command.out.join("shards");
         let text = format!(
             "Shard {shard}: {done} examples\nWritten: {}",
@@ -92,37 +54,34 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         say(common, &text);
         return Ok(());
     }
-    let (mut results, mut pictures) = if of_mnist {
-        let train = load::set("mnist:train", common, progress)?;
-        let test = load::set("mnist:test", common, progress)?;
-        let hashes = [&train, &test].map(|set| format!("{:?}", set.hashes()));
-        ranks::agree_on([("images", hashes.concat())])?;
-        reproduce(&options, &train, &test, &command.out, progress, ranks)?
+    let own = if ranks.writes() {
+        Own::read(command, &options, common, progress)?
     } else {
-        (empty_results(&options), Pictures::default())
+        Own::default()
     };
+    let sources = Sources {
+        mnist,
+        ..own.sources(command)
+    };
+    let outcome = reproduce(&options, &sources, &command.out, progress, ranks)?;
+    let Outcome {
+        results,
+        pictures,
+        failure,
+    } = outcome;
     if !ranks.writes() {
         return Ok(());
     }
-    let finished = others(
-        command,
-        &options,
-        common,
-        progress,
-        (&mut results, &mut pictures),
-    );
     // What was made before one failed, or was stopped, is kept.
-    let some = of_mnist || results.figure3.is_some() || results.figure4.is_some();
-    if finished.is_err() && !some && results.figure5.is_none() {
-        return finished;
-    }
-    files::write_atomically(&results_file, |writer| {
+    files::write_atomically(&command.out.join("results.json"), |writer| {
         serde_json::to_writer_pretty(&mut *writer, &results)?;
         writeln!(writer)
     })?;
-    let written = blindspot_report::write(&command.out, &results, &pictures)?;
-    finished?;
-    say(common, &blindspot_report::terminal(&results));
+    let written = blindspot_paper::write_report(&command.out, &results, &pictures)?;
+    if let Some(failure) = failure {
+        return Err(failure.into());
+    }
+    say(common, &blindspot_paper::terminal(&results));
     for file in written
         .iter()
         .filter(|file| file.extension().is_some_and(|e| e == "html"))
@@ -132,119 +91,144 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     json(common, &results)
 }
 
+/// What the command asks for.
+fn options(command: &Reproduce) -> Result<Options, Usage> {
+    let named = command.experiments.iter();
+    let named = named.map(|name| Experiment::named(name).map_err(|error| Usage(error.to_string())));
+    let mut experiments: Vec<&Experiment> = named.collect::<Result<_, _>>()?;
+    if experiments.is_empty() {
+        experiments = Experiment::default_list(command.model.is_some());
+    }
+    let of = |source| {
+        let mut experiments = experiments.iter();
+        experiments.find(|known| known.needs.source == source)
+    };
+    if let (Some(own), None) = (of(Source::OwnNetwork), &command.model) {
+        let why =
+            format!("{own} takes a network and images: add --model MODEL.onnx --data folder:DIR");
+        return Err(Usage(why));
+    }
+    if of(Source::OwnImages).is_some() && command.data.data.starts_with("mnist:") {
+        let why = "figure6 takes images with named classes: add --data folder:DIR --class NAME";
+        return Err(Usage(why.into()));
+    }
+    if command.samples == 0 {
+        return Err(Usage(
+            "--samples 0 makes no table; ask for at least 1".into(),
+        ));
+    }
+    Ok(Options {
+        experiments,
+        samples: match command.samples {
+            _ if command.full => None,
+            SAMPLES if command.quick => Some(QUICK_SAMPLES),
+            samples => Some(samples),
+        },
+        quick: command.quick,
+        seed: command.seed,
+        clip_noise: command.clip_noise,
+        decay: command.decay.into(),
+        seeds: match command.seeds {
+            SEEDS if command.quick => 1,
+            seeds => seeds.into(),
+        },
+    })
+}
+
+/// MNIST's training and test images, the same on all ranks.
+fn read_mnist(common: &Common, progress: &Progress) -> anyhow::Result<[ImageSet; 2]> {
+    let sets = [
+        load::set("mnist:train", common, progress)?,
+        load::set("mnist:test", common, progress)?,
+    ];
+    let hashes = sets.each_ref().map(|set| format!("{:?}", set.hashes()));
+    ranks::agree_on([("images", hashes.concat())])?;
+    Ok(sets)
+}
+
+/// What the user brings, read before the long run.
+#[derive(Default)]
+struct Own {
+    /// With its file's name.
+    model: Option<(Model, String)>,
+    /// For the network.
+    photographs: Option<ImageSet>,
+    /// For figure 6.
+    images: Option<ImageSet>,
+}
+
+impl Own {
+    fn read(
+        command: &Reproduce,
+        options: &Options,
+        common: &Common,
+        progress: &Progress,
+    ) -> anyhow::Result<Own> {
+        let data = &command.data;
+        let of_network = options.wants_source(Source::OwnNetwork);
+        let wanted = of_network
+            || options
+                .experiments
+                .iter()
+                .any(|known| known.name == "table5");
+        let model = match &command.model {
+            Some(path) if wanted => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let model = load::model(
+                    &ModelArgs {
+                        model: path.to_owned(),
+                        preprocess: command.preprocess.clone(),
+                    },
+                    InputBox::default(),
+                )?;
+                Some((model, name.into_owned()))
+            }
+            _ => None,
+        };
+        let mut photographs = None;
+        if let (Some((model, _)), true) = (&model, of_network) {
+            let images = load::images(data, None, Some(model), common, progress)?;
+            if options.wants(&figure5::EXPERIMENT) {
+                load::labels(&images, &data.data)?;
+            }
+            photographs = Some(images);
+        }
+        let mut images = None;
+        if options.wants_source(Source::OwnImages) {
+            let set = load::images(data, None, None, common, progress)?;
+            load::labels(&set, &data.data)?;
+            images = Some(set);
+        }
+        Ok(Own {
+            model,
+            photographs,
+            images,
+        })
+    }
+
+    fn sources<'a>(&'a self, command: &'a Reproduce) -> Sources<'a> {
+        let network = self.model.as_ref().map(|(model, name)| OwnNetwork {
+            network: model.network(),
+            name: name.clone(),
+            sha256: model.sha256().to_owned(),
+            preprocess: model.preprocess(),
+            photographs: self.photographs.as_ref(),
+            layer: command.layer.as_deref(),
+        });
+        let images = self.images.as_ref();
+        Sources {
+            mnist: None,
+            network,
+            images: images.map(|images| (images, command.class.as_str())),
+        }
+    }
+}
+
 /// Makes the folder if need be, and writes to it.
 fn writable(folder: &Path) -> Result<(), FileError> {
     files::make_folder(folder)?;
     let marker = folder.join(".writable");
     files::write_atomically(&marker, |_| Ok(()))?;
     let _ = std::fs::remove_file(&marker);
-    Ok(())
-}
-
-/// The experiments whose images the command names.
-fn others(
-    command: &Reproduce,
-    options: &Options,
-    common: &Common,
-    progress: &Progress,
-    (results, pictures): (&mut Results, &mut Pictures),
-) -> anyhow::Result<()> {
-    if let Some(model) = &command.model {
-        let made = (&mut *results, &mut *pictures);
-        own_network(model, command, options, common, progress, made)?;
-    }
-    if options.experiments.contains(&Experiment::Figure6) {
-        quocnet(command, common, progress, (results, pictures))?;
-    }
-    Ok(())
-}
-
-/// Figure 6; the hashes of its images go into the results.
-fn quocnet(
-    command: &Reproduce,
-    common: &Common,
-    progress: &Progress,
-    (results, pictures): (&mut Results, &mut Pictures),
-) -> anyhow::Result<()> {
-    let images = load::images(&command.data, None, None, common, progress)?;
-    load::labels(&images, &command.data.data)?;
-    let options = Figure6Options {
-        class: command.class.clone(),
-        plan: match command.quick {
-            true => Plan::quick(),
-            false => Plan::small(),
-        },
-        quick: command.quick,
-        seed: command.seed,
-    };
-    let outcome = figure6(&images, &options, &command.out, progress)?;
-    results.data.extend(images.hashes().iter().cloned());
-    results.quocnet = Some(outcome.figure);
-    pictures.figure6 = outcome.pairs;
-    pictures.filters.push(("quocnet".into(), outcome.filters));
-    Ok(())
-}
-
-/// The experiments for the network that was brought; the hashes of its images go into the results.
-fn own_network(
-    path: &Path,
-    command: &Reproduce,
-    options: &Options,
-    common: &Common,
-    progress: &Progress,
-    (results, pictures): (&mut Results, &mut Pictures),
-) -> anyhow::Result<()> {
-    let experiments = &options.experiments;
-    let wanted = |experiment| experiments.contains(&experiment);
-    let of_images = experiments.iter().any(|known| known.is_of_own_network());
-    if !of_images && !wanted(Experiment::Table5) {
-        return Ok(());
-    }
-    let model = load::model(
-        &ModelArgs {
-            model: path.to_owned(),
-            preprocess: command.preprocess.clone(),
-        },
-        InputBox::default(),
-    )?;
-    let own = Own {
-        network: model.network(),
-        name: path
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-        sha256: model.sha256().to_owned(),
-    };
-    let preprocess = serde_json::to_value(model.preprocess())?;
-    results.options.insert("preprocess".into(), preprocess);
-    if let Some(table) = &mut results.table5 {
-        table.networks.push(table5_own(&own, options, progress)?);
-    }
-    if !of_images {
-        return Ok(());
-    }
-    let images = load::images(&command.data, None, Some(&model), common, progress)?;
-    results.data.extend(images.hashes().iter().cloned());
-    if wanted(Experiment::Figure3) || wanted(Experiment::Figure4) {
-        let layer = command.layer.as_deref();
-        let made = figures_3_4(&own, &images, layer, command.seed, progress)?;
-        results.units_own = made.study;
-        let places = [
-            (Experiment::Figure3, &mut results.figure3),
-            (Experiment::Figure4, &mut results.figure4),
-        ];
-        for ((experiment, place), (figure, rows)) in places.into_iter().zip(made.figures) {
-            if wanted(experiment) {
-                *place = Some(figure);
-                pictures.units.push((experiment.to_string(), rows));
-            }
-        }
-    }
-    if wanted(Experiment::Figure5) {
-        load::labels(&images, &command.data.data)?;
-        let outcome = figure5(&own, &images, IMAGES, command.seed, progress)?;
-        outcome.save(&command.out.join("figure5"))?;
-        results.figure5 = Some(outcome.figure);
-        pictures.figure5 = outcome.pairs;
-    }
     Ok(())
 }

@@ -5,6 +5,7 @@ use blindspot_data::files;
 use blindspot_paper::harden::{PoolCount, layer_names};
 use blindspot_paper::models;
 use blindspot_paper::train::{Recipe, TrainError};
+use blindspot_paper::{LabelledData, Session};
 use serde::Serialize;
 
 use super::{json, load, say};
@@ -32,15 +33,9 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         return super::quocnet::run(command, common, progress);
     }
     command.quocnet.unused(&command.model)?;
-    let mut recipe = Recipe::named(&command.model)?;
-    if !recipe.hidden.is_empty() {
-        recipe.decay = command.decay.into();
-    }
+    let mut recipe = Recipe::named(&command.model)?.with_decay(command.decay.into());
     if let Some(iterations) = command.iterations {
-        recipe.iterations = iterations as usize;
-        if let Some(sparsity) = &mut recipe.sparsity {
-            sparsity.iterations = sparsity.iterations.min(iterations as usize);
-        }
+        recipe = recipe.with_iterations(iterations as usize);
     }
     let ranks = ranks::here();
     // Before the training: a file that can't be written is found out now.
@@ -54,15 +49,16 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         return Err(TrainError::Data(why).into());
     };
     let (seed, out) = (command.seed, command.out());
+    let session = Session::new(seed).with_monitor(progress).with_ranks(ranks);
     let (trained, pools) = if command.harden.harden {
         one_process(command)?;
-        let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
+        let classes = LabelledData::new(&images, labels).classes();
         let start = recipe.start(images.image_len(), classes, seed);
         let decay = recipe.decay_coefficients(classes);
         let plan = command.harden.plan(layer_names(&start), decay);
-        models::harden_and_save(&recipe, &plan, &images, seed, out, progress)?
+        models::harden_and_save(&recipe, &plan, &images, out, &session)?
     } else {
-        let trained = models::train_and_save(&recipe, &images, seed, out, progress, ranks)?;
+        let trained = models::train_and_save(&recipe, &images, out, &session)?;
         (trained, Vec::new())
     };
     if !ranks.writes() {
@@ -113,7 +109,12 @@ fn pool_lines(pools: &[PoolCount]) -> String {
         format!(
             "\nPool of {}: {} examples made (distortion {:.4}), {} searches failed, {} ended too far \
              away, {} images were wrong as they are",
-            pool.layer, pool.made, pool.distortion, pool.failed, pool.far, pool.wrong_before
+            pool.layer,
+            pool.made,
+            pool.distortion,
+            pool.failed,
+            pool.far,
+            pool.already_misclassified
         )
     };
     pools.iter().map(line).collect()

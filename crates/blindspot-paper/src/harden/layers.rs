@@ -15,14 +15,15 @@ pub const INPUT: &str = "input";
 pub(super) struct Layer {
     /// Its name in the network.
     pub(super) value: String,
-    /// The smallest and the largest number that it can hold.
+    /// The smallest number that it can hold.
     pub(super) lowest: f32,
+    /// The largest number that it can hold.
     pub(super) highest: f32,
 }
 
 impl Layer {
-    /// The range of each of `length` numbers.
-    pub(super) fn ranges(&self, length: usize) -> Bounds {
+    /// The bounds of `length` numbers.
+    pub(super) fn bounds(&self, length: usize) -> Bounds {
         Bounds {
             lower: vec![self.lowest; length],
             upper: vec![self.highest; length],
@@ -41,7 +42,7 @@ pub fn layer_names(network: &Network<f32>) -> Vec<String> {
 /// The layers with these names, the lowest first, each once.
 ///
 /// # Errors
-/// [`TrainError::Options`] where there is none of that name, with the names that there are.
+/// [`TrainError::Options`] for an unknown name; it lists the known ones.
 pub(super) fn find(network: &Network<f32>, names: &[String]) -> Result<Vec<Layer>, TrainError> {
     let graph = network.graph();
     let InputBox { lower, upper } = InputBox::default();
@@ -56,9 +57,7 @@ pub(super) fn find(network: &Network<f32>, names: &[String]) -> Result<Vec<Layer
         let position = named.or((name == INPUT).then_some(0));
         position.ok_or_else(|| {
             let names = layer_names(network).join(", ");
-            TrainError::Options(format!(
-                "no layer is named `{name}`; this network has: {names}"
-            ))
+            TrainError::Options(format!("unknown layer `{name}`; this network has: {names}"))
         })
     };
     let mut positions = names.iter().map(position).collect::<Result<Vec<_>, _>>()?;
@@ -129,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_that_is_not_there_is_said_with_those_that_are() {
+    fn an_unknown_layer_is_refused_with_the_known_ones() {
         let network = Recipe::named("FC100-100-10").unwrap().start(784, 10, 0);
         let error = find(&network, &names(&["input", "hidden3"])).unwrap_err();
         let said = error.to_string();

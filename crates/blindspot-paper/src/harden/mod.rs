@@ -2,29 +2,28 @@
 //!
 //! For the input, and for the output of each hidden layer, there is a pool of examples made against
 //! the network while it is trained. A random subset is replaced by new ones all the time, and
-//! examples from the pool are mixed into each batch. A changed activation enters the network where
+//! examples from the pool are mixed into each batch. A perturbed activation enters the network where
 //! it belongs, so it trains only the layers above.
 
+mod error;
 mod layers;
 mod pool;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
+pub use error::HardenError;
 pub use layers::{INPUT, layer_names};
 pub use pool::PoolCount;
 
+use crate::session::{LabelledData, Session};
 use crate::train::{MiniBatch, TrainError, Trained, train_in_batches, train_mixed};
-use blindspot::inputs::Inputs;
-use blindspot::run::monitor::Monitor;
 use pool::Pools;
 
 /// Numbers that a pool may hold at most: 1 GB of them.
-const MOST_VALUES: usize = 1 << 28;
+const MAX_POOL_NUMBERS: usize = 1 << 28;
 
 /// A living pool for each of some layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,22 +32,28 @@ pub struct PoolOptions {
     pub layers: Vec<String>,
     /// Examples in the pool of each layer, at least 1.
     pub size: usize,
-    /// The part of each pool that is replaced at a time, in (0, 1]; less where too few of the images
+    /// The fraction of each pool that is replaced at a time, in (0, 1]; less where too few of the images
     /// drawn give an example.
-    pub refresh: f64,
+    #[serde(rename = "refresh")]
+    pub refresh_fraction: f64,
     /// Steps of training from one replacement to the next, at least 1.
-    pub every: u64,
+    #[serde(rename = "every")]
+    pub refresh_interval: u64,
     /// Examples of each pool in a step, for each image of it, above 0.
-    pub mix: f64,
-    /// How far an example goes: so many times the smallest change that was found, at least 1. At 1
-    /// it lies on the decision boundary.
-    pub beyond: f64,
-    /// The largest distortion (root mean square of the change) of an example that enters, above 0;
+    #[serde(rename = "mix")]
+    pub mix_ratio: f64,
+    /// How far an example goes, as a multiple of the smallest perturbation that was found, at least 1.
+    /// At 1 it lies on the decision boundary.
+    #[serde(rename = "beyond")]
+    pub overshoot: f64,
+    /// The largest distortion (root mean square of the perturbation) of an example that enters, above 0;
     /// `None` for any. What is farther away may well show another class.
-    pub within: Option<f64>,
-    /// The part of training that passes before the pools are filled, in [0, 1): a network that
+    #[serde(rename = "within")]
+    pub max_distortion: Option<f64>,
+    /// The fraction of training that passes before the pools are filled, in [0, 1): a network that
     /// hasn't learned anything yet has nothing to be fooled in.
-    pub after: f64,
+    #[serde(rename = "after")]
+    pub warmup: f64,
 }
 
 impl PoolOptions {
@@ -59,49 +64,51 @@ impl PoolOptions {
         PoolOptions {
             layers,
             size: 3_000,
-            refresh: 0.05,
-            every: 40,
-            mix: 0.5,
-            beyond: 1.0,
-            within: Some(0.03),
-            after: 0.1,
+            refresh_fraction: 0.05,
+            refresh_interval: 40,
+            mix_ratio: 0.5,
+            overshoot: 1.0,
+            max_distortion: Some(0.03),
+            warmup: 0.1,
         }
     }
 
-    /// Whether these are pools that there can be, for values of `length` numbers at most and `rows`
-    /// examples in a step.
-    fn check(&self, length: usize, rows: usize) -> Result<(), TrainError> {
+    /// Whether these options are valid for layers of at most `length` numbers and `examples` examples of
+    /// a pool in a step.
+    fn check(&self, length: usize, examples: usize) -> Result<(), TrainError> {
         let wrong = if self.layers.is_empty() {
-            "a pool for no layer hardens nothing; name at least one layer".to_owned()
+            "hardening needs at least one layer with a pool".to_owned()
         } else if self.size == 0 {
-            "an empty pool hardens nothing; ask for at least 1 example".to_owned()
-        } else if self.size.saturating_mul(length) > MOST_VALUES {
-            let most = MOST_VALUES / length;
+            "the pool size must be at least 1".to_owned()
+        } else if self.size.saturating_mul(length) > MAX_POOL_NUMBERS {
+            let most = MAX_POOL_NUMBERS / length;
             format!(
                 "a pool of {} examples takes more than 1 GB; ask for at most {most}",
                 self.size
             )
-        } else if !(self.refresh > 0.0 && self.refresh <= 1.0) {
-            let refresh = self.refresh;
-            format!("{refresh} of a pool can't be replaced; choose a part above 0, up to 1")
-        } else if self.every == 0 {
-            "a pool can't be refreshed every 0 steps; ask for at least 1".to_owned()
-        } else if !(self.mix > 0.0 && self.mix <= 100.0) {
-            let mix = self.mix;
-            format!("{mix} examples for each image can't be mixed in; choose above 0, up to 100")
-        } else if rows.saturating_mul(length) > MOST_VALUES {
-            format!("{rows} examples in a step take more than 1 GB; ask for smaller batches")
-        } else if !(self.beyond >= 1.0 && self.beyond.is_finite()) {
-            let beyond = self.beyond;
-            format!("{beyond} times the smallest change fools no network; choose at least 1")
-        } else if let Some(within) = self
-            .within
-            .filter(|within| within.is_nan() || *within <= 0.0)
+        } else if !(self.refresh_fraction > 0.0 && self.refresh_fraction <= 1.0) {
+            let fraction = self.refresh_fraction;
+            format!(
+                "the fraction of a pool to replace is {fraction}, but must be above 0 and at most 1"
+            )
+        } else if self.refresh_interval == 0 {
+            "the steps between replacements must be at least 1".to_owned()
+        } else if !(self.mix_ratio > 0.0 && self.mix_ratio <= 100.0) {
+            let ratio = self.mix_ratio;
+            format!("the mix ratio is {ratio}, but must be above 0 and at most 100")
+        } else if examples.saturating_mul(length) > MAX_POOL_NUMBERS {
+            format!("{examples} examples in a step take more than 1 GB; ask for smaller batches")
+        } else if !(self.overshoot >= 1.0 && self.overshoot.is_finite()) {
+            let overshoot = self.overshoot;
+            format!("the overshoot is {overshoot}, but must be at least 1")
+        } else if let Some(distortion) = self
+            .max_distortion
+            .filter(|distortion| distortion.is_nan() || *distortion <= 0.0)
         {
-            format!("no example lies within a distortion of {within}; choose one above 0")
-        } else if !(0.0..1.0).contains(&self.after) {
-            let after = self.after;
-            format!("a pool can't begin after {after} of the training; choose from 0 to below 1")
+            format!("the largest distortion is {distortion}, but must be above 0")
+        } else if !(0.0..1.0).contains(&self.warmup) {
+            let warmup = self.warmup;
+            format!("the warm-up is {warmup} of the training, but must be from 0 to below 1")
         } else {
             return Ok(());
         };
@@ -119,33 +126,26 @@ pub struct Plan {
 }
 
 /// Trains a classifier, which gives logits, on labelled inputs in [0, 1] as planned; gives it, and
-/// what its pools have taken.
+/// what the making of each pool has taken. The monitor knows it by `name`.
 ///
-/// Names, seed and checkpoint are those of [`train_in_batches`]: the same seed gives the same bits
-/// for any number of threads, run through or gone on with.
+/// One process trains: the session's ranks are not used. The same seed gives the same bits
+/// for any number of threads, run through or resumed from the session's checkpoint.
 ///
 /// # Errors
-/// [`TrainError`].
+/// [`HardenError`].
 pub fn harden(
     network: Network<f32>,
-    inputs: &dyn Inputs,
-    labels: &[usize],
+    data: &LabelledData<'_>,
     plan: &Plan,
-    (name, data): (&str, &str),
-    seed: u64,
-    checkpoint: Option<&Path>,
-    monitor: &dyn Monitor,
-) -> Result<(Trained, Vec<PoolCount>), TrainError> {
-    let (training, names) = (&plan.training, (name, data));
+    name: &str,
+    session: &Session<'_>,
+) -> Result<(Trained, Vec<PoolCount>), HardenError> {
+    let training = &plan.training;
     let Some(options) = &plan.pool else {
-        let trained = train_in_batches(
-            network, inputs, labels, training, names, seed, checkpoint, monitor,
-        )?;
+        let trained = train_in_batches(network, data, training, name, session)?;
         return Ok((trained, Vec::new()));
     };
-    let pools = Pools::new(&network, options, training.batch, seed)?;
-    let (trained, pools) = train_mixed(
-        network, inputs, labels, training, pools, names, seed, checkpoint, monitor,
-    )?;
+    let pools = Pools::new(&network, options, training.batch, session.seed)?;
+    let (trained, pools) = train_mixed(network, data, training, pools, name, session)?;
     Ok((trained, pools.counts()))
 }

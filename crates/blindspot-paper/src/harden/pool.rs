@@ -6,25 +6,26 @@ use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::PoolOptions;
 use super::layers::{self, Layer};
-use crate::train::{Chain, Mix, Rows, TrainError};
+use super::{HardenError, PoolOptions};
+use crate::session::LabelledData;
+use crate::train::{Batch, CutNetwork, ExtraBatch, TrainError};
 use blindspot::classify::outputs;
-use blindspot::inputs::{InMemory, Inputs, read_batch};
+use blindspot::inputs::{InMemory, InputError, read_batch};
 use blindspot::run::monitor::Unwatched;
 use blindspot::run::random::Stream;
-use blindspot::search::{Bounds, SearchOptions, Target, norm, search};
+use blindspot::search::{Bounds, Example, SearchOptions, Target, norm, search};
 
 /// Images that are searched from at a time.
-const BLOCK: usize = 4096;
-/// Images that are tried at most for each example wanted.
+const BLOCK_IMAGES: usize = 4096;
+/// Images that are searched from, at most, for each example wanted.
 const TRIES: usize = 4;
-/// Images that are looked at for each that is searched from, where far ones are left out.
-const LOOKS: usize = 4;
-/// An image is far where a linear network's boundary would be so many times too far away.
-const MARGIN: f64 = 1.5;
-/// Images whose distances are guessed at once.
-const SLICE: usize = 64;
+/// Images that are drawn for each that is searched from, if far ones are left out.
+const DRAWS: usize = 4;
+/// An image is far if a linear network's boundary would be more than this many times too far away.
+const FAR_FACTOR: f64 = 1.5;
+/// Images whose distances are estimated at once.
+const SLICE_IMAGES: usize = 64;
 
 /// What the making of one layer's pool has taken, over the whole training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,13 +34,14 @@ pub struct PoolCount {
     pub layer: String,
     /// Examples made.
     pub made: u64,
-    /// Images that the network got wrong as they were: nothing was made of them.
-    pub wrong_before: u64,
-    /// Searches that found nothing, or nothing that still fools the network at the distance asked
-    /// for: nothing entered the pool.
+    /// Images that the network misclassified as they were: nothing was made of them.
+    #[serde(rename = "wrong_before")]
+    pub already_misclassified: u64,
+    /// Searches that found nothing, or nothing that still fools the network after the overshoot:
+    /// nothing entered the pool.
     pub failed: u64,
-    /// Images left out because their example's distortion is above what was asked for, or would
-    /// be by far.
+    /// Images left out because their example's distortion is above the largest that may enter, or
+    /// was estimated to be far above it.
     pub far: u64,
     /// Mean distortion of the examples made.
     pub distortion: f64,
@@ -62,10 +64,11 @@ pub(super) struct Pool {
 pub(super) struct Pools {
     options: PoolOptions,
     /// Examples of each pool in a step.
-    rows: usize,
+    #[serde(rename = "rows")]
+    examples: usize,
     seed: u64,
     pub(super) pools: Vec<Pool>,
-    /// The step of the last replacement.
+    /// The step of the last replacement; `None` before the pools were first filled.
     refreshed: Option<u64>,
 }
 
@@ -73,7 +76,7 @@ impl Pools {
     /// Empty pools, to be filled in training with `batch` images a step.
     ///
     /// # Errors
-    /// [`TrainError::Options`] where the options make none, or name a layer that isn't there.
+    /// [`TrainError::Options`] if the options are invalid, or name a layer that isn't there.
     pub(super) fn new(
         network: &Network<f32>,
         options: &PoolOptions,
@@ -91,7 +94,7 @@ impl Pools {
                 count: PoolCount {
                     layer: layer.value,
                     made: 0,
-                    wrong_before: 0,
+                    already_misclassified: 0,
                     failed: 0,
                     far: 0,
                     distortion: 0.0,
@@ -100,10 +103,10 @@ impl Pools {
         };
         let pools: Vec<Pool> = found.into_iter().map(pool).collect();
         let longest = pools.iter().map(|pool| pool.length).max().unwrap_or(1);
-        let rows = ((options.mix * batch as f64).round() as usize).max(1);
-        options.check(longest, rows)?;
+        let examples = ((options.mix_ratio * batch as f64).round() as usize).max(1);
+        options.check(longest, examples)?;
         Ok(Pools {
-            rows,
+            examples,
             options: options.clone(),
             seed,
             pools,
@@ -111,26 +114,25 @@ impl Pools {
         })
     }
 
-    /// What each has taken.
+    /// What the making of each pool has taken.
     pub(super) fn counts(&self) -> Vec<PoolCount> {
         self.pools.iter().map(|pool| pool.count.clone()).collect()
     }
 
-    /// Replaces a random part of each pool by examples made against the network as it is now; the
+    /// Replaces a random fraction of each pool by examples made against the network as it is now; the
     /// first time, fills them.
     fn refresh(
         &mut self,
         step: u64,
         network: &Network<f32>,
-        inputs: &dyn Inputs,
-        labels: &[usize],
-    ) -> Result<(), TrainError> {
+        data: &LabelledData<'_>,
+    ) -> Result<(), HardenError> {
         let (seed, size) = (self.seed, self.options.size);
-        let part = (self.options.refresh * size as f64).round() as usize;
+        let share = (self.options.refresh_fraction * size as f64).round() as usize;
         for pool in &mut self.pools {
             let layer = pool.count.layer.clone();
             let missing = size - pool.labels.len();
-            let replaced = if missing == size { 0 } else { part.max(1) };
+            let replaced = if missing == size { 0 } else { share.max(1) };
             // Those that a part-filled pool lacks come first, and old ones go for the others.
             let replaced = replaced.saturating_sub(missing);
             let maker = Maker::new(network, &layer, &self.options)?;
@@ -139,13 +141,7 @@ impl Pools {
                 &format!("images for the pool of {layer}"),
                 step as usize,
             );
-            let made = maker.make(
-                missing + replaced,
-                &mut pool.count,
-                inputs,
-                labels,
-                &mut draw,
-            )?;
+            let made = maker.make(missing + replaced, &mut pool.count, data, &mut draw)?;
             let old = Stream::new(
                 seed,
                 &format!("replaced in the pool of {layer}"),
@@ -166,49 +162,53 @@ impl Pools {
     }
 }
 
-impl Mix for Pools {
+impl ExtraBatch for Pools {
+    type Error = HardenError;
+
     fn layers(&self) -> Vec<String> {
         let layers = self.pools.iter().map(|pool| pool.count.layer.clone());
         layers.collect()
     }
 
-    fn rows(
+    fn batches(
         &mut self,
         step: u64,
-        part: f64,
-        chain: &Chain,
-        inputs: &dyn Inputs,
-        labels: &[usize],
-    ) -> Result<Vec<Rows>, TrainError> {
+        fraction: f64,
+        network: &CutNetwork,
+        data: &LabelledData<'_>,
+    ) -> Result<Vec<Batch>, HardenError> {
         let due = match self.refreshed {
-            None => part >= self.options.after,
-            Some(last) => step - last >= self.options.every,
+            None => fraction >= self.options.warmup,
+            Some(last) => step - last >= self.options.refresh_interval,
         };
         if due {
-            self.refresh(step, chain.whole(), inputs, labels)?;
+            self.refresh(step, network.whole(), data)?;
             self.refreshed = Some(step);
         }
-        let mut all = Vec::new();
+        let mut batches = Vec::new();
         for (number, pool) in self.pools.iter().enumerate() {
             let layer = &pool.count.layer;
-            let (Some(part), false) = (chain.part_above(layer), pool.labels.is_empty()) else {
+            let (Some(segment), false) = (network.segment_above(layer), pool.labels.is_empty())
+            else {
                 continue;
             };
             let mut draw = Stream::new(self.seed, &format!("mixed in at {layer}"), step as usize);
-            let chosen: Vec<usize> = (0..self.rows)
+            let chosen: Vec<usize> = (0..self.examples)
                 .map(|_| draw.below(pool.labels.len()))
                 .collect();
             let values = chosen.iter();
             let values = values.flat_map(|&i| &pool.values[i * pool.length..][..pool.length]);
-            let first = labels.len() + (number + step as usize * self.pools.len()) * self.rows;
-            all.push(Rows {
-                part,
+            // After the keys of the training set, and never the same twice.
+            let earlier = number + step as usize * self.pools.len();
+            let first = data.labels.len() + earlier * self.examples;
+            batches.push(Batch {
+                segment,
                 values: values.copied().collect(),
                 labels: chosen.iter().map(|&i| pool.labels[i]).collect(),
-                keys: (first..first + self.rows).collect(),
+                keys: (first..first + self.examples).collect(),
             });
         }
-        Ok(all)
+        Ok(batches)
     }
 }
 
@@ -216,12 +216,17 @@ impl Mix for Pools {
 struct Maker {
     /// From the input to the layer; `None` for the input itself.
     below: Option<Network<f32>>,
+    /// From the layer to the logits.
     above: Network<f32>,
     options: SearchOptions,
-    ranges: Arc<Bounds>,
-    beyond: f32,
-    within: f64,
+    bounds: Arc<Bounds>,
+    overshoot: f32,
+    /// Infinite for any.
+    max_distortion: f64,
 }
+
+/// A perturbed value of a layer, and the class of the image that it was made from.
+type PoolExample = (Vec<f32>, usize);
 
 impl Maker {
     fn new(network: &Network<f32>, layer: &str, pool: &PoolOptions) -> Result<Maker, TrainError> {
@@ -229,56 +234,51 @@ impl Maker {
         let wrong = |error: blindspot_net::GraphError| TrainError::Options(error.to_string());
         let value = network.graph().find(layer).map_err(wrong)?;
         let hidden = value != network.graph().input();
-        let above = match hidden {
-            true => network.above(value).map_err(wrong)?,
-            false => network.clone(),
+        let above = if hidden {
+            network.above(value).map_err(wrong)?
+        } else {
+            network.clone()
         };
-        let ranges = Arc::new(found.ranges(above.input_len()));
+        let bounds = Arc::new(found.bounds(above.input_len()));
         Ok(Maker {
             below: hidden.then(|| network.up_to(value)),
             above,
             options: SearchOptions {
                 target: Target::Untargeted,
-                bounds: Some(Arc::clone(&ranges)),
+                bounds: Some(Arc::clone(&bounds)),
                 ..SearchOptions::default()
             },
-            ranges,
-            beyond: pool.beyond as f32,
-            within: pool.within.unwrap_or(f64::INFINITY),
+            bounds,
+            overshoot: pool.overshoot as f32,
+            max_distortion: pool.max_distortion.unwrap_or(f64::INFINITY),
         })
     }
 
-    /// So many examples of random images, with their classes; fewer where too many searches fail.
+    /// `wanted` examples of random images; fewer where too many searches fail.
     fn make(
         &self,
         wanted: usize,
         count: &mut PoolCount,
-        inputs: &dyn Inputs,
-        labels: &[usize],
+        data: &LabelledData<'_>,
         draw: &mut Stream,
-    ) -> Result<Vec<(Vec<f32>, usize)>, TrainError> {
-        let length = self.above.input_len();
+    ) -> Result<Vec<PoolExample>, HardenError> {
+        let bounded = self.max_distortion.is_finite();
         // Far images are passed over without a search, so more of them can be looked at.
-        let looks = if self.within.is_finite() { LOOKS } else { 1 };
+        let draws = if bounded { DRAWS } else { 1 };
         let (mut made, mut tries) = (Vec::with_capacity(wanted), 0);
         while made.len() < wanted && tries < TRIES * wanted {
-            let missing = (wanted - made.len()).min(BLOCK);
+            let missing = (wanted - made.len()).min(BLOCK_IMAGES);
             tries += missing;
-            let chosen: Vec<usize> = (0..missing * looks)
-                .map(|_| draw.below(labels.len()))
+            let chosen: Vec<usize> = (0..missing * draws)
+                .map(|_| draw.below(data.labels.len()))
                 .collect();
-            let labels: Vec<usize> = chosen.iter().map(|&index| labels[index]).collect();
-            let mut images = vec![0.0; chosen.len() * inputs.input_len()];
-            read_batch(inputs, chosen.iter().copied(), &mut images)?;
-            let images = InMemory::new(images, inputs.input_len());
-            let originals = match &self.below {
-                Some(below) => outputs(below, &images)?,
-                None => images,
-            };
+            let labels: Vec<usize> = chosen.iter().map(|&index| data.labels[index]).collect();
+            let originals = self.originals(data, &chosen)?;
             let mut near: Vec<usize> = (0..chosen.len()).collect();
-            if self.within.is_finite() {
-                let distances = self.guesses(&originals, &labels);
-                near.retain(|&i| distances[i] * f64::from(self.beyond) <= MARGIN * self.within);
+            if bounded {
+                let distances = self.linear_distances(&originals, &labels);
+                let limit = FAR_FACTOR * self.max_distortion;
+                near.retain(|&i| distances[i] * f64::from(self.overshoot) <= limit);
                 count.far += (chosen.len() - near.len()) as u64;
                 near.truncate(missing);
             }
@@ -287,83 +287,108 @@ impl Maker {
             }
             let options = &self.options;
             let found = search(&self.above, &originals, &labels, &near, options, &Unwatched)?;
-            let (mut changed, mut kept) = (Vec::new(), Vec::new());
-            for example in found {
-                if example.already_misclassified {
-                    count.wrong_before += 1;
-                } else if !example.success {
-                    count.failed += 1;
+            made.extend(self.judged(&found, &originals, count)?);
+        }
+        Ok(made)
+    }
+
+    /// What the layer gives of some images.
+    fn originals(&self, data: &LabelledData<'_>, chosen: &[usize]) -> Result<InMemory, InputError> {
+        let length = data.inputs.input_len();
+        let mut images = vec![0.0; chosen.len() * length];
+        read_batch(data.inputs, chosen.iter().copied(), &mut images)?;
+        let images = InMemory::new(images, length);
+        match &self.below {
+            Some(below) => outputs(below, &images),
+            None => Ok(images),
+        }
+    }
+
+    /// The examples among those found that enter the pool; all of them are counted.
+    fn judged(
+        &self,
+        found: &[Example],
+        originals: &InMemory,
+        count: &mut PoolCount,
+    ) -> Result<Vec<PoolExample>, InputError> {
+        let length = self.above.input_len();
+        let (mut adversarial, mut kept) = (Vec::new(), Vec::new());
+        for example in found {
+            if example.already_misclassified {
+                count.already_misclassified += 1;
+            } else if !example.success {
+                count.failed += 1;
+            } else {
+                let original = originals.input(example.position);
+                let end = self.overshot(original, &example.adversarial);
+                let distortion = norm(original, &end) / (length as f64).sqrt();
+                if distortion > self.max_distortion {
+                    count.far += 1;
                 } else {
-                    let original = originals.input(example.position);
-                    let end = self.farther(original, &example.adversarial);
-                    let distortion = norm(original, &end) / (length as f64).sqrt();
-                    if distortion > self.within {
-                        count.far += 1;
-                    } else {
-                        changed.extend(end);
-                        kept.push((example.label, distortion));
-                    }
+                    adversarial.extend(end);
+                    kept.push((example.label, distortion));
                 }
             }
-            let changed = InMemory::new(changed, length);
-            let answers = outputs(&self.above, &changed)?;
-            let answers = answers.values().chunks_exact(self.above.output_len());
-            let values = changed.values().chunks_exact(length);
-            for ((values, (label, distortion)), logits) in values.zip(kept).zip(answers) {
-                if argmax(logits) == label {
-                    count.failed += 1;
-                } else {
-                    count.made += 1;
-                    count.distortion += (distortion - count.distortion) / count.made as f64;
-                    made.push((values.to_vec(), label));
-                }
+        }
+        let adversarial = InMemory::new(adversarial, length);
+        let answers = outputs(&self.above, &adversarial)?;
+        let answers = answers.values().chunks_exact(self.above.output_len());
+        let values = adversarial.values().chunks_exact(length);
+        let mut made = Vec::new();
+        for ((values, (label, distortion)), logits) in values.zip(kept).zip(answers) {
+            if argmax(logits) == label {
+                count.failed += 1;
+            } else {
+                count.made += 1;
+                count.distortion += (distortion - count.distortion) / count.made as f64;
+                made.push((values.to_vec(), label));
             }
         }
         Ok(made)
     }
 
-    /// How far each original is from the boundary to its strongest rival, as a distortion, were the
-    /// network linear; 0 or less where it is beyond.
-    fn guesses(&self, originals: &InMemory, labels: &[usize]) -> Vec<f64> {
+    /// How far each original would be from the boundary to its runner-up, as a distortion, were the
+    /// network linear; 0 or less if it is misclassified.
+    fn linear_distances(&self, originals: &InMemory, labels: &[usize]) -> Vec<f64> {
         let (length, classes) = (self.above.input_len(), self.above.output_len());
-        let chunks = originals.values().par_chunks(SLICE * length);
-        let guess = |evaluator: &mut Evaluator<'_, f32>, (rows, labels): (&[f32], &[usize])| {
+        let chunks = originals.values().par_chunks(SLICE_IMAGES * length);
+        let distances = |evaluator: &mut Evaluator<'_, f32>, (rows, labels): (&[f32], &[usize])| {
             evaluator.input(labels.len()).copy_from_slice(rows);
             let mut direction = vec![0.0; labels.len() * classes];
             let logits = evaluator.forward().chunks_exact(classes);
-            let mut leads = Vec::with_capacity(labels.len());
+            let mut margins = Vec::with_capacity(labels.len());
             for ((logits, &label), out) in
                 logits.zip(labels).zip(direction.chunks_exact_mut(classes))
             {
                 let mut others = logits.to_vec();
                 others[label] = f32::NEG_INFINITY;
-                let rival = argmax(&others);
-                (out[label], out[rival]) = (1.0, -1.0);
-                leads.push(f64::from(logits[label] - logits[rival]));
+                let runner_up = argmax(&others);
+                (out[label], out[runner_up]) = (1.0, -1.0);
+                margins.push(f64::from(logits[label] - logits[runner_up]));
             }
             let gradients = evaluator.backward(&direction).chunks_exact(length);
-            let distance = |(gradient, lead): (&[f32], f64)| {
+            let distance = |(gradient, margin): (&[f32], f64)| {
                 let square: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum();
-                lead / (square.sqrt() * (length as f64).sqrt()).max(f64::MIN_POSITIVE)
+                margin / (square.sqrt() * (length as f64).sqrt()).max(f64::MIN_POSITIVE)
             };
-            gradients.zip(leads).map(distance).collect::<Vec<f64>>()
+            gradients.zip(margins).map(distance).collect::<Vec<f64>>()
         };
-        let guesses: Vec<Vec<f64>> = chunks
-            .zip(labels.par_chunks(SLICE))
-            .map_init(|| Evaluator::new(&self.above), guess)
+        let of_slices: Vec<Vec<f64>> = chunks
+            .zip(labels.par_chunks(SLICE_IMAGES))
+            .map_init(|| Evaluator::new(&self.above), distances)
             .collect();
-        guesses.concat()
+        of_slices.concat()
     }
 
-    /// The point so many times as far from the original, inside the box.
-    fn farther(&self, original: &[f32], changed: &[f32]) -> Vec<f32> {
-        if self.beyond == 1.0 {
-            return changed.to_vec();
+    /// The point `overshoot` times as far from the original as the adversarial one, inside the bounds.
+    fn overshot(&self, original: &[f32], adversarial: &[f32]) -> Vec<f32> {
+        if self.overshoot == 1.0 {
+            return adversarial.to_vec();
         }
-        let ends = self.ranges.lower.iter().zip(&self.ranges.upper);
-        let values = original.iter().zip(changed).zip(ends);
+        let bounds = self.bounds.lower.iter().zip(&self.bounds.upper);
+        let values = original.iter().zip(adversarial).zip(bounds);
         let value = |((&from, &to), (&lower, &upper)): ((&f32, &f32), (&f32, &f32))| {
-            (from + self.beyond * (to - from)).max(lower).min(upper)
+            (from + self.overshoot * (to - from)).max(lower).min(upper)
         };
         values.map(value).collect()
     }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::pool::Pools;
 use super::*;
-use crate::train::{Chain, Mix, Recipe, Rows};
+use crate::train::{Batch, CutNetwork, ExtraBatch, Recipe};
 use blindspot::classify::error;
-use blindspot::inputs::InMemory;
-use blindspot::run::monitor::{CancelAfter, Unwatched};
+use blindspot::inputs::{InMemory, Inputs};
+use blindspot::run::monitor::{CancelAfter, Monitor, Unwatched};
 
 /// Images of 12 values around one of three corners.
 fn blobs() -> (InMemory, Vec<usize>) {
@@ -28,19 +28,19 @@ fn blobs() -> (InMemory, Vec<usize>) {
 }
 
 fn start() -> Network<f32> {
-    let mut recipe = Recipe::named("FC100-100-10").unwrap();
-    recipe.hidden = vec![9, 8];
+    let recipe = Recipe::named("FC100-100-10").unwrap();
+    let recipe = recipe.with_hidden(&[9, 8]);
     recipe.start(12, 3, 4)
 }
 
 fn options(layers: &[&str]) -> PoolOptions {
     PoolOptions {
         size: 40,
-        refresh: 0.2,
-        every: 7,
-        mix: 0.5,
-        within: None,
-        after: 0.345,
+        refresh_fraction: 0.2,
+        refresh_interval: 7,
+        mix_ratio: 0.5,
+        max_distortion: None,
+        warmup: 0.345,
         ..PoolOptions::new(layers.iter().map(|&layer| layer.to_owned()).collect())
     }
 }
@@ -59,29 +59,24 @@ fn hardened(
     pool: Option<PoolOptions>,
     checkpoint: Option<&Path>,
     monitor: &dyn Monitor,
-) -> Result<(Trained, Vec<PoolCount>), TrainError> {
+) -> Result<(Trained, Vec<PoolCount>), HardenError> {
     let (inputs, labels) = blobs();
-    let names = ("blobs", "blobs");
-    let plan = plan(pool);
-    harden(
-        start(),
-        &inputs,
-        &labels,
-        &plan,
-        names,
-        5,
+    let data = LabelledData::new(&inputs, &labels).with_hash("blobs");
+    let session = Session {
         checkpoint,
-        monitor,
-    )
+        ..Session::new(5).with_monitor(monitor)
+    };
+    harden(start(), &data, &plan(pool), "blobs", &session)
 }
 
 /// The logits of `above` a value of the network, for one row.
 fn logits(network: &Network<f32>, value: &str, row: &[f32]) -> Vec<f32> {
     let graph = network.graph();
     let value = graph.find(value).unwrap();
-    let above = match value == graph.input() {
-        true => network.clone(),
-        false => network.above(value).unwrap(),
+    let above = if value == graph.input() {
+        network.clone()
+    } else {
+        network.above(value).unwrap()
     };
     let mut evaluator = Evaluator::new(&above);
     evaluator.input(1).copy_from_slice(row);
@@ -94,26 +89,28 @@ struct Watched {
     pools: Pools,
     /// Examples that were new after a step, for each step at which there were any.
     replaced: Vec<Vec<usize>>,
-    /// By how much the strongest class leads the label in new examples: the sum and the largest.
+    /// By how much the strongest class leads the label in new examples: the sum.
     lead: f32,
+    /// The largest lead.
     most: f32,
 }
 
-impl Mix for Watched {
+impl ExtraBatch for Watched {
+    type Error = HardenError;
+
     fn layers(&self) -> Vec<String> {
         self.pools.layers()
     }
 
-    fn rows(
+    fn batches(
         &mut self,
         step: u64,
-        part: f64,
-        chain: &Chain,
-        inputs: &dyn Inputs,
-        labels: &[usize],
-    ) -> Result<Vec<Rows>, TrainError> {
+        fraction: f64,
+        network: &CutNetwork,
+        data: &LabelledData<'_>,
+    ) -> Result<Vec<Batch>, HardenError> {
         let before = self.pools.pools.clone();
-        let rows = self.pools.rows(step, part, chain, inputs, labels)?;
+        let batches = self.pools.batches(step, fraction, network, data)?;
         let mut replaced = Vec::new();
         for (pool, before) in self.pools.pools.iter().zip(&before) {
             let old: Vec<&[f32]> = before.values.chunks_exact(pool.length).collect();
@@ -125,7 +122,7 @@ impl Mix for Watched {
                     continue;
                 }
                 new += 1;
-                let logits = logits(chain.whole(), &pool.count.layer, row);
+                let logits = logits(network.whole(), &pool.count.layer, row);
                 let label = logits[pool.labels[i]];
                 let lead = logits.iter().fold(f32::MIN, |a, &b| a.max(b)) - label;
                 assert!(
@@ -140,7 +137,7 @@ impl Mix for Watched {
         if replaced.iter().any(|&new| new > 0) {
             self.replaced.push(replaced);
         }
-        Ok(rows)
+        Ok(batches)
     }
 }
 
@@ -153,21 +150,9 @@ fn watched(options: &PoolOptions) -> Watched {
         lead: 0.0,
         most: 0.0,
     };
-    let names = ("blobs", "");
-    let watch = &Unwatched;
-    train_mixed(
-        start(),
-        &inputs,
-        &labels,
-        &training,
-        mix,
-        names,
-        5,
-        None,
-        watch,
-    )
-    .unwrap()
-    .1
+    let data = LabelledData::new(&inputs, &labels);
+    let trained = train_mixed(start(), &data, &training, mix, "blobs", &Session::new(5));
+    trained.unwrap().1
 }
 
 #[test]
@@ -191,7 +176,7 @@ fn new_examples_fool_the_network_and_replace_the_share_asked_for() {
     );
 
     let beyond = watched(&PoolOptions {
-        beyond: 1.5,
+        overshoot: 1.5,
         ..options
     });
     assert!(
@@ -205,15 +190,16 @@ fn new_examples_fool_the_network_and_replace_the_share_asked_for() {
 #[test]
 fn examples_train_only_what_is_above_their_layer() {
     let (inputs, labels) = blobs();
+    let data = LabelledData::new(&inputs, &labels);
     let layers = ["input", "hidden1", "hidden2"];
     let network = hardened(None, None, &Unwatched).unwrap().0.network;
     let mut pools = Pools::new(&network, &options(&layers), 60, 5).unwrap();
-    let mut chain = Chain::cut(network, &[("hidden1", 0.0), ("hidden2", 0.0)]).unwrap();
-    let rows = pools.rows(100, 0.5, &chain, &inputs, &labels).unwrap();
-    assert_eq!(rows.len(), 3);
-    for (layer, rows) in rows.into_iter().enumerate() {
-        assert_eq!(rows.labels.len(), 30);
-        let sum = chain.gradient(&[rows], 0, "");
+    let mut cut = CutNetwork::cut(network, &[("hidden1", 0.0), ("hidden2", 0.0)]).unwrap();
+    let batches = pools.batches(100, 0.5, &cut, &data).unwrap();
+    assert_eq!(batches.len(), 3);
+    for (layer, batch) in batches.into_iter().enumerate() {
+        assert_eq!(batch.labels.len(), 30);
+        let sum = cut.gradient(&[batch], 0, "");
         // A weight and a bias for each of three dense layers.
         for (weight, gradient) in sum.gradient.iter().enumerate() {
             let none = gradient.iter().all(|&g| g == 0.0);
@@ -225,15 +211,16 @@ fn examples_train_only_what_is_above_their_layer() {
 #[test]
 fn what_is_too_far_away_stays_out() {
     let (inputs, labels) = blobs();
+    let data = LabelledData::new(&inputs, &labels);
     let network = hardened(None, None, &Unwatched).unwrap().0.network;
-    let chain = Chain::cut(network.clone(), &[]).unwrap();
-    let fill = |within| {
+    let cut = CutNetwork::cut(network.clone(), &[]).unwrap();
+    let fill = |max_distortion| {
         let options = PoolOptions {
-            within,
+            max_distortion,
             ..options(&["input"])
         };
         let mut pools = Pools::new(&network, &options, 60, 5).unwrap();
-        pools.rows(100, 0.5, &chain, &inputs, &labels).unwrap();
+        pools.batches(100, 0.5, &cut, &data).unwrap();
         pools.pools.remove(0)
     };
     let all = fill(None);
@@ -268,15 +255,16 @@ fn stubborn() -> Network<f32> {
 #[test]
 fn failed_searches_are_counted_and_leave_nothing() {
     let (inputs, labels) = blobs();
+    let data = LabelledData::new(&inputs, &labels);
     let mut pools = Pools::new(&stubborn(), &options(&["input", "hidden2"]), 60, 5).unwrap();
-    let chain = Chain::cut(stubborn(), &[("hidden2", 0.0)]).unwrap();
-    let rows = pools.rows(0, 0.5, &chain, &inputs, &labels).unwrap();
-    assert!(rows.is_empty());
+    let cut = CutNetwork::cut(stubborn(), &[("hidden2", 0.0)]).unwrap();
+    let batches = pools.batches(0, 0.5, &cut, &data).unwrap();
+    assert!(batches.is_empty());
     for pool in &pools.pools {
         assert!(pool.values.is_empty() && pool.labels.is_empty());
         let count = &pool.count;
         // A third of the images are of class 0: these can't be changed. The others are wrong.
-        assert_eq!(count.failed + count.wrong_before, 160);
+        assert_eq!(count.failed + count.already_misclassified, 160);
         assert!(
             (30..80).contains(&count.failed) && count.made == 0,
             "{count:?}"
@@ -318,24 +306,36 @@ fn the_same_bits_come_out_for_any_threads_and_when_gone_on_with() {
 }
 
 #[test]
-fn pools_that_can_not_be_are_said() {
-    let said = |change: fn(&mut PoolOptions)| {
+fn invalid_options_are_refused() {
+    let refused = |change: fn(&mut PoolOptions)| {
         let mut pool = options(&["input"]);
         change(&mut pool);
         let failed = hardened(Some(pool), None, &Unwatched).unwrap_err();
-        assert!(matches!(failed, TrainError::Options(_)), "{failed}");
+        let options = matches!(failed, HardenError::Train(TrainError::Options(_)));
+        assert!(options, "{failed}");
         failed.to_string()
     };
-    assert!(said(|pool| pool.size = 0).contains("an empty pool"));
-    assert!(said(|pool| pool.size = usize::MAX).contains("at most 22369621"));
-    assert!(said(|pool| pool.layers.clear()).contains("at least one layer"));
-    assert!(said(|pool| pool.layers = vec!["top".into()]).contains("input, hidden1, hidden2"));
-    assert!(said(|pool| pool.refresh = 0.0).contains("above 0"));
-    assert!(said(|pool| pool.refresh = 1.5).contains("1.5 of a pool"));
-    assert!(said(|pool| pool.refresh = f64::NAN).contains("above 0"));
-    assert!(said(|pool| pool.every = 0).contains("at least 1"));
-    assert!(said(|pool| pool.mix = -1.0).contains("above 0"));
-    assert!(said(|pool| pool.beyond = 0.5).contains("at least 1"));
-    assert!(said(|pool| pool.within = Some(0.0)).contains("above 0"));
-    assert!(said(|pool| pool.after = 1.0).contains("below 1"));
+    assert!(refused(|pool| pool.size = 0).contains("pool size must be at least 1"));
+    assert!(refused(|pool| pool.size = usize::MAX).contains("at most 22369621"));
+    assert!(refused(|pool| pool.layers.clear()).contains("at least one layer"));
+    assert!(refused(|pool| pool.layers = vec!["top".into()]).contains("input, hidden1, hidden2"));
+    assert!(refused(|pool| pool.refresh_fraction = 0.0).contains("above 0"));
+    assert!(refused(|pool| pool.refresh_fraction = 1.5).contains("is 1.5"));
+    assert!(refused(|pool| pool.refresh_fraction = f64::NAN).contains("above 0"));
+    assert!(refused(|pool| pool.refresh_interval = 0).contains("at least 1"));
+    assert!(refused(|pool| pool.mix_ratio = -1.0).contains("above 0"));
+    assert!(refused(|pool| pool.overshoot = 0.5).contains("at least 1"));
+    assert!(refused(|pool| pool.max_distortion = Some(0.0)).contains("above 0"));
+    assert!(refused(|pool| pool.warmup = 1.0).contains("below 1"));
+}
+
+/// Checkpoints and model files of earlier versions are found by this text.
+#[test]
+fn a_plan_is_written_as_it_always_was() {
+    let pool = PoolOptions::new(vec!["input".into()]);
+    let text = serde_json::to_string(&pool).unwrap();
+    assert_eq!(
+        text,
+        r#"{"layers":["input"],"size":3000,"refresh":0.05,"every":40,"mix":0.5,"beyond":1.0,"within":0.03,"after":0.1}"#
+    );
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::architecture::with_classifier;
 use super::measures::{accuracy, average_precision, best_threshold};
+use crate::session::LabelledData;
 use crate::train::{TrainError, TrainingLoss};
 use blindspot::inputs::{InMemory, InputError, Inputs, read_batch};
 use blindspot::run::monitor::Monitor;
@@ -144,7 +145,8 @@ impl Linear {
         let zeros = vec![vec![0.0; 2 * length], vec![0.0; 2]];
         let network = Network::new(graph, zeros).expect("as many numbers as each weight has");
         let labels: Vec<usize> = positive.iter().map(|&positive| positive.into()).collect();
-        let mut loss = TrainingLoss::new(network, features, &labels, vec![2.0 * decay, 0.0]);
+        let data = LabelledData::new(features, &labels);
+        let mut loss = TrainingLoss::new(network, &data, vec![2.0 * decay, 0.0]);
         let options = LbfgsOptions {
             history: 10,
             max_iterations: ITERATIONS,

@@ -9,36 +9,26 @@ use blindspot_net::onnx;
 use super::plan::Plan;
 use super::train::{Learned, learn};
 use crate::models::{kept, made_by};
+use crate::session::Session;
 use crate::train::TrainError;
-use blindspot::run::monitor::Monitor;
-use blindspot::run::ranks::{Alone, Ranks};
 
 /// Trains a network as planned, over the ranks, and writes it to `path`. A checkpoint is kept beside it
-/// meanwhile: stopped, the same call goes on from there, on any number of ranks, and ends with the same bits
-/// (unless the plan is asynchronous).
+/// meanwhile, whatever the session says: stopped, the same call resumes from there, on any number of ranks,
+/// and ends with the same bits (unless the plan is asynchronous).
 ///
 /// # Errors
 /// [`TrainError`], also where the checkpoint is that of another training.
 pub fn learn_and_save(
     plan: &Plan,
     images: &ImageSet,
-    seed: u64,
     path: &Path,
-    monitor: &dyn Monitor,
-    ranks: &dyn Ranks,
+    session: &Session<'_>,
 ) -> Result<Learned, TrainError> {
-    let mut facts = made_by(("quocnet", plan), images, seed);
+    let mut facts = made_by(("quocnet", plan), images, session.seed);
     let checkpoint = path.with_extension("checkpoint");
-    let learned = learn(
-        plan,
-        images,
-        &facts["data"],
-        seed,
-        Some(&checkpoint),
-        monitor,
-        ranks,
-    )?;
-    if !ranks.writes() {
+    let session = session.with_checkpoint(&checkpoint);
+    let learned = learn(plan, images, &facts["data"], &session)?;
+    if !session.ranks.writes() {
         return Ok(learned);
     }
     let stages = serde_json::to_string(&learned.stages).expect("records are plain data");
@@ -60,12 +50,11 @@ pub fn learn_and_save(
 pub(crate) fn kept_or_learned(
     plan: &Plan,
     images: &ImageSet,
-    seed: u64,
     path: &Path,
-    monitor: &dyn Monitor,
+    session: &Session<'_>,
 ) -> Result<Learned, TrainError> {
     let read = || {
-        let (model, _) = kept(path, &made_by(("quocnet", plan), images, seed))?;
+        let (model, _) = kept(path, &made_by(("quocnet", plan), images, session.seed))?;
         let stages = model.metadata.get("stages")?;
         Some(Learned {
             stages: serde_json::from_str(stages).ok()?,
@@ -76,7 +65,7 @@ pub(crate) fn kept_or_learned(
     if let Some(learned) = read() {
         return Ok(learned);
     }
-    let learned = learn_and_save(plan, images, seed, path, monitor, &Alone)?;
+    let learned = learn_and_save(plan, images, path, session)?;
     // As the file has it, which the next run will see: the same numbers from nodes that may be others.
     Ok(read().unwrap_or(learned))
 }

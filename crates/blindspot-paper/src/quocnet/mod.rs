@@ -31,5 +31,5 @@ pub use files::learn_and_save;
 pub use filters::filters;
 pub use plan::{Cost, Plan, Size, Stage, costs, ladder};
 pub use speed::seconds_an_image;
-pub use train::{Learned, Point, StageRecord, Untrained, learn, untrained};
+pub use train::{Learned, Point, StageRecord, Untrained, history_plot, learn, untrained};
 pub use trial::{Trial, trial};

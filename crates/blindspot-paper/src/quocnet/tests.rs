@@ -10,10 +10,11 @@ use super::division::Rows;
 use super::plan::{Plan, Size, Stage};
 use super::tica::{EPSILON, Memory, Tica, TicaLoss};
 use super::train::{Learned, Untrained, learn, untrained};
+use crate::session::Session;
 use crate::train::TrainError;
 use blindspot::run::monitor::{Monitor, Unwatched};
 use blindspot::run::random::Stream;
-use blindspot::run::ranks::{Alone, threads};
+use blindspot::run::ranks::threads;
 
 fn numbers(count: usize, purpose: &str) -> Vec<f64> {
     let mut stream = Stream::new(5, purpose, 0);
@@ -193,7 +194,7 @@ pub(super) fn weights(learned: &Learned) -> Vec<u32> {
 
 #[test]
 fn reconstruction_falls_below_principal_components() {
-    let learned = learn(&plan(), &bars(400), "bars", 1, None, &Unwatched, &Alone).unwrap();
+    let learned = learn(&plan(), &bars(400), "bars", &Session::new(1)).unwrap();
     for stage in &learned.stages {
         assert!(stage.error < 0.6 * stage.error_before, "{stage:?}");
         assert!(stage.error < stage.error_pca, "{stage:?}");
@@ -226,38 +227,39 @@ impl Monitor for Stop {
 #[test]
 fn stopped_and_gone_on_with_it_has_the_same_bits() {
     let (plan, images) = (plan(), bars(80));
-    let whole = learn(&plan, &images, "bars", 1, None, &Unwatched, &Alone).unwrap();
+    let whole = learn(&plan, &images, "bars", &Session::new(1)).unwrap();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build()
         .unwrap();
-    let alone = pool.install(|| learn(&plan, &images, "bars", 1, None, &Unwatched, &Alone));
+    let alone = pool.install(|| learn(&plan, &images, "bars", &Session::new(1)));
     assert_eq!(weights(&alone.unwrap()), weights(&whole));
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("quocnet.checkpoint");
+    let kept = Session::new(1).with_checkpoint(&path);
     // In the first stage, then in the second.
     for steps in [5, 8] {
         let stop = Stop(AtomicUsize::new(steps));
-        let stopped = learn(&plan, &images, "bars", 1, Some(&path), &stop, &Alone).unwrap_err();
+        let stopped = learn(&plan, &images, "bars", &kept.with_monitor(&stop)).unwrap_err();
         assert!(stopped.to_string().contains("goes on from"), "{stopped}");
     }
     let other = Plan {
         lambda: 0.2,
         ..plan.clone()
     };
-    let refused = learn(&other, &images, "bars", 1, Some(&path), &Unwatched, &Alone).unwrap_err();
+    let refused = learn(&other, &images, "bars", &kept).unwrap_err();
     assert!(matches!(refused, TrainError::Checkpoint { .. }));
     let line = refused.to_string();
     assert!(
         line.contains("\"lambda\":0.1") && line.contains("\"lambda\":0.2"),
         "{line}"
     );
-    let resumed = learn(&plan, &images, "bars", 1, Some(&path), &Unwatched, &Alone).unwrap();
+    let resumed = learn(&plan, &images, "bars", &kept).unwrap();
     assert_eq!(weights(&resumed), weights(&whole));
     assert!(!path.exists());
     std::fs::write(&path, b"no checkpoint").unwrap();
-    assert!(learn(&plan, &images, "bars", 1, Some(&path), &Unwatched, &Alone).is_err());
+    assert!(learn(&plan, &images, "bars", &kept).is_err());
 }
 
 #[test]

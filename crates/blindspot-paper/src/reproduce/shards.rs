@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use blindspot_data::ImageSet;
 use blindspot_data::files;
 
-use super::{Experiment, Model, Options, ReproduceError, Run};
+use super::context::Model;
+use super::{Mnist, Options, Replication, ReproduceError, Sources};
+use crate::experiments::{ALL, Experiment};
 use blindspot::examples::{About, Layout, Origin, StoredExamples};
 use blindspot::preprocess::Preprocess;
 use blindspot::run::journal::{Entries, Journal, JournalError, Shard, Work};
@@ -19,31 +20,33 @@ fn folder(out: &Path, model: &str) -> PathBuf {
     out.join("shards").join(model)
 }
 
-/// Searches a part of each model's examples: the models are trained first, or taken from `out/models`;
-/// what is found is kept in journals in `out/shards`, each examples as `attack` keeps them, from which
+/// Searches a shard of each model's examples: the models are trained first, or taken from `out/models`;
+/// what is found is kept in journals in `out/shards`, each example as `attack` keeps it, from which
 /// [`reproduce`](super::reproduce) takes them. Gives how many examples are there.
 ///
 /// # Errors
 /// [`ReproduceError`].
 pub fn search_shard(
     options: &Options,
-    train: &ImageSet,
-    test: &ImageSet,
+    mnist: Mnist<'_>,
     shard: Shard,
     out: &Path,
     monitor: &dyn Monitor,
 ) -> Result<usize, ReproduceError> {
-    let mut run = Run::begin(options, train, test)?;
-    let takes = |known: &Experiment| known.takes_examples() && !known.models().is_empty();
-    if !options.experiments.iter().any(takes) {
-        let known = Experiment::ALL.into_iter().filter(takes);
-        let known: Vec<String> = known.map(|known| known.to_string()).collect();
+    let sources = Sources {
+        mnist: Some(mnist),
+        ..Sources::default()
+    };
+    let mut run = Replication::new(options, &sources, out, monitor)?;
+    let takes = |known: &Experiment| known.needs.examples;
+    if !options.experiments.iter().any(|known| takes(known)) {
+        let known = ALL.into_iter().filter(|known| takes(known));
+        let known: Vec<&str> = known.map(|known| known.name).collect();
         return Err(ReproduceError::NoExamples(known.join(", ")));
     }
-    let models = out.join("models");
-    run.train_models(&models, |known| takes(&known), monitor, &Alone)?;
+    run.train_models(takes, &Alone)?;
     let mut done = 0;
-    for model in &run.models {
+    for model in run.models() {
         let folder = folder(out, &model.record.name);
         files::make_folder(&folder)?;
         let about = about(&run, model);
@@ -51,9 +54,9 @@ pub fn search_shard(
         let header = about.header(sample.len(), shard);
         let mut journal = Journal::open(&shard.path(&folder), header)?;
         if !journal.closed() {
-            search_model(&run, model, shard, &about.layout, &mut journal, monitor)?;
+            search_model(&run, model, shard, &about.layout, &mut journal)?;
             if monitor.cancelled() {
-                return Err(ReproduceError::Cancelled(models));
+                return Err(ReproduceError::Cancelled(run.models_folder()));
             }
             journal.close()?;
         }
@@ -64,12 +67,11 @@ pub fn search_shard(
 
 /// Searches what a journal lacks.
 fn search_model(
-    run: &Run<'_>,
+    run: &Replication<'_>,
     model: &Model,
     shard: Shard,
     layout: &Layout,
     journal: &mut Journal,
-    monitor: &dyn Monitor,
 ) -> Result<(), ReproduceError> {
     let (images, sample) = run.distorted(&model.record.name);
     let labels = images.labels().unwrap_or_default();
@@ -96,13 +98,13 @@ fn search_model(
         labels,
         &remaining,
         &options,
-        monitor,
+        run.monitor,
         keep,
     )
 }
 
 /// What a model's examples depend on.
-fn about(run: &Run<'_>, model: &Model) -> About {
+fn about(run: &Replication<'_>, model: &Model) -> About {
     let (images, sample) = run.distorted(&model.record.name);
     let places = sample.iter().map(|&place| place as u64);
     let places: Vec<u8> = places.flat_map(u64::to_le_bytes).collect();
@@ -131,13 +133,12 @@ fn about(run: &Run<'_>, model: &Model) -> About {
 /// # Errors
 /// [`JournalError`] where shards are there that are of other options, images or models, or not all.
 pub(super) fn stored(
-    run: &Run<'_>,
-    out: &Path,
+    run: &Replication<'_>,
 ) -> Result<BTreeMap<String, Vec<Example>>, JournalError> {
     let mut stored = BTreeMap::new();
-    for model in &run.models {
+    for model in run.models() {
         let name = &model.record.name;
-        let folder = folder(out, name);
+        let folder = folder(run.out, name);
         if !run.takes_examples(name) || !folder.exists() {
             continue;
         }
@@ -161,8 +162,11 @@ pub(super) fn stored(
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use blindspot_data::ImageSet;
+
     use super::*;
-    use crate::reproduce::reproduce;
+    use crate::experiments::{figure1, hardening, table1, table2};
+    use crate::reproduce::{Outcome, reproduce};
     use crate::train::Decay;
     use blindspot::run::monitor::Unwatched;
 
@@ -196,8 +200,12 @@ mod tests {
     #[test]
     fn tables_from_shards_are_those_of_one_process() {
         let (train, test) = (images("train", 200, 1), images("test", 60, 2));
+        let mnist = Mnist {
+            train: &train,
+            test: &test,
+        };
         let options = Options {
-            experiments: vec![Experiment::Table1, Experiment::Table2],
+            experiments: vec![&table1::EXPERIMENT, &table2::EXPERIMENT],
             samples: Some(8),
             quick: true,
             seed: 3,
@@ -208,17 +216,29 @@ mod tests {
         let (one, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let searches = Searches::default();
         let whole = |options: &Options, out: &Path| {
-            reproduce(options, &train, &test, out, &searches, &Alone)
-                .map(|(results, pictures)| {
-                    let results = serde_json::to_string(&results).unwrap();
-                    (results, pictures.distortions, pictures.examples)
-                })
+            let mnist = Some(mnist);
+            let sources = Sources {
+                mnist,
+                ..Sources::default()
+            };
+            reproduce(options, &sources, out, &searches, &Alone)
+                .map(
+                    |Outcome {
+                         results,
+                         pictures,
+                         failure,
+                     }| {
+                        assert!(failure.is_none());
+                        let results = serde_json::to_string(&results).unwrap();
+                        (results, pictures.distortions, pictures.examples)
+                    },
+                )
                 .map_err(|error| error.to_string())
         };
         let expected = whole(&options, one.path()).unwrap();
         let part = |options: &Options, index| {
             let shard = Shard { index, count: 3 };
-            search_shard(options, &train, &test, shard, parts.path(), &Unwatched)
+            search_shard(options, mnist, shard, parts.path(), &Unwatched)
         };
         for index in [2, 0] {
             assert!((12..=18).contains(&part(&options, index).unwrap()));
@@ -248,7 +268,7 @@ mod tests {
             assert!(refused.contains("positions is 8, not 7"), "{refused}");
         }
         let none = Options {
-            experiments: vec![Experiment::Figure1, Experiment::Hardening],
+            experiments: vec![&figure1::EXPERIMENT, &hardening::EXPERIMENT],
             ..options
         };
         let refused = part(&none, 0).unwrap_err().to_string();

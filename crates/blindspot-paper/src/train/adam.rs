@@ -23,7 +23,14 @@ pub(crate) struct Adam {
     steps: u64,
 }
 
+/// The size of a step: half a cosine from `initial` down to 0, as `fraction`, the fraction of the training
+/// that has passed, goes from 0 to 1.
+pub(crate) fn cosine(initial: f64, fraction: f64) -> f64 {
+    initial * 0.5 * (1.0 + (std::f64::consts::PI * fraction).cos())
+}
+
 impl Adam {
+    /// No step has been made from these weights.
     pub(crate) fn new(weights: Vec<Vec<f32>>) -> Adam {
         let zeros: Vec<Vec<f32>> = weights.iter().map(|w| vec![0.0; w.len()]).collect();
         Adam {
@@ -48,7 +55,7 @@ impl Adam {
         }
     }
 
-    /// All weights on rank 0, where each of the ranks has a [`part`](Adam::part), in their order.
+    /// All weights on the root, where each of the ranks has a [`part`](Adam::part), in their order.
     pub(crate) fn gathered(&self, ranks: &dyn Ranks) -> Option<Adam> {
         let whole = |tensors: &[Vec<f32>]| -> Vec<Vec<f32>> {
             let whole = tensors.iter().map(|tensor| {

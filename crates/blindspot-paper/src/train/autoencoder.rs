@@ -2,10 +2,10 @@
 
 use blindspot_net::Network;
 
-use super::minimise::Objective;
-use super::objective::{LossValue, add_decay, set_weights};
+use super::dense::{Layer, dense};
+use super::objective::{LossValue, Objective, add_decay, set_weights};
 use super::parallel::Lanes;
-use super::recipe::{Layer, Sparsity, dense};
+use super::recipe::Sparsity;
 use blindspot::inputs::{InputError, Inputs, read_batch};
 use blindspot::run::ranks::Ranks;
 
@@ -13,17 +13,17 @@ use blindspot::run::ranks::Ranks;
 /// `weight * sum over the units of KL(activity || mean activation of the unit)`, plus decay.
 ///
 /// The mean activation is that over the whole set, so an evaluation takes two passes.
-pub(super) struct AutoencoderLoss<'a, I: ?Sized> {
+pub(super) struct AutoencoderLoss<'a> {
     encoder: Network<f32>,
     decoder: Network<f32>,
-    inputs: &'a I,
+    inputs: &'a dyn Inputs,
     sparsity: Sparsity,
     lanes: Lanes<'a>,
 }
 
-impl<'a, I: Inputs + ?Sized> AutoencoderLoss<'a, I> {
+impl<'a> AutoencoderLoss<'a> {
     pub(super) fn new(
-        inputs: &'a I,
+        inputs: &'a dyn Inputs,
         units: usize,
         sparsity: Sparsity,
         seed: u64,
@@ -59,7 +59,7 @@ impl<'a, I: Inputs + ?Sized> AutoencoderLoss<'a, I> {
     }
 }
 
-impl<I: Inputs + ?Sized> Objective for AutoencoderLoss<'_, I> {
+impl Objective for AutoencoderLoss<'_> {
     fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> Result<LossValue, InputError> {
         let (of_encoder, of_decoder) = weights.split_at(self.encoder.parameters());
         set_weights(&mut self.encoder, of_encoder);

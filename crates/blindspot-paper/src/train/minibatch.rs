@@ -8,17 +8,17 @@ use blindspot_net::Network;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::adam::Adam;
-use super::chain::{Chain, Rows};
+use super::adam::{Adam, cosine};
+use super::cut_network::{Batch, CutNetwork};
 use super::{TrainError, Trained};
-use blindspot::inputs::{InputError, Inputs, read_batch};
-use blindspot::run::monitor::Monitor;
+use crate::session::{LabelledData, Session};
+use blindspot::inputs::{InputError, read_batch};
 use blindspot::run::random::Stream;
 
 /// Time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
-/// Steps between words to the monitor.
-const TELL_EVERY: u64 = 16;
+/// Steps between reports to the monitor.
+const REPORT_EVERY: u64 = 16;
 
 /// How a network is trained by mini-batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct MiniBatch {
 }
 
 impl MiniBatch {
-    /// That many passes, in batches of 128, with a rate of 0.001, and nothing else.
+    /// `epochs` passes in batches of 128 with a rate of 0.001, without decay and dropout.
     pub fn new(epochs: usize) -> MiniBatch {
         MiniBatch {
             epochs,
@@ -51,12 +51,12 @@ impl MiniBatch {
 
     fn check(&self) -> Result<(), TrainError> {
         let wrong = if self.epochs == 0 || self.batch == 0 {
-            "0 epochs or inputs a step train nothing; ask for at least 1".to_owned()
+            "epochs and batch size must be at least 1".to_owned()
         } else if !(self.rate > 0.0 && self.rate.is_finite()) {
-            format!("a rate of {} trains nothing; choose one above 0", self.rate)
+            format!("the rate is {}, but must be above 0", self.rate)
         } else if let Some((value, p)) = self.dropout.iter().find(|(_, p)| !(0.0..1.0).contains(p))
         {
-            format!("{p} of `{value}` can't be dropped; choose a part from 0 to below 1")
+            format!("the dropout of `{value}` is {p}, but must be from 0 to below 1")
         } else {
             return Ok(());
         };
@@ -64,112 +64,128 @@ impl MiniBatch {
     }
 }
 
-/// What is mixed into the batches besides the training set. It is kept with the checkpoint, so
-/// it must be its own whole state.
-pub(crate) trait Mix: Serialize + DeserializeOwned {
-    /// The values, by name, at which its rows enter the network.
+/// Batches that train the network besides those of the training set. They are kept with the
+/// checkpoint, so a value must hold all of its state.
+pub(crate) trait ExtraBatch: Serialize + DeserializeOwned {
+    /// What ends the training.
+    type Error: From<TrainError>;
+
+    /// The values, by name, at which the batches enter the network.
     fn layers(&self) -> Vec<String>;
 
-    /// The rows of a step. `part` is how much of the training has passed, in [0, 1).
+    /// The batches of a step. `fraction` is how much of the training has passed, in [0, 1).
     ///
     /// # Errors
-    /// [`TrainError`]: the training ends.
-    fn rows(
+    /// The batches can't be made; the training ends.
+    fn batches(
         &mut self,
         step: u64,
-        part: f64,
-        chain: &Chain,
-        inputs: &dyn Inputs,
-        labels: &[usize],
-    ) -> Result<Vec<Rows>, TrainError>;
+        fraction: f64,
+        network: &CutNetwork,
+        data: &LabelledData<'_>,
+    ) -> Result<Vec<Batch>, Self::Error>;
 }
 
-/// Nothing is mixed in.
+/// No batches but those of the training set.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Nothing;
+struct NoExtra;
 
-impl Mix for Nothing {
+impl ExtraBatch for NoExtra {
+    type Error = TrainError;
+
     fn layers(&self) -> Vec<String> {
         Vec::new()
     }
 
-    fn rows(
+    fn batches(
         &mut self,
         _: u64,
         _: f64,
-        _: &Chain,
-        _: &dyn Inputs,
-        _: &[usize],
-    ) -> Result<Vec<Rows>, TrainError> {
+        _: &CutNetwork,
+        _: &LabelledData<'_>,
+    ) -> Result<Vec<Batch>, TrainError> {
         Ok(Vec::new())
     }
 }
 
-/// A training under way.
-#[derive(Serialize, Deserialize)]
-struct State<M> {
-    /// What is trained how on what: the checkpoint of another training must never be gone on with.
-    key: String,
-    adam: Adam,
-    mix: M,
-    /// Sums over the rows of the pass under way: of the losses, of those wrong, of all.
-    loss: f64,
-    wrong: usize,
-    rows: usize,
-}
-
-impl<M> State<M> {
-    fn mean_loss(&self) -> f64 {
-        self.loss / self.rows.max(1) as f64
-    }
-}
-
-/// Trains a classifier, which gives logits, by mini-batches.
+/// Trains a classifier, which gives logits, by mini-batches. The monitor knows it by `name`.
 ///
-/// With a `checkpoint` path it can be stopped and gone on with: what comes out has the same bits
-/// as if it had run through, for any number of threads. `name` is for the monitor; `data` names
-/// the inputs (a hash), so that no checkpoint of other data is used. The checkpoint is removed at
-/// the end.
+/// With a checkpoint it can be stopped and resumed: what comes out has the same bits as if it had run
+/// through, for any number of threads. The checkpoint is removed at the end. One process trains: the
+/// session's ranks are not used.
 ///
 /// # Errors
 /// [`TrainError`].
 pub fn train_in_batches(
     network: Network<f32>,
-    inputs: &dyn Inputs,
-    labels: &[usize],
+    data: &LabelledData<'_>,
     options: &MiniBatch,
-    (name, data): (&str, &str),
-    seed: u64,
-    checkpoint: Option<&Path>,
-    monitor: &dyn Monitor,
+    name: &str,
+    session: &Session<'_>,
 ) -> Result<Trained, TrainError> {
-    let mixed = train_mixed(
-        network,
-        inputs,
-        labels,
-        options,
-        Nothing,
-        (name, data),
-        seed,
-        checkpoint,
-        monitor,
-    );
-    mixed.map(|(trained, _)| trained)
+    let trained = train_mixed(network, data, options, NoExtra, name, session);
+    trained.map(|(trained, _)| trained)
 }
 
-/// [`train_in_batches`] with more rows in each step; what is mixed in is given back.
-pub(crate) fn train_mixed<M: Mix>(
+/// [`train_in_batches`] with extra batches in each step, which are given back in the end.
+///
+/// # Errors
+/// Every [`TrainError`], and what the extra batches fail with.
+pub(crate) fn train_mixed<E: ExtraBatch>(
     network: Network<f32>,
-    inputs: &dyn Inputs,
-    labels: &[usize],
+    data: &LabelledData<'_>,
     options: &MiniBatch,
-    mix: M,
-    (name, data): (&str, &str),
-    seed: u64,
-    checkpoint: Option<&Path>,
-    monitor: &dyn Monitor,
-) -> Result<(Trained, M), TrainError> {
+    extra: E,
+    name: &str,
+    session: &Session<'_>,
+) -> Result<(Trained, E), E::Error> {
     options.check()?;
+    check_data(data, &network)?;
+    let mut trainer = Trainer::new(network, data, options, extra, session)?;
+    let (monitor, steps) = (session.monitor, trainer.steps());
+    let mut saved = Instant::now();
+    monitor.begin(name, steps);
+    while trainer.state.adam.steps() < steps {
+        if monitor.cancelled() || saved.elapsed() > CHECKPOINT_EVERY {
+            trainer.state.save(session.checkpoint)?;
+            if monitor.cancelled() {
+                monitor.end();
+                return Err(TrainError::Cancelled {
+                    checkpoint: session.checkpoint.map(Path::to_owned),
+                }
+                .into());
+            }
+            saved = Instant::now();
+        }
+        let step = trainer.state.adam.steps();
+        if !trainer.step(step)? {
+            monitor.end();
+            return Err(TrainError::NotFinite { stage: name.into() }.into());
+        }
+        if step.is_multiple_of(REPORT_EVERY) || step + 1 == steps {
+            let (loss, error) = (trainer.state.mean_loss(), 100.0 * trainer.state.error());
+            let epoch = trainer.epoch(step) + 1;
+            let detail = format!("epoch {epoch}, loss {loss:.5}, error {error:.2}%");
+            monitor.progress(step + 1, &detail);
+        }
+    }
+    monitor.end();
+    if let Some(path) = session.checkpoint {
+        // It may never have been written.
+        let _ = std::fs::remove_file(path);
+    }
+    let trained = Trained {
+        network: trainer.network.whole().clone(),
+        iterations: steps as usize,
+        stopped: format!("{} epochs of mini-batches", options.epochs),
+        loss: trainer.state.mean_loss(),
+    };
+    Ok((trained, trainer.state.extra))
+}
+
+/// Whether the network takes these inputs and has these classes.
+fn check_data(data: &LabelledData<'_>, network: &Network<f32>) -> Result<(), TrainError> {
+    let LabelledData { inputs, labels, .. } = *data;
     let count = inputs.len();
     if count == 0 || count != labels.len() || inputs.input_len() != network.input_len() {
         return Err(TrainError::Data(format!(
@@ -184,114 +200,166 @@ pub(crate) fn train_mixed<M: Mix>(
         let found = format!("label {label} is not one of the network's {classes} classes");
         return Err(TrainError::Data(found));
     }
-    let layers = mix.layers();
-    let entries = layers.iter().map(|layer| (layer.as_str(), 0.0));
-    let dropped = options.dropout.iter();
-    let dropped = dropped.map(|(value, part)| (value.as_str(), *part));
-    let cuts: Vec<(&str, f64)> = entries.chain(dropped).collect();
-    let start = network.weights().to_vec();
-    let key = key(&start, options, &mix, data, seed);
-    let mut chain = Chain::cut(network, &cuts).map_err(|e| TrainError::Options(e.to_string()))?;
-    let kept = checkpoint
-        .and_then(|path| std::fs::read(path).ok())
-        .and_then(|bytes| postcard::from_bytes::<State<M>>(&bytes).ok())
-        .filter(|state| state.key == key);
-    let mut state = kept.unwrap_or_else(|| State {
-        key,
-        adam: Adam::new(start),
-        mix,
-        loss: 0.0,
-        wrong: 0,
-        rows: 0,
-    });
-    chain.set_weights(&state.adam.weights);
-
-    let steps_a_pass = count.div_ceil(options.batch) as u64;
-    let steps = steps_a_pass * options.epochs as u64;
-    let mut saved = Instant::now();
-    let (mut epoch, mut order) = (u64::MAX, Vec::new());
-    monitor.begin(name, steps);
-    while state.adam.steps() < steps {
-        if monitor.cancelled() || saved.elapsed() > CHECKPOINT_EVERY {
-            if let Some(path) = checkpoint {
-                files::write_atomically(path, |writer| {
-                    let written = postcard::to_io(&state, writer);
-                    written.map(|_| ()).map_err(std::io::Error::other)
-                })?;
-            }
-            if monitor.cancelled() {
-                monitor.end();
-                return Err(TrainError::Cancelled {
-                    checkpoint: checkpoint.map(Path::to_owned),
-                });
-            }
-            saved = Instant::now();
-        }
-        let step = state.adam.steps();
-        if epoch != step / steps_a_pass {
-            epoch = step / steps_a_pass;
-            order = Stream::new(seed, "order", epoch as usize).order(count);
-        }
-        let first = (step % steps_a_pass) as usize * options.batch;
-        if first == 0 {
-            (state.loss, state.wrong, state.rows) = (0.0, 0, 0);
-        }
-        let part = step as f64 / steps as f64;
-        let batch = &order[first..count.min(first + options.batch)];
-        let mut rows = vec![clean(inputs, labels, batch)?];
-        rows.extend(state.mix.rows(step, part, &chain, inputs, labels)?);
-        let in_step: usize = rows.iter().map(|rows| rows.labels.len()).sum();
-        let sum = chain.gradient(&rows, seed, &format!("dropout {epoch}"));
-        if !sum.loss.is_finite() {
-            monitor.end();
-            return Err(TrainError::NotFinite { stage: name.into() });
-        }
-        let rate = options.rate * 0.5 * (1.0 + (std::f64::consts::PI * part).cos());
-        let scale = 1.0 / in_step as f64;
-        state.adam.step(&sum.gradient, scale, &options.decay, rate);
-        state.loss += sum.loss;
-        state.wrong += sum.wrong;
-        state.rows += in_step;
-        chain.set_weights(&state.adam.weights);
-        if step.is_multiple_of(TELL_EVERY) || step + 1 == steps {
-            let wrong = 100.0 * state.wrong as f64 / state.rows as f64;
-            let loss = state.mean_loss();
-            let detail = format!("epoch {}, loss {loss:.5}, error {wrong:.2}%", epoch + 1);
-            monitor.progress(step + 1, &detail);
-        }
-    }
-    monitor.end();
-    if let Some(path) = checkpoint {
-        // It may never have been written.
-        let _ = std::fs::remove_file(path);
-    }
-    let trained = Trained {
-        network: chain.whole().clone(),
-        iterations: steps as usize,
-        stopped: format!("{} epochs of mini-batches", options.epochs),
-        loss: state.mean_loss(),
-    };
-    Ok((trained, state.mix))
+    Ok(())
 }
 
-/// The rows of some inputs of the training set.
-fn clean(inputs: &dyn Inputs, labels: &[usize], batch: &[usize]) -> Result<Rows, InputError> {
-    let mut values = vec![0.0; batch.len() * inputs.input_len()];
-    read_batch(inputs, batch.iter().copied(), &mut values)?;
-    Ok(Rows {
-        part: 0,
+/// A training under way, as a checkpoint keeps it.
+#[derive(Serialize, Deserialize)]
+struct State<E> {
+    /// What is trained how on what: the checkpoint of another training must never be resumed.
+    fingerprint: String,
+    adam: Adam,
+    extra: E,
+    /// Sums over the inputs of the pass under way: of the losses, of those wrong, of all.
+    loss: f64,
+    wrong: usize,
+    inputs: usize,
+}
+
+impl<E: ExtraBatch> State<E> {
+    /// The checkpoint at `path` if it has the fingerprint of this training, else its beginning.
+    fn load(path: Option<&Path>, fingerprint: String, start: Vec<Vec<f32>>, extra: E) -> State<E> {
+        path.and_then(|path| std::fs::read(path).ok())
+            .and_then(|bytes| postcard::from_bytes::<State<E>>(&bytes).ok())
+            .filter(|state| state.fingerprint == fingerprint)
+            .unwrap_or_else(|| State {
+                fingerprint,
+                adam: Adam::new(start),
+                extra,
+                loss: 0.0,
+                wrong: 0,
+                inputs: 0,
+            })
+    }
+
+    fn save(&self, path: Option<&Path>) -> Result<(), TrainError> {
+        let Some(path) = path else { return Ok(()) };
+        files::write_atomically(path, |writer| {
+            let written = postcard::to_io(self, writer);
+            written.map(|_| ()).map_err(std::io::Error::other)
+        })?;
+        Ok(())
+    }
+
+    /// Mean cross entropy of the pass under way.
+    fn mean_loss(&self) -> f64 {
+        self.loss / self.inputs.max(1) as f64
+    }
+
+    /// Error of the pass under way, in [0, 1].
+    fn error(&self) -> f64 {
+        self.wrong as f64 / self.inputs as f64
+    }
+}
+
+/// What makes the steps.
+struct Trainer<'a, E> {
+    data: &'a LabelledData<'a>,
+    options: &'a MiniBatch,
+    seed: u64,
+    network: CutNetwork,
+    state: State<E>,
+    /// The pass that an order of the inputs is known for, and that order.
+    order: Option<(u64, Vec<usize>)>,
+}
+
+impl<'a, E: ExtraBatch> Trainer<'a, E> {
+    /// From the start, or from the session's checkpoint.
+    fn new(
+        network: Network<f32>,
+        data: &'a LabelledData<'a>,
+        options: &'a MiniBatch,
+        extra: E,
+        session: &Session<'_>,
+    ) -> Result<Self, TrainError> {
+        let layers = extra.layers();
+        let entries = layers.iter().map(|layer| (layer.as_str(), 0.0));
+        let dropped = options.dropout.iter();
+        let dropped = dropped.map(|(value, probability)| (value.as_str(), *probability));
+        let cuts: Vec<(&str, f64)> = entries.chain(dropped).collect();
+        let start = network.weights().to_vec();
+        let fingerprint = fingerprint(&start, options, &extra, data.data_hash, session.seed);
+        let cut = CutNetwork::cut(network, &cuts);
+        let mut network = cut.map_err(|error| TrainError::Options(error.to_string()))?;
+        let state = State::load(session.checkpoint, fingerprint, start, extra);
+        network.set_weights(&state.adam.weights);
+        Ok(Trainer {
+            data,
+            options,
+            seed: session.seed,
+            network,
+            state,
+            order: None,
+        })
+    }
+
+    fn steps_a_pass(&self) -> u64 {
+        self.data.labels.len().div_ceil(self.options.batch) as u64
+    }
+
+    /// Steps of the whole training.
+    fn steps(&self) -> u64 {
+        self.steps_a_pass() * self.options.epochs as u64
+    }
+
+    /// The pass that a step is in, from 0.
+    fn epoch(&self, step: u64) -> u64 {
+        step / self.steps_a_pass()
+    }
+
+    /// Makes a step; false if the loss is not finite.
+    fn step(&mut self, step: u64) -> Result<bool, E::Error> {
+        let (epoch, count) = (self.epoch(step), self.data.labels.len());
+        let order = match self.order.take() {
+            Some((known, order)) if known == epoch => order,
+            _ => Stream::new(self.seed, "order", epoch as usize).order(count),
+        };
+        let first = (step % self.steps_a_pass()) as usize * self.options.batch;
+        if first == 0 {
+            (self.state.loss, self.state.wrong, self.state.inputs) = (0.0, 0, 0);
+        }
+        let fraction = step as f64 / self.steps() as f64;
+        let chosen = &order[first..count.min(first + self.options.batch)];
+        let mut batches = vec![clean(self.data, chosen).map_err(TrainError::from)?];
+        self.order = Some((epoch, order));
+        let extra = &mut self.state.extra;
+        batches.extend(extra.batches(step, fraction, &self.network, self.data)?);
+        let inputs: usize = batches.iter().map(|batch| batch.labels.len()).sum();
+        let purpose = format!("dropout {epoch}");
+        let sum = self.network.gradient(&batches, self.seed, &purpose);
+        if !sum.loss.is_finite() {
+            return Ok(false);
+        }
+        let (scale, rate) = (1.0 / inputs as f64, cosine(self.options.rate, fraction));
+        let adam = &mut self.state.adam;
+        adam.step(&sum.gradient, scale, &self.options.decay, rate);
+        self.state.loss += sum.loss;
+        self.state.wrong += sum.wrong;
+        self.state.inputs += inputs;
+        self.network.set_weights(&self.state.adam.weights);
+        Ok(true)
+    }
+}
+
+/// The batch of some inputs of the training set.
+fn clean(data: &LabelledData<'_>, chosen: &[usize]) -> Result<Batch, InputError> {
+    let LabelledData { inputs, labels, .. } = *data;
+    let mut values = vec![0.0; chosen.len() * inputs.input_len()];
+    read_batch(inputs, chosen.iter().copied(), &mut values)?;
+    Ok(Batch {
+        segment: 0,
         values,
-        labels: batch.iter().map(|&index| labels[index]).collect(),
-        keys: batch.to_vec(),
+        labels: chosen.iter().map(|&index| labels[index]).collect(),
+        keys: chosen.to_vec(),
     })
 }
 
 /// What tells one training from another.
-fn key(
+fn fingerprint(
     start: &[Vec<f32>],
     options: &MiniBatch,
-    mix: &impl Serialize,
-    data: &str,
+    extra: &impl Serialize,
+    data_hash: &str,
     seed: u64,
 ) -> String {
     let mut bytes: Vec<u8> = start
@@ -299,8 +367,8 @@ fn key(
         .flatten()
         .flat_map(|weight| weight.to_le_bytes())
         .collect();
-    let options = serde_json::to_string(&(options, mix)).expect("options are plain data");
+    let options = serde_json::to_string(&(options, extra)).expect("options are plain data");
     let version = env!("CARGO_PKG_VERSION");
-    bytes.extend(format!("{version} {seed} {data} {options}").into_bytes());
+    bytes.extend(format!("{version} {seed} {data_hash} {options}").into_bytes());
     files::sha256_hex(&bytes)
 }

@@ -8,29 +8,19 @@ use blindspot_solve::{Lbfgs, LbfgsOptions, Reason, Status};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
-use super::objective::LossValue;
-use blindspot::inputs::InputError;
-use blindspot::run::monitor::Monitor;
-use blindspot::run::ranks::{Ranks, any, broadcast};
+use super::objective::Objective;
+use crate::session::Session;
+use blindspot::run::ranks::{any, broadcast};
 
 /// Time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
-/// What L-BFGS minimises: a function of all weights, one after the other.
-pub(super) trait Objective {
-    /// The value at `weights`; writes the gradient.
-    ///
-    /// # Errors
-    /// [`InputError`] where an input can't be read.
-    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> Result<LossValue, InputError>;
-}
-
-/// A training that was stopped, to be gone on with.
+/// A training under way, as a checkpoint keeps it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Checkpoint {
     /// What is trained on what, from which seed, by which version: another training's checkpoint
-    /// must never be gone on with.
-    pub(super) key: String,
+    /// must never be resumed.
+    pub(super) fingerprint: String,
     /// The stages already done, by their outcomes.
     pub(super) done: Vec<Outcome>,
     /// The stage under way.
@@ -47,25 +37,25 @@ pub(super) struct Outcome {
 }
 
 impl Checkpoint {
-    /// The checkpoint at `path` if there is one for `key`, else the beginning.
+    /// The session's checkpoint if it has this fingerprint, else the beginning.
     ///
     /// One that can't be read or belongs to another training is of no use, and no error.
-    /// What rank 0 finds goes for all.
-    pub(super) fn load(path: Option<&Path>, key: String, ranks: &dyn Ranks) -> Checkpoint {
-        let read = || path.and_then(|path| std::fs::read(path).ok());
-        let bytes = broadcast(ranks, || read().unwrap_or_default());
+    /// What the root finds goes for all ranks.
+    pub(super) fn load(fingerprint: String, session: &Session<'_>) -> Checkpoint {
+        let read = || session.checkpoint.and_then(|path| std::fs::read(path).ok());
+        let bytes = broadcast(session.ranks, || read().unwrap_or_default());
         postcard::from_bytes::<Checkpoint>(&bytes)
             .ok()
-            .filter(|checkpoint| checkpoint.key == key)
+            .filter(|checkpoint| checkpoint.fingerprint == fingerprint)
             .unwrap_or(Checkpoint {
-                key,
+                fingerprint,
                 done: Vec::new(),
                 solver: None,
             })
     }
 
-    fn save(&self, path: Option<&Path>, ranks: &dyn Ranks) -> Result<(), TrainError> {
-        let Some(path) = path.filter(|_| ranks.writes()) else {
+    fn save(&self, session: &Session<'_>) -> Result<(), TrainError> {
+        let Some(path) = session.checkpoint.filter(|_| session.ranks.writes()) else {
             return Ok(());
         };
         files::write_atomically(path, |writer| {
@@ -83,10 +73,9 @@ impl Checkpoint {
         objective: &mut dyn Objective,
         start: Vec<f64>,
         options: LbfgsOptions,
-        path: Option<&Path>,
-        monitor: &dyn Monitor,
-        ranks: &dyn Ranks,
+        session: &Session<'_>,
     ) -> Result<(), TrainError> {
+        let (monitor, ranks) = (session.monitor, session.ranks);
         let limit = options.max_iterations as u64;
         let mut gradient = vec![0.0; start.len()];
         let mut solver = match self.solver.take() {
@@ -99,11 +88,11 @@ impl Checkpoint {
             let cancelled = any(ranks, monitor.cancelled());
             if cancelled || saved.elapsed() > CHECKPOINT_EVERY {
                 self.solver = Some(solver);
-                self.save(path, ranks)?;
+                self.save(session)?;
                 if cancelled {
                     monitor.end();
                     return Err(TrainError::Cancelled {
-                        checkpoint: path.map(Path::to_owned),
+                        checkpoint: session.checkpoint.map(Path::to_owned),
                     });
                 }
                 solver = self.solver.take().expect("it was put there above");

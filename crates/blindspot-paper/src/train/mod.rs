@@ -1,9 +1,13 @@
 //! Section 2: training the paper's networks, by full-batch L-BFGS until convergence; and any
 //! network by mini-batches.
+//!
+//! [`train`] takes a [`Recipe`] and does what it says; [`train_in_batches`] takes any classifier.
+//! What comes out has the same bits for any number of threads and ranks, run through or resumed.
 
 mod adam;
 mod autoencoder;
-mod chain;
+mod cut_network;
+mod dense;
 mod minibatch;
 mod minimise;
 mod objective;
@@ -12,35 +16,34 @@ mod recipe;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use blindspot::classify::outputs_where;
 use blindspot::inputs::{InMemory, InputError, Inputs};
-use blindspot::search::SearchError;
 use blindspot_data::files;
 use blindspot_net::{GraphError, Network};
 use blindspot_solve::LbfgsOptions;
 
-pub(crate) use adam::Adam;
-pub(crate) use chain::{Chain, Rows};
+pub(crate) use adam::{Adam, cosine};
+pub(crate) use cut_network::{Batch, CutNetwork};
+pub(crate) use minibatch::{ExtraBatch, train_mixed};
 pub use minibatch::{MiniBatch, train_in_batches};
-pub(crate) use minibatch::{Mix, train_mixed};
 pub use objective::{LossValue, TrainingLoss};
-pub use recipe::{Decay, Recipe, Sparsity, UnknownModel};
+pub use recipe::{Architecture, Decay, Recipe, Sparsity, Training, UnknownModel};
 
+use crate::session::{LabelledData, Session};
 use autoencoder::AutoencoderLoss;
-use blindspot::run::monitor::{Monitor, Unwatched};
-use blindspot::run::ranks::{Alone, Ranks};
+use blindspot::run::ranks::Ranks;
 use minimise::Checkpoint;
 
 /// A network after training.
 #[derive(Debug, Clone)]
 pub struct Trained {
-    /// It gives logits.
+    /// The network with its final weights; it gives logits.
     pub network: Network<f32>,
     /// L-BFGS iterations, all stages together; steps, of mini-batches.
     pub iterations: usize,
-    /// Why the last stage stopped, in words.
+    /// Why the last stage stopped, for people.
     pub stopped: String,
     /// The last stage's loss, decay included; of mini-batches, the mean cross entropy of the last
     /// pass.
@@ -50,10 +53,10 @@ pub struct Trained {
 /// Why training did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// It was asked to stop.
+    /// The monitor asked it to stop.
     #[error("training was stopped{}", resume(checkpoint))]
     Cancelled {
-        /// Where it can be gone on from, if it keeps checkpoints.
+        /// Where it resumes from, if it keeps checkpoints.
         checkpoint: Option<PathBuf>,
     },
     /// The loss is NaN or infinite.
@@ -82,83 +85,153 @@ pub enum TrainError {
     /// An input can't be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// There is nothing to train on.
+    /// The data can't be trained on.
     #[error("training takes labelled images: {0}")]
     Data(String),
-    /// Options that make no training, or don't fit the network.
+    /// The options are invalid, or don't fit the network.
     #[error("{0}")]
     Options(String),
-    /// Examples to train on can't be searched for.
-    #[error(transparent)]
-    Search(#[from] SearchError),
     /// A checkpoint can't be written.
     #[error(transparent)]
     File(#[from] files::FileError),
 }
 
 fn resume(checkpoint: &Option<PathBuf>) -> String {
-    match checkpoint {
-        Some(path) => format!("; the same command goes on from {}", path.display()),
-        None => String::new(),
-    }
+    checkpoint.as_ref().map_or_else(String::new, |path| {
+        format!("; the same command goes on from {}", path.display())
+    })
 }
 
 /// Trains the network of `recipe` on labelled inputs.
 ///
-/// With a `checkpoint` path it can be stopped and gone on with: what comes out has the same bits
-/// as if it had run through, for any number of threads. `data` names the inputs (a hash), so that
-/// no checkpoint of other data is used. The checkpoint is removed at the end.
+/// With a checkpoint it can be stopped and resumed: what comes out has the same bits as if it had run
+/// through, for any number of threads. The checkpoint is removed at the end.
 ///
-/// Several `ranks` share the inputs and end with the same network, whose bits do not depend on how
-/// many they are. All have to be given the same; rank 0 keeps the checkpoint.
+/// Several ranks share the inputs and end with the same network, whose bits do not depend on how
+/// many they are. All have to be given the same; the root keeps the checkpoint.
 ///
 /// # Errors
 /// [`TrainError`]; [`TrainError::Options`] where several ranks are to train by mini-batches.
 pub fn train(
     recipe: &Recipe,
-    inputs: &dyn Inputs,
-    labels: &[usize],
-    data: &str,
-    seed: u64,
-    checkpoint: Option<&Path>,
-    monitor: &dyn Monitor,
-    ranks: &dyn Ranks,
+    data: &LabelledData<'_>,
+    session: &Session<'_>,
 ) -> Result<Trained, TrainError> {
+    let (inputs, labels) = (data.inputs, data.labels);
     if inputs.is_empty() || inputs.len() != labels.len() {
         let found = format!("{} images and {} labels", inputs.len(), labels.len());
         return Err(TrainError::Data(found));
     }
-    let classes = labels.iter().max().map_or(0, |&label| label + 1).max(2);
-    if let Some(dropout) = &recipe.dropout {
-        if ranks.count() > 1 {
-            return Err(TrainError::Options(format!(
-                "{} is trained by mini-batches, which one process does: run it without mpirun",
-                recipe.name
-            )));
+    let network = recipe.start(inputs.input_len(), data.classes(), session.seed);
+    match &recipe.training {
+        Training::MiniBatch { epochs, dropout } => {
+            if session.ranks.count() > 1 {
+                return Err(TrainError::Options(format!(
+                    "{} is trained by mini-batches, which one process does: run it without mpirun",
+                    recipe.name
+                )));
+            }
+            let options = MiniBatch {
+                dropout: vec![dropout.clone()],
+                ..MiniBatch::new(*epochs)
+            };
+            train_in_batches(network, data, &options, &recipe.name, session)
         }
-        let options = MiniBatch {
-            dropout: vec![dropout.clone()],
-            ..MiniBatch::new(recipe.iterations)
-        };
-        let network = recipe.start(inputs.input_len(), classes, seed);
-        let names = (recipe.name.as_str(), data);
-        return train_in_batches(
-            network, inputs, labels, &options, names, seed, checkpoint, monitor,
-        );
+        Training::Lbfgs {
+            sparsity,
+            iterations,
+            ..
+        } => {
+            let stages = Stages {
+                recipe,
+                data,
+                session,
+                iterations: *iterations,
+            };
+            stages.run(network, sparsity.as_ref())
+        }
     }
-    let recipe_text = serde_json::to_string(recipe).expect("a recipe is plain data");
-    let key = format!("{} {seed} {data} {recipe_text}", env!("CARGO_PKG_VERSION"));
-    let mut state = Checkpoint::load(checkpoint, files::sha256_hex(key.as_bytes()), ranks);
-    let mut network = recipe.start(inputs.input_len(), classes, seed);
-    let decay = recipe.decay_coefficients(classes);
+}
 
-    if let Some(sparsity) = recipe.sparsity {
+impl Recipe {
+    /// Trains this recipe's network on labelled inputs: one process, no checkpoint, no progress.
+    ///
+    /// # Errors
+    /// Every error of [`train`].
+    pub fn train(
+        &self,
+        inputs: &dyn Inputs,
+        labels: &[usize],
+        seed: u64,
+    ) -> Result<Trained, TrainError> {
+        train(
+            self,
+            &LabelledData::new(inputs, labels),
+            &Session::new(seed),
+        )
+    }
+}
+
+/// Training by L-BFGS: the autoencoder first, if there is one, then the classifier.
+struct Stages<'a> {
+    recipe: &'a Recipe,
+    data: &'a LabelledData<'a>,
+    session: &'a Session<'a>,
+    /// The most of the classifier's.
+    iterations: usize,
+}
+
+impl Stages<'_> {
+    fn run(
+        &self,
+        network: Network<f32>,
+        sparsity: Option<&Sparsity>,
+    ) -> Result<Trained, TrainError> {
+        let session = self.session;
+        let mut state = Checkpoint::load(self.fingerprint(), session);
+        let decay = self.recipe.decay_coefficients(self.data.classes());
+        let network = match sparsity {
+            Some(sparsity) => self.on_autoencoder(&mut state, network, sparsity, &decay)?,
+            None => self.classifier(&mut state, network, self.data.inputs, &decay)?,
+        };
+        if let Some(path) = session.checkpoint.filter(|_| session.ranks.writes()) {
+            // It may never have been written.
+            let _ = std::fs::remove_file(path);
+        }
+        let last = state.done.last().expect("a stage has run");
+        Ok(Trained {
+            network,
+            iterations: state.done.iter().map(|stage| stage.iterations).sum(),
+            stopped: last.stopped.clone(),
+            loss: last.loss,
+        })
+    }
+
+    /// What tells one training from another.
+    fn fingerprint(&self) -> String {
+        let recipe = serde_json::to_string(self.recipe).expect("a recipe is plain data");
+        let (seed, data) = (self.session.seed, self.data.data_hash);
+        let text = format!("{} {seed} {data} {recipe}", env!("CARGO_PKG_VERSION"));
+        files::sha256_hex(text.as_bytes())
+    }
+
+    /// Trains the first layer as an autoencoder, then the layers above on what it gives.
+    fn on_autoencoder(
+        &self,
+        state: &mut Checkpoint,
+        mut network: Network<f32>,
+        sparsity: &Sparsity,
+        decay: &[f64],
+    ) -> Result<Network<f32>, TrainError> {
+        let (inputs, session) = (self.data.inputs, self.session);
         if state.done.is_empty() {
-            let mut loss = AutoencoderLoss::new(inputs, recipe.hidden[0], sparsity, seed, ranks);
+            let units = self.recipe.hidden()[0];
+            let mut loss =
+                AutoencoderLoss::new(inputs, units, *sparsity, session.seed, session.ranks);
             let start = loss.weights();
             let options = options(sparsity.iterations, 10);
-            let name = format!("{} autoencoder", recipe.name);
-            state.run_stage(&name, &mut loss, start, options, checkpoint, monitor, ranks)?;
+            let name = format!("{} autoencoder", self.recipe.name);
+            state.run_stage(&name, &mut loss, start, options, session)?;
         }
         let encoder = state.done[0].weights.iter().map(|&weight| weight as f32);
         // The encoder's are the network's first weights; the decoder's are not part of it.
@@ -168,19 +241,9 @@ pub fn train(
             .graph()
             .find("hidden1")
             .expect("a sparse network has a hidden layer");
-        let features = own_outputs(&network.up_to(hidden), inputs, ranks)?;
+        let features = own_outputs(&network.up_to(hidden), inputs, session.ranks)?;
         let top = network.above(hidden).expect("layers stand on each other");
-        let top = classifier(
-            recipe,
-            &mut state,
-            top,
-            &features,
-            labels,
-            &decay[2..],
-            checkpoint,
-            monitor,
-            ranks,
-        )?;
+        let top = self.classifier(state, top, &features, &decay[2..])?;
         let weights: Vec<f32> = network.weights()[..2]
             .iter()
             .chain(top.weights())
@@ -188,72 +251,35 @@ pub fn train(
             .copied()
             .collect();
         network.set_weights(weights);
-    } else {
-        network = classifier(
-            recipe, &mut state, network, inputs, labels, &decay, checkpoint, monitor, ranks,
-        )?;
+        Ok(network)
     }
-    if let Some(path) = checkpoint.filter(|_| ranks.writes()) {
-        // It may never have been written.
-        let _ = std::fs::remove_file(path);
-    }
-    let last = state.done.last().expect("a stage has run");
-    Ok(Trained {
-        network,
-        iterations: state.done.iter().map(|stage| stage.iterations).sum(),
-        stopped: last.stopped.clone(),
-        loss: last.loss,
-    })
-}
 
-impl Recipe {
-    /// Trains this recipe's network on labelled inputs: one process, no checkpoint, no progress.
-    ///
-    /// # Errors
-    /// Those of [`train`].
-    pub fn train(
+    /// Trains a whole classifier on some inputs and gives it with its final weights.
+    fn classifier(
         &self,
+        state: &mut Checkpoint,
+        network: Network<f32>,
         inputs: &dyn Inputs,
-        labels: &[usize],
-        seed: u64,
-    ) -> Result<Trained, TrainError> {
-        train(self, inputs, labels, "", seed, None, &Unwatched, &Alone)
+        decay: &[f64],
+    ) -> Result<Network<f32>, TrainError> {
+        let start = network
+            .weights()
+            .iter()
+            .flatten()
+            .map(|&weight| f64::from(weight))
+            .collect();
+        let data = LabelledData {
+            inputs,
+            ..*self.data
+        };
+        let mut loss = TrainingLoss::new(network, &data, decay.to_vec()).over(self.session.ranks);
+        let options = options(self.iterations, 20);
+        state.run_stage(&self.recipe.name, &mut loss, start, options, self.session)?;
+        let mut network = loss.network().clone();
+        let outcome = state.done.last().expect("the stage has just run");
+        objective::set_weights(&mut network, &outcome.weights);
+        Ok(network)
     }
-}
-
-/// Trains a whole classifier and gives it with its final weights.
-fn classifier(
-    recipe: &Recipe,
-    state: &mut Checkpoint,
-    network: Network<f32>,
-    inputs: &(impl Inputs + ?Sized),
-    labels: &[usize],
-    decay: &[f64],
-    checkpoint: Option<&Path>,
-    monitor: &dyn Monitor,
-    ranks: &dyn Ranks,
-) -> Result<Network<f32>, TrainError> {
-    let start = network
-        .weights()
-        .iter()
-        .flatten()
-        .map(|&weight| f64::from(weight))
-        .collect();
-    let mut loss = TrainingLoss::new(network, inputs, labels, decay.to_vec()).over(ranks);
-    let options = options(recipe.iterations, 20);
-    state.run_stage(
-        &recipe.name,
-        &mut loss,
-        start,
-        options,
-        checkpoint,
-        monitor,
-        ranks,
-    )?;
-    let mut network = loss.network().clone();
-    let outcome = state.done.last().expect("the stage has just run");
-    objective::set_weights(&mut network, &outcome.weights);
-    Ok(network)
 }
 
 fn options(iterations: usize, history: usize) -> LbfgsOptions {
@@ -271,7 +297,7 @@ fn options(iterations: usize, history: usize) -> LbfgsOptions {
 /// which take no memory as long as nobody reads them.
 fn own_outputs(
     network: &Network<f32>,
-    inputs: &(impl Inputs + ?Sized),
+    inputs: &dyn Inputs,
     ranks: &dyn Ranks,
 ) -> Result<InMemory, InputError> {
     outputs_where(network, inputs, |start| parallel::is_own(start, ranks))

@@ -2,16 +2,25 @@
 
 use blindspot_net::{Network, argmax, cross_entropy};
 
-use super::minimise::Objective;
 use super::parallel::Lanes;
+use crate::session::LabelledData;
 use blindspot::inputs::{InputError, Inputs, read_batch};
 use blindspot::run::ranks::Ranks;
 
-/// What training minimises: the mean cross entropy over a set, in nats, and for each weight
+/// What L-BFGS minimises: a function of all weights, one tensor after the other.
+pub(super) trait Objective {
+    /// The value at `weights`; writes the gradient.
+    ///
+    /// # Errors
+    /// [`InputError`] if an input can't be read.
+    fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> Result<LossValue, InputError>;
+}
+
+/// The training loss: the mean cross entropy over a set, in nats, and for each weight
 /// `coefficient * sum of squares`.
-pub struct TrainingLoss<'a, I: ?Sized> {
+pub struct TrainingLoss<'a> {
     network: Network<f32>,
-    inputs: &'a I,
+    inputs: &'a dyn Inputs,
     labels: &'a [usize],
     decay: Vec<f64>,
     lanes: Lanes<'a>,
@@ -26,13 +35,14 @@ pub struct LossValue {
     pub error: Option<f64>,
 }
 
-impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
+impl<'a> TrainingLoss<'a> {
     /// The loss of `network` on labelled inputs; `decay[i]` is the coefficient of the sum of
     /// squares of weight i (0 for biases).
     ///
     /// # Panics
-    /// Where the sizes disagree or there is no input.
-    pub fn new(network: Network<f32>, inputs: &'a I, labels: &'a [usize], decay: Vec<f64>) -> Self {
+    /// If the sizes disagree or there is no input.
+    pub fn new(network: Network<f32>, data: &LabelledData<'a>, decay: Vec<f64>) -> Self {
+        let LabelledData { inputs, labels, .. } = *data;
         assert!(
             inputs.len() == labels.len() && !labels.is_empty(),
             "a label for each input"
@@ -51,7 +61,7 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
         }
     }
 
-    /// The same, computed by several ranks, which all have to evaluate it at the same weights.
+    /// Spreads the evaluation over several ranks, which all have to evaluate it at the same weights.
     pub fn over(self, ranks: &'a dyn Ranks) -> Self {
         let lanes = Lanes::over(ranks);
         TrainingLoss { lanes, ..self }
@@ -66,7 +76,7 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
     /// number of ranks and threads.
     ///
     /// # Errors
-    /// [`InputError`] where an input can't be read.
+    /// [`InputError`] if an input can't be read.
     pub fn evaluate(
         &mut self,
         weights: &[f64],
@@ -110,7 +120,7 @@ impl<'a, I: Inputs + ?Sized> TrainingLoss<'a, I> {
     }
 }
 
-impl<I: Inputs + ?Sized> Objective for TrainingLoss<'_, I> {
+impl Objective for TrainingLoss<'_> {
     fn evaluate(&mut self, weights: &[f64], gradient: &mut [f64]) -> Result<LossValue, InputError> {
         TrainingLoss::evaluate(self, weights, gradient)
     }

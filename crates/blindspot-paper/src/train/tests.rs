@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::parallel::CHUNK;
 use super::*;
-use blindspot::run::monitor::{CancelAfter, Unwatched};
+use blindspot::run::monitor::{CancelAfter, Monitor, Unwatched};
 use blindspot::run::random::Stream;
 use blindspot::run::ranks::threads;
 
@@ -20,10 +20,15 @@ fn blobs() -> (InMemory, Vec<usize>) {
 }
 
 fn recipe(name: &str) -> Recipe {
-    let mut recipe = Recipe::named(name).unwrap();
-    recipe.hidden.iter_mut().for_each(|units| *units = 6);
-    recipe.iterations = 12;
-    if let Some(sparsity) = &mut recipe.sparsity {
+    let mut recipe = Recipe::named(name).unwrap().with_iterations(12);
+    if let Architecture::Dense { hidden, .. } = &mut recipe.architecture {
+        hidden.iter_mut().for_each(|units| *units = 6);
+    }
+    if let Training::Lbfgs {
+        sparsity: Some(sparsity),
+        ..
+    } = &mut recipe.training
+    {
         sparsity.iterations = 8;
     }
     recipe
@@ -39,17 +44,12 @@ fn on(
     let (inputs, labels) = blobs();
     threads::run(count, |ranks| {
         let monitor = monitor(ranks.rank());
-        let monitor = &*monitor;
-        train(
-            &recipe(name),
-            &inputs,
-            &labels,
-            "blobs",
-            5,
+        let data = LabelledData::new(&inputs, &labels).with_hash("blobs");
+        let session = Session {
             checkpoint,
-            monitor,
-            ranks,
-        )
+            ..Session::new(5).with_monitor(&*monitor).with_ranks(ranks)
+        };
+        train(&recipe(name), &data, &session)
     })
 }
 

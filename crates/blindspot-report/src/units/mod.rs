@@ -1,7 +1,7 @@
 //! What excites units and random directions: pictures, and what numbers say of them.
 
 mod plot;
-pub(crate) mod rows;
+mod rows;
 
 use askama::Template;
 use blindspot::units::{Contrast, DirectionKind, Measure, PictureRow, Study};
@@ -10,6 +10,7 @@ use crate::table::{Cell, Table};
 use rows::Row;
 
 pub use plot::{distributions, rotation};
+pub use rows::{RowHtml, picture_rows_html, rows_drawing};
 
 /// What the template shows.
 #[derive(Template)]
@@ -63,17 +64,7 @@ pub fn units_page(
 
 /// The top images of all rows as one drawing (SVG), each row below its name.
 pub fn units_drawing(layer: &str, rows: &[PictureRow]) -> String {
-    rows::drawing(&format!("The images that excite {layer} the most"), rows)
-}
-
-/// What figures 1 to 4 of a replication show.
-pub(crate) fn figure_title(name: &str) -> &'static str {
-    match name {
-        "figure1" => "Figure 1: test images that excite units the most",
-        "figure2" => "Figure 2: test images that excite random directions the most",
-        "figure3" => "Figure 3: photographs that excite units the most",
-        _ => "Figure 4: photographs that excite random directions the most",
-    }
+    rows_drawing(&format!("The images that excite {layer} the most"), rows)
 }
 
 /// Measures that some group has.
@@ -155,12 +146,4 @@ fn contrasts(study: &Study) -> Table {
         heads: heads.map(str::to_owned).to_vec(),
         rows: study.contrasts.iter().filter(plain).map(row).collect(),
     }
-}
-
-/// Text as XML.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -1,23 +1,27 @@
 //! The distributions of a study, and how they change as the basis is rotated.
 
-use std::fmt::Write;
+use std::fmt::Display;
 
 use blindspot::units::{DirectionKind, Group, Measure, Study};
 
+use crate::svg::{Canvas, Frame, Style};
+
 const WIDTH: f64 = 640.0;
-/// Room on both sides.
+/// Left empty on both sides.
 const MARGIN: f64 = 16.0;
 const BINS: usize = 32;
-/// A histogram's room for its name, its bars.
+/// The height of a histogram's name.
 const NAME: f64 = 26.0;
+/// The height of its bars.
 const BARS: f64 = 44.0;
-/// A panel's room for its title, and for the numbers below.
+/// The height of a panel's title.
 const TITLE: f64 = 34.0;
+/// The height of the numbers below a panel.
 const BELOW: f64 = 30.0;
 
 const INK: &str = "#1c1d20";
 const SOFT: &str = "#62666e";
-/// Of units, and of all else.
+/// The colour of units, and of all else.
 const COLOURS: [&str; 2] = ["#2b5fa8", "#8f949c"];
 
 /// The histograms of every measure that is defined: units, random directions and the controls, one
@@ -29,7 +33,7 @@ pub fn distributions(study: &Study) -> String {
         DirectionKind::Untrained,
         DirectionKind::RandomImages,
     ];
-    let mut body = String::new();
+    let mut canvas = Canvas::new(2);
     let mut top = 0.0;
     for measure in Measure::ALL {
         let groups: Vec<(&Group, Vec<f64>)> = kinds
@@ -39,14 +43,11 @@ pub fn distributions(study: &Study) -> String {
             .filter(|(_, values)| !values.is_empty())
             .collect();
         if groups.len() > 1 {
-            top = panel(&mut body, measure, &groups, top);
+            top = panel(&mut canvas, measure, &groups, top);
         }
     }
-    svg(
-        "How alike the top images are, by kind of direction",
-        &body,
-        top,
-    )
+    let title = "How alike the top images are, by kind of direction";
+    canvas.finish(&frame(title, top))
 }
 
 fn values(group: &Group, measure: Measure) -> Vec<f64> {
@@ -55,18 +56,28 @@ fn values(group: &Group, measure: Measure) -> Vec<f64> {
 }
 
 /// One measure; gives where the next panel begins.
-fn panel(body: &mut String, measure: Measure, groups: &[(&Group, Vec<f64>)], mut top: f64) -> f64 {
+fn panel(
+    canvas: &mut Canvas,
+    measure: Measure,
+    groups: &[(&Group, Vec<f64>)],
+    mut top: f64,
+) -> f64 {
     let all = || groups.iter().flat_map(|(_, values)| values).copied();
     let (low, high) = (
         all().fold(f64::INFINITY, f64::min),
         all().fold(f64::NEG_INFINITY, f64::max),
     );
-    let (low, high) = match high > low {
-        true => (low, high),
-        false => (low - 0.5, high + 0.5),
+    let (low, high) = if high > low {
+        (low, high)
+    } else {
+        (low - 0.5, high + 0.5)
     };
     let x = |value: f64| MARGIN + (value - low) / (high - low) * (WIDTH - 2.0 * MARGIN);
-    text(body, [MARGIN, top + 24.0], "start", INK, 18, measure.name());
+    canvas.text(
+        [MARGIN, top + 24.0],
+        style("start", INK, 18),
+        measure.name(),
+    );
     top += TITLE;
     for (group, values) in groups {
         let mut counts = [0usize; BINS];
@@ -82,34 +93,23 @@ fn panel(body: &mut String, measure: Measure, groups: &[(&Group, Vec<f64>)], mut
             values.len(),
             group.count
         );
-        text(body, [MARGIN, top + 20.0], "start", SOFT, 14, &name);
+        canvas.text([MARGIN, top + 20.0], style("start", SOFT, 14), &name);
         let base = top + NAME + BARS;
         let colour = COLOURS[usize::from(group.kind != DirectionKind::Units)];
         let width = (WIDTH - 2.0 * MARGIN) / BINS as f64;
         for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let height = BARS * count as f64 / most;
-            let _ = writeln!(
-                body,
-                "<rect x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{height:.2}\" fill=\"{colour}\"/>",
-                MARGIN + bin as f64 * width,
-                base - height,
-                width - 1.0
-            );
+            let corner = [MARGIN + bin as f64 * width, base - height];
+            canvas.rect(corner, [width - 1.0, height], colour);
         }
-        line(body, [MARGIN, base], [WIDTH - MARGIN, base], SOFT, 1.0);
-        line(
-            body,
-            [x(mean), base - BARS],
-            [x(mean), base + 3.0],
-            INK,
-            2.0,
-        );
+        canvas.line([MARGIN, base], [WIDTH - MARGIN, base], SOFT, 1.0);
+        canvas.line([x(mean), base - BARS], [x(mean), base + 3.0], INK, 2.0);
         top = base;
     }
     for (part, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
         let value = low + part * (high - low);
         let at = [x(value), top + 18.0];
-        text(body, at, anchor, SOFT, 13, &format!("{value:.3}"));
+        canvas.text(at, style(anchor, SOFT, 13), &format!("{value:.3}"));
     }
     top + BELOW
 }
@@ -147,95 +147,51 @@ pub fn rotation(study: &Study) -> Option<String> {
     let left = MARGIN + 48.0;
     let x = |degrees: f64| left + degrees / 90.0 * (WIDTH - MARGIN - left);
     let y = |value: f64| TITLE + HEIGHT - (value - low) / (high - low) * HEIGHT;
-    let mut body = String::new();
+    let mut canvas = Canvas::new(2);
     let title = format!("mean {} by degrees of rotation", measure.name());
-    text(&mut body, [MARGIN, 24.0], "start", INK, 18, &title);
-    line(
-        &mut body,
-        [left, y(low)],
-        [WIDTH - MARGIN, y(low)],
-        SOFT,
-        1.0,
-    );
+    canvas.text([MARGIN, 24.0], style("start", INK, 18), &title);
+    let right = WIDTH - MARGIN;
+    canvas.line([left, y(low)], [right, y(low)], SOFT, 1.0);
     for value in [low + room, high - room] {
-        let label = format!("{value:.3}");
-        text(
-            &mut body,
-            [left - 6.0, y(value) + 4.0],
-            "end",
-            SOFT,
-            13,
-            &label,
-        );
+        let at = [left - 6.0, y(value) + 4.0];
+        canvas.text(at, style("end", SOFT, 13), &format!("{value:.3}"));
     }
-    line(
-        &mut body,
-        [left, y(random)],
-        [WIDTH - MARGIN, y(random)],
-        COLOURS[1],
-        2.0,
-    );
-    let label = "random directions";
-    text(
-        &mut body,
-        [WIDTH - MARGIN, y(random) - 6.0],
-        "end",
-        SOFT,
-        13,
-        label,
-    );
-    let path: Vec<String> = points
+    canvas.line([left, y(random)], [right, y(random)], COLOURS[1], 2.0);
+    let at = [right, y(random) - 6.0];
+    canvas.text(at, style("end", SOFT, 13), "random directions");
+    let path: Vec<[f64; 2]> = points
         .iter()
-        .map(|&(degrees, value)| format!("{:.2},{:.2}", x(degrees), y(value)))
+        .map(|&(degrees, value)| [x(degrees), y(value)])
         .collect();
-    let _ = writeln!(
-        body,
-        "<polyline points=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\"/>",
-        path.join(" "),
-        COLOURS[0]
-    );
+    canvas.polyline(&path, COLOURS[0], 2.0);
     for &(degrees, value) in &points {
-        let _ = writeln!(
-            body,
-            "<circle cx=\"{:.2}\" cy=\"{:.2}\" r=\"4\" fill=\"{}\"><title>{degrees}: {value:.4}</title>\
-             </circle>",
-            x(degrees),
-            y(value),
-            COLOURS[0]
-        );
+        let [cx, cy] = [x(degrees), y(value)].map(|place| format!("{place:.2}"));
+        let attributes: [(&str, &dyn Display); 4] =
+            [("cx", &cx), ("cy", &cy), ("r", &4), ("fill", &COLOURS[0])];
+        let label = format!("{degrees}: {value:.4}");
+        canvas.element("circle", &attributes, Some(&label));
         let at = [x(degrees), y(low) + 18.0];
-        text(&mut body, at, "middle", SOFT, 13, &format!("{degrees}°"));
+        canvas.text(at, style("middle", SOFT, 13), &format!("{degrees}°"));
     }
-    Some(svg(&title, &body, TITLE + HEIGHT + BELOW))
+    Some(canvas.finish(&frame(&title, TITLE + HEIGHT + BELOW)))
 }
 
-fn svg(title: &str, body: &str, height: f64) -> String {
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-         font-family=\"system-ui, sans-serif\">\n<title>{}</title>\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fdfdfb\"/>\n{body}</svg>\n",
-        super::escape(title)
-    )
+fn frame(title: &str, height: f64) -> Frame<'_> {
+    Frame {
+        title,
+        width: WIDTH,
+        height,
+        fixed: false,
+        font_size: None,
+    }
 }
 
-fn text(body: &mut String, at: [f64; 2], anchor: &str, fill: &str, size: u32, words: &str) {
-    let _ = writeln!(
-        body,
-        "<text x=\"{:.2}\" y=\"{:.2}\" text-anchor=\"{anchor}\" fill=\"{fill}\" font-size=\"{size}\">{}\
-         </text>",
-        at[0],
-        at[1],
-        super::escape(words)
-    );
-}
-
-fn line(body: &mut String, from: [f64; 2], to: [f64; 2], stroke: &str, width: f64) {
-    let _ = writeln!(
-        body,
-        "<line x1=\"{:.2}\" y1=\"{:.2}\" x2=\"{:.2}\" y2=\"{:.2}\" stroke=\"{stroke}\" \
-         stroke-width=\"{width}\"/>",
-        from[0], from[1], to[0], to[1]
-    );
+fn style(anchor: &'static str, fill: &'static str, size: u32) -> Style {
+    Style {
+        anchor,
+        fill,
+        size: Some(size),
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Rows of pictures of units and directions: as parts of a page, and as one drawing.
 
-use std::fmt::Write;
+use std::fmt::Display;
 use std::ops::Range;
 
+use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use blindspot::picture::Picture;
@@ -10,6 +11,7 @@ use blindspot::units::{PictureRow, RowPicture};
 use image::{Rgb, RgbImage};
 
 use crate::picture::png;
+use crate::svg::{Canvas, Frame};
 
 /// The longer side of a picture is brought to at least this many pixels, and to less than twice as
 /// many, by a whole factor.
@@ -30,10 +32,46 @@ pub(crate) struct Row {
 pub(crate) struct Cell {
     /// A data address.
     pub(crate) image: String,
-    /// RowPicture larger than its pixels, without smoothing.
+    /// Shown larger than its pixels, without smoothing.
     pub(crate) small: bool,
     pub(crate) caption: String,
     pub(crate) alt: String,
+}
+
+/// The top images of a row, as a page shows them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowHtml {
+    /// The unit or direction.
+    pub title: String,
+    /// What must be known of the row; empty for nothing.
+    pub note: String,
+    /// The pictures, an element of HTML that is XML, too.
+    pub pictures: String,
+}
+
+/// What the template shows.
+#[derive(Template)]
+#[template(path = "pictures.html")]
+struct Pictures<'a> {
+    cells: &'a [Cell],
+}
+
+/// The top images of rows, for a page.
+///
+/// # Panics
+/// Never: memory takes pages of any size.
+pub fn picture_rows_html(rows: &[PictureRow]) -> Vec<RowHtml> {
+    let row = |row: &PictureRow| {
+        let cells = row.top.iter().map(|shown| cell(shown, &row.title));
+        let cells: Vec<Cell> = cells.collect();
+        let pictures = Pictures { cells: &cells }.render();
+        RowHtml {
+            title: row.title.clone(),
+            note: note(row).to_owned(),
+            pictures: pictures.expect("memory takes it"),
+        }
+    };
+    rows.iter().map(row).collect()
 }
 
 /// The rows of a page.
@@ -165,7 +203,7 @@ fn thumbnail(shown: &RowPicture) -> RgbImage {
 }
 
 /// The top images of all rows as one drawing (SVG), each row below its name.
-pub(crate) fn drawing(title: &str, rows: &[PictureRow]) -> String {
+pub fn rows_drawing(title: &str, rows: &[PictureRow]) -> String {
     const GAP: u32 = 6;
     const NAME: u32 = 40;
     let rows: Vec<(&str, Vec<(RgbImage, Cell)>)> = rows
@@ -191,38 +229,33 @@ pub(crate) fn drawing(title: &str, rows: &[PictureRow]) -> String {
     };
     let width = rows.iter().map(row_width).max().unwrap_or(0).max(600) + GAP;
     let height: u32 = rows.iter().map(|row| NAME + row_height(row) + GAP).sum();
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"26\">\n<title>{}</title>\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#fdfdfb\"/>\n",
-        super::escape(title)
-    );
+    let mut canvas = Canvas::new(0);
     let mut top = 0;
     for row in &rows {
-        let _ = writeln!(
-            svg,
-            "<text x=\"{GAP}\" y=\"{}\" fill=\"#1c1d20\">{}</text>",
-            top + NAME - 11,
-            super::escape(row.0)
-        );
+        let attributes: [(&str, &dyn Display); 3] =
+            [("x", &GAP), ("y", &(top + NAME - 11)), ("fill", &"#1c1d20")];
+        canvas.words(&attributes, row.0);
         let mut left = GAP;
         for (image, cell) in &row.1 {
-            let _ = writeln!(
-                svg,
-                "<image x=\"{left}\" y=\"{}\" width=\"{}\" height=\"{}\" href=\"{}\"><title>{}</title>\
-                 </image>",
-                top + NAME,
-                image.width(),
-                image.height(),
-                cell.image,
-                super::escape(&cell.alt)
-            );
+            let attributes: [(&str, &dyn Display); 5] = [
+                ("x", &left),
+                ("y", &(top + NAME)),
+                ("width", &image.width()),
+                ("height", &image.height()),
+                ("href", &cell.image),
+            ];
+            canvas.element("image", &attributes, Some(&cell.alt));
             left += image.width() + GAP;
         }
         top += NAME + row_height(row) + GAP;
     }
-    svg.push_str("</svg>\n");
-    svg
+    canvas.finish(&Frame {
+        title,
+        width: f64::from(width),
+        height: f64::from(height),
+        fixed: false,
+        font_size: Some(26),
+    })
 }
 
 #[cfg(test)]
@@ -277,7 +310,7 @@ mod tests {
             constant: false,
             tied: true,
         };
-        let svg = drawing("a & b", &[row.clone(), row.clone()]);
+        let svg = rows_drawing("a & b", &[row.clone(), row.clone()]);
         let document = roxmltree::Document::parse(&svg).unwrap();
         let tags = |name| document.descendants().filter(move |n| n.has_tag_name(name));
         assert_eq!(tags("image").count(), 4);

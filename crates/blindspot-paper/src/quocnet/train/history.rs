@@ -1,5 +1,6 @@
 //! How the loss fell, over time and over images.
 
+use blindspot_report::{COLOURS, Curve, curves_plot};
 use serde::{Deserialize, Serialize};
 
 use super::super::tica::TicaLoss;
@@ -71,5 +72,51 @@ impl Course {
             error,
             sparsity,
         })
+    }
+}
+
+/// How the reconstruction error of each stage fell over time (SVG).
+pub fn history_plot(points: &[Point]) -> String {
+    let end = points.last().map_or(0.0, |point| point.seconds);
+    let stages: Vec<(String, Vec<f64>, Vec<f64>)> = points
+        .chunk_by(|one, next| one.stage == next.stage)
+        .map(|points| {
+            let errors = points.iter().map(|point| point.error).collect();
+            let place = |point: &Point| (point.seconds / end.max(1e-9)).clamp(0.0, 1.0);
+            let name = format!("stage {}", points[0].stage);
+            (name, errors, points.iter().map(place).collect())
+        })
+        .collect();
+    let curves: Vec<Curve<'_>> = stages
+        .iter()
+        .enumerate()
+        .map(|(i, (name, values, places))| Curve {
+            name,
+            colour: COLOURS[i % COLOURS.len()],
+            values,
+            places,
+        })
+        .collect();
+    let below = format!("0 to {end:.0} seconds of training");
+    curves_plot("Reconstruction error over time", &below, &curves, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stage_has_a_curve_of_its_colour() {
+        let point = |stage, seconds, error| Point {
+            stage,
+            seconds,
+            images: 0,
+            error,
+            sparsity: 0.0,
+        };
+        let svg = history_plot(&[point(1, 1.0, 0.9), point(1, 3.0, 0.5), point(2, 4.0, 0.7)]);
+        assert_eq!(svg.matches("<polyline").count(), 2);
+        assert!(svg.contains("stage 2") && svg.contains("0 to 4 seconds"));
+        assert!(!history_plot(&[]).contains("<polyline"));
     }
 }

@@ -11,8 +11,6 @@ mod team;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
-
 use blindspot_data::{ImageSet, files};
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
@@ -21,12 +19,11 @@ use super::architecture::Builder;
 use super::plan::{Plan, Size, check_file};
 use super::tica::Tica;
 use super::whitening::Whitening;
+use crate::session::Session;
 use crate::train::TrainError;
 use below::Below;
-use blindspot::run::monitor::Monitor;
 use blindspot::run::random::Stream;
-use blindspot::run::ranks::Ranks;
-pub use history::Point;
+pub use history::{Point, history_plot};
 use stage::Work;
 use start::{first_weights, normal};
 use state::State;
@@ -73,22 +70,20 @@ pub struct StageRecord {
 
 /// Trains the stages one after the other on images without labels.
 ///
-/// With a `checkpoint` path it can be stopped and gone on with: what comes out has the same bits as if
-/// it had run through, for any number of threads and ranks, unless the plan is asynchronous. `data` names
-/// the images (a hash). The checkpoint is removed at the end.
+/// With a checkpoint it can be stopped and resumed: what comes out has the same bits as if it had run
+/// through, for any number of threads and ranks, unless the plan is asynchronous. `data_hash` names the
+/// images. The checkpoint is removed at the end.
 ///
 /// # Errors
 /// [`TrainError`], also where the checkpoint is that of another training, or where a stage can't be
-/// divided among so many ranks.
+/// divided among the session's ranks.
 pub fn learn(
     plan: &Plan,
     images: &ImageSet,
-    data: &str,
-    seed: u64,
-    checkpoint: Option<&Path>,
-    monitor: &dyn Monitor,
-    ranks: &dyn Ranks,
+    data_hash: &str,
+    session: &Session<'_>,
 ) -> Result<Learned, TrainError> {
+    let (seed, ranks) = (session.seed, session.ranks);
     let sizes = checked(plan, images)?;
     let team = Team::new(plan, ranks);
     team.check(plan, &sizes)?;
@@ -103,10 +98,10 @@ pub fn learn(
     let key = format!(
         "plan {plan_text}, seed {seed}, {} images {}, version {}",
         images.len(),
-        &files::sha256_hex(data.as_bytes())[..12],
+        &files::sha256_hex(data_hash.as_bytes())[..12],
         env!("CARGO_PKG_VERSION")
     );
-    let mut state = State::load(checkpoint, key, ranks)?;
+    let mut state = State::load(session.checkpoint, key, ranks)?;
     let order = Stream::new(seed, "images held out", 0).order(images.len());
     let held_out = (images.len() / HELD_OUT).clamp(1, MOST_HELD_OUT);
     let (held_out, trained_on) = order.split_at(held_out);
@@ -124,18 +119,16 @@ pub fn learn(
                 team: &team,
                 tica: Tica::new(plan, i, size, &team.parts),
                 images: [trained_on, held_out],
-                seed,
+                session,
                 stage: i,
                 size: *size,
-                checkpoint,
-                monitor,
             };
             work.run(&mut state)?;
         }
         let weights = state.done[i].0.clone();
         builder.stage(&name, *stage, size, weights, plan.normalise)?;
     }
-    if let Some(path) = checkpoint.filter(|_| ranks.writes()) {
+    if let Some(path) = session.checkpoint.filter(|_| ranks.writes()) {
         // It may never have been written.
         let _ = std::fs::remove_file(path);
     }

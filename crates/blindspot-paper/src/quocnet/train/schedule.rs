@@ -1,7 +1,7 @@
 //! The steps of a stage: their images and their size.
 
 use super::super::plan::Plan;
-use crate::train::TrainError;
+use crate::train::{TrainError, cosine};
 use blindspot::run::random::Stream;
 
 /// The part of a stage's steps in which the filters of all positions stay the same: what one learns, all
@@ -94,6 +94,6 @@ impl<'a> Schedule<'a> {
 
     /// The size of this step.
     pub(super) fn rate(&self, step: u64) -> f64 {
-        self.plan.rate * 0.5 * (1.0 + (std::f64::consts::PI * self.part(step)).cos())
+        cosine(self.plan.rate, self.part(step))
     }
 }

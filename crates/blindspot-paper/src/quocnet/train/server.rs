@@ -63,7 +63,7 @@ impl Work<'_> {
         let mut helping: Vec<bool> = (0..ranks.count()).map(|rank| rank > 0).collect();
         while helping.contains(&true) {
             let (rank, mut push) = ranks.receive_any(&|rank| helping[rank]);
-            let stop = push.pop() != Some(0) || self.monitor.cancelled();
+            let stop = push.pop() != Some(0) || self.session.monitor.cancelled();
             if stop && end == DONE {
                 end = STOPPED;
             }
@@ -81,7 +81,7 @@ impl Work<'_> {
                 }
             }
             if state.is_due() && end != NOT_FINITE {
-                state.save(self.checkpoint, Some(adam))?;
+                state.save(self.session.checkpoint, Some(adam))?;
             }
             if end == DONE && handed < schedule.steps() {
                 ranks.send(rank, message(&handed.to_le_bytes(), &adam.weights));
@@ -92,7 +92,7 @@ impl Work<'_> {
             }
         }
         if end == STOPPED {
-            state.save(self.checkpoint, Some(adam))?;
+            state.save(self.session.checkpoint, Some(adam))?;
         }
         Ok(end)
     }
@@ -107,7 +107,7 @@ impl Work<'_> {
         let mut gradient = vec![vec![0.0f32; self.tica.weight_len()]; 2];
         let mut push = Vec::new();
         loop {
-            push.push(u8::from(self.monitor.cancelled()));
+            push.push(u8::from(self.session.monitor.cancelled()));
             ranks.send(0, push);
             let pull = ranks.receive(0);
             let Some((step, weights)) = pull.split_first_chunk::<STEP>() else {

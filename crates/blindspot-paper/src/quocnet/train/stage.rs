@@ -12,9 +12,9 @@ use super::schedule::Schedule;
 use super::start::first_weights;
 use super::state::State;
 use super::team::Team;
+use crate::session::Session;
 use crate::train::{Adam, TrainError};
 use blindspot::inputs::InputError;
-use blindspot::run::monitor::Monitor;
 use blindspot::run::ranks::{Ranks, all_gather};
 
 /// Steps between words to the monitor.
@@ -32,17 +32,15 @@ pub(super) struct Work<'a> {
     pub(super) tica: Tica<'a>,
     /// Those trained on, and those held out.
     pub(super) images: [&'a [usize]; 2],
-    pub(super) seed: u64,
+    pub(super) session: &'a Session<'a>,
     pub(super) stage: usize,
     pub(super) size: Size,
-    pub(super) checkpoint: Option<&'a Path>,
-    pub(super) monitor: &'a dyn Monitor,
 }
 
 impl Work<'_> {
     pub(super) fn run(&self, state: &mut State) -> Result<(), TrainError> {
         let mut memory = Memory::default();
-        let mut schedule = Schedule::new(self.plan, self.images[0], self.seed, self.stage)?;
+        let mut schedule = Schedule::new(self.plan, self.images[0], self.session.seed, self.stage)?;
         let adam = match state.adam.take() {
             Some(whole) => whole.part(self.tica.weights()),
             None => {
@@ -51,12 +49,12 @@ impl Work<'_> {
                 adam
             }
         };
-        self.monitor.begin(&self.name(), schedule.steps());
+        self.session.monitor.begin(&self.name(), schedule.steps());
         let trained = match self.plan.asynchronous {
             true => self.asynchronous(state, adam, &mut schedule, &mut memory),
             false => self.synchronous(state, adam, &mut schedule, &mut memory),
         };
-        self.monitor.end();
+        self.session.monitor.end();
         let adam = trained?;
         let (error, sparsity) = self.held_out(&adam.weights, &mut memory)?.ratio();
         let record = StageRecord {
@@ -76,7 +74,7 @@ impl Work<'_> {
         let filters = bytemuck::pod_collect_to_vec(&filters);
         state.done.push((filters, record));
         match self.team.all.writes() {
-            true => state.save(self.checkpoint, None),
+            true => state.save(self.session.checkpoint, None),
             false => Ok(()),
         }
     }
@@ -97,7 +95,11 @@ impl Work<'_> {
         let weight = vec![0.0f32; self.tica.weight_len()];
         let mut gradients = vec![vec![weight; 2]; self.team.replicas.len()];
         while adam.steps() < steps {
-            let mut mine = if self.monitor.cancelled() { STOP } else { 0 };
+            let mut mine = if self.session.monitor.cancelled() {
+                STOP
+            } else {
+                0
+            };
             mine |= if state.is_due() { SAVE } else { 0 };
             let said = all_gather(self.team.all, vec![mine]);
             let said = said.iter().flatten().fold(0, |all, said| all | said);
@@ -168,7 +170,7 @@ impl Work<'_> {
         if step.is_multiple_of(TELL_EVERY) || step + 1 == schedule.steps() {
             let error = 100.0 * course.shown(loss);
             let detail = format!("epoch {}, error {error:.1}%", schedule.pass(step) + 1);
-            self.monitor.progress(step + 1, &detail);
+            self.session.monitor.progress(step + 1, &detail);
         }
     }
 
@@ -182,13 +184,13 @@ impl Work<'_> {
             1 => None,
             _ => adam.gathered(&self.team.parts),
         };
-        let path = self.checkpoint.filter(|_| self.team.all.writes());
+        let path = self.session.checkpoint.filter(|_| self.team.all.writes());
         state.save(path, Some(gathered.as_ref().unwrap_or(adam)))
     }
 
     pub(super) fn cancelled(&self) -> TrainError {
         TrainError::Cancelled {
-            checkpoint: self.checkpoint.map(Path::to_owned),
+            checkpoint: self.session.checkpoint.map(Path::to_owned),
         }
     }
 
@@ -199,8 +201,8 @@ impl Work<'_> {
     /// The first weights; those that put images together again are smaller by as much as there are more
     /// responses than numbers.
     fn start(&self) -> Result<Adam, InputError> {
-        let mean = self.below.mean(self.size.input[0], self.seed)?;
-        let [filters, mut back] = first_weights(&self.size, self.seed, self.stage, &mean);
+        let mean = self.below.mean(self.size.input[0], self.session.seed)?;
+        let [filters, mut back] = first_weights(&self.size, self.session.seed, self.stage, &mean);
         let responses = (self.size.grid[0] * self.size.grid[1] * self.size.maps) as f32;
         let numbers = self.size.input.iter().product::<usize>() as f32;
         let over = (responses / numbers).max(1.0);
@@ -240,6 +242,6 @@ impl Work<'_> {
     fn error_pca(&self) -> Result<f64, InputError> {
         let fields = self.size.fields(self.plan.stages[self.stage]);
         let of = |indices: &[usize]| self.below.of(indices);
-        pca::error(&fields, self.size.maps, self.images, of, self.seed)
+        pca::error(&fields, self.size.maps, self.images, of, self.session.seed)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use super::super::plan::{Plan, Stage};
 use super::super::tests::{Stop, bars, plan, weights};
 use super::{Learned, learn};
+use crate::session::Session;
 use crate::train::TrainError;
 use blindspot::run::monitor::{Monitor, Unwatched};
 use blindspot::run::ranks::{Alone, Ranks, threads};
@@ -26,7 +27,8 @@ fn small() -> Plan {
 }
 
 fn train(plan: &Plan, ranks: &dyn Ranks, monitor: &dyn Monitor) -> Result<Learned, TrainError> {
-    learn(plan, &bars(80), "bars", 1, None, monitor, ranks)
+    let session = Session::new(1).with_monitor(monitor).with_ranks(ranks);
+    learn(plan, &bars(80), "bars", &session)
 }
 
 #[test]
@@ -83,7 +85,8 @@ fn three_ranks_end_what_two_began() {
     let path = folder.path().join("quocnet.checkpoint");
     let learn = |count: usize, monitor: &dyn Monitor| {
         threads::run(count, |ranks| {
-            learn(&plan, &images, "bars", 1, Some(&path), monitor, ranks)
+            let session = Session::new(1).with_monitor(monitor).with_ranks(ranks);
+            learn(&plan, &images, "bars", &session.with_checkpoint(&path))
         })
     };
     // In the first stage, then in the second.
@@ -138,7 +141,8 @@ fn asynchronous_training_learns_and_goes_on() {
     let path = folder.path().join("quocnet.checkpoint");
     let learn = |count: usize, monitor: &dyn Monitor| {
         threads::run(count, |ranks| {
-            learn(&plan, &images, "bars", 1, Some(&path), monitor, ranks)
+            let session = Session::new(1).with_monitor(monitor).with_ranks(ranks);
+            learn(&plan, &images, "bars", &session.with_checkpoint(&path))
         })
     };
     for stopped in learn(3, &Stop(AtomicUsize::new(20))) {

@@ -1,4 +1,4 @@
-//! A network cut at some of its values: its parts run one after the other, a batch can enter
+//! A network cut at some of its values: its segments run one after the other, a batch can enter
 //! above any cut, and values can be dropped at the cuts.
 
 use std::ops::Range;
@@ -12,15 +12,16 @@ use blindspot::run::random::Stream;
 /// Rows that a thread works on at once. Fixed, so that the order of every addition is.
 const SLICE: usize = 64;
 
-/// A network in parts.
-pub(crate) struct Chain {
+/// A network in segments.
+pub(crate) struct CutNetwork {
     whole: Network<f32>,
-    parts: Vec<Part>,
+    segments: Vec<Segment>,
     partials: Vec<Partial>,
     buffers: Mutex<Vec<Vec<Buffers<f32>>>>,
 }
 
-struct Part {
+/// What lies between two cuts.
+struct Segment {
     network: Network<f32>,
     /// The position of each of its weights in the whole network.
     weights: Vec<usize>,
@@ -28,12 +29,13 @@ struct Part {
     dropout: f64,
 }
 
-/// Inputs of a part and their classes.
-pub(crate) struct Rows {
-    /// Position of the part that they enter.
-    pub(crate) part: usize,
+/// Inputs of a segment and their classes.
+pub(crate) struct Batch {
+    /// Position of the segment that they enter, the lowest being 0.
+    pub(crate) segment: usize,
     /// One input after the other.
     pub(crate) values: Vec<f32>,
+    /// The class of each.
     pub(crate) labels: Vec<usize>,
     /// What each one's dropped values depend on, besides seed and purpose.
     pub(crate) keys: Vec<usize>,
@@ -50,13 +52,16 @@ pub(crate) struct Partial {
     pub(crate) gradient: Vec<Vec<f32>>,
 }
 
-impl Chain {
+impl CutNetwork {
     /// Cuts `network` at values by name; each comes with the probability of dropping. A cut at the
     /// input only drops.
     ///
     /// # Errors
     /// [`GraphError`] where a value is not there or the network can't be cut at it.
-    pub(crate) fn cut(network: Network<f32>, cuts: &[(&str, f64)]) -> Result<Chain, GraphError> {
+    pub(crate) fn cut(
+        network: Network<f32>,
+        cuts: &[(&str, f64)],
+    ) -> Result<CutNetwork, GraphError> {
         let graph = network.graph();
         let mut values = vec![(graph.input(), 0.0)];
         for &(name, dropout) in cuts {
@@ -67,29 +72,29 @@ impl Chain {
             }
         }
         values.sort_by_key(|&(value, _)| value);
-        let mut parts = Vec::new();
+        let mut segments = Vec::new();
         let mut rest = network.clone();
         for (i, &(value, dropout)) in values.iter().enumerate() {
             if i > 0 {
                 let name = &graph.value(value).name;
                 rest = rest.above(rest.graph().find(name)?)?;
             }
-            let part = match values.get(i + 1) {
+            let segment = match values.get(i + 1) {
                 Some(&(end, _)) => rest.up_to(rest.graph().find(&graph.value(end).name)?),
                 None => rest.clone(),
             };
             let position = |name: &str| graph.weights().iter().position(|info| info.name == name);
-            let weights = part.graph().weights().iter();
+            let weights = segment.graph().weights().iter();
             let weights = weights.filter_map(|info| position(&info.name)).collect();
-            parts.push(Part {
-                network: part,
+            segments.push(Segment {
+                network: segment,
                 weights,
                 dropout,
             });
         }
-        Ok(Chain {
+        Ok(CutNetwork {
             whole: network,
-            parts,
+            segments,
             partials: Vec::new(),
             buffers: Mutex::default(),
         })
@@ -100,33 +105,33 @@ impl Chain {
         &self.whole
     }
 
-    /// Position of the part whose input has this name.
-    pub(crate) fn part_above(&self, name: &str) -> Option<usize> {
-        let input = |part: &Part| {
-            let graph = part.network.graph();
+    /// Position of the segment whose input has this name.
+    pub(crate) fn segment_above(&self, name: &str) -> Option<usize> {
+        let input = |segment: &Segment| {
+            let graph = segment.network.graph();
             graph.value(graph.input()).name == name
         };
-        self.parts.iter().position(input)
+        self.segments.iter().position(input)
     }
 
-    /// Gives the network and its parts these weights.
+    /// Gives the network and its segments these weights.
     pub(crate) fn set_weights(&mut self, weights: &[Vec<f32>]) {
         self.whole.set_weights(weights.iter().flatten().copied());
-        for part in &mut self.parts {
-            let own = part.weights.iter().flat_map(|&weight| &weights[weight]);
-            part.network.set_weights(own.copied());
+        for segment in &mut self.segments {
+            let own = segment.weights.iter().flat_map(|&weight| &weights[weight]);
+            segment.network.set_weights(own.copied());
         }
     }
 
-    /// Loss and gradient summed over all rows; the same bits for any number of threads. What is
-    /// dropped depends on the seed, the purpose and each row's key.
-    pub(crate) fn gradient(&mut self, rows: &[Rows], seed: u64, purpose: &str) -> &Partial {
-        let slices: Vec<(&Rows, Range<usize>)> = rows
+    /// Loss and gradient summed over all batches; the same bits for any number of threads. What is
+    /// dropped depends on the seed, the purpose and each input's key.
+    pub(crate) fn gradient(&mut self, batches: &[Batch], seed: u64, purpose: &str) -> &Partial {
+        let slices: Vec<(&Batch, Range<usize>)> = batches
             .iter()
-            .flat_map(|rows| {
-                let count = rows.labels.len();
+            .flat_map(|batch| {
+                let count = batch.labels.len();
                 let starts = (0..count).step_by(SLICE);
-                starts.map(move |start| (rows, start..count.min(start + SLICE)))
+                starts.map(move |start| (batch, start..count.min(start + SLICE)))
             })
             .collect();
         let mut partials = std::mem::take(&mut self.partials);
@@ -136,7 +141,7 @@ impl Chain {
             .par_iter_mut()
             .zip(slices.into_par_iter())
             .with_max_len(1)
-            .for_each(|(partial, (rows, range))| {
+            .for_each(|(partial, (batch, range))| {
                 partial.loss = 0.0;
                 partial.wrong = 0;
                 partial.gradient.resize_with(lengths().len(), Vec::new);
@@ -144,7 +149,7 @@ impl Chain {
                     gradient.clear();
                     gradient.resize(length, 0.0);
                 }
-                self.add(rows, range, seed, purpose, partial);
+                self.add(batch, range, seed, purpose, partial);
             });
         let (sum, others) = partials.split_at_mut(1);
         for partial in others {
@@ -160,34 +165,34 @@ impl Chain {
         &self.partials[0]
     }
 
-    /// Adds loss and gradient of some rows.
-    fn add(&self, rows: &Rows, range: Range<usize>, seed: u64, purpose: &str, sum: &mut Partial) {
-        let parts = &self.parts[rows.part..];
+    /// Adds loss and gradient of some inputs of a batch.
+    fn add(&self, batch: &Batch, range: Range<usize>, seed: u64, purpose: &str, sum: &mut Partial) {
+        let segments = &self.segments[batch.segment..];
         let n = range.len();
         let taken = self.buffers.lock().expect("no thread panics with it").pop();
         let mut buffers = taken.unwrap_or_default();
-        buffers.resize_with(self.parts.len(), Buffers::default);
-        let kept = buffers.split_off(parts.len());
-        let mut evaluators: Vec<Evaluator<'_, f32>> = parts
+        buffers.resize_with(self.segments.len(), Buffers::default);
+        let kept = buffers.split_off(segments.len());
+        let mut evaluators: Vec<Evaluator<'_, f32>> = segments
             .iter()
             .zip(buffers)
-            .map(|(part, buffers)| Evaluator::with_buffers(&part.network, buffers))
+            .map(|(segment, buffers)| Evaluator::with_buffers(&segment.network, buffers))
             .collect();
-        let masks = masks(parts, &rows.keys[range.clone()], seed, purpose);
+        let masks = masks(segments, &batch.keys[range.clone()], seed, purpose);
 
-        let length = parts[0].network.input_len();
-        let values = &rows.values[range.start * length..range.end * length];
+        let length = segments[0].network.input_len();
+        let values = &batch.values[range.start * length..range.end * length];
         evaluators[0].input(n).copy_from_slice(values);
         multiply(evaluators[0].input(n), &masks[0]);
-        for k in 1..parts.len() {
+        for k in 1..segments.len() {
             let (below, above) = evaluators.split_at_mut(k);
             let input = above[0].input(n);
             input.copy_from_slice(below[k - 1].forward());
             multiply(input, &masks[k]);
         }
-        let last = parts.len() - 1;
+        let last = segments.len() - 1;
         let logits = evaluators[last].forward();
-        let (labels, classes) = (&rows.labels[range], self.whole.output_len());
+        let (labels, classes) = (&batch.labels[range], self.whole.output_len());
         let mut gradient = vec![0.0; logits.len()];
         cross_entropy(logits, classes, labels, &mut gradient, |i, loss| {
             sum.loss += loss;
@@ -196,7 +201,7 @@ impl Chain {
         });
         for k in (0..=last).rev() {
             // An evaluator takes the gradients of its own network's weights.
-            let places = &parts[k].weights;
+            let places = &segments[k].weights;
             let take = |&weight: &usize| std::mem::take(&mut sum.gradient[weight]);
             let mut own: Vec<Vec<f32>> = places.iter().map(take).collect();
             if k == 0 {
@@ -218,23 +223,26 @@ impl Chain {
     }
 }
 
-/// For each part what its input is multiplied by: 0 where a value is dropped, else what keeps the
+/// For each segment what its input is multiplied by: 0 where a value is dropped, else what keeps the
 /// expectation. Nothing where nothing is dropped.
-fn masks(parts: &[Part], keys: &[usize], seed: u64, purpose: &str) -> Vec<Vec<f32>> {
-    let mut masks = vec![Vec::new(); parts.len()];
-    if parts.iter().all(|part| part.dropout == 0.0) {
+fn masks(segments: &[Segment], keys: &[usize], seed: u64, purpose: &str) -> Vec<Vec<f32>> {
+    let mut masks = vec![Vec::new(); segments.len()];
+    if segments.iter().all(|segment| segment.dropout == 0.0) {
         return masks;
     }
     for &key in keys {
         let mut stream = Stream::new(seed, purpose, key);
-        for (part, mask) in parts.iter().zip(&mut masks) {
-            if part.dropout > 0.0 {
-                let kept = (1.0 / (1.0 - part.dropout)) as f32;
-                let draw = || match stream.uniform() < part.dropout {
-                    true => 0.0,
-                    false => kept,
+        for (segment, mask) in segments.iter().zip(&mut masks) {
+            if segment.dropout > 0.0 {
+                let kept = (1.0 / (1.0 - segment.dropout)) as f32;
+                let draw = || {
+                    if stream.uniform() < segment.dropout {
+                        0.0
+                    } else {
+                        kept
+                    }
                 };
-                mask.extend(std::iter::repeat_with(draw).take(part.network.input_len()));
+                mask.extend(std::iter::repeat_with(draw).take(segment.network.input_len()));
             }
         }
     }
@@ -254,15 +262,14 @@ mod tests {
     use crate::train::Recipe;
 
     fn network() -> Network<f32> {
-        let mut recipe = Recipe::named("FC100-100-10").unwrap();
-        recipe.hidden = vec![5, 4];
-        recipe.start(6, 3, 1)
+        let recipe = Recipe::named("FC100-100-10").unwrap();
+        recipe.with_hidden(&[5, 4]).start(6, 3, 1)
     }
 
-    fn rows(part: usize, length: usize, count: usize) -> Rows {
-        let mut stream = Stream::new(2, "rows", part);
-        Rows {
-            part,
+    fn rows(segment: usize, length: usize, count: usize) -> Batch {
+        let mut stream = Stream::new(2, "rows", segment);
+        Batch {
+            segment,
             values: (0..count * length)
                 .map(|_| stream.uniform() as f32)
                 .collect(),
@@ -272,16 +279,16 @@ mod tests {
     }
 
     /// The loss, and each weight's gradient beside that of finite differences.
-    fn check(chain: &mut Chain, rows: &[Rows], lowest: usize) {
-        let sum = chain.gradient(rows, 3, "test").clone();
-        let mut weights = chain.whole().weights().to_vec();
+    fn check(cut: &mut CutNetwork, rows: &[Batch], lowest: usize) {
+        let sum = cut.gradient(rows, 3, "test").clone();
+        let mut weights = cut.whole().weights().to_vec();
         for tensor in 0..weights.len() {
             for i in 0..weights[tensor].len() {
                 let at = weights[tensor][i];
                 let mut loss = |offset: f32| {
                     weights[tensor][i] = at + offset;
-                    chain.set_weights(&weights);
-                    chain.gradient(rows, 3, "test").loss
+                    cut.set_weights(&weights);
+                    cut.gradient(rows, 3, "test").loss
                 };
                 let step = 1.0 / 64.0;
                 let difference = (loss(step) - loss(-step)) / (2.0 * f64::from(step));
@@ -297,7 +304,7 @@ mod tests {
                 );
             }
         }
-        chain.set_weights(&weights);
+        cut.set_weights(&weights);
     }
 
     #[test]
@@ -308,20 +315,20 @@ mod tests {
                 ("image", dropout / 2.0),
                 ("hidden1", 0.0),
             ];
-            let mut chain = Chain::cut(network(), &cuts).unwrap();
-            assert_eq!(chain.part_above("hidden1"), Some(1));
-            check(&mut chain, &[rows(0, 6, 80)], 0);
-            check(&mut chain, &[rows(1, 5, 7)], 2);
-            check(&mut chain, &[rows(2, 4, 7)], 4);
-            check(&mut chain, &[rows(0, 6, 3), rows(2, 4, 70)], 0);
+            let mut cut = CutNetwork::cut(network(), &cuts).unwrap();
+            assert_eq!(cut.segment_above("hidden1"), Some(1));
+            check(&mut cut, &[rows(0, 6, 80)], 0);
+            check(&mut cut, &[rows(1, 5, 7)], 2);
+            check(&mut cut, &[rows(2, 4, 7)], 4);
+            check(&mut cut, &[rows(0, 6, 3), rows(2, 4, 70)], 0);
         }
     }
 
     #[test]
     fn an_uncut_network_and_a_cut_one_have_the_same_bits() {
         let rows = [rows(0, 6, 130)];
-        let mut whole = Chain::cut(network(), &[]).unwrap();
-        let mut cut = Chain::cut(network(), &[("hidden1", 0.0), ("hidden2", 0.0)]).unwrap();
+        let mut whole = CutNetwork::cut(network(), &[]).unwrap();
+        let mut cut = CutNetwork::cut(network(), &[("hidden1", 0.0), ("hidden2", 0.0)]).unwrap();
         let (one, two) = (whole.gradient(&rows, 0, ""), cut.gradient(&rows, 0, ""));
         assert_eq!(one.gradient, two.gradient);
         assert_eq!(one.loss.to_bits(), two.loss.to_bits());
@@ -329,9 +336,9 @@ mod tests {
 
     #[test]
     fn values_are_dropped_as_often_as_asked_and_keep_their_expectation() {
-        let chain = Chain::cut(network(), &[("hidden1", 0.25)]).unwrap();
+        let cut = CutNetwork::cut(network(), &[("hidden1", 0.25)]).unwrap();
         let keys: Vec<usize> = (0..4_000).collect();
-        let masks = masks(&chain.parts, &keys, 1, "test");
+        let masks = masks(&cut.segments, &keys, 1, "test");
         assert!(masks[0].is_empty());
         let dropped = masks[1].iter().filter(|&&mask| mask == 0.0).count();
         let part = dropped as f64 / masks[1].len() as f64;
@@ -349,8 +356,10 @@ mod tests {
 
     #[test]
     fn a_cut_that_is_not_there_is_said_with_those_that_are() {
-        let error = Chain::cut(network(), &[("hidden3", 0.0)]).err().unwrap();
+        let error = CutNetwork::cut(network(), &[("hidden3", 0.0)])
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("hidden1"), "{error}");
-        assert!(Chain::cut(network(), &[("logits", 0.0)]).is_err());
+        assert!(CutNetwork::cut(network(), &[("logits", 0.0)]).is_err());
     }
 }
