@@ -165,8 +165,8 @@ mod tests {
             ..SearchOptions::default()
         };
         let found = search(&network, &images, labels, &positions, &options, &Unwatched).unwrap();
-        let certifier = Certifier::new(&network, InputBox::default()).unwrap();
-        let certified = certifier.certify(&images, labels, &positions, &Unwatched);
+        let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
+        let certified = certifier.certify_inputs(&images, labels, &positions, &Unwatched);
         let found = found.iter().map(|found| [found.position, found.index]);
         let certified = certified.unwrap();
         let certified = certified.iter().map(|it| [it.position, it.index]);

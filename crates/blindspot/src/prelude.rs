@@ -3,6 +3,8 @@
 pub use blindspot_data::{ErrorKind, Fit, ImageSet, Resize};
 pub use blindspot_net::Network;
 
+pub use crate::certify::{Certificate, Certifier, CertifyError};
 pub use crate::model::{Answer, Model, ModelError, ModelOptions};
 pub use crate::preprocess::{ChannelOrder, Layout, Preprocess};
 pub use crate::search::{Criterion, InputBox, Method, Target};
+pub use crate::spectrum::{Spectra, Spectrum, SpectrumError};

@@ -28,9 +28,9 @@ fn main() -> Result<(), Failure> {
     let images = set.first(count.parse()?);
     let labels = images.labels().ok_or("no labels")?;
     let indices: Vec<usize> = (0..images.len()).collect();
-    let certifier = Certifier::new(&network, InputBox::default())?;
+    let certifier = Certifier::for_network(&network, InputBox::default())?;
     let began = Instant::now();
-    let mut certificates = certifier.certify(&images, labels, &indices, &Unwatched)?;
+    let mut certificates = certifier.certify_inputs(&images, labels, &indices, &Unwatched)?;
     let deadline = began + Duration::from_secs_f64(seconds.parse()?);
     certifier.refine(&mut certificates, &images, deadline, &Unwatched)?;
     let mean = certificates.iter().map(|c| c.radius).sum::<f64>() / indices.len() as f64;

@@ -11,7 +11,6 @@ use blindspot::examples::{
     write_stored,
 };
 use blindspot::image_files::save_images;
-use blindspot::inputs::InMemory;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::run::journal::{Entries, Journal, Work as _};
 use blindspot::run::monitor::Monitor;
@@ -62,7 +61,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         bounds: ranges,
     };
     let certifier = match command.certify {
-        true => Some(Certifier::new(network, reach(&options))?),
+        true => Some(Certifier::for_network(network, reach(&options))?),
         false => None,
     };
     let about = About {
@@ -216,36 +215,32 @@ impl Work<'_> {
         let Block {
             examples,
             originals,
-        } = block;
+        } = &block;
         let eight_bit = match self.layout.eight_bit {
             true => Some(eight_bit(
                 self.network,
                 self.options,
-                &examples,
-                &originals,
+                examples,
+                originals,
                 monitor,
             )?),
             false => None,
         };
-        let originals = InMemory::new(originals, self.images.image_len());
         let certificates = match &self.certifier {
-            Some(certifier) => {
-                let labels: Vec<usize> = examples.iter().map(|example| example.label).collect();
-                let all: Vec<usize> = (0..examples.len()).collect();
-                Some(certifier.certify(&originals, &labels, &all, monitor)?)
-            }
+            Some(certifier) => Some(certifier.certify_block(&block, monitor)?),
             None => None,
         };
         if (eight_bit.is_some() || certificates.is_some()) && interrupted() {
             return Ok(None);
         }
         let mut rows = Vec::new();
-        for (i, example) in examples.iter().enumerate() {
+        let originals = originals.chunks_exact(self.images.image_len());
+        for (i, (example, original)) in examples.iter().zip(originals).enumerate() {
             let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
             let certificate = certificates.as_ref().map(|found| found[i].radius);
             let layout = self.layout;
             rows.extend((example.position as u64).to_le_bytes());
-            rows.extend(layout.content(example, originals.input(i), eight_bit, certificate));
+            rows.extend(layout.content(example, original, eight_bit, certificate));
         }
         Ok(Some(rows))
     }

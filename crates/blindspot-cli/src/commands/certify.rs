@@ -25,7 +25,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let choice = Some((&command.choice, command.seed));
     let images = load::images(&command.data, choice, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
-    let certifier = Certifier::new(model.network(), command.r#box)?;
+    let certifier = Certifier::new(&model)?;
     let options = SearchOptions {
         target: Target::Untargeted,
         seed: command.seed,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use blindspot_net::Network;
 
+use super::certifier::MAX_TIME;
 use super::{Bracket, Certifier, CertifyError};
 use crate::inputs::Inputs;
 use crate::run::Pace;
@@ -15,8 +16,6 @@ use crate::search::{Example, SearchError, SearchOptions, search};
 const FIRST_BLOCK_PER_THREAD: usize = 8;
 /// Images of a block, at most.
 const MAX_BLOCK: usize = 4096;
-/// The longest time limit, a year: an [`Instant`] can't be arbitrarily far away.
-const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
 
 /// Certifies images and searches for their smallest perturbations.
 pub struct Bracketing<'a> {
@@ -32,7 +31,7 @@ pub struct Bracketing<'a> {
 }
 
 impl Bracketing<'_> {
-    /// Brackets the images `indices` of a set; `labels` are the true classes of the whole set. `take` gets
+    /// Brackets the images at `positions` of a set; `labels` are the true classes of the whole set. `take` gets
     /// one block after another, in order; each block gets its share of the time. Returns the time that
     /// the certificates took. If the monitor cancels the work, it ends after the last whole block.
     ///
@@ -43,7 +42,7 @@ impl Bracketing<'_> {
         &self,
         inputs: &(impl Inputs + ?Sized),
         labels: &[usize],
-        indices: &[usize],
+        positions: &[usize],
         monitor: &dyn Monitor,
         mut take: impl FnMut(Vec<Bracket>) -> Result<(), E>,
     ) -> Result<Duration, E> {
@@ -52,14 +51,16 @@ impl Bracketing<'_> {
         }
         let threads = rayon::current_num_threads().min(MAX_BLOCK);
         let mut pace = Pace::new(FIRST_BLOCK_PER_THREAD * threads, threads..=MAX_BLOCK);
-        let (mut rest, mut taken) = (indices, Duration::ZERO);
-        monitor.begin("certify", indices.len() as u64);
+        let (mut rest, mut taken) = (positions, Duration::ZERO);
+        monitor.begin("certify", positions.len() as u64);
         while !rest.is_empty() {
-            let (left, done) = (rest.len(), indices.len() - rest.len());
+            let (left, done) = (rest.len(), positions.len() - rest.len());
             let block = pace.take(&mut rest);
             let part = Part::new(monitor, done, block.len());
             let began = Instant::now();
-            let mut certificates = self.certifier.certify(inputs, labels, block, &part)?;
+            let mut certificates = self
+                .certifier
+                .certify_inputs(inputs, labels, block, &part)?;
             if let Some(time) = self.time {
                 let own = time.min(MAX_TIME).saturating_sub(taken);
                 let own = own.mul_f64(block.len() as f64 / left as f64);

@@ -1,5 +1,8 @@
-//! Certifies the images of one network.
+//! The front door to certificates.
 
+use std::time::{Duration, Instant};
+
+use blindspot_data::ImageSet;
 use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 
@@ -12,8 +15,9 @@ use super::radius::RadiusSearch;
 use super::verify::{Neighbourhood, RunnerUp};
 use super::{Certificate, CertifyError};
 use crate::inputs::{InputError, Inputs};
-use crate::run::monitor::Monitor;
-use crate::search::InputBox;
+use crate::model::Model;
+use crate::run::monitor::{Monitor, Unwatched};
+use crate::search::{Block, InputBox};
 
 /// The relative tolerance of the radius that linear bounds certify.
 const TOLERANCE: f64 = 5e-3;
@@ -22,13 +26,26 @@ const AFFINE_TOLERANCE: f64 = 1e-10;
 /// The largest number of entries of the first affine layer's matrix.
 const MAX_FIRST_ENTRIES: usize = 1 << 27;
 
-/// Certifies images of one network.
+/// The longest time limit, a year: an [`Instant`] can't be arbitrarily far away.
+pub(super) const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
+
+/// Certifies the images of one model.
 ///
-/// A certificate is about the network in exact arithmetic with the weights that are stored, and about
-/// all images in the input box, whether or not they can be stored as numbers of some type.
+/// ```no_run
+/// use blindspot::prelude::*;
+///
+/// let model = Model::open("fc100.onnx")?;
+/// let images = ImageSet::open("mnist:test")?.first(100);
+/// for certificate in Certifier::new(&model)?.certify(&images)? {
+///     println!("{}: {:.4}", certificate.label, certificate.radius);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a certifier does nothing until it certifies images"]
 pub struct Certifier {
     network: Network<f64>,
-    bounds: InputBox,
+    input_box: InputBox,
+    time_limit: Option<Duration>,
     lipschitz: Result<Lipschitz, CertifyError>,
     linear: Result<LinearBounding, CertifyError>,
 }
@@ -62,16 +79,27 @@ impl LinearBounding {
 }
 
 impl Certifier {
-    /// Prepares the certificates of a network for images in a box.
+    /// Prepares the certificates of a model, for images in its input box.
+    ///
+    /// # Errors
+    /// [`CertifyError`] as of [`for_network`](Certifier::for_network).
+    pub fn new(model: &Model) -> Result<Certifier, CertifyError> {
+        Certifier::for_network(model, model.input_box())
+    }
+
+    /// Prepares the certificates of a network that gives logits, for images in an input box.
     ///
     /// # Errors
     /// [`CertifyError`] if the network has fewer than two classes, or neither linear bounds nor a
     /// Lipschitz constant are known for it; the error then says why it has no linear bounds.
-    pub fn new(network: &Network<f32>, bounds: InputBox) -> Result<Certifier, CertifyError> {
+    pub fn for_network(
+        network: &Network<f32>,
+        input_box: InputBox,
+    ) -> Result<Certifier, CertifyError> {
         if network.output_len() < 2 {
             return Err(CertifyError::Classes(network.output_len()));
         }
-        let largest = f64::from(bounds.lower.abs().max(bounds.upper.abs()));
+        let largest = f64::from(input_box.lower.abs().max(input_box.upper.abs()));
         let linear = LinearBounding::new(network, largest);
         let lipschitz = Lipschitz::new(network);
         if let (Err(_), Err(why)) = (&lipschitz, &linear) {
@@ -79,10 +107,19 @@ impl Certifier {
         }
         Ok(Certifier {
             network: network.cast(),
-            bounds,
+            input_box,
+            time_limit: None,
             lipschitz,
             linear,
         })
+    }
+
+    /// Spends up to this long to refine the certificates of [`certify`](Certifier::certify), if
+    /// [`refines`](Certifier::refines) says that more time helps; a year at most. They stay sound, but how
+    /// large they become then depends on the machine. Without a limit nothing is refined.
+    pub fn time_limit(self, limit: Duration) -> Certifier {
+        let time_limit = Some(limit.min(MAX_TIME));
+        Certifier { time_limit, ..self }
     }
 
     /// Why certificates rest on the Lipschitz constant alone, if they do.
@@ -95,6 +132,56 @@ impl Certifier {
         self.lipschitz.as_ref().err()
     }
 
+    /// Certifies all images of a set: one certificate for each, in their order. The same bits come out for
+    /// any number of threads, unless there is a time limit.
+    ///
+    /// # Errors
+    /// [`CertifyError::NoLabels`] if the set has no labels, [`CertifyError::Size`] and
+    /// [`CertifyError::Label`] if it does not fit the model, [`CertifyError::Input`] if an image can't be
+    /// read.
+    pub fn certify(&self, images: &ImageSet) -> Result<Vec<Certificate>, CertifyError> {
+        let began = Instant::now();
+        let labels = images.labels().ok_or(CertifyError::NoLabels)?;
+        let all: Vec<usize> = (0..images.len()).collect();
+        let mut certificates = self.certify_inputs(images, labels, &all, &Unwatched)?;
+        if let Some(limit) = self.time_limit {
+            self.refine(&mut certificates, images, began + limit, &Unwatched)?;
+        }
+        Ok(certificates)
+    }
+
+    /// Certifies the originals of a search's block, which it holds in memory. Positions, indices and labels
+    /// are those of the examples.
+    ///
+    /// # Errors
+    /// [`CertifyError::Size`] and [`CertifyError::Label`] if the block does not fit the network.
+    pub fn certify_block(
+        &self,
+        block: &Block,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Certificate>, CertifyError> {
+        let Block {
+            examples,
+            originals,
+        } = block;
+        if examples.is_empty() {
+            return Ok(Vec::new());
+        }
+        let length = originals.len() / examples.len();
+        self.check(length, examples.iter().map(|example| example.label))?;
+        self.certify_each(examples.len(), monitor, |worker, i| {
+            let (example, image) = (&examples[i], &originals[i * length..][..length]);
+            let Radii { radius, lipschitz } = worker.certify(image, example.label);
+            Ok(Certificate {
+                position: example.position,
+                index: example.index,
+                label: example.label,
+                radius,
+                lipschitz,
+            })
+        })
+    }
+
     /// Certifies the images at `positions` of a set; `labels` are the true classes of the whole set. The same
     /// bits come out for any number of threads. If the monitor cancels the work, the certificates
     /// finished so far are returned.
@@ -102,50 +189,71 @@ impl Certifier {
     /// # Errors
     /// [`CertifyError::Size`] and [`CertifyError::Label`] if images, labels and network don't fit each
     /// other, [`CertifyError::Input`] if an image can't be read.
-    pub fn certify(
+    pub fn certify_inputs(
         &self,
         inputs: &(impl Inputs + ?Sized),
         labels: &[usize],
         positions: &[usize],
         monitor: &dyn Monitor,
     ) -> Result<Vec<Certificate>, CertifyError> {
-        let (length, classes) = (self.input_len(), self.classes());
-        if inputs.input_len() != length {
+        self.check(inputs.input_len(), positions.iter().map(|&i| labels[i]))?;
+        self.certify_each(positions.len(), monitor, |worker, i| {
+            let position = positions[i];
+            let mut image = vec![0.0; self.input_len()];
+            inputs.read(position, &mut image)?;
+            let label = labels[position];
+            let Radii { radius, lipschitz } = worker.certify(&image, label);
+            Ok(Certificate {
+                position,
+                index: inputs.index(position),
+                label,
+                radius,
+                lipschitz,
+            })
+        })
+    }
+
+    /// Whether images of `image_len` values with these labels fit the network.
+    fn check(
+        &self,
+        image_len: usize,
+        mut labels: impl Iterator<Item = usize>,
+    ) -> Result<(), CertifyError> {
+        if image_len != self.input_len() {
             return Err(CertifyError::Size {
-                network: length,
-                image: inputs.input_len(),
+                network: self.input_len(),
+                image: image_len,
             });
         }
-        if let Some(&label) = positions
-            .iter()
-            .map(|&i| &labels[i])
-            .find(|&&l| l >= classes)
-        {
+        let classes = self.classes();
+        if let Some(label) = labels.find(|&label| label >= classes) {
             return Err(CertifyError::Label { label, classes });
         }
-        monitor.begin("certify", positions.len() as u64);
+        Ok(())
+    }
+
+    /// The certificates that `certify` makes of each of `count` images, all at once; those finished if the
+    /// monitor cancels the work.
+    fn certify_each(
+        &self,
+        count: usize,
+        monitor: &dyn Monitor,
+        certify: impl Fn(&mut Worker<'_>, usize) -> Result<Certificate, InputError> + Sync,
+    ) -> Result<Vec<Certificate>, CertifyError> {
+        monitor.begin("certify", count as u64);
         let done = std::sync::atomic::AtomicU64::new(0);
-        let found: Result<Vec<Option<Certificate>>, InputError> = positions
-            .par_iter()
+        let found: Result<Vec<Option<Certificate>>, InputError> = (0..count)
+            .into_par_iter()
             .map_init(
                 || self.worker(),
-                |worker, &position| {
+                |worker, i| {
                     if monitor.cancelled() {
                         return Ok(None);
                     }
-                    let mut image = vec![0.0; length];
-                    inputs.read(position, &mut image)?;
-                    let label = labels[position];
-                    let Radii { radius, lipschitz } = worker.certify(&image, label);
+                    let certificate = certify(worker, i)?;
                     let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     monitor.progress(done, "");
-                    Ok(Some(Certificate {
-                        position,
-                        index: inputs.index(position),
-                        label,
-                        radius,
-                        lipschitz,
-                    }))
+                    Ok(Some(certificate))
                 },
             )
             .collect();
@@ -201,7 +309,7 @@ impl Worker<'_> {
         let logits = self.logits(image);
         let lipschitz = self.certifier.lipschitz.as_ref().ok();
         // Nothing is certified around an image that is misclassified or outside of the box.
-        let InputBox { lower, upper } = self.certifier.bounds;
+        let InputBox { lower, upper } = self.certifier.input_box;
         if argmax(&logits) != label || !image.iter().all(|x| (lower..=upper).contains(x)) {
             return Radii {
                 radius: 0.0,
@@ -241,7 +349,7 @@ impl Worker<'_> {
 
     /// What a query about an image needs.
     pub(super) fn neighbourhood(&mut self, image: &[f32], label: usize) -> Neighbourhood {
-        let InputBox { lower, upper } = self.certifier.bounds;
+        let InputBox { lower, upper } = self.certifier.input_box;
         let logits = self.logits(image);
         let mut runners_up = self.runners_up(&logits, label);
         runners_up.sort_by(|a, b| a.distance.total_cmp(&b.distance));

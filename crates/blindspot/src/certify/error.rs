@@ -1,5 +1,6 @@
 //! Why there are no certificates.
 
+use blindspot_data::ErrorKind;
 use blindspot_net::{Graph, Node};
 
 use crate::inputs::InputError;
@@ -28,6 +29,9 @@ pub enum CertifyError {
     /// An image can't be read.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// The images have no labels, so there is no answer to certify.
+    #[error("the images have no labels; a certificate is about each image's own label")]
+    NoLabels,
     /// Images and network have different sizes.
     #[error("the network takes {network} values, an image has {image}; choose other data")]
     Size {
@@ -47,6 +51,21 @@ pub enum CertifyError {
     /// The network has fewer than two classes.
     #[error("the network has {0} class; a certificate takes at least 2")]
     Classes(usize),
+}
+
+impl CertifyError {
+    /// What the error is about: the model or the images.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            CertifyError::Unsupported { .. } | CertifyError::Cut(_) | CertifyError::Classes(_) => {
+                ErrorKind::Model
+            }
+            CertifyError::Input(_)
+            | CertifyError::NoLabels
+            | CertifyError::Size { .. }
+            | CertifyError::Label { .. } => ErrorKind::Data,
+        }
+    }
 }
 
 /// The error for a node of a graph.

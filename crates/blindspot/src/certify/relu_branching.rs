@@ -16,8 +16,9 @@ use std::collections::BinaryHeap;
 
 use super::affine::{ActivationLayer, AffineLayers, MAX_FUNCTIONS};
 use super::ball::PerturbationBox;
+use super::layer_relaxation::{Constant, Relaxation};
 use super::outcome::Outcome;
-use super::propagation::{AttainedBounds, BoundPropagation, Constant, Relaxation, Relaxed};
+use super::propagation::{AttainedBounds, BoundPropagation, Relaxed};
 use super::subproblem::{Next, Phase, Subproblem, Trial, UnitValues, UnstableUnit};
 
 /// Steps that improve a subproblem's bound, at most. It starts from the parameters of the subproblem that

@@ -1,4 +1,69 @@
 //! Spectra: what each linear layer of a network can amplify (section 4.3 of the paper).
+//!
+//! ```
+//! use blindspot::prelude::*;
+//! use blindspot::net::{Graph, Op, Operand, ops::Gemm};
+//!
+//! // A layer that stretches one axis by 3 and the other by 4.
+//! let mut graph = Graph::new("image", &[2])?;
+//! let weights = Operand::Weight(graph.weight("weights", &[2, 2])?);
+//! let biases = Operand::Weight(graph.weight("biases", &[2])?);
+//! let image = Operand::Value(graph.input());
+//! let layer = Op::Gemm(Gemm { trans_b: false });
+//! graph.node("layer", layer, &[image, weights, biases], "logits")?;
+//! let network = Network::new(graph, vec![vec![3.0, 0.0, 0.0, 4.0], vec![0.0, 0.0]])?;
+//!
+//! let spectra = Spectrum::new(&network).measure()?;
+//! let layer = &spectra.layers[0].as_run;
+//! assert!((layer.lower.unwrap() - 3.0).abs() < 1e-12);
+//! assert!((layer.upper.unwrap() - 4.0).abs() < 1e-12);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Frame bounds
+//!
+//! The frame bounds A <= B of a linear layer W are the tightest numbers with
+//!
+//! ```text
+//! A |x|  <=  |W x|  <=  B |x|      for all inputs x:
+//! ```
+//!
+//! its smallest and largest singular values. A is 0 if the layer loses dimensions; then the smallest
+//! singular value that is not 0 says more. No perturbation grows by more than the product of all layers'
+//! B times the activations' Lipschitz constants, which is the paper's bound of a network's instability
+//! ([`certify`](crate::certify) makes a radius of it).
+//!
+//! # Two readings of a convolution
+//!
+//! A convolution is a matrix whose size depends on the image's. [`LayerSpectrum::as_run`] is about the
+//! matrix with zero padding, which the network applies. [`LayerSpectrum::circular`] is the paper's reading:
+//! the image wraps around, on a grid whose sides are multiples of the strides. There the Fourier basis
+//! makes the matrix block diagonal, with one block of output channels by input channels for each
+//! frequency (strides alias several frequencies onto each other, which makes blocks wider), and the
+//! singular values of the blocks are those of the layer. For fully connected layers both readings are the
+//! same.
+//!
+//! # Methods, and how far to trust them
+//!
+//! | layer | method | what is known |
+//! |---|---|---|
+//! | a matrix, a convolution on small images | `SVD` | the whole spectrum |
+//! | a circular convolution | `Fourier`: the SVD of each block | the whole spectrum |
+//! | anything larger | `Lanczos`: Golub-Kahan-Lanczos bidiagonalisation | the largest singular value, and the smallest if it has converged |
+//!
+//! Each number comes with an error bound. Decompositions are backward stable, so each singular value is
+//! within a multiple of the unit roundoff times the largest one (Higham 2002); the Fourier blocks add the
+//! rounding of their entries. A Lanczos value is no farther from *some* singular value than its residual:
+//! it can't be above the largest one by more, but the start vector may have missed that one. The start
+//! vector is seeded, and sums have a fixed order: the same seed gives the same bits.
+//!
+//! # References
+//!
+//! - Szegedy et al., *Intriguing properties of neural networks*, 2014, section 4.3.
+//! - Sedghi, Gupta and Long, *The singular values of convolutional layers*, 2019.
+//! - Golub and Kahan, *Calculating the singular values and pseudo-inverse of a matrix*, 1965.
+//! - Simon and Zha, *Low-rank matrix approximation using the Lanczos bidiagonalization process*, 2000.
+//! - Higham, *Accuracy and stability of numerical algorithms*, 2nd edition, 2002.
 
 mod dense;
 mod fourier;

@@ -5,14 +5,16 @@ mod refined;
 mod relu_branching;
 mod soundness;
 
+use blindspot_data::{ErrorKind, ImageSet};
 use blindspot_net::ops::{Binary, Concat, Conv, Gemm, Pool, PoolKind, Reshape, Unary, Window};
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand, argmax};
 
 use super::*;
-use crate::inputs::InMemory;
+use crate::inputs::{InMemory, Inputs as _};
+use crate::model::Model;
 use crate::run::monitor::Unwatched;
 use crate::run::random::Stream;
-use crate::search::{InputBox, Method, SearchOptions, Target, search};
+use crate::search::{Block, InputBox, Method, SearchOptions, Target, search};
 use crate::testing::network;
 use networks::{Stack, networks};
 
@@ -32,10 +34,10 @@ fn a_skip_connection_around_units_that_are_always_open_changes_nothing() {
     }
     let network = Network::new(graph, weights).unwrap();
     let (images, labels) = images(&network, 12, 60);
-    let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+    let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
     let all: Vec<usize> = (0..12).collect();
     let found = certifier
-        .certify(&images, &labels, &all, &Unwatched)
+        .certify_inputs(&images, &labels, &all, &Unwatched)
         .unwrap();
     let exact = network.cast::<f64>();
     let mut evaluator = Evaluator::new(&exact);
@@ -92,14 +94,14 @@ fn images(network: &Network<f32>, count: usize, seed: usize) -> (InMemory, Vec<u
 fn nothing_inside_the_certified_ball_changes_the_label() {
     for (n, network) in networks().iter().enumerate() {
         let (images, labels) = images(network, 12, n);
-        let certifier = Certifier::new(network, InputBox::default()).unwrap();
+        let certifier = Certifier::for_network(network, InputBox::default()).unwrap();
         assert_eq!(
             (certifier.without_linear(), certifier.without_lipschitz()),
             (None, None)
         );
         let all: Vec<usize> = (0..12).collect();
         let found = certifier
-            .certify(&images, &labels, &all, &Unwatched)
+            .certify_inputs(&images, &labels, &all, &Unwatched)
             .unwrap();
         assert!(found.iter().all(|certificate| certificate.radius > 0.0));
         hold_against_attempts(network, &images, &found, n);
@@ -162,10 +164,10 @@ fn hold_against_attempts(
 fn no_search_finds_a_change_smaller_than_the_certificate() {
     for (n, network) in networks().iter().enumerate() {
         let (images, labels) = images(network, 40, 100 + n);
-        let certifier = Certifier::new(network, InputBox::default()).unwrap();
+        let certifier = Certifier::for_network(network, InputBox::default()).unwrap();
         let all: Vec<usize> = (0..40).collect();
         let found = certifier
-            .certify(&images, &labels, &all, &Unwatched)
+            .certify_inputs(&images, &labels, &all, &Unwatched)
             .unwrap();
         let mut ratios = Vec::new();
         for method in [Method::Sqp, Method::Lbfgs] {
@@ -227,10 +229,10 @@ fn on_linear_networks_the_certificate_is_the_exact_minimum() {
     for seed in 0..4 {
         let network = Stack::new(&[50], 20 + seed).dense(50, 5).network();
         let (images, labels) = images(&network, 20, seed);
-        let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+        let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
         let all: Vec<usize> = (0..20).collect();
         let found = certifier
-            .certify(&images, &labels, &all, &Unwatched)
+            .certify_inputs(&images, &labels, &all, &Unwatched)
             .unwrap();
         let exact = network.cast::<f64>();
         let mut evaluator = Evaluator::new(&exact);
@@ -253,9 +255,11 @@ fn certificates_of_a_trained_network_are_a_good_part_of_the_smallest_change() {
         blindspot_testing::skip!("no MNIST; set BLINDSPOT_DATA");
     };
     let labels = set.labels().unwrap();
-    let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+    let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
     let all: Vec<usize> = (0..60).collect();
-    let found = certifier.certify(&set, labels, &all, &Unwatched).unwrap();
+    let found = certifier
+        .certify_inputs(&set, labels, &all, &Unwatched)
+        .unwrap();
     let options = SearchOptions {
         target: Target::Untargeted,
         ..SearchOptions::default()
@@ -281,10 +285,10 @@ fn certificates_of_a_trained_network_are_a_good_part_of_the_smallest_change() {
 fn images_that_are_wrong_or_outside_have_no_distance_and_others_say_what_is_wrong() {
     let network = &networks()[0];
     let (images, labels) = images(network, 3, 0);
-    let certifier = Certifier::new(network, InputBox::default()).unwrap();
+    let certifier = Certifier::for_network(network, InputBox::default()).unwrap();
     let wrong: Vec<usize> = labels.iter().map(|label| (label + 1) % 4).collect();
     let found = certifier
-        .certify(&images, &wrong, &[0, 1, 2], &Unwatched)
+        .certify_inputs(&images, &wrong, &[0, 1, 2], &Unwatched)
         .unwrap();
     assert!(
         found
@@ -295,13 +299,13 @@ fn images_that_are_wrong_or_outside_have_no_distance_and_others_say_what_is_wron
         lower: 0.2,
         upper: 0.8,
     };
-    let certifier = Certifier::new(network, inner).unwrap();
+    let certifier = Certifier::for_network(network, inner).unwrap();
     let found = certifier
-        .certify(&images, &labels, &[0], &Unwatched)
+        .certify_inputs(&images, &labels, &[0], &Unwatched)
         .unwrap();
     assert_eq!(found[0].radius, 0.0, "the image is not in that box");
     let error = certifier
-        .certify(&images, &[9, 9, 9], &[0], &Unwatched)
+        .certify_inputs(&images, &[9, 9, 9], &[0], &Unwatched)
         .unwrap_err();
     assert!(error.to_string().contains("label 9"), "{error}");
 
@@ -310,8 +314,87 @@ fn images_that_are_wrong_or_outside_have_no_distance_and_others_say_what_is_wron
         .activation(Unary::Exp)
         .dense(6, 2)
         .network();
-    let error = Certifier::new(&unknown, InputBox::default())
+    let error = Certifier::for_network(&unknown, InputBox::default())
         .map(|_| ())
         .unwrap_err();
     assert!(error.to_string().contains("(Exp)"), "{error}");
+}
+
+#[test]
+fn the_front_door_certifies_all_images_of_a_set_in_the_models_box() {
+    let network = Stack::new(&[2], 30).dense(2, 3).network();
+    let pixels = vec![255, 0, 100, 200, 30, 60];
+    let unlabelled = ImageSet::new("test", [1, 1, 2], pixels.clone(), None, Vec::new()).unwrap();
+    let mut evaluator = Evaluator::new(&network);
+    let labels = (0..3).map(|position| {
+        let mut image = vec![0.0; 2];
+        unlabelled.read(position, &mut image).unwrap();
+        evaluator.input(1).copy_from_slice(&image);
+        argmax(evaluator.forward())
+    });
+    let labels: Vec<usize> = labels.collect();
+    let known = Some(labels.clone());
+    let images = ImageSet::new("test", [1, 1, 2], pixels, known, Vec::new()).unwrap();
+    let model = Model::from_network(network.clone()).unwrap();
+    let found = Certifier::new(&model).unwrap().certify(&images).unwrap();
+    let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
+    let expected = certifier.certify_inputs(&images, &labels, &[0, 1, 2], &Unwatched);
+    assert_eq!(found, expected.unwrap());
+    assert_eq!(
+        format!("{:.3}", found[1]),
+        format!("{:.3}", found[1].radius)
+    );
+    let error = certifier.certify(&unlabelled).unwrap_err();
+    assert_eq!(
+        (error.kind(), error),
+        (ErrorKind::Data, CertifyError::NoLabels)
+    );
+}
+
+#[test]
+fn a_block_of_a_search_is_certified_like_its_images() {
+    let network = &networks()[0];
+    let (images, labels) = images(network, 4, 70);
+    let certifier = Certifier::for_network(network, InputBox::default()).unwrap();
+    let positions = [3, 1];
+    let options = SearchOptions {
+        target: Target::Untargeted,
+        ..SearchOptions::default()
+    };
+    let examples = search(network, &images, &labels, &positions, &options, &Unwatched).unwrap();
+    let originals = positions.iter().flat_map(|&at| images.input(at).to_vec());
+    let block = Block {
+        originals: originals.collect(),
+        examples,
+    };
+    let found = certifier.certify_block(&block, &Unwatched).unwrap();
+    let expected = certifier.certify_inputs(&images, &labels, &positions, &Unwatched);
+    assert_eq!(found, expected.unwrap());
+}
+
+#[test]
+fn a_time_limit_refines_what_the_first_bounds_certify() {
+    let stack = Stack::new(&[2], 31).dense(2, 6).activation(Unary::Relu);
+    let network = stack.dense(6, 2).network();
+    let (inputs, labels) = images(&network, 4, 71);
+    let pixels = inputs.values().iter().map(|&x| (255.0 * x).round() as u8);
+    let set = ImageSet::new(
+        "test",
+        [1, 1, 2],
+        pixels.collect(),
+        Some(labels),
+        Vec::new(),
+    )
+    .unwrap();
+    let model = Model::from_network(network).unwrap();
+    let first = Certifier::new(&model).unwrap();
+    let limit = std::time::Duration::from_millis(200);
+    let refined = Certifier::new(&model).unwrap().time_limit(limit);
+    let (before, after) = (first.certify(&set).unwrap(), refined.certify(&set).unwrap());
+    let pairs = || before.iter().zip(&after);
+    assert!(pairs().all(|(before, after)| after.radius >= before.radius));
+    assert!(
+        pairs().any(|(before, after)| after.radius > before.radius),
+        "{before:?}"
+    );
 }

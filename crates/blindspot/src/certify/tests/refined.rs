@@ -184,7 +184,7 @@ pub(super) fn grown(
     let (images, labels) = images(network, 24, seed);
     let all: Vec<usize> = (0..24).collect();
     let before = certifier
-        .certify(&images, &labels, &all, &Unwatched)
+        .certify_inputs(&images, &labels, &all, &Unwatched)
         .unwrap();
     let mut after = before.clone();
     certifier
@@ -226,7 +226,7 @@ fn refined_certificates_grow_and_stay_below_every_perturbation_found() {
         .enumerate()
     {
         let network = smooth(20, unary, layers, 10 + seed);
-        let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+        let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
         let (growth, after) = grown(&network, &certifier, 200 + seed, far());
         assert!(growth > 1.03, "{unary:?} {layers}: {growth}");
         let (images, labels) = images(&network, 24, 200 + seed);
@@ -236,7 +236,7 @@ fn refined_certificates_grow_and_stay_below_every_perturbation_found() {
             .build()
             .unwrap();
         let mut again = certifier
-            .certify(&images, &labels, &few, &Unwatched)
+            .certify_inputs(&images, &labels, &few, &Unwatched)
             .unwrap();
         threads
             .install(|| certifier.refine(&mut again, &images, far(), &Unwatched))
@@ -256,10 +256,10 @@ fn networks_of_many_smooth_layers_are_not_refined() {
         .dense(10, 4)
         .network();
     let (images, labels) = images(&network, 3, 0);
-    let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+    let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
     assert!(!certifier.refines());
     let before = certifier
-        .certify(&images, &labels, &[0, 1, 2], &Unwatched)
+        .certify_inputs(&images, &labels, &[0, 1, 2], &Unwatched)
         .unwrap();
     let mut after = before.clone();
     certifier

@@ -71,11 +71,11 @@ fn with_time_the_certificate_is_nearly_the_exact_distance() {
     for seed in 0..6 {
         let network = flat(seed);
         let (images, labels) = images(&network, 8, 400 + seed);
-        let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+        let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
         assert!(certifier.refines());
         let all: Vec<usize> = (0..8).collect();
         let before = certifier
-            .certify(&images, &labels, &all, &Unwatched)
+            .certify_inputs(&images, &labels, &all, &Unwatched)
             .unwrap();
         let mut after = before.clone();
         certifier
@@ -250,7 +250,7 @@ fn what_is_stopped_is_not_verified() {
 fn certificates_of_networks_with_relus_grow_and_hold() {
     let mut refined = 0;
     for (n, network) in networks().iter().enumerate() {
-        let certifier = Certifier::new(network, InputBox::default()).unwrap();
+        let certifier = Certifier::for_network(network, InputBox::default()).unwrap();
         let has = |unary: Unary| {
             let mut nodes = network.graph().nodes().iter();
             nodes.any(|node| node.op == Op::Unary(unary))
@@ -272,12 +272,12 @@ fn certificates_of_networks_with_relus_grow_and_hold() {
 fn the_bits_of_branching_do_not_depend_on_threads() {
     let network = flat(9);
     let (images, labels) = images(&network, 6, 409);
-    let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+    let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build().unwrap().install(|| {
             let mut found = certifier
-                .certify(&images, &labels, &[0, 1, 2, 3, 4, 5], &Unwatched)
+                .certify_inputs(&images, &labels, &[0, 1, 2, 3, 4, 5], &Unwatched)
                 .unwrap();
             certifier
                 .refine(&mut found, &images, far(), &Unwatched)

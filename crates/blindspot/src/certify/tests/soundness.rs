@@ -55,10 +55,10 @@ fn no_method_finds_a_change_smaller_than_a_refined_certificate() {
     for (n, (name, network)) in paper_networks().into_iter().enumerate() {
         let count = 2;
         let (images, labels) = images(&network, count, 300 + n);
-        let certifier = Certifier::new(&network, InputBox::default()).unwrap();
+        let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
         let all: Vec<usize> = (0..count).collect();
         let mut certificates = certifier
-            .certify(&images, &labels, &all, &Unwatched)
+            .certify_inputs(&images, &labels, &all, &Unwatched)
             .unwrap();
         let soon = Instant::now() + Duration::from_millis(300);
         certifier
