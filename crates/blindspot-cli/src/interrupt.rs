@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use blindspot::ErrorKind;
+
 use crate::exit;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -11,7 +13,7 @@ pub(crate) fn listen() {
     // Where there is no such signal to listen to, Ctrl-C ends the program as it always did.
     let _ = ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(exit::INTERRUPTED));
+            std::process::exit(i32::from(exit::code(ErrorKind::Interrupted)));
         }
     });
 }

@@ -2,18 +2,18 @@
 
 mod args;
 mod commands;
+mod errors;
 mod exit;
 mod interrupt;
-mod options;
+mod print;
 mod progress;
-mod quocnet;
 mod ranks;
 
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
     let args = args::Args::parse();
-    let code = exit::report(commands::run(args));
+    let code = exit::report(commands::run(args), ranks::here().rank());
     ranks::leave(code);
     code.into()
 }

@@ -41,7 +41,7 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
         (
             "transfer --examples text.onnx --models a.onnx",
             3,
-            "blindspot attack",
+            "a file of examples",
         ),
         (
             "transfer --examples a.npz --models a.onnx --noise 0",
@@ -61,19 +61,6 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
         "--threads 0 data list",
     ] {
         assert_eq!(run(dir, words).0, 2, "{words}");
-    }
-}
-
-#[test]
-fn help_has_examples_and_exit_codes() {
-    let folder = folder();
-    assert!(run(folder.path(), "--help").1.contains("130  interrupted"));
-    for command in ["reproduce", "attack", "transfer", "units", "train"] {
-        assert!(
-            run(folder.path(), &format!("{command} --help"))
-                .1
-                .contains("Examples:")
-        );
     }
 }
 
@@ -362,4 +349,46 @@ fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
         exit == 2 && error.contains("leave the input size out"),
         "{error}"
     );
+}
+
+#[test]
+fn a_reader_that_stops_reading_is_no_error() {
+    let folder = folder();
+    for words in ["data list", "data list --json", "--help"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = std::process::Command::new(env!("CARGO_BIN_EXE_blindspot"))
+            .current_dir(folder.path())
+            .args(words.split_whitespace())
+            .stdout(writer)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(0), "{words}");
+    }
+}
+
+#[test]
+fn examples_are_judged_through_the_preprocessing_of_their_record() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    model(dir);
+    let transfer = |options: &str| -> serde_json::Value {
+        let words = format!("transfer --examples a.npz --models model.onnx --json {options}");
+        let (exit, said, error) = run(dir, &words);
+        assert_eq!(exit, 0, "{error}");
+        serde_json::from_str(&said).unwrap()
+    };
+    let attack = "attack model.onnx --samples 20 --mean 0.3 --std 0.9 --target untargeted";
+    let (exit, _, error) = run(dir, &format!("{attack} --out a.npz"));
+    assert_eq!(exit, 0, "{error}");
+    let by_record = transfer("");
+    assert_eq!(by_record["models"][0]["preprocess"]["mean"][0], 0.3);
+    assert_eq!(by_record, transfer("--mean 0.3 --std 0.9"));
+    let without = transfer("--range 0,1");
+    assert!(without["models"][0].get("preprocess").is_none());
+    assert_ne!(by_record["variants"], serde_json::Value::Null);
+    assert_ne!(by_record, without);
 }

@@ -179,7 +179,7 @@ fn cropped(image: DynamicImage, fit: &Fit) -> Result<DynamicImage, String> {
     if h > height || w > width {
         return Err(format!(
             "resized it has {width}x{height} pixels (width x height), less than the crop of {w}x{h}; \
-             give a larger --resize or a smaller --crop"
+             resize it to more, or crop it to less"
         ));
     }
     let (left, top) = ((width - w) / 2, (height - h) / 2);

@@ -21,7 +21,7 @@ pub enum DataError {
     },
     /// A file has another content than the one that is known.
     #[error(
-        "{}: its SHA-256 is {found}, not {expected}; delete it and run `blindspot data fetch`",
+        "{}: its SHA-256 is {found}, not {expected}; delete it, and it is fetched again",
         path.display()
     )]
     Hash {
@@ -58,8 +58,8 @@ pub enum DataError {
     Unlabelled(String),
     /// Images of a folder can't be used.
     #[error(
-        "{}: {broken} of {of} images can't be used: {images}; mend or remove them, or add \
-         --skip-broken", folder.display()
+        "{}: {broken} of {of} images can't be used: {images}; mend or remove them, or \
+         leave them out", folder.display()
     )]
     Broken {
         /// The folder.

@@ -157,7 +157,7 @@ impl Locations {
             .or_else(|| env::home_dir().map(|home| home.join(".cache")))
             .map(|cache| cache.join("blindspot"));
         let folders = [
-            data_dir.map(|folder| ("--data-dir", folder)),
+            data_dir.map(|folder| ("the folder given", folder)),
             variable(VARIABLE).map(|folder| (VARIABLE, folder)),
             cache.clone().map(|folder| ("the cache", folder)),
         ];
@@ -209,7 +209,7 @@ pub fn find(
             return Ok(found);
         }
         let advice = format!(
-            "Put {} (.gz or unpacked) into a folder DIR/{} and add --data-dir DIR",
+            "Put {} (.gz or unpacked) into a folder DIR/{}, and name DIR in the environment variable {VARIABLE}",
             file.name, part.folder
         );
         if locations.online && file.sha256.is_some() {
@@ -505,7 +505,7 @@ mod tests {
         let spec: crate::DataSpec = "fashion-mnist:test".parse().unwrap();
         let error = spec.load(&locations, &mut Silent).unwrap_err().to_string();
         assert!(
-            error.contains("--data-dir") && error.contains("t10k-images"),
+            error.contains(VARIABLE) && error.contains("t10k-images"),
             "{error}"
         );
     }

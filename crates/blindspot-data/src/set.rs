@@ -424,7 +424,7 @@ impl ImageSet {
         let [_, h, w] = self.shape;
         format!(
             "it has {width}x{height} pixels (width x height) and {channels} channels, others have \
-             {w}x{h}; give --crop, and perhaps --resize"
+             {w}x{h}; crop all of them to one size, and perhaps resize them before"
         )
     }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use blindspot_data::files::{FileError, make_folder, write_atomically};
-use blindspot_data::png;
+use blindspot_data::{ErrorKind, png};
 
 /// Why images can't be saved.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,17 @@ pub enum ImageFileError {
     /// The images can't be read from where they are kept.
     #[error("the changed images can't be read any more: {0}")]
     Kept(#[from] io::Error),
+}
+
+impl ImageFileError {
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ImageFileError::File(_) => ErrorKind::Output,
+            ImageFileError::Shape(_) => ErrorKind::Usage,
+            ImageFileError::Kept(_) => ErrorKind::Other,
+        }
+    }
 }
 
 /// An example to be saved.

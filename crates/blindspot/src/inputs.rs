@@ -1,6 +1,6 @@
 //! Where a study's inputs come from: images, or activations computed from them.
 
-use blindspot_data::{DataError, ImageSet};
+use blindspot_data::{DataError, ErrorKind, ImageSet};
 use blindspot_net::Real;
 
 /// A set of inputs of a network, read one at a time so that none need be held as floats.
@@ -39,6 +39,13 @@ pub trait Inputs: Sync {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InputError(String);
+
+impl InputError {
+    /// [`ErrorKind::Data`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Data
+    }
+}
 
 impl InputError {
     /// An error with this message, which should name the file and the reason.

@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use blindspot_data::ErrorKind;
 use blindspot_net::{Graph, GraphError, Network, Op, Operand, WeightError, ops};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,13 @@ pub enum PreprocessError {
     Weight(#[from] WeightError),
 }
 
+impl PreprocessError {
+    /// [`ErrorKind::Model`]: another preprocessing, or another network, helps.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Model
+    }
+}
+
 fn shape(sizes: &[usize]) -> String {
     let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();
     sizes.join("x")
@@ -106,12 +114,12 @@ impl Preprocess {
             (Layout::Nchw, &[a, b, c]) if colours(a) || !colours(c) => Ok(Some([a, b, c])),
             (Layout::Nhwc, &[a, b, c]) if colours(c) || !colours(a) => Ok(Some([c, a, b])),
             (Layout::Nchw, _) if input.len() == 3 => Err(refused(
-                "the channels seem to be the last axis; add --layout nhwc",
+                "the channels seem to be the last axis; describe the layout as nhwc",
             )),
             (Layout::Nhwc, _) if input.len() == 3 => Err(refused(
-                "the channels seem to be the first axis; leave --layout nhwc out",
+                "the channels seem to be the first axis; describe the layout as nchw",
             )),
-            (Layout::Nhwc, _) => Err(refused("it has no channels; leave --layout nhwc out")),
+            (Layout::Nhwc, _) => Err(refused("it has no channels; describe the layout as nchw")),
             (Layout::Nchw, &[height, width]) => Ok(Some([1, height, width])),
             (Layout::Nchw, _) => Ok(None),
         }
@@ -175,35 +183,34 @@ impl Preprocess {
         let [low, high] = self.range;
         if !(low < high && low.is_finite() && high.is_finite()) {
             return refused(format!(
-                "[{low}, {high}] is no range: give --range LOW,HIGH"
+                "invalid range [{low}, {high}]: give a lower and a higher finite number"
             ));
         }
         let channels = image.map_or(1, |[channels, ..]| channels);
         if self.channel_order == ChannelOrder::Bgr && channels != 3 {
             return Err(PreprocessError::Input {
                 input: input.to_vec(),
-                why: "only 3 channels can be in the order blue, green, red; leave --channel-order out"
-                    .into(),
+                why: "only 3 channels can be in the order bgr; describe the order as rgb".into(),
             });
         }
-        for (option, values) in [("--mean", &self.mean), ("--std", &self.std)] {
+        for (what, values) in [("mean", &self.mean), ("std", &self.std)] {
             if values.len() > 1 && values.len() != channels {
                 return Err(PreprocessError::Input {
                     input: input.to_vec(),
                     why: format!(
-                        "{option} has {} numbers for {channels} channel(s); give one for all, or one \
+                        "the {what} has {} numbers for {channels} channel(s); give one for all, or one \
                          for each",
                         values.len()
                     ),
                 });
             }
             if values.iter().any(|value| !value.is_finite()) {
-                return refused(format!("{option} takes finite numbers"));
+                return refused(format!("the {what} takes finite numbers"));
             }
         }
         if let Some(std) = self.std.iter().find(|&&std| std <= 0.0) {
             return refused(format!(
-                "--std {std}: values are divided by it; give numbers above 0"
+                "a std of {std}: values are divided by it; give numbers above 0"
             ));
         }
         let of = |values: &[f64], channel: usize, default: f64| match values {
@@ -339,14 +346,14 @@ mod tests {
             assert!(error.contains(what), "{error}");
         };
         let default = Preprocess::default;
-        says(default(), &[8, 8, 3], "--layout nhwc");
+        says(default(), &[8, 8, 3], "layout as nhwc");
         says(
             Preprocess {
                 layout: Layout::Nhwc,
                 ..default()
             },
             &[3, 8, 8],
-            "leave --layout",
+            "layout as nchw",
         );
         says(
             Preprocess {
@@ -378,7 +385,7 @@ mod tests {
                 ..default()
             },
             &[3, 8, 8],
-            "no range",
+            "invalid range",
         );
         let bgr = ChannelOrder::Bgr;
         says(

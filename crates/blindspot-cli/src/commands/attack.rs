@@ -22,11 +22,12 @@ use blindspot_data::ImageSet;
 use blindspot_data::files;
 use blindspot_net::Network;
 
+use super::load;
 use super::part::{Part, beside, chosen};
-use super::{json, load, say};
 use crate::args::{Attack, Common, Merge};
-use crate::exit::Usage;
+use crate::errors::Usage;
 use crate::interrupt::interrupted;
+use crate::print::{json, say};
 use crate::progress::Progress;
 use crate::ranks;
 
@@ -283,7 +284,7 @@ fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
 
 /// Says what was found.
 fn tell(common: &Common, record: &Record, written: &Written<'_>) -> anyhow::Result<()> {
-    say(common, &text(record, written));
+    say(common, &text(record, written))?;
     json(common, record)
 }
 

@@ -11,9 +11,10 @@ use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::files;
 
+use super::load;
 use super::part::{Part, beside, chosen};
-use super::{json, load, say};
 use crate::args::{Certify, Common};
+use crate::print::{json, say};
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> anyhow::Result<()> {
@@ -159,6 +160,6 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
             lines.collect::<String>(),
             out.display(),
         ),
-    );
+    )?;
     json(common, record)
 }

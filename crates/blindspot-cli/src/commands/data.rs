@@ -4,8 +4,8 @@ use blindspot::run::monitor::Monitor;
 use blindspot_data::{DataError, Locations, fetch, list};
 use serde_json::json;
 
-use super::{json, say};
 use crate::args::{Common, Data};
+use crate::print::{json, say};
 use crate::progress::Progress;
 
 /// A download as progress on the terminal.
@@ -42,7 +42,7 @@ pub(super) fn run(command: &Data, common: &Common, progress: &Progress) -> anyho
                 say(
                     common,
                     &format!("{:20} {:24} {state:10} {place}", item.part, item.file),
-                );
+                )?;
                 values.push(json!({
                     "set": item.part, "file": item.file, "path": path, "state": state,
                 }));
@@ -71,7 +71,7 @@ pub(super) fn run(command: &Data, common: &Common, progress: &Progress) -> anyho
                 .map(|path| path.display().to_string())
                 .collect();
             for path in &paths {
-                say(common, path);
+                say(common, path)?;
             }
             json(common, &paths)
         }

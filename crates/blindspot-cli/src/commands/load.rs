@@ -14,8 +14,9 @@ use blindspot_paper::architectures;
 
 use super::data::Download;
 use crate::args::Common;
-use crate::exit::Usage;
-use crate::options::{ChoiceArgs, DataArgs, ModelArgs};
+use crate::args::{ChoiceArgs, DataArgs, ModelArgs};
+use crate::errors::{PREPROCESSING, Usage};
+use crate::print;
 use crate::progress::Progress;
 
 /// Reads a model, whose images have their values in `input_box`, with its preprocessing before it.
@@ -109,10 +110,20 @@ pub(super) fn checked(
     progress.end();
     let (images, broken) = result?;
     if !broken.is_empty() && !common.quiet {
-        eprintln!("blindspot: {} broken images are left out:", broken.len());
-        for image in broken {
-            eprintln!("  {}: {}", image.file.display(), image.why);
-        }
+        let lines = broken.iter();
+        let lines = lines.map(|image| {
+            format!(
+                "
+  {}: {}",
+                image.file.display(),
+                image.why
+            )
+        });
+        print::warning(&format!(
+            "{} broken images are left out:{}",
+            broken.len(),
+            lines.collect::<String>()
+        ));
     }
     Ok(images)
 }
@@ -137,12 +148,11 @@ fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) -> Result
     let answers = predictions(model.network(), images)?;
     let right = answers.iter().zip(labels).filter(|(a, b)| a == b).count();
     if near_chance(right, images.len(), model.output_len()) {
-        eprintln!(
-            "blindspot: warning: the model is right for {right} of {} images, which is near chance. \
-             Check what it wants of its input (--range, --mean, --std, --channel-order, --layout) and \
-             that the classes have its numbers",
+        print::warning(&format!(
+            "warning: the model is right for {right} of {} images, which is near chance. Check what it \
+             wants of its input ({PREPROCESSING}) and that the classes have its numbers",
             images.len()
-        );
+        ));
     }
     Ok(())
 }

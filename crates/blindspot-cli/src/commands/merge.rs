@@ -5,7 +5,7 @@ use blindspot::{certify, examples, transfer};
 
 use super::{attack, units};
 use crate::args::{Common, Merge};
-use crate::exit::Usage;
+use crate::errors::Usage;
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Merge, common: &Common, progress: &Progress) -> anyhow::Result<()> {

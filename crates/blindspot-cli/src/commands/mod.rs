@@ -15,7 +15,7 @@ mod units;
 
 use anyhow::Context;
 
-use crate::args::{Args, Command, Common};
+use crate::args::{Args, Command};
 use crate::progress::Progress;
 use crate::{interrupt, ranks};
 
@@ -27,7 +27,7 @@ const STACK_BYTES: usize = 8 << 20;
 /// Runs the command that was asked for.
 pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
     interrupt::listen();
-    ranks::join(&args.command, &args.common)?;
+    ranks::join(args.command.runs_on_ranks(), &args.common)?;
     if !ranks::here().writes() {
         // Rank 0 speaks for all.
         (args.common.quiet, args.common.json) = (true, false);
@@ -53,19 +53,4 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
         Command::Train(command) => train::run(command, common, &progress),
         Command::Data(command) => data::run(command, common, &progress),
     })
-}
-
-/// Prints text for people, unless nothing or JSON is wanted.
-fn say(common: &Common, text: &str) {
-    if !common.quiet && !common.json {
-        println!("{text}");
-    }
-}
-
-/// Prints a result as JSON where that is wanted.
-fn json(common: &Common, value: &impl serde::Serialize) -> anyhow::Result<()> {
-    if common.json {
-        println!("{}", serde_json::to_string_pretty(value)?);
-    }
-    Ok(())
 }

@@ -8,10 +8,10 @@ use blindspot::run::journal::{Entries, Journal, Shard, Work};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
 
-use super::say;
 use crate::args::Common;
-use crate::exit::{Interrupted, Usage};
+use crate::errors::{Interrupted, Usage};
 use crate::interrupt::interrupted;
+use crate::print::{self, say};
 
 /// The part of a command's work that this process does: a shard, or all of it.
 pub(super) struct Part {
@@ -45,7 +45,9 @@ impl Part {
         };
         let before = journal.done().len();
         if before > 0 && !common.quiet {
-            eprintln!("blindspot: going on after {before} images that are done already");
+            print::warning(&format!(
+                "going on after {before} images that are done already"
+            ));
         }
         Ok(Part {
             journal,
@@ -93,7 +95,7 @@ impl Part {
         if let Some(shard) = self.shard {
             let path = self.journal.path().display();
             let text = format!("Shard {shard}: {done} images\nWritten: {path}");
-            say(common, &text);
+            say(common, &text)?;
             let again =
                 format!("interrupted; {done} images are in {path}: the same command goes on");
             return match stopped {

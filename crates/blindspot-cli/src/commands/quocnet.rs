@@ -13,9 +13,10 @@ use blindspot_paper::quocnet::{
 use blindspot_paper::train::TrainError;
 use serde::Serialize;
 
-use super::{json, load, say};
+use super::load;
 use crate::args::{Common, Train};
-use crate::exit::Usage;
+use crate::errors::Usage;
+use crate::print::{json, say};
 use crate::progress::Progress;
 use crate::ranks;
 
@@ -99,7 +100,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
             summary.filters,
             summary.history
         ),
-    );
+    )?;
     json(common, &summary)
 }
 
@@ -188,7 +189,7 @@ fn print_costs(command: &Train, common: &Common) -> anyhow::Result<()> {
             speed / 1e9,
             days.collect::<Vec<_>>().join(", ")
         ),
-    );
+    )?;
     json(common, &costs)
 }
 
@@ -228,6 +229,6 @@ fn try_size(command: &Train, common: &Common) -> anyhow::Result<()> {
             trial.slope,
             trial.slope_by_differences,
         ),
-    );
+    )?;
     json(common, &trial)
 }

@@ -11,19 +11,19 @@ use blindspot_paper::reproduce::{
     Mnist, Options, Outcome, OwnNetwork, Sources, reproduce, search_shard,
 };
 
-use super::{json, load, say};
-use crate::args::{Common, Reproduce};
-use crate::exit::Usage;
-use crate::options::ModelArgs;
+use super::load;
+use crate::args::{Common, ModelArgs, Reproduce};
+use crate::errors::Usage;
+use crate::print::{json, say};
 use crate::progress::Progress;
 use crate::ranks;
 
-/// Images distorted in a quick look.
-const QUICK_SAMPLES: usize = 100;
-/// The default of `--samples`.
+/// Images distorted for the tables, and in a quick look, unless the user says how many.
 const SAMPLES: usize = 1000;
-/// The default of `--seeds`.
+const QUICK_SAMPLES: usize = 100;
+/// Seeds that hardening trains from, and in a quick look, unless the user says how many.
 const SEEDS: u16 = 5;
+const QUICK_SEEDS: u16 = 1;
 
 pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     let options = options(command)?;
@@ -51,7 +51,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
             "Shard {shard}: {done} examples\nWritten: {}",
             shards.display()
         );
-        say(common, &text);
+        say(common, &text)?;
         return Ok(());
     }
     let own = if ranks.writes() {
@@ -81,12 +81,12 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     if let Some(failure) = failure {
         return Err(failure.into());
     }
-    say(common, &blindspot_paper::terminal(&results));
+    say(common, &blindspot_paper::terminal(&results))?;
     for file in written
         .iter()
         .filter(|file| file.extension().is_some_and(|e| e == "html"))
     {
-        say(common, &format!("The report: {}", file.display()));
+        say(common, &format!("The report: {}", file.display()))?;
     }
     json(common, &results)
 }
@@ -112,26 +112,19 @@ fn options(command: &Reproduce) -> Result<Options, Usage> {
         let why = "figure6 takes images with named classes: add --data folder:DIR --class NAME";
         return Err(Usage(why.into()));
     }
-    if command.samples == 0 {
+    if command.samples == Some(0) {
         return Err(Usage(
             "--samples 0 makes no table; ask for at least 1".into(),
         ));
     }
     Ok(Options {
         experiments,
-        samples: match command.samples {
-            _ if command.full => None,
-            SAMPLES if command.quick => Some(QUICK_SAMPLES),
-            samples => Some(samples),
-        },
+        samples: samples(command),
         quick: command.quick,
         seed: command.seed,
         clip_noise: command.clip_noise,
         decay: command.decay.into(),
-        seeds: match command.seeds {
-            SEEDS if command.quick => 1,
-            seeds => seeds.into(),
-        },
+        seeds: seeds(command),
     })
 }
 

@@ -6,8 +6,9 @@ use blindspot::spectrum::{Spectra, Spectrum, SpectrumOptions};
 use blindspot_data::files;
 use serde::Serialize;
 
-use super::{json, load, say};
+use super::load;
 use crate::args::{self, Common};
+use crate::print::{json, say};
 use crate::progress::Progress;
 
 /// The content of spectrum.json.
@@ -61,6 +62,6 @@ pub(super) fn run(
             file(&format!("spectrum-{name}.svg"), plot.as_bytes())?;
         }
     }
-    say(common, &table.text());
+    say(common, &table.text())?;
     json(common, &record)
 }

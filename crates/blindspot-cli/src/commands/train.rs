@@ -8,9 +8,10 @@ use blindspot_paper::train::{Recipe, TrainError};
 use blindspot_paper::{LabelledData, Session};
 use serde::Serialize;
 
-use super::{json, load, say};
+use super::load;
 use crate::args::{Common, Train};
-use crate::exit::Usage;
+use crate::errors::Usage;
+use crate::print::{json, say};
 use crate::progress::Progress;
 use crate::ranks;
 
@@ -88,7 +89,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
             pool_lines(&summary.pools),
             summary.file
         ),
-    );
+    )?;
     json(common, &summary)
 }
 

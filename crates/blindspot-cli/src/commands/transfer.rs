@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use blindspot::model::Model;
+use blindspot::examples;
+use blindspot::model::{Model, read_network};
+use blindspot::preprocess::Preprocess;
 use blindspot::run::journal::Entries;
 use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial, Variant};
 use blindspot_data::files::{self, FileError};
@@ -11,10 +13,10 @@ use blindspot_net::Network;
 use serde::Serialize;
 
 use super::part::Part;
-use super::{json, say};
 use crate::args::{Common, Transfer};
-use crate::exit::{Interrupted, Usage};
+use crate::errors::{Interrupted, PREPROCESSING, Usage};
 use crate::interrupt::interrupted;
+use crate::print::{json, say};
 use crate::progress::Progress;
 
 /// The content of transfer.json.
@@ -44,13 +46,16 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
     for (name, path) in named(&command.examples) {
         examples.push((name, SavedExamples::open(path)?));
     }
+    let records = command.examples.iter().filter_map(|path| record(path));
+    let records: Vec<examples::Record> = records.collect();
     let (mut networks, mut models): (Vec<(String, Network<f32>)>, _) = (Vec::new(), Vec::new());
     for (name, path) in named(&command.models) {
-        let model = Model::open(path)?;
+        let model = seen_through(command, &records, path)?;
         networks.push((name.clone(), model.network().clone()));
         models.push(ModelFile {
             file: name,
             sha256: model.sha256().to_owned(),
+            preprocess: model.preprocess().clone(),
         });
     }
     let trial = Trial {
@@ -90,6 +95,43 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
             write(about, tally.matrix(), out.as_deref(), common)
         }
     }
+}
+
+/// What `attack` wrote about a file of examples beside it, if it is there.
+fn record(path: &Path) -> Option<examples::Record> {
+    let bytes = std::fs::read(path.with_extension("json")).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Reads a model with its preprocessing: the one that the command names; or that of the record of
+/// the examples that were made for this model; or the one that all records agree on.
+fn seen_through(
+    command: &Transfer,
+    records: &[examples::Record],
+    path: &Path,
+) -> anyhow::Result<Model> {
+    if let Some(preprocess) = command.preprocess.given() {
+        return Ok(Model::options().preprocess(preprocess).open(path)?);
+    }
+    let (_, sha256) = read_network(path)?;
+    let mut origins = records.iter().map(|record| &record.origin);
+    let own = origins.clone().find(|origin| origin.model_sha256 == sha256);
+    let first = origins.next();
+    let preprocess = match own.or(first) {
+        None => Preprocess::default(),
+        Some(origin) => {
+            if own.is_none() && origins.any(|other| other.preprocess != origin.preprocess) {
+                let why = format!(
+                    "the examples were made through different preprocessing, and none of them for {}; \
+                     give the preprocessing by {PREPROCESSING}",
+                    path.display()
+                );
+                return Err(Usage(why).into());
+            }
+            origin.preprocess.clone()
+        }
+    };
+    Ok(Model::options().preprocess(preprocess).open(path)?)
 }
 
 /// Does a part of the examples.
@@ -139,7 +181,7 @@ fn write(about: About, matrix: Matrix, out: Option<&Path>, common: &Common) -> a
             blindspot_report::heat_map(&record.matrix).as_bytes(),
         )?;
     }
-    say(common, &table.text());
+    say(common, &table.text())?;
     json(common, &record)
 }
 

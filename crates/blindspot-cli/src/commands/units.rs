@@ -17,10 +17,11 @@ use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
 use serde::Serialize;
 
-use super::{json, load, say};
+use super::load;
+use crate::args::ChoiceArgs;
 use crate::args::{Common, Units, WantedUnits};
-use crate::exit::Usage;
-use crate::options::ChoiceArgs;
+use crate::errors::Usage;
+use crate::print::{json, say};
 use crate::progress::Progress;
 pub(super) use parts::{About, merge};
 
@@ -98,7 +99,7 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
     let Some(Some(name)) = &command.layer else {
         let layers = Layer::all(network);
         for layer in &layers {
-            say(common, &line(layer));
+            say(common, &line(layer))?;
         }
         let listed = layers.iter().map(|layer| {
             serde_json::json!({
@@ -248,15 +249,15 @@ fn write_all(
         if let Some(rotation) = blindspot_report::rotation(study) {
             write(out, "rotation.svg", rotation.as_bytes())?;
         }
-        say(common, &study.answer);
+        say(common, &study.answer)?;
         for remark in &study.remarks {
-            say(common, &format!("  {remark}."));
+            say(common, &format!("  {remark}."))?;
         }
     }
     say(
         common,
         &format!("The page: {}", out.join("units.html").display()),
-    );
+    )?;
     json(common, &record)
 }
 

@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use blindspot::run::ranks::{Alone, Ranks, agree, all_gather};
 use blindspot_data::files;
 
-use crate::args::{Command, Common};
-use crate::exit::Usage;
+use crate::args::Common;
+use crate::errors::Usage;
+use crate::print;
 
 /// Where a launcher says how many processes it has started: Open MPI, MPICH and those that are
 /// like it, Slurm's own.
@@ -45,19 +46,17 @@ fn number(names: &[&str]) -> Option<usize> {
     values.find_map(|value| value.trim().parse().ok())
 }
 
-/// Joins the other processes, if a launcher has started several.
+/// Joins the other processes, if a launcher has started several; `runs_on_ranks` says whether the
+/// command can share its work with them.
 ///
 /// # Errors
 /// [`Usage`] where this program or the command can't work with them, and
 /// [`RanksDiffer`](blindspot::run::ranks::RanksDiffer).
-pub(crate) fn join(command: &Command, common: &Common) -> anyhow::Result<()> {
+pub(crate) fn join(runs_on_ranks: bool, common: &Common) -> anyhow::Result<()> {
     if number(&COUNT).is_none_or(|count| count < 2) {
         return Ok(());
     }
-    if !matches!(
-        command,
-        Command::Train(_) | Command::Attack(_) | Command::Reproduce(_)
-    ) {
+    if !runs_on_ranks {
         let why = "this command runs on one process: leave mpirun out (train, attack and reproduce \
                    run on several)";
         return Err(Usage(why.into()).into());
@@ -69,7 +68,7 @@ pub(crate) fn join(command: &Command, common: &Common) -> anyhow::Result<()> {
         let ranks = whereabouts.iter().enumerate();
         let ranks = ranks.map(|(rank, it)| format!("{rank} ({})", String::from_utf8_lossy(it)));
         let ranks: Vec<String> = ranks.collect();
-        eprintln!("blindspot: {} ranks: {}", ranks.len(), ranks.join(", "));
+        print::warning(&format!("{} ranks: {}", ranks.len(), ranks.join(", ")));
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     agree_on([
@@ -105,9 +104,11 @@ pub(crate) fn agree_on<const N: usize>(facts: [(&str, String); N]) -> anyhow::Re
 /// Leaves the other processes: waits for them after a good end, ends them after a bad one.
 pub(crate) fn leave(code: u8) {
     #[cfg(feature = "mpi")]
+    const INTERRUPTED: u8 = crate::exit::code(blindspot::ErrorKind::Interrupted);
+    #[cfg(feature = "mpi")]
     if let Some(postman) = HERE.get() {
         match code {
-            0 | crate::exit::INTERRUPTED => postman.finish(),
+            0 | INTERRUPTED => postman.finish(),
             code => postman.abort(code),
         }
     }

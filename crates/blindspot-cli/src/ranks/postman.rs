@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
+use blindspot::ErrorKind;
 use blindspot::run::ranks::{Inbox, Ranks};
 use mpi::Threading;
 use mpi::collective::CommunicatorCollectives;
@@ -107,8 +108,8 @@ impl Postman {
     /// What has been received; the end of the program where MPI has ended.
     fn arrived<R>(&self, received: Result<R, RecvError>) -> R {
         received.unwrap_or_else(|_| {
-            eprintln!("blindspot: rank {}: MPI has ended", self.rank);
-            std::process::exit(i32::from(crate::exit::FAILED));
+            crate::print::warning(&format!("rank {}: MPI has ended", self.rank));
+            std::process::exit(i32::from(crate::exit::code(ErrorKind::Other)));
         })
     }
 }
@@ -285,7 +286,7 @@ impl Round {
             );
             // In one piece: other ranks may be writing, too.
             let _ = std::io::stderr().write_all(line.as_bytes());
-            self.abort(crate::exit::FAILED);
+            self.abort(crate::exit::code(ErrorKind::Other));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use blindspot::inputs::InputError;
 use blindspot::search::SearchError;
+use blindspot_data::ErrorKind;
 
 use crate::train::TrainError;
 
@@ -17,4 +18,15 @@ pub enum HardenError {
     /// Examples for a pool can't be searched for.
     #[error(transparent)]
     Search(#[from] SearchError),
+}
+
+impl HardenError {
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            HardenError::Train(error) => error.kind(),
+            HardenError::Input(error) => error.kind(),
+            HardenError::Search(error) => error.kind(),
+        }
+    }
 }

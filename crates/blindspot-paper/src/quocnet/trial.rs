@@ -50,7 +50,7 @@ pub fn trial(plan: &Plan, shape: [usize; 3], memory: u64, seed: u64) -> Result<T
         let gib = |bytes: u64| bytes as f64 / f64::from(1u32 << 30);
         return Err(TrainError::Options(format!(
             "this size takes {:.1} GiB, which is more than the {:.1} that it may take; choose smaller \
-             fields or images, fewer maps, or allow more by --memory",
+             fields or images, fewer maps, or allow more memory",
             gib(needed),
             gib(memory)
         )));
@@ -183,6 +183,6 @@ mod tests {
             needed(200)
         );
         let why = trial(&Plan::paper(), [3, 4096, 4096], 16 << 30, 0).unwrap_err();
-        assert!(why.to_string().contains("--memory"), "{why}");
+        assert!(why.to_string().contains("more memory"), "{why}");
     }
 }

@@ -8,6 +8,7 @@ use blindspot::run::journal::JournalError;
 use blindspot::search::SearchError;
 use blindspot::spectrum::SpectrumError;
 use blindspot::units::UnitsError;
+use blindspot_data::ErrorKind;
 use blindspot_data::files::FileError;
 
 use crate::harden::HardenError;
@@ -103,6 +104,29 @@ impl From<HardenError> for ReproduceError {
 }
 
 impl ReproduceError {
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Train(error) => error.kind(),
+            Self::Search(error) => error.kind(),
+            Self::Units(error) => error.kind(),
+            Self::File(error) => error.kind(),
+            Self::Journal(error) => error.kind(),
+            Self::ImageFile(error) => error.kind(),
+            Self::Spectrum(error) => error.kind(),
+            Self::NoSamples
+            | Self::NoSeeds
+            | Self::NoExamples(_)
+            | Self::NoClass { .. }
+            | Self::Missing { .. }
+            | Self::NoFeatures => ErrorKind::Usage,
+            Self::Unlabelled(_) | Self::NoneKnown(..) | Self::OneClass(_) | Self::Input(_) => {
+                ErrorKind::Data
+            }
+            Self::Cancelled(_) | Self::Stopped => ErrorKind::Interrupted,
+        }
+    }
+
     /// Whether it was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         matches!(

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 
 use blindspot::classify::outputs_where;
 use blindspot::inputs::{InMemory, InputError, Inputs};
+use blindspot_data::ErrorKind;
 use blindspot_data::files;
 use blindspot_net::{GraphError, Network};
 use blindspot_solve::LbfgsOptions;
@@ -94,6 +95,22 @@ pub enum TrainError {
     /// A checkpoint can't be written.
     #[error(transparent)]
     File(#[from] files::FileError),
+}
+
+impl TrainError {
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            TrainError::Cancelled { .. } => ErrorKind::Interrupted,
+            TrainError::Input(_) | TrainError::NotFinite { .. } | TrainError::Data(_) => {
+                ErrorKind::Data
+            }
+            TrainError::Options(_) | TrainError::Checkpoint { .. } | TrainError::Graph(_) => {
+                ErrorKind::Usage
+            }
+            TrainError::File(_) => ErrorKind::Output,
+        }
+    }
 }
 
 fn resume(checkpoint: &Option<PathBuf>) -> String {

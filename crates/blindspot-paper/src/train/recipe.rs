@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use blindspot_data::ErrorKind;
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +160,13 @@ pub struct UnknownModel {
     pub name: String,
     /// The known name that is most like it.
     pub suggestion: &'static str,
+}
+
+impl UnknownModel {
+    /// [`ErrorKind::Usage`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
 }
 
 impl fmt::Display for UnknownModel {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use blindspot_data::files;
+use blindspot_data::files::{self, FileError};
 
 use super::stored::{Layout, Numbers, StoredExamples};
 use crate::npz::Npz;
@@ -73,11 +73,12 @@ pub fn write_stored(path: &Path, examples: &StoredExamples<'_>) -> Result<(), Jo
     .map_err(JournalError::from)
 }
 
-/// The same of examples held in memory, by a journal beside `path` that is removed at the end.
-/// `originals` are the original images, one after the other, of the axes `shape`.
+/// Writes the arrays of examples held in memory to `path`, as [`write_stored`] does. `originals` are
+/// the original images, one after the other, of the axes `shape`. What is written goes through a
+/// temporary folder beside `path`; no file that is there is touched.
 ///
 /// # Errors
-/// [`JournalError`].
+/// [`JournalError`] if a file can't be written.
 pub fn write_arrays(
     path: &Path,
     examples: &[Example],
@@ -97,9 +98,17 @@ pub fn write_arrays(
         bytes: layout.bytes(),
         shard: Shard::WHOLE,
     };
-    let beside = Journal::beside(path);
-    let _ = std::fs::remove_file(&beside);
-    let mut journal = Journal::open(&beside, header)?;
+    let beside = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder =
+        tempfile::tempdir_in(beside.unwrap_or(Path::new("."))).map_err(|source| FileError {
+            action: "write",
+            path: path.to_owned(),
+            source,
+        })?;
+    let journal_path = folder.path().join("examples.journal");
+    let mut journal = Journal::open(&journal_path, header)?;
     let rows = examples
         .iter()
         .zip(originals.chunks_exact(layout.input_len()));
@@ -107,9 +116,8 @@ pub fn write_arrays(
         let eight_bit = eight_bit.map(|images| &images[i]);
         (i, layout.content(example, original, eight_bit, None))
     }))?;
-    let entries = Entries::of(&beside)?;
-    write_stored(path, &StoredExamples::new(&entries, layout)?)?;
-    journal.remove()
+    let entries = Entries::of(&journal_path)?;
+    write_stored(path, &StoredExamples::new(&entries, layout)?)
 }
 
 /// One number of each example.

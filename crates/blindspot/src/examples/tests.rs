@@ -78,3 +78,14 @@ fn arrays_hold_what_the_examples_are() {
     let levels: Vec<u8> = eight_bit.iter().flat_map(|e| e.levels.clone()).collect();
     assert_eq!(read!("adversarial_8bit", u8, &[5, 3, 2]), levels);
 }
+
+#[test]
+fn a_file_named_like_a_journal_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("examples.npz");
+    let own = folder.path().join("examples.npz.journal");
+    std::fs::write(&own, "a diary").unwrap();
+    write_arrays(&path, &[], &[], None, &[4]).unwrap();
+    assert_eq!(std::fs::read_to_string(&own).unwrap(), "a diary");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}

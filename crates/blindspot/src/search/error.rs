@@ -1,5 +1,7 @@
 //! Why a search can't begin.
 
+use blindspot_data::ErrorKind;
+
 use super::change::InputBox;
 use super::ranges::BoundsError;
 use crate::inputs::InputError;
@@ -75,11 +77,33 @@ pub enum SearchError {
     Confidence(f64),
     /// Values that no 8-bit file holds.
     #[error(
-        "values may lie in [{}, {}], and 8-bit images hold values in [0, 1]; leave --box and --bounds \
-         out, or the images", .0.lower, .0.upper
+        "values may lie in [{}, {}], and 8-bit images hold values in [0, 1]; keep the \
+         default box and bounds, or do without the images", .0.lower, .0.upper
     )]
     Levels(InputBox),
     /// A time that is none.
     #[error("a time limit of {0} seconds; give a positive number")]
     TimeLimit(f64),
+}
+
+impl SearchError {
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            SearchError::Empty
+            | SearchError::InputBox(_)
+            | SearchError::Bounds(_)
+            | SearchError::TopK { .. }
+            | SearchError::TopKOfTarget(_)
+            | SearchError::Confidence(_)
+            | SearchError::TimeLimit(_)
+            | SearchError::Levels(_)
+            | SearchError::Class { what: "target", .. } => ErrorKind::Usage,
+            SearchError::Classes(_) => ErrorKind::Model,
+            SearchError::Input(_)
+            | SearchError::Size { .. }
+            | SearchError::Class { .. }
+            | SearchError::Outside { .. } => ErrorKind::Data,
+        }
+    }
 }

@@ -6,6 +6,8 @@ use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use blindspot_data::ErrorKind;
+
 use crate::npz::Arrays;
 
 /// Values of a block's images, about: 16 megabytes.
@@ -16,8 +18,8 @@ const BLOCK: usize = 1 << 22;
 pub enum SavedError {
     /// It can't be read, or is no such file.
     #[error(
-        "{}: {why}; give a file that `blindspot attack` wrote, or one with its arrays label, \
-         original and adversarial", path.display()
+        "{}: {why}; give a file of examples, with the arrays label, original and \
+         adversarial", path.display()
     )]
     Unreadable {
         /// The file.
@@ -49,6 +51,13 @@ pub enum SavedError {
         /// How many classes it has.
         classes: usize,
     },
+}
+
+impl SavedError {
+    /// [`ErrorKind::Data`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Data
+    }
 }
 
 /// A file of examples: its arrays label (i64, `[n]`), original and adversarial (f32, `[n, ...]`).

@@ -11,6 +11,7 @@ use super::saved::{Block, SavedError, SavedExamples};
 use super::{Distortion, add_noise, scale};
 use crate::classify::predictions;
 use crate::inputs::InMemory;
+use crate::preprocess::Preprocess;
 use crate::run::journal::Work;
 use crate::run::monitor::Monitor;
 use crate::search::norm;
@@ -41,12 +42,15 @@ pub struct ExampleSet {
 }
 
 /// A model, and the hash of its file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFile {
     /// What it is called.
     pub file: String,
     /// SHA-256 of its file.
     pub sha256: String,
+    /// What happens to an image before its network sees it; not written if that is nothing.
+    #[serde(default, skip_serializing_if = "Preprocess::is_identity")]
+    pub preprocess: Preprocess,
 }
 
 /// Which networks answer to which examples: what a journal says in its header, and transfer.json besides

@@ -1,5 +1,6 @@
 //! Why a layer can't be studied.
 
+use blindspot_data::ErrorKind;
 use blindspot_net::GraphError;
 
 use crate::inputs::InputError;
@@ -113,6 +114,25 @@ pub enum UnitsError {
     /// The monitor cancelled the work.
     #[error("stopped; nothing was written")]
     Cancelled,
+}
+
+impl UnitsError {
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            UnitsError::Unknown { .. }
+            | UnitsError::Axes { .. }
+            | UnitsError::Unit { .. }
+            | UnitsError::Nothing
+            | UnitsError::Top
+            | UnitsError::Direction { .. }
+            | UnitsError::Directions { .. }
+            | UnitsError::Wide { .. } => ErrorKind::Usage,
+            UnitsError::Input(_) | UnitsError::Empty | UnitsError::Size { .. } => ErrorKind::Data,
+            UnitsError::NotFinite { .. } | UnitsError::Graph(_) => ErrorKind::Model,
+            UnitsError::Cancelled => ErrorKind::Interrupted,
+        }
+    }
 }
 
 fn did_you_mean(likely: &Option<String>) -> String {

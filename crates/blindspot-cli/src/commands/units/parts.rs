@@ -12,7 +12,7 @@ use super::{Subject, write_all};
 use crate::args::{Common, Units};
 use crate::commands::load;
 use crate::commands::part::{Part, chosen};
-use crate::exit::Usage;
+use crate::errors::Usage;
 use crate::progress::Progress;
 
 /// What a journal of a layer's values says in its header. The pictures take model and images again, so it

@@ -58,7 +58,7 @@ impl<'a> Team<'a> {
                 let ranks = self.all.count();
                 return refuse(format!(
                     "stage {stage} has {rows} rows of positions, which {parts} ranks can't share: start \
-                     fewer than these {ranks}, or train replicas (--replicas)"
+                     fewer than these {ranks}, or train replicas"
                 ));
             }
         }

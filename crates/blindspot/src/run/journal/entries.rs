@@ -87,7 +87,10 @@ impl Entries {
             .collect();
         let Some(header) = first.filter(|_| missing.is_empty()) else {
             return Err(JournalError::Incomplete(match owners.len() {
-                0 => "there are no journals of shards; give the folders that --shard wrote".into(),
+                0 => {
+                    "there are no journals of shards; give the folders that shards were written to"
+                        .into()
+                }
                 count => format!(
                     "of {count} shards these are missing: {}; run them, or give their folders",
                     missing.join(", ")
@@ -115,7 +118,7 @@ impl Entries {
             }
             if journals.len() == found {
                 return Err(JournalError::Incomplete(format!(
-                    "{}: there are no journals of shards in it; give a folder that --shard wrote to",
+                    "{}: there are no journals of shards in it; give a folder that a shard was written to",
                     folder.display()
                 )));
             }

@@ -17,6 +17,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use blindspot_data::ErrorKind;
 use blindspot_data::files::FileError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,7 +73,7 @@ pub enum JournalError {
         path: PathBuf,
     },
     /// It is no journal, or something else wrote into it.
-    #[error("{}: {why}; remove it, and do its part of the work again", path.display())]
+    #[error("{}: {why}; move or remove it, and run the same again", path.display())]
     Damaged {
         /// The journal.
         path: PathBuf,
@@ -85,6 +86,17 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            JournalError::File(file) => file.kind(),
+            JournalError::Damaged { .. } => ErrorKind::Data,
+            JournalError::Other { .. }
+            | JournalError::Busy { .. }
+            | JournalError::Incomplete(_) => ErrorKind::Usage,
+        }
+    }
+
     /// An entry that was there can't be read any more.
     pub fn unreadable(error: io::Error) -> JournalError {
         JournalError::Incomplete(format!("a journal can't be read any more: {error}"))
@@ -143,13 +155,14 @@ impl Journal {
         Ok(journal)
     }
 
-    /// The same, but results of other work are thrown away.
+    /// Begins a journal, or goes on with the one that is there; a journal of other work is replaced.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`JournalError`]; [`JournalError::Damaged`] if the file there is no journal, and it stays as it
+    /// is.
     pub fn open_or_replace(path: &Path, header: Header) -> Result<Journal, JournalError> {
         match Journal::open(path, header.clone()) {
-            Err(JournalError::Other { .. } | JournalError::Damaged { .. }) => {
+            Err(JournalError::Other { .. }) => {
                 std::fs::remove_file(path).map_err(|source| failed("write", path, source))?;
                 Journal::open(path, header)
             }
@@ -294,6 +307,9 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> FileError {
     }
 }
 
+/// How every journal begins: with the first field of its [`Header`].
+const BEGINNING: &[u8] = b"{\"kind\":";
+
 /// The header at the beginning of a file, and where its entries start; `None` where the file ends
 /// before the header does.
 fn read_header(file: &File, path: &Path) -> Result<Option<(Header, u64)>, JournalError> {
@@ -302,7 +318,10 @@ fn read_header(file: &File, path: &Path) -> Result<Option<(Header, u64)>, Journa
     reader
         .read_until(b'\n', &mut line)
         .map_err(|source| failed("read", path, source))?;
-    if line.last() != Some(&b'\n') && (line.len() as u64) < MAX_HEADER {
+    let compared = line.len().min(BEGINNING.len());
+    // A file of the user's own is never taken for the beginning of a journal that a kill cut short.
+    let is_journal = line[..compared] == BEGINNING[..compared];
+    if is_journal && line.last() != Some(&b'\n') && (line.len() as u64) < MAX_HEADER {
         return Ok(None);
     }
     match serde_json::from_slice(&line) {

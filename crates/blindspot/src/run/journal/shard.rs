@@ -21,7 +21,7 @@ const MOST: usize = 1_000_000;
 /// A shard can't be told from what was given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0}; write --shard I/N with I from 0 to N - 1, --shard auto in a Slurm array job, or --shard auto/N \
+    "{0}; write I/N with I from 0 to N - 1, auto in a Slurm array job, or auto/N \
      in a Kubernetes indexed job"
 )]
 pub struct ShardError(String);

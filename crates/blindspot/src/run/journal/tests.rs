@@ -194,3 +194,18 @@ fn a_shard_is_told_from_text_and_environment() {
         assert!(parse(text, variables).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_file_that_is_no_journal_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("examples.npz.journal");
+    for content in ["a diary", "a diary\n", "{\"day\": 1"] {
+        std::fs::write(&path, content).unwrap();
+        let error = Journal::open_or_replace(&path, header(Shard::WHOLE)).unwrap_err();
+        assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    }
+    // The beginning of a journal that was killed as it was made.
+    std::fs::write(&path, "{\"ki").unwrap();
+    Journal::open_or_replace(&path, header(Shard::WHOLE)).unwrap();
+}

@@ -11,6 +11,8 @@ pub mod threads;
 
 use std::collections::BTreeMap;
 
+use blindspot_data::ErrorKind;
+
 pub use group::Group;
 pub use inbox::Inbox;
 pub use share::{Piece, share};
@@ -155,6 +157,13 @@ pub struct RanksDiffer {
     pub one: String,
     /// What that rank has.
     pub other: String,
+}
+
+impl RanksDiffer {
+    /// [`ErrorKind::Usage`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
 }
 
 /// Compares what every rank says of itself: program, options, hashes.

@@ -2,59 +2,84 @@
 
 use blindspot_paper::quocnet::Plan;
 
-use crate::exit::Usage;
+use crate::errors::Usage;
 
 /// The network's size and training; what is given for several stages holds for all of them, or is a
 /// list, a number for each.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "QuocNet")]
 pub(crate) struct QuocNetArgs {
     /// Stages of filtering, pooling and normalisation [default: 3]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(help_heading = "QuocNet", long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     stages: Option<u16>,
     /// Side of a receptive field: one for all stages, or one for each, as in 6,2,2
-    #[arg(long, value_name = "SIDE,...", value_delimiter = ',')]
+    #[arg(
+        help_heading = "QuocNet",
+        long,
+        value_name = "SIDE,...",
+        value_delimiter = ','
+    )]
     field: Vec<u16>,
     /// From one field to the next
-    #[arg(long, value_name = "STEP,...", value_delimiter = ',')]
+    #[arg(
+        help_heading = "QuocNet",
+        long,
+        value_name = "STEP,...",
+        value_delimiter = ','
+    )]
     stride: Vec<u16>,
     /// Maps: filters at each position
-    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    #[arg(
+        help_heading = "QuocNet",
+        long,
+        value_name = "N,...",
+        value_delimiter = ','
+    )]
     maps: Vec<u16>,
     /// Side of the neighbourhood that is pooled over
-    #[arg(long, value_name = "SIDE,...", value_delimiter = ',')]
+    #[arg(
+        help_heading = "QuocNet",
+        long,
+        value_name = "SIDE,...",
+        value_delimiter = ','
+    )]
     pooling: Vec<u16>,
     /// Resize and crop the images to so many pixels each way
-    #[arg(long, value_name = "SIDE", value_parser = clap::value_parser!(u16).range(1..=8192))]
+    #[arg(help_heading = "QuocNet", long, value_name = "SIDE", value_parser = clap::value_parser!(u16).range(1..=8192))]
     pub(crate) input: Option<u16>,
     /// Learn from so many random squares of --input pixels of each image, at its own size, instead of all
     /// of it resized
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(help_heading = "QuocNet", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) crops: Option<u32>,
     /// Weight of sparsity in the loss
-    #[arg(long, value_name = "LAMBDA")]
+    #[arg(help_heading = "QuocNet", long, value_name = "LAMBDA")]
     lambda: Option<f64>,
     /// Passes over the images for each stage
-    #[arg(long, value_name = "N")]
+    #[arg(help_heading = "QuocNet", long, value_name = "N")]
     passes: Option<u32>,
     /// Train so many replicas, each on its own mini-batch of every step, whose gradients are added up: a larger
     /// batch, for more ranks under mpirun than one copy of a stage can be divided among
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(help_heading = "QuocNet", long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     replicas: Option<u16>,
     /// Under mpirun: rank 0 keeps the weights (a parameter server), each other rank is a replica that waits
     /// for no other. Who is faster changes the bits: the same seed may give other weights next time
-    #[arg(long)]
+    #[arg(help_heading = "QuocNet", long)]
     asynchronous: bool,
     /// Print what this size, and larger ones up to the paper's, cost, and how many days they would train
     /// here on ten million images; train nothing
-    #[arg(long)]
+    #[arg(help_heading = "QuocNet", long)]
     pub(crate) costs: bool,
     /// Make a network of this size with random filters, and run 16 random images through it and the
     /// gradient back to images and filters, on one thread; train nothing
-    #[arg(long, conflicts_with = "costs")]
+    #[arg(help_heading = "QuocNet", long, conflicts_with = "costs")]
     pub(crate) trial: bool,
     /// Memory that --trial may take, in GiB
-    #[arg(long, value_name = "GIB", default_value_t = 16.0, requires = "trial")]
+    #[arg(
+        help_heading = "QuocNet",
+        long,
+        value_name = "GIB",
+        default_value_t = 16.0,
+        requires = "trial"
+    )]
     pub(crate) memory: f64,
 }
 

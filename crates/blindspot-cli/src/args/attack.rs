@@ -1,0 +1,82 @@
+//! The options of `blindspot attack`.
+
+use std::path::PathBuf;
+
+use blindspot::run::journal::Shard;
+use blindspot::search::{InputBox, Method, Target};
+
+use super::options::{ChoiceArgs, DataArgs, ModelArgs};
+use super::parse::{parse_box, parse_shard};
+
+/// Find the smallest change of each image that makes a network answer wrong
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot attack model.onnx --data mnist:test --out examples.npz
+  blindspot attack model.onnx --data mnist:test --samples 500 --target all --out examples.npz
+  blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
+  blindspot attack resnet.onnx --data folder:val,labels.csv --resize 256 \\
+      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --save-images changed --out examples.npz
+
+FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
+original, adversarial, l2, distortion, kkt, evaluations and gradients, one entry an image; FILE.json has the
+options, hashes and a summary.")]
+pub(crate) struct Attack {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+    /// random (wrong, seeded), nearest (most likely wrong class), all (best of all wrong ones),
+    /// untargeted, or the number of a class (images of that class are left out)
+    #[arg(long, value_name = "TARGET", default_value = "random")]
+    pub(crate) target: Target,
+    /// sqp (the smallest change, soonest), lbfgs (the paper's search: box-constrained L-BFGS), or to
+    /// compare with: fgsm, pgd, deepfool, cw, ddn
+    #[arg(long, value_name = "METHOD", default_value = "sqp")]
+    pub(crate) method: Method,
+    /// Evaluations of the network for each search at most; the best so far is kept
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_evaluations: Option<u64>,
+    /// Seconds for the whole search at most: the best so far is kept, images not begun are left
+    /// out. The results depend on the machine then
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) time_limit: Option<f64>,
+    /// The label must leave the K most likely classes (targets untargeted and all)
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub(crate) top_k: usize,
+    /// By how many logits the wanted answer must lead
+    #[arg(long, value_name = "LOGITS", default_value_t = 0.0)]
+    pub(crate) confidence: f64,
+    /// An array of the input's shape: values where it is 0 must not change
+    #[arg(long, value_name = "FILE.npy")]
+    pub(crate) mask: Option<PathBuf>,
+    /// Arrays of the input's shape: lower and upper, the range of each value, instead of --box;
+    /// change, how far it may move. Each may be missing
+    #[arg(long, value_name = "FILE.npz")]
+    pub(crate) bounds: Option<PathBuf>,
+    /// The range that input values stay in
+    #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
+    pub(crate) r#box: InputBox,
+    /// Where random choices come from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Also save the changed images as PNG files that fool the network when they are read back: where
+    /// rounding to 8 bits undoes a change, a larger one is searched for among such images.
+    /// DIR/labels.csv has their true classes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_images: Option<PathBuf>,
+    /// Also give each image an L2 distance below which nothing changes its label, whatever anyone tries
+    /// (as `blindspot certify` does), and plot each between that and the change found
+    #[arg(long)]
+    pub(crate) certify: bool,
+    /// The file to write; FILE.json is written beside it. What is done is kept in FILE.npz.journal
+    /// until then: the same command goes on from there. With --shard the folder for its journal
+    #[arg(long, value_name = "FILE.npz|DIR")]
+    pub(crate) out: PathBuf,
+    /// Do part I, from 0, of N; `blindspot merge` makes them one file. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
+}

@@ -1,0 +1,48 @@
+//! The options of `blindspot certify`.
+
+use std::path::PathBuf;
+
+use blindspot::run::journal::Shard;
+use blindspot::search::InputBox;
+
+use super::options::{ChoiceArgs, DataArgs, ModelArgs};
+use super::parse::{parse_box, parse_seconds, parse_shard};
+
+/// For each image a distance below which nothing changes its label, and the smallest change found
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot certify model.onnx --data mnist:test --samples 1000 --out certified.npz
+
+FILE.npz has the arrays index, label, certificate (no image of the box within this L2 distance gets
+another answer; 0 where the image is wrong as it is), l2 (of the smallest change found; infinite where
+none was) and lipschitz (the certificate by the product of the layers' bounds alone; NaN where it is
+not known); FILE.json has the options, hashes and a summary, FILE.svg a plot.")]
+pub(crate) struct Certify {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) choice: ChoiceArgs,
+    /// The range that input values stay in
+    #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
+    pub(crate) r#box: InputBox,
+    /// Raise the certificates by branch and bound, where units are smooth after curvature bounds, until so
+    /// many seconds have gone into them, or no more is to be had; with --shard, into those of each shard.
+    /// How far each gets depends on the machine then; that it holds does not
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) time_limit: Option<f64>,
+    /// Where random choices come from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The file to write; FILE.json and FILE.svg are written beside it. What is done is kept in
+    /// FILE.npz.journal until then: the same command goes on from there. With --shard the folder for its
+    /// journal
+    #[arg(long, value_name = "FILE.npz|DIR")]
+    pub(crate) out: PathBuf,
+    /// Do part I, from 0, of N; `blindspot merge` makes one file of them. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
+}

@@ -1,0 +1,31 @@
+//! The options of `blindspot merge`.
+
+use std::path::PathBuf;
+
+/// Put together what `attack`, `certify`, `transfer` or `units` did in shards: what one process would have
+/// written
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  for i in 0 1 2 3; do blindspot attack model.onnx --shard $i/4 --out parts; done
+  blindspot merge parts --out examples.npz
+  blindspot merge parts-of-units --out units
+
+  A Slurm array, sbatch --array=0-7:      blindspot attack model.onnx --shard auto --out parts
+  A Kubernetes job, completions: 8, completionMode: Indexed:
+                                          blindspot attack model.onnx --shard auto/8 --out parts
+
+Shards must be of the same command, images and model, none missing and none twice. A killed shard goes on
+where it was when its command is run again. Those of units are merged where model and images are found under
+the names that the shards found them under.")]
+pub(crate) struct Merge {
+    /// The folders that --shard wrote to
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) folders: Vec<PathBuf>,
+    /// The file to write, FILE.json beside it; of transfer and units a folder
+    #[arg(long, value_name = "FILE.npz|DIR")]
+    pub(crate) out: PathBuf,
+    /// Where the changed images of an attack go as PNG files, if its shards were run with --save-images
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_images: Option<PathBuf>,
+}

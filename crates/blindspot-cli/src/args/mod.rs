@@ -1,0 +1,97 @@
+//! The command line: its commands, options and help.
+
+mod attack;
+mod certify;
+mod data;
+mod harden;
+mod merge;
+mod options;
+mod parse;
+mod quocnet;
+mod reproduce;
+mod spectrum;
+mod train;
+mod transfer;
+mod units;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use attack::Attack;
+pub(crate) use certify::Certify;
+pub(crate) use data::Data;
+pub(crate) use merge::Merge;
+pub(crate) use options::{ChoiceArgs, DataArgs, ModelArgs};
+pub(crate) use reproduce::Reproduce;
+pub(crate) use spectrum::Spectrum;
+pub(crate) use train::Train;
+pub(crate) use transfer::Transfer;
+pub(crate) use units::{Units, WantedUnits};
+
+/// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
+/// what they do to other networks, and the experiments of the paper that found them, "Intriguing
+/// properties of neural networks" (Szegedy et al., 2013).
+#[derive(Debug, Parser)]
+#[command(name = "blindspot", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed for another reason
+  2    wrong use of the command line
+  3    image data missing, damaged or unfit for the model
+  4    the model can't be read or run
+  5    a file or folder can't be written
+  130  interrupted (Ctrl-C); what was finished is kept";
+
+/// Options of every command.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Common {
+    /// Threads to work on; all of the processor's by default. The results don't depend on it
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// A folder laid out as mnist/train-images-idx3-ubyte.gz and so on, searched first
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print the result as JSON
+    #[arg(long, global = true, conflicts_with = "quiet")]
+    pub(crate) json: bool,
+    /// Under mpirun: seconds after which a process that gives no sign ends the job
+    #[cfg(feature = "mpi")]
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..))]
+    pub(crate) patience: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Reproduce(Reproduce),
+    Attack(Box<Attack>),
+    Merge(Merge),
+    Transfer(Transfer),
+    Units(Box<Units>),
+    Spectrum(Spectrum),
+    Certify(Certify),
+    Train(Train),
+    #[command(subcommand)]
+    Data(Data),
+}
+
+impl Command {
+    /// Whether several processes under mpirun can share the work.
+    pub(crate) fn runs_on_ranks(&self) -> bool {
+        matches!(
+            self,
+            Command::Train(_) | Command::Attack(_) | Command::Reproduce(_)
+        )
+    }
+}

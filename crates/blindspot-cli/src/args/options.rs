@@ -1,0 +1,148 @@
+//! Options that several commands have: the model, the images, the preprocessing between them.
+
+use std::path::PathBuf;
+
+use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
+use blindspot_data::{Fit, Resize};
+use serde::{Deserialize, Serialize};
+
+use super::parse::{parse_range, parse_resize, parse_size};
+use crate::errors::Usage;
+
+/// A network from a file.
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+pub(crate) struct ModelArgs {
+    /// An ONNX file: a classifier whose input fits the images; or alexnet, with random weights
+    #[arg(value_name = "MODEL.onnx")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) preprocess: PreprocessArgs,
+}
+
+/// What a network wants of its input.
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+pub(crate) struct PreprocessArgs {
+    /// What an image's 0 and 1 become for the network, as in 0,255 [default: 0,1]
+    #[arg(help_heading = "What the network wants of its input", long, value_name = "LOW,HIGH", value_parser = parse_range, allow_hyphen_values = true)]
+    range: Option<[f64; 2]>,
+    /// Subtracted from each channel after that, in the network's order of channels: one number or one a
+    /// channel, as in 0.485,0.456,0.406
+    #[arg(
+        help_heading = "What the network wants of its input",
+        long,
+        value_name = "M,...",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    mean: Vec<f64>,
+    /// What each channel is divided by after that, as in 0.229,0.224,0.225
+    #[arg(
+        help_heading = "What the network wants of its input",
+        long,
+        value_name = "S,...",
+        value_delimiter = ','
+    )]
+    std: Vec<f64>,
+    /// rgb or bgr [default: rgb]
+    #[arg(
+        help_heading = "What the network wants of its input",
+        long,
+        value_name = "ORDER"
+    )]
+    channel_order: Option<ChannelOrder>,
+    /// nchw (channels, height, width) or nhwc [default: nchw]
+    #[arg(
+        help_heading = "What the network wants of its input",
+        long,
+        value_name = "LAYOUT"
+    )]
+    layout: Option<Layout>,
+}
+
+impl From<&PreprocessArgs> for Preprocess {
+    fn from(args: &PreprocessArgs) -> Preprocess {
+        let default = Preprocess::default();
+        Preprocess {
+            range: args.range.unwrap_or(default.range),
+            mean: args.mean.clone(),
+            std: args.std.clone(),
+            channel_order: args.channel_order.unwrap_or(default.channel_order),
+            layout: args.layout.unwrap_or(default.layout),
+        }
+    }
+}
+
+impl PreprocessArgs {
+    /// The preprocessing, if any of its options was given.
+    pub(crate) fn given(&self) -> Option<Preprocess> {
+        let given = self.range.is_some()
+            || !self.mean.is_empty()
+            || !self.std.is_empty()
+            || self.channel_order.is_some()
+            || self.layout.is_some();
+        given.then(|| Preprocess::from(self))
+    }
+}
+
+/// A set of images.
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+pub(crate) struct DataArgs {
+    /// mnist:test, mnist:train, folder:DIR (a subfolder a class), folder:DIR,LABELS (a file with lines
+    /// NAME,CLASS), folder:DIR,position (sorted by name, each image is a class), npz:FILE (arrays x and
+    /// y), cifar10:DIR (the binary batches; cifar10:DIR,train), idx:IMAGES,LABELS
+    #[arg(
+        help_heading = "Images",
+        long,
+        value_name = "DATA",
+        default_value = "mnist:test"
+    )]
+    pub(crate) data: String,
+    /// Resize images first: their shorter side to S, or to H,W whatever the proportion
+    #[arg(help_heading = "Images", long, value_name = "S|H,W", value_parser = parse_resize)]
+    resize: Option<Resize>,
+    /// Keep the middle of each image, S by S or H by W pixels; of a folder's images what the network
+    /// takes, by default (smaller images are enlarged to cover it unless there is a --resize)
+    #[arg(help_heading = "Images", long, value_name = "S|H,W", value_parser = parse_size)]
+    crop: Option<[usize; 2]>,
+    /// Leave images that can't be read out, and say which
+    #[arg(help_heading = "Images", long)]
+    pub(crate) skip_broken: bool,
+    /// The names of the classes, that of class 0 first: one a line, or a JSON list
+    #[arg(help_heading = "Images", long, value_name = "FILE")]
+    pub(crate) classes: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// How images are made fit, besides what the network asks for; None where nothing is asked.
+    pub(crate) fn fit(&self) -> Option<Fit> {
+        let fit = Fit {
+            resize: self.resize,
+            crop: self.crop,
+            channels: None,
+        };
+        (fit != Fit::default()).then_some(fit)
+    }
+}
+
+/// Which images of a set.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChoiceArgs {
+    /// How many images: the first ones, or a random choice with --shuffle
+    #[arg(help_heading = "Images", long, value_name = "N", default_value_t = 100)]
+    pub(crate) samples: usize,
+    /// Take a seeded random choice of the images
+    #[arg(help_heading = "Images", long)]
+    pub(crate) shuffle: bool,
+}
+
+impl ChoiceArgs {
+    /// How many images, at least 1.
+    pub(crate) fn count(&self) -> Result<usize, Usage> {
+        match self.samples {
+            0 => Err(Usage(
+                "--samples 0 asks for no image; ask for at least 1".into(),
+            )),
+            samples => Ok(samples),
+        }
+    }
+}

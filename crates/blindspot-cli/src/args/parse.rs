@@ -1,0 +1,62 @@
+//! How the values of options are read.
+
+use blindspot::run::journal::Shard;
+use blindspot::search::InputBox;
+use blindspot_data::Resize;
+
+pub(super) fn parse_shard(text: &str) -> Result<Shard, String> {
+    Shard::parse(text, |name| std::env::var(name).ok()).map_err(|error| error.to_string())
+}
+
+pub(super) fn parse_box(text: &str) -> Result<InputBox, String> {
+    let numbers = text
+        .split_once(',')
+        .and_then(|(low, high)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?)));
+    match numbers {
+        Some((lower, upper)) if lower < upper => Ok(InputBox { lower, upper }),
+        _ => Err("give a lower and a higher number, as in 0,1".into()),
+    }
+}
+
+/// A positive number of seconds; more than a year is a year.
+pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.trim().parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 => Ok(seconds.min(366.0 * 86_400.0)),
+        _ => Err("give a positive number of seconds".into()),
+    }
+}
+
+/// The largest side that images are resized to: larger than any network takes.
+const MAX_SIDE: usize = 1 << 13;
+
+pub(super) fn parse_size(text: &str) -> Result<[usize; 2], String> {
+    let side = |text: &str| {
+        let side = text.trim().parse().ok();
+        side.filter(|side| (1..=MAX_SIDE).contains(side))
+            .ok_or(format!(
+                "give pixels from 1 to {MAX_SIDE}, as in 224 or 240,320"
+            ))
+    };
+    match text.split_once(',') {
+        Some((height, width)) => Ok([side(height)?, side(width)?]),
+        None => Ok([side(text)?; 2]),
+    }
+}
+
+pub(super) fn parse_resize(text: &str) -> Result<Resize, String> {
+    let size = parse_size(text)?;
+    Ok(match text.contains(',') {
+        true => Resize::Exactly(size),
+        false => Resize::Shorter(size[0]),
+    })
+}
+
+pub(super) fn parse_range(text: &str) -> Result<[f64; 2], String> {
+    let numbers = text
+        .split_once(',')
+        .and_then(|(low, high)| Some([low.trim().parse().ok()?, high.trim().parse().ok()?]));
+    match numbers {
+        Some([low, high]) if low < high && f64::is_finite(high - low) => Ok([low, high]),
+        _ => Err("give a lower and a higher number, as in 0,255".into()),
+    }
+}

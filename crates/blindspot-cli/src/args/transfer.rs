@@ -1,0 +1,47 @@
+//! The options of `blindspot transfer`.
+
+use std::path::PathBuf;
+
+use blindspot::run::journal::Shard;
+
+use super::options::PreprocessArgs;
+use super::parse::parse_shard;
+
+/// See what examples made for one network do to others
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot transfer --examples a.npz b.npz --models a.onnx b.onnx c.onnx
+  blindspot transfer --examples a.npz --models a.onnx b.onnx --amplify 0.1 --noise 0.06,0.1 --out DIR
+
+A model sees the images through the preprocessing that the JSON file beside the examples names, as
+`attack` wrote it, unless one is given here, which then holds for all models. DIR gets transfer.json, transfer.csv, transfer.md and the heat map transfer.svg.")]
+pub(crate) struct Transfer {
+    /// Files that `attack` wrote
+    #[arg(long, value_name = "FILE.npz", num_args = 1.., required = true)]
+    pub(crate) examples: Vec<PathBuf>,
+    /// The networks that are to answer
+    #[arg(long, value_name = "MODEL.onnx", num_args = 1.., required = true)]
+    pub(crate) models: Vec<PathBuf>,
+    /// Also: all changes of a file by one factor, to this mean distortion
+    #[arg(long, value_name = "D", value_delimiter = ',')]
+    pub(crate) amplify: Vec<f64>,
+    /// Also: all changes times this factor
+    #[arg(long, value_name = "F", value_delimiter = ',')]
+    pub(crate) amplify_by: Vec<f64>,
+    /// Also: Gaussian noise of this standard deviation in place of the changes
+    #[arg(long, value_name = "S", value_delimiter = ',')]
+    pub(crate) noise: Vec<f64>,
+    #[command(flatten)]
+    pub(crate) preprocess: PreprocessArgs,
+    /// Where the noise comes from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// A folder for the table and the heat map; with --shard for its journal
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Do part I, from 0, of N; `blindspot merge` makes the table of them. auto takes both from a Slurm array
+    /// job's environment, auto/N takes I from a Kubernetes indexed job's
+    #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
+    pub(crate) shard: Option<Shard>,
+}

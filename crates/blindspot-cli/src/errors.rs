@@ -1,0 +1,140 @@
+//! What goes wrong: the command's own errors, what kind each error is of, and the hints that name
+//! the command's options.
+
+use std::error::Error;
+
+use blindspot::ErrorKind;
+use blindspot::certify::CertifyError;
+use blindspot::image_files::ImageFileError;
+use blindspot::inputs::InputError;
+use blindspot::model::ModelError;
+use blindspot::preprocess::PreprocessError;
+use blindspot::run::journal::JournalError;
+use blindspot::run::ranks::RanksDiffer;
+use blindspot::search::SearchError;
+use blindspot::spectrum::SpectrumError;
+use blindspot::transfer::SavedError;
+use blindspot::units::UnitsError;
+use blindspot_data::DataError;
+use blindspot_data::files::FileError;
+use blindspot_net::onnx::OnnxError;
+use blindspot_paper::harden::HardenError;
+use blindspot_paper::reproduce::ReproduceError;
+use blindspot_paper::train::{TrainError, UnknownModel};
+
+/// Invalid command-line usage.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+/// The work was interrupted; what was finished is kept.
+#[derive(Debug)]
+pub(crate) struct Interrupted(pub(crate) String);
+
+/// Standard output can't be written to.
+#[derive(Debug)]
+pub(crate) struct Unprinted(pub(crate) std::io::Error);
+
+macro_rules! error {
+    ($type:ty, $text:literal, $kind:expr) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, $text, self.0)
+            }
+        }
+
+        impl Error for $type {}
+
+        impl $type {
+            fn kind(&self) -> ErrorKind {
+                $kind
+            }
+        }
+    };
+}
+
+error!(Usage, "{}", ErrorKind::Usage);
+error!(Interrupted, "{}", ErrorKind::Interrupted);
+error!(
+    Unprinted,
+    "can't write to standard output: {}",
+    ErrorKind::Output
+);
+
+/// The kind of the first error in a chain that has one.
+pub(crate) fn kind(error: &anyhow::Error) -> ErrorKind {
+    error.chain().find_map(own_kind).unwrap_or(ErrorKind::Other)
+}
+
+/// The kind of an error, its causes aside.
+fn own_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
+    macro_rules! by_type {
+        ($($type:ty),+ $(,)?) => {
+            $(if let Some(error) = error.downcast_ref::<$type>() {
+                return Some(error.kind());
+            })+
+        };
+    }
+    by_type!(
+        Usage,
+        Interrupted,
+        Unprinted,
+        CertifyError,
+        DataError,
+        FileError,
+        HardenError,
+        ImageFileError,
+        InputError,
+        JournalError,
+        ModelError,
+        PreprocessError,
+        RanksDiffer,
+        ReproduceError,
+        SavedError,
+        SearchError,
+        SpectrumError,
+        TrainError,
+        UnitsError,
+        UnknownModel,
+    );
+    error.is::<OnnxError>().then_some(ErrorKind::Model)
+}
+
+/// The options of the command that mend an error, if there are any.
+pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(own_hint)
+}
+
+/// The options that say what a network wants of its input.
+pub(crate) const PREPROCESSING: &str = "--range, --mean, --std, --channel-order, --layout";
+
+fn own_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if error.is::<PreprocessError>() {
+        return Some(PREPROCESSING);
+    }
+    if let Some(error) = error.downcast_ref::<DataError>() {
+        return match error {
+            DataError::Broken { .. } => Some("--skip-broken"),
+            DataError::Missing { .. } => Some("--data-dir DIR; `blindspot data list`"),
+            DataError::Hash { .. } => Some("`blindspot data fetch`"),
+            DataError::Unfit { .. } => Some("--resize, --crop"),
+            _ => None,
+        };
+    }
+    if let Some(SearchError::Levels(_)) = error.downcast_ref() {
+        return Some("leave --box and --bounds out, or --save-images");
+    }
+    if let Some(UnitsError::Unknown { .. }) = error.downcast_ref() {
+        return Some("--layer without a name lists all layers");
+    }
+    match error.downcast_ref::<ReproduceError>()? {
+        ReproduceError::NoneKnown(..) => Some(PREPROCESSING),
+        ReproduceError::NoFeatures => {
+            Some("--layer NAME; `blindspot units MODEL.onnx --layer` lists the names")
+        }
+        ReproduceError::NoClass { .. } => Some("--class NAME"),
+        ReproduceError::Units(UnitsError::Unknown { .. }) => {
+            Some("`blindspot units MODEL.onnx --layer` lists the names")
+        }
+        _ => None,
+    }
+}
