@@ -128,6 +128,22 @@ fn options(command: &Reproduce) -> Result<Options, Usage> {
     })
 }
 
+/// How many images to distort; `None` for all.
+fn samples(command: &Reproduce) -> Option<usize> {
+    let default = if command.quick {
+        QUICK_SAMPLES
+    } else {
+        SAMPLES
+    };
+    (!command.full).then(|| command.samples.unwrap_or(default))
+}
+
+/// How many seeds hardening trains from.
+fn seeds(command: &Reproduce) -> u64 {
+    let default = if command.quick { QUICK_SEEDS } else { SEEDS };
+    command.seeds.unwrap_or(default).into()
+}
+
 /// MNIST's training and test images, the same on all ranks.
 fn read_mnist(common: &Common, progress: &Progress) -> anyhow::Result<[ImageSet; 2]> {
     let sets = [

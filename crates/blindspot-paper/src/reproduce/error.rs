@@ -110,7 +110,7 @@ impl ReproduceError {
             Self::Train(error) => error.kind(),
             Self::Search(error) => error.kind(),
             Self::Units(error) => error.kind(),
-            Self::File(error) => error.kind(),
+            Self::File(_) => ErrorKind::Output,
             Self::Journal(error) => error.kind(),
             Self::ImageFile(error) => error.kind(),
             Self::Spectrum(error) => error.kind(),
