@@ -20,6 +20,7 @@ mod folder;
 mod idx;
 mod kind;
 mod npz;
+pub mod numpy;
 mod set;
 mod spec;
 

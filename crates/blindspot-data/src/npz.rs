@@ -1,19 +1,16 @@
-//! NumPy's archives of arrays: images `x` and their classes `y`.
-//!
-//! Source: "NEP 1: A simple file format for NumPy arrays", R. Kern.
+//! Image sets of NumPy's archives: images `x` and their classes `y`.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
 use std::str::FromStr;
 
-use zip::ZipArchive;
-
 use crate::error::DataError;
 use crate::files::{read_limited, sha256_hex};
-use crate::folder::name;
+use crate::folder::{few, name};
+use crate::numpy::{NpyFile, NpzReader, Order, type_name};
 use crate::set::ImageSet;
 
-/// Neither an archive nor an array in it is read further: 4 GiB.
+/// Bytes of an archive, and of an array in it, at most: 4 GiB.
 const MAX_BYTES: u64 = 1 << 32;
 
 /// In which order an array holds its images' axes.
@@ -54,37 +51,43 @@ pub(crate) fn read_npz(path: &Path, axes: Option<Axes>) -> Result<ImageSet, Data
 }
 
 fn parse_npz(name: &str, content: &[u8], axes: Option<Axes>) -> Result<ImageSet, String> {
-    let mut archive = ZipArchive::new(Cursor::new(content)).map_err(|error| {
+    let mut archive = NpzReader::new(Cursor::new(content)).map_err(|error| {
         format!(
             "it is no .npz archive ({error}); write it by numpy.savez(FILE, x=images, y=classes)"
         )
     })?;
-    let x = member(&mut archive, "x")?.ok_or_else(|| {
-        let names: Vec<&str> = archive.file_names().collect();
+    let names = archive.names();
+    let y = match archive.by_name("y") {
+        Ok(Some(array)) => labels(array).map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    };
+    let labels = y.map_err(|why| format!("array `y`: {why}"))?;
+    let found = archive.by_name("x");
+    let x = found.map_err(|error| format!("array `x`: {error}"))?;
+    let x = x.ok_or_else(|| {
         format!(
             "it has no array `x`, only {}; write it by numpy.savez(FILE, x=images, y=classes)",
-            crate::folder::few(&names.into_iter().map(str::to_owned).collect::<Vec<_>>())
+            few(&names)
         )
     })?;
-    let x = Array::parse(&x).map_err(|why| format!("array `x`: {why}"))?;
-    let y = member(&mut archive, "y")?;
-    let y = y.as_deref().map(Array::parse).transpose();
-    let y = y.map_err(|why| format!("array `y`: {why}"))?;
-    let (shape, order) = image_shape(&x.shape, axes)?;
-    let labels = match y {
-        Some(y) => Some(labels(&y).map_err(|why| format!("array `y`: {why}"))?),
-        None => None,
-    };
+    let kind = check(&x).map_err(|why| format!("array `x`: {why}"))?;
+    let (shape, order) = image_shape(x.shape(), axes)?;
     let hashes = vec![(name.to_owned(), sha256_hex(content))];
-    match x.kind {
+    let broken = |error: std::io::Error| format!("array `x` can't be read: {error}");
+    match kind.as_str() {
         "u1" => {
-            let pixels = reordered(x.data.to_vec(), shape, order);
+            let pixels = reordered(x.into_vec().map_err(broken)?, shape, order);
             ImageSet::new(name, shape, pixels, labels, hashes)
         }
         "f4" | "f8" => {
-            let values = match x.kind {
-                "f4" => x.numbers(|bytes: [u8; 4]| f32::from_le_bytes(bytes)),
-                _ => x.numbers(|bytes: [u8; 8]| f64::from_le_bytes(bytes) as f32),
+            let values: Vec<f32> = match kind.as_str() {
+                "f4" => x.into_vec().map_err(broken)?,
+                _ => {
+                    let values = x.data::<f64>().map_err(|error| error.to_string())?;
+                    let values = values.map(|value| Ok(value? as f32));
+                    values.collect::<Result<_, _>>().map_err(broken)?
+                }
             };
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                 return Err(format!(
@@ -99,113 +102,29 @@ fn parse_npz(name: &str, content: &[u8], axes: Option<Axes>) -> Result<ImageSet,
     }
 }
 
-/// The content of an array's file.
-fn member(archive: &mut ZipArchive<Cursor<&[u8]>>, array: &str) -> Result<Option<Vec<u8>>, String> {
-    let damaged =
-        |error: &dyn std::fmt::Display| format!("array `{array}` can't be unpacked: {error}");
-    let file = match archive.by_name(&format!("{array}.npy")) {
-        Ok(file) => file,
-        Err(zip::result::ZipError::FileNotFound) => return Ok(None),
-        Err(error) => return Err(damaged(&error)),
-    };
-    let mut content = Vec::new();
-    // One more than allowed, so that a bomb is told from a file.
-    file.take(MAX_BYTES + 1)
-        .read_to_end(&mut content)
-        .map_err(|error| damaged(&error))?;
-    match content.len() as u64 > MAX_BYTES {
-        true => Err(format!(
-            "array `{array}` unpacks to more than {MAX_BYTES} bytes"
-        )),
-        false => Ok(Some(content)),
+/// The type of an array that can be held in memory, in C's order.
+fn check<R: Read>(array: &NpyFile<R>) -> Result<String, String> {
+    if array.order() != Order::C {
+        return Err("it is in Fortran's order; write numpy.ascontiguousarray of it".into());
     }
-}
-
-/// An array: its shape, NumPy's name of its type without the order of bytes, and its bytes.
-struct Array<'a> {
-    shape: Vec<usize>,
-    kind: &'a str,
-    data: &'a [u8],
-}
-
-impl<'a> Array<'a> {
-    fn parse(content: &'a [u8]) -> Result<Array<'a>, String> {
-        let cut = || "it is cut off inside its header".to_owned();
-        if content.get(..6) != Some(b"\x93NUMPY") {
-            return Err("it is no .npy file".into());
-        }
-        let &[version, _, a, b, c, d] = content[6..].first_chunk().ok_or_else(cut)?;
-        let (start, length): (usize, usize) = match version {
-            1 => (10, u16::from_le_bytes([a, b]).into()),
-            2 | 3 => (12, u32::from_le_bytes([a, b, c, d]) as usize),
-            _ => {
-                return Err(format!(
-                    "it has version {version} of the format, not 1 to 3"
-                ));
-            }
-        };
-        let header = start
-            .checked_add(length)
-            .and_then(|end| content.get(start..end))
-            .ok_or_else(cut)?;
-        let header = std::str::from_utf8(header).map_err(|_| "its header is no text".to_owned())?;
-        let field = |name: &str| {
-            let rest = header.split_once(&format!("'{name}':"));
-            rest.map(|(_, rest)| rest.trim_start())
-                .ok_or_else(|| format!("its header has no `{name}`"))
-        };
-        let kind = field("descr")?
-            .strip_prefix('\'')
-            .and_then(|rest| rest.split_once('\''))
-            .ok_or("its elements are no plain numbers")?
-            .0;
-        let kind = match kind.split_at_checked(1) {
-            Some(("<" | "|" | "=", kind)) => kind,
-            _ => {
-                return Err(format!(
-                    "it has the type {kind}; give little-endian numbers"
-                ));
-            }
-        };
-        if !field("fortran_order")?.starts_with("False") {
-            return Err("it is in Fortran's order; write numpy.ascontiguousarray of it".into());
-        }
-        let shape = field("shape")?
-            .strip_prefix('(')
-            .and_then(|rest| rest.split_once(')'))
-            .ok_or("its header has no shape")?
-            .0;
-        let shape: Vec<usize> = shape
-            .split(',')
-            .map(str::trim)
-            .filter(|size| !size.is_empty())
-            .map(|size| size.parse().map_err(|_| format!("its shape is ({shape})")))
-            .collect::<Result<_, _>>()?;
-        let size = kind.get(1..).and_then(|size| size.parse::<usize>().ok());
-        let size = size.ok_or_else(|| format!("it has the type {kind}, which is no number's"))?;
-        let data = &content[start + length..];
-        let expected = shape
-            .iter()
-            .try_fold(size, |bytes, &size| bytes.checked_mul(size));
-        if expected != Some(data.len()) {
-            return Err(format!(
-                "its header says {shape:?} of type {kind}, which are not the {} bytes that it has",
-                data.len()
-            ));
-        }
-        Ok(Array { shape, kind, data })
+    let size = array.dtype().num_bytes().unwrap_or(1) as u64;
+    let mut sizes = array.shape().iter();
+    let bytes = sizes.try_fold(size, |bytes, &size| bytes.checked_mul(size));
+    if bytes.is_none_or(|bytes| bytes > MAX_BYTES) {
+        return Err(format!(
+            "its header says {:?}, which is more than {MAX_BYTES} bytes",
+            array.shape()
+        ));
     }
-
-    fn numbers<T, const N: usize>(&self, number: impl Fn([u8; N]) -> T) -> Vec<T> {
-        let (words, _) = self.data.as_chunks::<N>();
-        words.iter().map(|&word| number(word)).collect()
-    }
+    Ok(type_name(array))
 }
 
 /// Channels, height and width of an array of images, and in which order it holds them.
-fn image_shape(shape: &[usize], axes: Option<Axes>) -> Result<([usize; 3], Axes), String> {
+fn image_shape(shape: &[u64], axes: Option<Axes>) -> Result<([usize; 3], Axes), String> {
+    // Checked to fit in memory.
+    let sizes: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
     let channels = |size: usize| size == 1 || size == 3;
-    Ok(match *shape {
+    Ok(match sizes[..] {
         [_, values] => ([1, 1, values], Axes::Nchw),
         [_, height, width] => ([1, height, width], Axes::Nchw),
         [_, a, b, c] => match (axes, channels(a), channels(c)) {
@@ -244,32 +163,98 @@ fn reordered<T: Copy>(values: Vec<T>, shape: [usize; 3], order: Axes) -> Vec<T> 
 }
 
 /// The classes in an array.
-fn labels(y: &Array<'_>) -> Result<Vec<usize>, String> {
-    if !matches!(y.shape[..], [_] | [_, 1]) {
-        return Err(format!(
-            "it has the shape {:?}; classes have one axis",
-            y.shape
-        ));
+fn labels<R: Read>(y: NpyFile<R>) -> Result<Vec<usize>, String> {
+    let kind = check(&y)?;
+    if !matches!(y.shape(), [_] | [_, 1]) {
+        let shape = y.shape();
+        return Err(format!("it has the shape {shape:?}; classes have one axis"));
     }
-    let numbers: Vec<i64> = match y.kind {
-        "u1" => y.numbers(|[byte]: [u8; 1]| i64::from(byte)),
-        "i1" => y.numbers(|bytes: [u8; 1]| i64::from(i8::from_le_bytes(bytes))),
-        "u2" => y.numbers(|bytes: [u8; 2]| i64::from(u16::from_le_bytes(bytes))),
-        "i2" => y.numbers(|bytes: [u8; 2]| i64::from(i16::from_le_bytes(bytes))),
-        "u4" => y.numbers(|bytes: [u8; 4]| i64::from(u32::from_le_bytes(bytes))),
-        "i4" => y.numbers(|bytes: [u8; 4]| i64::from(i32::from_le_bytes(bytes))),
-        "i8" | "u8" => y.numbers(|bytes: [u8; 8]| i64::from_le_bytes(bytes)),
-        kind => {
-            return Err(format!(
-                "it has the type {kind}; classes are integers from 0"
-            ));
-        }
+    match kind.as_str() {
+        "u1" => classes::<u8, R>(y),
+        "i1" => classes::<i8, R>(y),
+        "u2" => classes::<u16, R>(y),
+        "i2" => classes::<i16, R>(y),
+        "u4" => classes::<u32, R>(y),
+        "i4" => classes::<i32, R>(y),
+        "u8" => classes::<u64, R>(y),
+        "i8" => classes::<i64, R>(y),
+        kind => Err(format!(
+            "it has the type {kind}; classes are integers from 0"
+        )),
+    }
+}
+
+/// The values of an array of integers as classes.
+fn classes<T, R>(y: NpyFile<R>) -> Result<Vec<usize>, String>
+where
+    T: npyz::Deserialize + Copy + std::fmt::Display + TryInto<usize>,
+    R: Read,
+{
+    let values = y.data::<T>().map_err(|error| error.to_string())?;
+    let class = |value: std::io::Result<T>| {
+        let value = value.map_err(|error| format!("it can't be read: {error}"))?;
+        let class = value.try_into();
+        class.map_err(|_| format!("it holds {value}; classes are integers from 0"))
     };
-    let labels = numbers.iter().map(|&number| usize::try_from(number).ok());
-    labels
-        .zip(&numbers)
-        .map(|(label, number)| {
-            label.ok_or_else(|| format!("it holds {number}; classes are integers from 0"))
-        })
-        .collect()
+    values.map(class).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numpy::{AutoSerialize, NpzWriter};
+
+    /// An archive of the arrays `x` and `y`.
+    fn archive<X, Y>(x: (&[u64], Vec<X>), y: (&[u64], Vec<Y>)) -> Vec<u8>
+    where
+        X: AutoSerialize,
+        Y: AutoSerialize,
+    {
+        let mut bytes = Cursor::new(Vec::new());
+        let mut npz = NpzWriter::new(&mut bytes);
+        npz.add("x", x.0, x.1.into_iter().map(Ok)).unwrap();
+        npz.add("y", y.0, y.1.into_iter().map(Ok)).unwrap();
+        npz.finish().unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn images_of_any_order_and_classes_of_any_integers_are_read() {
+        // Two images of 2x2 pixels: each pixel's channels side by side.
+        let x: Vec<u8> = (0..24).collect();
+        let bytes = archive((&[2, 2, 2, 3], x), (&[2, 1], vec![3i16, 0]));
+        let set = parse_npz("set", &bytes, None).unwrap();
+        assert_eq!((set.shape(), set.labels()), ([3, 2, 2], Some(&[3, 0][..])));
+        let mut image = [0.0; 12];
+        set.read_image(1, &mut image).unwrap();
+        let levels = image.map(|x| (x * 255.0).round() as u8);
+        assert_eq!(levels, [12, 15, 18, 21, 13, 16, 19, 22, 14, 17, 20, 23]);
+        let bytes = archive((&[3, 2], vec![0.5f64; 6]), (&[3], vec![1u64, 2, 3]));
+        let set = parse_npz("set", &bytes, None).unwrap();
+        assert_eq!((set.len(), set.shape()), (3, [1, 1, 2]));
+    }
+
+    #[test]
+    fn arrays_that_are_no_images_are_refused() {
+        let refused = |bytes: &[u8]| parse_npz("set", bytes, None).unwrap_err();
+        assert!(refused(b"PK").contains("no .npz archive"));
+        let one = |classes: Vec<i64>| (&[1u64][..], classes);
+        let bytes = archive((&[1, 2], vec![f32::NAN; 2]), one(vec![0]));
+        assert!(refused(&bytes).contains("finite"));
+        let bytes = archive((&[1, 2], vec![0i32; 2]), one(vec![0]));
+        assert!(refused(&bytes).contains("type i4"));
+        let bytes = archive((&[1, 2], vec![0.0f32; 2]), one(vec![-4]));
+        assert!(refused(&bytes).contains("it holds -4"));
+        let bytes = archive((&[1, 2, 2, 2], vec![0u8; 8]), one(vec![0]));
+        assert!(refused(&bytes).contains("nchw"));
+        let mut bytes = archive((&[1, 2], vec![0.0f32; 2]), one(vec![0]));
+        // A header that says more than there is.
+        let shape = bytes.windows(5).position(|text| text == b"(1, 2");
+        bytes[shape.unwrap() + 4] = b'9';
+        assert!(
+            refused(&bytes).contains("can't be read"),
+            "{}",
+            refused(&bytes)
+        );
+    }
 }

@@ -8,7 +8,6 @@ pub mod examples;
 pub mod image_files;
 pub mod inputs;
 pub mod model;
-mod npz;
 pub mod picture;
 pub mod prelude;
 pub mod preprocess;

@@ -2,9 +2,8 @@
 
 use std::io::Cursor;
 
-use npyz::NpyFile;
+use blindspot_data::numpy::{NpyFile, NpzReader, Order, type_name};
 
-use crate::npz::Arrays;
 use crate::search::Bounds;
 
 /// What a file of a mask or of ranges holds instead of them, with the fix.
@@ -48,7 +47,7 @@ pub fn apply_bounds(
     shape: &[usize],
 ) -> Result<(), RangeFileError> {
     let broken = |error: std::io::Error| RangeFileError(format!("the bounds are no .npz: {error}"));
-    let mut archive = Arrays::new(Cursor::new(bytes)).map_err(broken)?;
+    let mut archive = NpzReader::new(Cursor::new(bytes)).map_err(broken)?;
     let names = archive.names();
     if names.is_empty() {
         return fail("the bounds hold no array; give lower, upper or change".into());
@@ -95,13 +94,13 @@ fn values<R: std::io::Read>(
             "{what} has the shape {found:?}, the network's input {shape:?}; give the same"
         ));
     }
-    if file.order() != npyz::Order::C {
+    if file.order() != Order::C {
         return fail(format!(
             "{what} is in Fortran's order; save it with np.ascontiguousarray"
         ));
     }
-    let kind = file.dtype().descr();
-    let read = match kind.trim_matches(['\'', '"', '<', '|', '>', '=']) {
+    let kind = type_name(&file);
+    let read = match kind.as_str() {
         "b1" => file
             .into_vec::<bool>()
             .map(|all| all.into_iter().map(f32::from).collect()),
@@ -126,17 +125,14 @@ fn values<R: std::io::Read>(
 
 #[cfg(test)]
 mod tests {
-    use npyz::WriterBuilder;
+    use blindspot_data::numpy::{AutoSerialize, write_array};
 
     use super::*;
     use crate::search::InputBox;
 
-    fn npy<T: npyz::AutoSerialize>(shape: &[u64], numbers: Vec<T>) -> Vec<u8> {
+    fn npy<T: AutoSerialize>(shape: &[u64], numbers: Vec<T>) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let options = npyz::WriteOptions::new().default_dtype().shape(shape);
-        let mut writer = options.writer(&mut bytes).begin_nd().unwrap();
-        writer.extend(numbers).unwrap();
-        writer.finish().unwrap();
+        write_array(&mut bytes, shape, numbers.into_iter().map(Ok)).unwrap();
         bytes
     }
 

@@ -5,10 +5,10 @@ use std::io;
 use std::path::Path;
 
 use blindspot_data::files::{self, FileError};
+use blindspot_data::numpy::NpzWriter;
 use serde::{Deserialize, Serialize};
 
 use super::Certificate;
-use crate::npz::Npz;
 use crate::preprocess::Preprocess;
 use crate::run::journal::{Entries, JournalError, Work, take};
 use crate::search::SearchOptions;
@@ -171,7 +171,7 @@ impl Summary {
 /// [`FileError`] if the file can't be written.
 pub fn write_certificates(path: &Path, brackets: &[Bracket]) -> Result<(), FileError> {
     files::write_atomically(path, |sink| {
-        let mut npz = Npz::new(sink);
+        let mut npz = NpzWriter::new(sink);
         let count = [brackets.len() as u64];
         let mut numbers = |name, number: fn(&Bracket) -> f64| {
             let numbers = brackets.iter().map(|bracket| Ok(number(bracket)));

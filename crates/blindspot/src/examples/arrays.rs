@@ -4,9 +4,9 @@ use std::io;
 use std::path::Path;
 
 use blindspot_data::files::{self, FileError};
+use blindspot_data::numpy::NpzWriter;
 
 use super::stored::{Layout, Numbers, StoredExamples};
-use crate::npz::Npz;
 use crate::run::journal::{Entries, Header, Journal, JournalError, Shard};
 use crate::search::{EightBit, Example};
 
@@ -21,7 +21,7 @@ use crate::search::{EightBit, Example};
 /// [`JournalError`], also where a journal can't be read to its end.
 pub fn write_stored(path: &Path, examples: &StoredExamples<'_>) -> Result<(), JournalError> {
     files::write_atomically(path, |sink| {
-        let mut npz = Npz::new(sink);
+        let mut npz = NpzWriter::new(sink);
         let count = [examples.len() as u64];
         let root = (examples.layout().input_len() as f64).sqrt();
         macro_rules! add {

@@ -1,7 +1,8 @@
 //! Stored examples against the arrays as another reader reads them.
 
+use blindspot_data::numpy::NpzReader;
+
 use super::*;
-use crate::npz::Arrays;
 use crate::search::{EightBit, Example};
 
 #[test]
@@ -40,7 +41,7 @@ fn arrays_hold_what_the_examples_are() {
     write_arrays(&path, &examples, &originals, Some(&eight_bit), &shape).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 
-    let mut archive = Arrays::new(std::fs::File::open(&path).unwrap()).unwrap();
+    let mut archive = NpzReader::new(std::fs::File::open(&path).unwrap()).unwrap();
     macro_rules! read {
         ($name:literal, $kind:ty, $shape:expr) => {{
             let array = archive.by_name($name).unwrap().unwrap();

@@ -7,8 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use blindspot_data::ErrorKind;
-
-use crate::npz::Arrays;
+use blindspot_data::numpy::{NpzArray, NpzReader, Order};
 
 /// Values of a block's images, about: 16 megabytes.
 const BLOCK: usize = 1 << 22;
@@ -87,7 +86,7 @@ impl SavedExamples {
         let mut archive = archive(path)?;
         let mut shape = |name: &str| -> Result<Vec<u64>, SavedError> {
             match archive.by_name(name) {
-                Ok(Some(array)) if array.order() == npyz::Order::C => Ok(array.shape().to_vec()),
+                Ok(Some(array)) if array.order() == Order::C => Ok(array.shape().to_vec()),
                 Ok(Some(_)) => Err(unreadable(
                     path,
                     format!("its array `{name}` is column by column"),
@@ -210,10 +209,10 @@ fn unreadable(path: &Path, why: String) -> SavedError {
     }
 }
 
-type Archive = Arrays<BufReader<File>>;
+type Archive = NpzReader<BufReader<File>>;
 
 fn archive(path: &Path) -> Result<Archive, SavedError> {
-    let opened = File::open(path).and_then(|file| Arrays::new(BufReader::new(file)));
+    let opened = File::open(path).and_then(|file| NpzReader::new(BufReader::new(file)));
     opened.map_err(|error| unreadable(path, error.to_string()))
 }
 
@@ -221,7 +220,7 @@ fn array<'a>(
     archive: &'a mut Archive,
     name: &str,
     path: &Path,
-) -> Result<npyz::NpyFile<zip::read::ZipFile<'a>>, SavedError> {
+) -> Result<NpzArray<'a, BufReader<File>>, SavedError> {
     match archive.by_name(name) {
         Ok(Some(array)) => Ok(array),
         Ok(None) => Err(unreadable(path, format!("it has no array `{name}`"))),
