@@ -3,6 +3,7 @@
 //! amplify, and what transfers to other networks.
 
 pub mod certify;
+pub mod classifier;
 pub mod classify;
 pub mod examples;
 pub mod image_files;

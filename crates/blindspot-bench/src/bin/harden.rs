@@ -65,11 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (data, watch) = (LabelledData::new(&inputs, &labels), &Unwatched);
     let (trained, counts) = harden(start, &data, &plan, "harden", &Session::new(seed))?;
     let seconds = begun.elapsed().as_secs_f64();
-    let search_options = SearchOptions {
-        method: Method::Lbfgs,
-        shrink: false,
-        ..SearchOptions::default()
-    };
+    let search_options = SearchOptions::default().method(Method::Lbfgs).shrink(false);
     let some: Vec<usize> = (0..500).collect();
     let network = &trained.network;
     let found = search(

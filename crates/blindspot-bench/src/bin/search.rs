@@ -31,11 +31,9 @@ fn main() -> Result<(), Failure> {
     }
     let images = set.first(count.parse()?);
     let labels = images.labels().ok_or("no labels")?;
-    let options = SearchOptions {
-        target: target.parse()?,
-        method: method.parse()?,
-        ..SearchOptions::default()
-    };
+    let options = SearchOptions::default()
+        .target(target.parse()?)
+        .method(method.parse()?);
     let indices: Vec<usize> = (0..images.len()).collect();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.parse()?)

@@ -41,12 +41,10 @@ fn main() -> Result<(), Failure> {
     );
     let mut below = 0;
     for (method, name) in Method::NAMES {
-        let options = SearchOptions {
-            target: Target::Untargeted,
-            method,
-            max_evaluations,
-            ..SearchOptions::default()
-        };
+        let options = SearchOptions::default()
+            .target(Target::Untargeted)
+            .method(method)
+            .max_evaluations(max_evaluations);
         let examples = search(&network, &images, labels, &indices, &options, &Unwatched)?;
         let pairs = certificates.iter().zip(&examples);
         let ratios: Vec<f64> = pairs

@@ -47,20 +47,18 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let network = model.network();
 
     let (ranges, ranges_sha256) = ranges(command, network)?;
-    let options = SearchOptions {
-        target: command.target,
-        seed: command.seed,
-        input_box: command.r#box,
-        method: command.method,
-        shrink: true,
-        criterion: Criterion {
+    let options = SearchOptions::default()
+        .target(command.target)
+        .seed(command.seed)
+        .input_box(command.r#box)
+        .method(command.method)
+        .criterion(Criterion {
             top_k: command.top_k,
             confidence: command.confidence,
-        },
-        max_evaluations: command.max_evaluations,
-        time_limit: command.time_limit,
-        bounds: ranges,
-    };
+        })
+        .max_evaluations(command.max_evaluations)
+        .time_limit(command.time_limit)
+        .bounds(ranges);
     let certifier = match command.certify {
         true => Some(Certifier::for_network(network, reach(&options))?),
         false => None,
@@ -190,10 +188,7 @@ impl Work<'_> {
             .options
             .time_limit
             .map(|limit| (limit - passed).max(0.0));
-        let options = SearchOptions {
-            time_limit: left,
-            ..self.options.clone()
-        };
+        let options = self.options.clone().time_limit(left);
         let (network, images) = (self.network, self.images);
         let keep = |block| match self.rows(block, monitor)? {
             Some(rows) => give(rows),

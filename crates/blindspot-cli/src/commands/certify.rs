@@ -27,12 +27,10 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let images = load::images(&command.data, choice, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
     let certifier = Certifier::new(&model)?;
-    let options = SearchOptions {
-        target: Target::Untargeted,
-        seed: command.seed,
-        input_box: command.r#box,
-        ..SearchOptions::default()
-    };
+    let options = SearchOptions::default()
+        .target(Target::Untargeted)
+        .seed(command.seed)
+        .input_box(command.r#box);
     let header = Header {
         provenance: Provenance {
             options: options.clone(),

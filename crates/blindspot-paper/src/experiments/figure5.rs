@@ -141,10 +141,7 @@ fn figure5(
     let chosen = shuffled.select(&positions);
     let all: Vec<usize> = (0..chosen.len()).collect();
     let chosen_labels = chosen.labels().expect("the set has labels");
-    let options = SearchOptions {
-        seed,
-        ..SearchOptions::default()
-    };
+    let options = SearchOptions::default().seed(seed);
     let examples = search(own.network, &chosen, chosen_labels, &all, &options, monitor)?;
     let mut originals = vec![0.0; examples.len() * images.image_len()];
     for (example, place) in examples

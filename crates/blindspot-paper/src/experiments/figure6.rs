@@ -335,15 +335,13 @@ impl Study<'_> {
             let name = format!("the classifier of {}", self.class);
             return Err(ReproduceError::NoneKnown(name, of_label.len()));
         }
-        let options = SearchOptions {
-            target: Target::Untargeted,
-            seed: self.seed,
-            criterion: Criterion {
+        let options = SearchOptions::default()
+            .target(Target::Untargeted)
+            .seed(self.seed)
+            .criterion(Criterion {
                 confidence: MARGIN,
                 ..Criterion::default()
-            },
-            ..SearchOptions::default()
-        };
+            });
         let (images, labels) = (self.images, &self.labels);
         let examples = search(network, images, labels, &right, &options, self.monitor)?;
         if self.monitor.cancelled() {

@@ -243,11 +243,9 @@ impl Maker {
         Ok(Maker {
             below: hidden.then(|| network.up_to(value)),
             above,
-            options: SearchOptions {
-                target: Target::Untargeted,
-                bounds: Some(Arc::clone(&bounds)),
-                ..SearchOptions::default()
-            },
+            options: SearchOptions::default()
+                .target(Target::Untargeted)
+                .bounds(Arc::clone(&bounds)),
             bounds,
             overshoot: pool.overshoot as f32,
             max_distortion: pool.max_distortion.unwrap_or(f64::INFINITY),

@@ -206,13 +206,11 @@ impl<'a> Replication<'a> {
 
     /// The options of the tables' search, the paper's: random targets, the minimiser as it is.
     pub(crate) fn search_options(&self) -> SearchOptions {
-        SearchOptions {
-            target: Target::Random,
-            seed: self.options.seed,
-            method: Method::Lbfgs,
-            shrink: false,
-            ..SearchOptions::default()
-        }
+        SearchOptions::default()
+            .target(Target::Random)
+            .seed(self.options.seed)
+            .method(Method::Lbfgs)
+            .shrink(false)
     }
 
     /// The folder of the trained models.

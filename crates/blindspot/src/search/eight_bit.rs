@@ -1,201 +1,218 @@
-//! What a file of 8-bit values keeps of an example: the search on the lattice of such files.
+//! Examples as images of 8-bit values.
 //!
-//! Rounding a change that ends on the decision boundary often undoes it, because most of its values
-//! are smaller than half a level. Minimising |r|^2 under a linear constraint over whole levels has
-//! the Lagrangian answer r = round(a g), g the constraint's gradient; and the example found in
-//! floats is, as far as it is a local minimum, a multiple of that gradient (cut to the box). So the
-//! change is stretched, then rounded, and the smallest stretch is searched for with which the
-//! rounded image succeeds. Where none does, the lattice is searched step by step
-//! ([`lattice`](super::lattice)).
+//! Rounding a perturbation that ends on the decision boundary often undoes it, because most of its
+//! values are smaller than half a level. Minimising |delta|^2 under a linear constraint over whole
+//! levels has the Lagrangian solution delta = round(a g), g the gradient of the constraint; and the
+//! example found in floats is, as far as it is a local minimum, a multiple of that gradient (cut to
+//! the box). So the perturbation is stretched, then rounded, and the smallest stretch with which
+//! the rounded image succeeds is searched for. Where none does, 8-bit images are searched step by
+//! step ([`integer`](super::integer)).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use blindspot_net::{Evaluator, Network, argmax};
+use blindspot_net::argmax;
 use rayon::prelude::*;
 
-use super::batch::Watch;
-use super::change::{SAFETY, norm, size};
-use super::goal::Goal;
-use super::lattice::Lattice;
-use super::ranges::{Bounds, Room, Rooms};
+use super::bounds::{FeasibleBox, FeasibleBoxes};
+use super::integer::IntegerSearch;
+use super::levels::{level, value};
+use super::objective::Objective;
+use super::perturbation::{SAFETY, norm, scale};
+use super::task::StopCondition;
 use super::{Example, InputBox, SearchError, SearchOptions, batch};
+use crate::classifier::{self, CheckedEvaluator, Classifier, ClassifierError};
 use crate::run::monitor::Monitor;
 
 /// The last stretch that is tried.
-const LONGEST: f64 = 64.0;
-/// From one stretch that fails to the next.
+const LAST_STRETCH: f64 = 64.0;
+/// Factor from one stretch that fails to the next.
 const GROWTH: f64 = 1.4;
 /// Halvings between a stretch that fails and one that succeeds.
 const HALVINGS: usize = 8;
 
-/// An example as a file of 8-bit values holds it.
+/// An example as an image of 8-bit values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EightBit {
-    /// The changed image, 255 standing for 1, in the order of the input's values.
+    /// The adversarial image in the order of the input's values: level / 255 is the value.
     pub levels: Vec<u8>,
-    /// What the network answers to it, read back.
+    /// The class that the classifier gives this image.
     pub prediction: usize,
-    /// True where that is what was asked for, in `f32` and `f64`.
+    /// Whether the image reaches the objective, in `f32` and in `f64`.
     pub success: bool,
     /// Whether rounding the example was enough.
     pub rounded: bool,
-    /// L2 norm of the change.
+    /// L2 norm of the perturbation, in the unit of the input's values.
     pub l2: f64,
 }
 
 impl EightBit {
-    /// Root mean square of the change.
+    /// Root mean square of the perturbation.
     pub fn distortion(&self) -> f64 {
         self.l2 / (self.levels.len() as f64).sqrt()
     }
 
-    /// The changed image as it is read back: level / 255.
+    /// The values of the adversarial image, level / 255, in [0, 1].
     pub fn values(&self) -> impl Iterator<Item = f32> + '_ {
         self.levels.iter().copied().map(value)
     }
 }
 
-/// What a level stands for.
-pub(super) fn value(level: u8) -> f32 {
-    f32::from(level) / 255.0
-}
-
-/// The level that is nearest to the value wanted, and inside the range at a position.
-pub(super) fn level(room: &Room, position: usize, wanted: f32) -> u8 {
-    // Saturating, and 0 of NaN.
-    let nearest = (room.inside(position, wanted) * 255.0).round() as u8;
-    let [below, above] = [nearest.saturating_sub(1), nearest.saturating_add(1)];
-    match value(nearest) {
-        kept if kept > room.upper[position] && value(below) >= room.lower[position] => below,
-        kept if kept < room.lower[position] && value(above) <= room.upper[position] => above,
-        _ => nearest,
-    }
-}
-
-/// The same examples on the lattice. `originals` holds their images one after the other.
+/// Finds for each example an image of 8-bit values that succeeds, with a small perturbation.
 ///
-/// Images that were not searched from, or for which nothing was found, are only rounded. An image
-/// whose own values are no levels is measured from what it is.
+/// `originals` holds the original image of each example, one after the other. Examples that were
+/// already misclassified, or for which nothing was found, are only rounded. Perturbations are
+/// measured from the original even if its own values are no levels.
 ///
 /// # Errors
-/// [`SearchError::Levels`] where values outside [0, 1] are allowed.
+/// [`SearchError::Levels`] where values outside [0, 1] are allowed, [`SearchError::Classifier`]
+/// where the classifier fails.
 pub fn eight_bit(
-    network: &Network<f32>,
+    classifier: &dyn Classifier,
     options: &SearchOptions,
     examples: &[Example],
     originals: &[f32],
     monitor: &dyn Monitor,
 ) -> Result<Vec<EightBit>, SearchError> {
-    let length = network.input_len();
-    let ranges = match &options.bounds {
-        Some(ranges) => Bounds::clone(ranges),
-        None => Bounds::within(options.input_box, length),
-    };
-    let ends = ranges.lower.iter().zip(&ranges.upper);
+    let length = classifier.input_len();
+    let bounds = options.bounds_for(length);
+    let ends = bounds.lower.iter().zip(&bounds.upper);
     if let Some((&lower, &upper)) = ends.into_iter().find(|&(&l, &u)| l < 0.0 || u > 1.0) {
         return Err(SearchError::Levels(InputBox { lower, upper }));
     }
-    let rooms = Rooms::new(&ranges);
-    let exact = network.cast::<f64>();
-    let size = batch::size(&exact);
-    monitor.begin("8-bit images", examples.len() as u64);
-    let done = std::sync::atomic::AtomicU64::new(0);
-    let found: Vec<Vec<EightBit>> = examples
-        .par_chunks(size)
-        .zip(originals.par_chunks(size * length))
-        .map_init(
-            || (Evaluator::new(network), Evaluator::new(&exact)),
-            |(evaluator, exact), (examples, originals)| {
-                let rows = examples.iter().zip(originals.chunks_exact(length));
-                let mut searches: Vec<Stretch<'_>> = rows
-                    .map(|(example, original)| {
-                        Stretch::new(example, original, rooms.of(original), options)
-                    })
-                    .collect();
-                while !monitor.cancelled() && step(evaluator, exact, &mut searches) {}
-                let count = examples.len() as u64;
-                let before = done.fetch_add(count, std::sync::atomic::Ordering::Relaxed);
-                monitor.progress(before + count, "");
-                searches.into_iter().map(Stretch::end).collect()
-            },
-        )
+    let boxes = FeasibleBoxes::new(bounds);
+    let sources: Vec<Source<'_>> = examples
+        .iter()
+        .zip(originals.chunks_exact(length))
+        .map(|(example, original)| Source {
+            example,
+            original,
+            objective: options.objective(example.label, example.target),
+            feasible_box: boxes.around(original),
+        })
         .collect();
-    monitor.end();
-    let mut found: Vec<EightBit> = found.into_iter().flatten().collect();
-    let images = (examples, originals);
-    mend(
-        network, &exact, options, images, &rooms, &mut found, monitor,
-    );
+    let exact = classifier::exact(classifier);
+    let rounding = Rounding {
+        classifier,
+        exact: &*exact,
+        monitor,
+    };
+    let mut found = rounding.stretch(&sources)?;
+    rounding.search_failed(&sources, &mut found)?;
     Ok(found)
 }
 
-/// Searches on where an example was found in floats, and none here.
-fn mend(
-    network: &Network<f32>,
-    exact: &Network<f64>,
-    options: &SearchOptions,
-    (examples, originals): (&[Example], &[f32]),
-    rooms: &Rooms<'_>,
-    found: &mut [EightBit],
-    monitor: &dyn Monitor,
-) {
-    let lacking =
-        |&i: &usize| examples[i].success && !examples[i].already_misclassified && !found[i].success;
-    let failed: Vec<usize> = (0..found.len()).filter(lacking).collect();
-    if failed.is_empty() || monitor.cancelled() {
-        return;
+/// An example with what a search for its 8-bit image needs.
+struct Source<'a> {
+    example: &'a Example,
+    original: &'a [f32],
+    objective: Objective,
+    feasible_box: Arc<FeasibleBox>,
+}
+
+impl Source<'_> {
+    /// Whether there is a successful perturbation to be rounded.
+    fn is_searched(&self) -> bool {
+        self.example.success && !self.example.already_misclassified
     }
-    let length = network.input_len();
-    let goal = |i: usize| options.goal(examples[i].label, examples[i].target);
-    let start = |task: usize, _| {
-        let i = failed[task];
-        let original = &originals[i * length..][..length];
-        Lattice::new(original, goal(i), rooms.of(original), examples[i].l2)
-    };
-    let watch = Watch {
-        monitor,
-        deadline: None,
-    };
-    monitor.begin("8-bit images that need more", failed.len() as u64);
-    let mended = batch::run(network, failed.len(), start, watch);
-    monitor.end();
-    let mut exact = Evaluator::new(exact);
-    for (&i, mended) in failed.iter().zip(mended) {
-        let Some((Some(image), _)) = mended else {
-            continue;
-        };
-        let input = exact.input(1).iter_mut().zip(&image);
-        input.for_each(|(place, &value)| *place = value.into());
-        let logits = exact.forward();
-        if goal(i).margin(logits) > 0.0 {
-            found[i] = EightBit {
-                levels: image
-                    .iter()
-                    .map(|value| (value * 255.0).round() as u8)
-                    .collect(),
-                prediction: argmax(logits),
-                success: true,
-                rounded: false,
-                l2: norm(&originals[i * length..][..length], &image),
-            };
+}
+
+/// The classifier in both number types, and who follows.
+struct Rounding<'c> {
+    classifier: &'c dyn Classifier,
+    exact: &'c dyn Classifier<f64>,
+    monitor: &'c dyn Monitor,
+}
+
+impl Rounding<'_> {
+    /// The smallest stretch of each example that succeeds when rounded.
+    fn stretch(&self, sources: &[Source<'_>]) -> Result<Vec<EightBit>, ClassifierError> {
+        let monitor = self.monitor;
+        monitor.begin("8-bit images", sources.len() as u64);
+        let done = AtomicU64::new(0);
+        let found: Result<Vec<Vec<EightBit>>, ClassifierError> = sources
+            .par_chunks(batch::size(self.exact))
+            .map_init(
+                || {
+                    let evaluator = CheckedEvaluator::new(self.classifier);
+                    (evaluator, CheckedEvaluator::new(self.exact))
+                },
+                |(evaluator, exact), sources| {
+                    let mut searches: Vec<Stretch<'_>> = sources.iter().map(Stretch::new).collect();
+                    while !monitor.cancelled() && step(evaluator, exact, &mut searches)? {}
+                    let count = sources.len() as u64;
+                    let before = done.fetch_add(count, Ordering::Relaxed);
+                    monitor.progress(before + count, "");
+                    Ok(searches.into_iter().map(Stretch::end).collect())
+                },
+            )
+            .collect();
+        monitor.end();
+        Ok(found?.into_iter().flatten().collect())
+    }
+
+    /// Searches among 8-bit images where an example was found in floats and no stretch of it
+    /// succeeds.
+    fn search_failed(
+        &self,
+        sources: &[Source<'_>],
+        found: &mut [EightBit],
+    ) -> Result<(), ClassifierError> {
+        let failed = |&i: &usize| sources[i].is_searched() && !found[i].success;
+        let failed: Vec<usize> = (0..found.len()).filter(failed).collect();
+        if failed.is_empty() || self.monitor.cancelled() {
+            return Ok(());
         }
+        let start = |task: usize, _| {
+            let source = &sources[failed[task]];
+            let feasible_box = Arc::clone(&source.feasible_box);
+            let norm = source.example.l2;
+            IntegerSearch::new(source.original, source.objective, feasible_box, norm)
+        };
+        let stop = StopCondition {
+            monitor: self.monitor,
+            deadline: None,
+        };
+        self.monitor
+            .begin("8-bit images that need more", failed.len() as u64);
+        let images = batch::run(self.classifier, failed.len(), start, stop)?;
+        self.monitor.end();
+        let mut exact = CheckedEvaluator::new(self.exact);
+        for (&i, image) in failed.iter().zip(images) {
+            let Some(image) = image.and_then(|found| found.adversarial) else {
+                continue;
+            };
+            let input = exact.input(1)?.iter_mut().zip(&image);
+            input.for_each(|(place, &value)| *place = value.into());
+            let outputs = exact.outputs()?;
+            if sources[i].objective.margin(outputs) > 0.0 {
+                let levels = image.iter().map(|value| (value * 255.0).round() as u8);
+                found[i] = EightBit {
+                    levels: levels.collect(),
+                    prediction: argmax(outputs),
+                    success: true,
+                    rounded: false,
+                    l2: norm(sources[i].original, &image),
+                };
+            }
+        }
+        Ok(())
     }
 }
 
 /// Evaluates the images of all searches that are under way; false where none is.
 fn step(
-    evaluator: &mut Evaluator<'_, f32>,
-    exact: &mut Evaluator<'_, f64>,
+    evaluator: &mut CheckedEvaluator<'_, f32>,
+    exact: &mut CheckedEvaluator<'_, f64>,
     searches: &mut [Stretch<'_>],
-) -> bool {
+) -> Result<bool, ClassifierError> {
     let mut active: Vec<&mut Stretch<'_>> = searches.iter_mut().filter(|s| !s.over).collect();
     if active.is_empty() {
-        return false;
+        return Ok(false);
     }
-    let classes = evaluator.network().output_len();
-    let length = evaluator.network().input_len();
-    let input = evaluator.input(active.len());
-    let wide = exact.input(active.len());
+    let (length, classes) = (evaluator.input_len(), evaluator.classes());
+    let input = evaluator.input(active.len())?;
+    let wide = exact.input(active.len())?;
     let places = input.chunks_exact_mut(length);
     for ((search, place), wide) in active.iter().zip(places).zip(wide.chunks_exact_mut(length)) {
         for ((&level, place), wide) in search.levels.iter().zip(place).zip(wide) {
@@ -203,20 +220,17 @@ fn step(
             *wide = f64::from(*place);
         }
     }
-    let answers = evaluator.forward().chunks_exact(classes);
-    let exact = exact.forward().chunks_exact(classes);
+    let answers = evaluator.outputs()?.chunks_exact(classes);
+    let exact = exact.outputs()?.chunks_exact(classes);
     for ((search, answer), exact) in active.iter_mut().zip(answers).zip(exact) {
         search.take(answer, exact);
     }
-    true
+    Ok(true)
 }
 
 /// The search for the smallest stretch that succeeds.
 struct Stretch<'a> {
-    example: &'a Example,
-    original: &'a [f32],
-    room: Arc<Room>,
-    goal: Goal,
+    source: &'a Source<'a>,
     /// The stretch that was rounded to `levels`.
     stretch: f64,
     levels: Vec<u8>,
@@ -224,25 +238,17 @@ struct Stretch<'a> {
     succeeds: Option<f64>,
     halvings: usize,
     best: Option<EightBit>,
-    /// The rounded example as it is.
+    /// The example rounded without a stretch.
     plain: Option<EightBit>,
     over: bool,
 }
 
 impl<'a> Stretch<'a> {
-    fn new(
-        example: &'a Example,
-        original: &'a [f32],
-        room: Arc<Room>,
-        options: &SearchOptions,
-    ) -> Self {
+    fn new(source: &'a Source<'a>) -> Self {
         let mut search = Stretch {
-            example,
-            original,
-            room,
-            goal: options.goal(example.label, example.target),
+            source,
             stretch: 1.0,
-            levels: vec![0; original.len()],
+            levels: vec![0; source.original.len()],
             fails: 0.0,
             succeeds: None,
             halvings: 0,
@@ -254,26 +260,30 @@ impl<'a> Stretch<'a> {
         search
     }
 
-    /// The levels of the stretched change.
+    /// Rounds the stretched perturbation.
     fn round(&mut self) {
         let stretch = self.stretch as f32;
-        let values = self.original.iter().zip(&self.example.adversarial);
+        let values = self.source.original.iter();
+        let values = values.zip(&self.source.example.adversarial);
         for (i, (place, (&from, &to))) in self.levels.iter_mut().zip(values).enumerate() {
-            *place = level(&self.room, i, from + stretch * (to - from));
+            let wanted = from + stretch * (to - from);
+            *place = level(&self.source.feasible_box, i, wanted);
         }
     }
 
+    /// Takes the outputs at the rounded image in both number types; goes on to the next stretch.
     fn take(&mut self, answer: &[f32], exact: &[f64]) {
+        let (example, objective) = (self.source.example, self.source.objective);
         let clear =
-            self.goal.margin(answer) > SAFETY * size(answer) && self.goal.margin(exact) > 0.0;
-        let searched = self.example.success && !self.example.already_misclassified;
-        let after = argmax(answer);
+            objective.margin(answer) > SAFETY * scale(answer) && objective.margin(exact) > 0.0;
+        let prediction = argmax(answer);
+        let misclassified = example.already_misclassified && prediction != example.label;
         let found = EightBit {
             levels: self.levels.clone(),
-            prediction: after,
-            success: clear || self.example.already_misclassified && after != self.example.label,
+            prediction,
+            success: clear || misclassified,
             rounded: self.stretch == 1.0,
-            l2: self.levels_norm(),
+            l2: self.norm(),
         };
         if self.plain.is_none() {
             self.plain = Some(found.clone());
@@ -287,10 +297,10 @@ impl<'a> Stretch<'a> {
             self.fails = self.stretch;
         }
         match self.succeeds {
-            _ if !searched => self.over = true,
+            _ if !self.source.is_searched() => self.over = true,
             None => {
                 self.stretch *= GROWTH;
-                self.over = self.stretch > LONGEST;
+                self.over = self.stretch > LAST_STRETCH;
             }
             Some(succeeds) => {
                 self.stretch = 0.5 * (self.fails + succeeds);
@@ -303,16 +313,17 @@ impl<'a> Stretch<'a> {
         }
     }
 
-    fn levels_norm(&self) -> f64 {
-        let changed: Vec<f32> = self.levels.iter().copied().map(value).collect();
-        norm(self.original, &changed)
+    /// L2 norm of the rounded perturbation.
+    fn norm(&self) -> f64 {
+        let rounded: Vec<f32> = self.levels.iter().copied().map(value).collect();
+        norm(self.source.original, &rounded)
     }
 
     fn end(self) -> EightBit {
         let rounded = self.plain.as_ref().is_some_and(|plain| plain.success);
         let cancelled = EightBit {
             levels: self.levels,
-            prediction: self.example.prediction,
+            prediction: self.source.example.prediction,
             success: false,
             rounded: false,
             l2: 0.0,

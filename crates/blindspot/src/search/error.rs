@@ -1,18 +1,19 @@
-//! Why a search can't begin.
+//! Why a search can't be done.
 
 use blindspot_data::ErrorKind;
 
-use super::change::InputBox;
-use super::ranges::BoundsError;
+use super::bounds::{BoundsError, InputBox};
+use crate::classifier::ClassifierError;
 use crate::inputs::InputError;
 
-/// Why a search can't begin.
+/// Why a search can't be done.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SearchError {
-    /// Images and network don't fit.
+    /// Images and classifier have different input lengths.
     #[error("the network takes {network} values, an image has {image}; choose other data")]
     Size {
-        /// Values of the network's input.
+        /// Values of the classifier's input.
         network: usize,
         /// Values of an image.
         image: usize,
@@ -20,88 +21,105 @@ pub enum SearchError {
     /// An image can't be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// There is no image.
+    /// No image was chosen.
     #[error("there is no image to search from; ask for at least one")]
     Empty,
-    /// A network without a choice.
+    /// The images have no labels.
+    #[error("the images have no labels; give their true classes")]
+    NoLabels,
+    /// There is not one label for each image.
+    #[error("there are {labels} labels for {images} images; give one for each")]
+    Labels {
+        /// Labels given.
+        labels: usize,
+        /// Images of the set.
+        images: usize,
+    },
+    /// The classifier has too few or too many classes.
     #[error("the network has {0} classes; a search takes at least 2 and at most 2^24")]
     Classes(usize),
-    /// A label or target is not one of the network's classes.
+    /// A label or target is not one of the classifier's classes.
     #[error("{what} {class} is not one of the network's {classes} classes, 0 to {}", classes - 1)]
     Class {
         /// `label` or `target`.
         what: &'static str,
         /// The class.
         class: usize,
-        /// How many classes the network has.
+        /// Classes of the classifier.
         classes: usize,
     },
-    /// An image is outside of the box.
+    /// A value of an image is outside of its valid range.
     #[error(
         "image {index} has the value {value}, outside of the box [{}, {}]; scale the images or \
          choose another box", bounds.lower, bounds.upper
     )]
     Outside {
-        /// Index in the data set.
+        /// Index of the image in the data set.
         index: usize,
         /// The value.
         value: f32,
-        /// The range that it should lie in.
+        /// The valid range.
         bounds: InputBox,
     },
-    /// The box holds nothing.
-    #[error("[{}, {}] is no box: give a lower and a higher finite number", .0.lower, .0.upper)]
+    /// The input box is empty or infinite.
+    #[error("invalid box [{}, {}]; give a lower and a higher finite number", .0.lower, .0.upper)]
     InputBox(InputBox),
-    /// The ranges of the input's values are none.
+    /// The limits of the input values are invalid.
     #[error(transparent)]
     Bounds(#[from] BoundsError),
-    /// More classes to put before the label than there are others.
+    /// More classes are to stand before the label than there are others.
     #[error(
         "the label can't leave the {top_k} most likely of {classes} classes; top-k takes 1 to {}",
         classes - 1
     )]
     TopK {
-        /// The classes that the label should leave.
+        /// Classes that are to stand before the label.
         top_k: usize,
-        /// How many classes the network has.
+        /// Classes of the classifier.
         classes: usize,
     },
-    /// A target class and a top-k.
+    /// A target class and a top-k above 1 exclude each other.
     #[error(
         "top-k {0} takes a search without a target class: use the target untargeted or all, or \
          top-k 1"
     )]
     TopKOfTarget(usize),
-    /// A lead that no logits have.
-    #[error("a confidence of {0} logits; give 0 or a positive finite number")]
+    /// The confidence is negative or not finite.
+    #[error("invalid confidence of {0} logits; give 0 or a positive finite number")]
     Confidence(f64),
-    /// Values that no 8-bit file holds.
+    /// Values are allowed that no 8-bit image holds.
     #[error(
-        "values may lie in [{}, {}], and 8-bit images hold values in [0, 1]; keep the \
-         default box and bounds, or do without the images", .0.lower, .0.upper
+        "values may lie in [{}, {}], and 8-bit images hold values in [0, 1]; keep the values within \
+         [0, 1], or write no images", .0.lower, .0.upper
     )]
     Levels(InputBox),
-    /// A time that is none.
-    #[error("a time limit of {0} seconds; give a positive number")]
+    /// The time limit is not a positive number of seconds.
+    #[error("invalid time limit of {0} seconds; give a positive number")]
     TimeLimit(f64),
+    /// The classifier failed.
+    #[error(transparent)]
+    Classifier(#[from] ClassifierError),
 }
 
 impl SearchError {
-    /// What the error is about.
+    /// [`ErrorKind::Model`] if the classifier fails or no search can use it, [`ErrorKind::Data`]
+    /// if images or labels don't fit it, [`ErrorKind::Usage`] if options don't.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            SearchError::Empty
+            SearchError::Classes(_) | SearchError::Classifier(_) => ErrorKind::Model,
+            SearchError::Class { what: "target", .. }
+            | SearchError::Empty
             | SearchError::InputBox(_)
             | SearchError::Bounds(_)
             | SearchError::TopK { .. }
             | SearchError::TopKOfTarget(_)
             | SearchError::Confidence(_)
-            | SearchError::TimeLimit(_)
             | SearchError::Levels(_)
-            | SearchError::Class { what: "target", .. } => ErrorKind::Usage,
-            SearchError::Classes(_) => ErrorKind::Model,
-            SearchError::Input(_)
-            | SearchError::Size { .. }
+            | SearchError::TimeLimit(_) => ErrorKind::Usage,
+            SearchError::Size { .. }
+            | SearchError::Input(_)
+            | SearchError::NoLabels
+            | SearchError::Labels { .. }
             | SearchError::Class { .. }
             | SearchError::Outside { .. } => ErrorKind::Data,
         }

@@ -1,7 +1,7 @@
 //! The nearest point of a box on the far side of a hyperplane: what the search comes to where the
-//! network is linear and one rival class counts.
+//! network is linear and one runner-up counts.
 
-use super::change::InputBox;
+use super::bounds::InputBox;
 
 /// The smallest change r of `original` with `normal · r >= offset` that keeps the image in the
 /// box, written into `change`; false where the box has no such point.

@@ -1,494 +1,343 @@
-//! Section 4.1: the blind-spot search, for the smallest change that makes the network answer a
-//! chosen class.
+//! Smallest adversarial perturbations: the search of the paper's section 4.1, done better, and
+//! published attacks to compare it with.
+//!
+//! [`Attack`] is the front door; [`search`] and its variants are what it opens.
+//!
+//! ```
+//! use blindspot::classifier::FnClassifier;
+//! use blindspot::inputs::InMemory;
+//! use blindspot::search::Attack;
+//!
+//! // Two classes of points of the unit square; the boundary between them is x = y.
+//! let classifier = FnClassifier::new(
+//!     &[2],
+//!     2,
+//!     |inputs: &[f32]| Ok(inputs.to_vec()),
+//!     |_inputs: &[f32], output_gradients: &[f32]| Ok(output_gradients.to_vec()),
+//! );
+//! let images = InMemory::new(vec![0.9, 0.5, 0.25, 0.75], 2);
+//! let labels = [0, 1];
+//!
+//! let examples = Attack::sqp().untargeted().run_on(&classifier, &images, &labels)?;
+//! // The distance to the boundary is |x - y| / sqrt(2).
+//! assert!((examples[0].l2 - 0.4 / 2f64.sqrt()).abs() < 1e-4);
+//! assert!((examples[1].l2 - 0.5 / 2f64.sqrt()).abs() < 1e-4);
+//! assert_eq!(examples[1].prediction, 0);
+//! # Ok::<(), blindspot::search::SearchError>(())
+//! ```
+//!
+//! # The problem
+//!
+//! A classifier gives an input x outputs f(x), one for each class. The search looks for
+//!
+//! ```text
+//! minimise |delta|_2   subject to   margin(x + delta) > 0,   lower <= x + delta <= upper
+//! ```
+//!
+//! The [margin](Objective::margin) is the lead of the wanted class over the strongest other, or of
+//! the strongest other class over the label where any wrong answer will do; less a confidence, if
+//! one is asked for. It is a minimum or a maximum of differences `f_up - f_down`, one for each
+//! class that competes.
+//!
+//! # The linearised problem
+//!
+//! [`Method::Sqp`] is sequential quadratic programming. At the iterate delta each difference that
+//! counts is replaced by its tangent, with the normal `a_j`, the gradient of `f_up - f_down` with
+//! respect to the input. The next iterate is the smallest perturbation, seen from the original
+//! itself, that satisfies these linearised constraints:
+//!
+//! ```text
+//! minimise |r|^2 / 2   subject to   a_j . r >= b_j  for each j,   lower <= x + r <= upper
+//! with b_j = aim - margin_j(x + delta) + a_j . delta
+//! ```
+//!
+//! Its fixed points are the points of the boundary that are locally nearest to x. `aim` is a margin
+//! that rounding can't undo. Of runner-ups that could take the label's place, the ones with the
+//! nearest linearised boundaries are searched, each for itself, and the nearest result counts.
+//!
+//! # Its dual
+//!
+//! For given multipliers m >= 0 the minimiser is `r(m) = clamp(sum_j m_j a_j)`, clamped to the box
+//! around x, value by value. The dual
+//!
+//! ```text
+//! d(m) = |r(m)|^2 / 2 + sum_j m_j (b_j - a_j . r(m))
+//! ```
+//!
+//! is concave, with the violations `b_j - a_j . r(m)` for its gradient. Mostly one constraint is
+//! active: then `a . r(m)` is piecewise linear and rises with m, and Newton's iteration on the one
+//! variable ends after finitely many steps. Several constraints are solved by projected Newton
+//! ascent in the active multipliers, on the values that the box lets move.
+//!
+//! # Anderson's acceleration
+//!
+//! The iteration delta -> r takes no notice of the boundary's curvature, and where that is strong
+//! it converges slowly or not at all. With the residuals `g_k = r_k - delta_k` of the last steps,
+//! Anderson's acceleration (Anderson 1965; Walker and Ni 2011, type II) goes to
+//!
+//! ```text
+//! r_k - sum_i w_i (r_{i+1} - r_i)   with w minimising   |g_k - sum_i w_i (g_{i+1} - g_i)|
+//! ```
+//!
+//! over the last four differences, which is a secant approximation of the curvature. A long step to
+//! a point with a worse merit, `|delta|^2 / 2 + weight * violation`, is halved.
+//!
+//! # Kinks
+//!
+//! ReLUs and max pooling give the boundary kinks, at which the nearest point often lies; the
+//! linearised problem then goes from one facet to another and back. Where steps stay long, the
+//! search decouples direction and norm instead (after Rony et al. 2019): the perturbation turns
+//! towards the gradient on a sphere, whose radius shrinks where the margin is positive and grows
+//! where it is not, with steps relative to the radius. From the best point so found the linearised
+//! steps are tried once more.
+//!
+//! At the end the best point is moved along its ray to the boundary, by the secant method.
+//!
+//! # Verification
+//!
+//! Each example is evaluated again in `f32` and `f64`; it is a [success](Example::success) if both
+//! have a positive margin. Its [KKT residual](Example::kkt_residual) is, as a fraction of |delta|,
+//!
+//! ```text
+//! min over m >= 0 of | delta - clamp(sum_j m_j a_j) |
+//! ```
+//!
+//! over the constraints active at the example: the natural residual of the Karush-Kuhn-Tucker
+//! conditions. It is 0 where the perturbation is locally smallest to first order, and tells nothing
+//! of other local minima: [certificates](crate::certify) do.
+//!
+//! # The paper's search
+//!
+//! [`Method::Lbfgs`] minimises `c |delta|^2 + loss(x + delta, l)` in the box by L-BFGS, with a line
+//! search on c for the smallest perturbation that makes the classifier answer l. The sequential
+//! quadratic programming falls back on it where it finds nothing.
 
-mod anderson;
-mod baselines;
+mod attack;
+pub mod attacks;
 mod batch;
-mod change;
-mod cuts;
-mod decoupled;
+mod block;
+mod bounds;
 mod eight_bit;
 mod error;
-mod goal;
+mod example;
 #[cfg(test)]
 mod halfspace;
-mod here;
-mod lattice;
+mod integer;
+mod iterate;
+mod levels;
 mod method;
+mod objective;
+mod options;
 mod penalty;
-mod ranges;
+mod perturbation;
+mod pipeline;
+mod ray;
 mod shared;
 mod sqp;
+mod target;
+mod task;
 #[cfg(test)]
 mod tests;
+mod vectors;
 mod verify;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use blindspot_net::{Network, argmax};
-use serde::{Deserialize, Serialize};
-
-pub use change::{InputBox, norm};
+pub use attack::Attack;
+pub use attacks::AttackMethod;
+pub use bounds::{Bounds, BoundsError, InputBox};
 pub use eight_bit::{EightBit, eight_bit};
 pub use error::SearchError;
-pub use goal::{Criterion, Target};
+pub use example::{Block, Example};
+pub use iterate::Iterate;
 pub use method::Method;
-pub use ranges::{Bounds, BoundsError};
+pub use objective::{Goal, Objective};
+pub use options::SearchOptions;
+pub use perturbation::norm;
 pub use shared::search_over;
+pub use target::{Criterion, Target};
 
+use crate::classifier::Classifier;
 use crate::inputs::Inputs;
 use crate::run::Pace;
 use crate::run::monitor::{Monitor, Part};
-use crate::run::random::Stream;
-use batch::Watch;
-use goal::{Aim, Goal};
-use method::Start;
-use ranges::Rooms;
+use block::{Originals, Searcher};
+use bounds::FeasibleBoxes;
+use options::check_class;
+use pipeline::MakeMethod;
+use task::StopCondition;
 
-/// What is searched for, and where.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SearchOptions {
-    /// The class that the network is to answer.
-    pub target: Target,
-    /// Where random targets come from.
-    pub seed: u64,
-    /// The valid range of every input value.
-    #[serde(rename = "bounds")]
-    pub input_box: InputBox,
-    /// How it is searched for.
-    pub method: Method,
-    /// Whether the change that [`Method::Lbfgs`] finds is shrunk along its ray to the decision
-    /// boundary. The paper's search ends at the minimiser of the penalised loss, somewhat behind
-    /// it; [`Method::Sqp`] ends on the boundary by itself.
-    pub shrink: bool,
-    /// When a changed answer counts.
-    pub criterion: Criterion,
-    /// Evaluations of the network for each search at most; the best so far is kept.
-    pub max_evaluations: Option<u64>,
-    /// Seconds for the whole search at most: the best so far is kept, images not begun are left
-    /// out. How far a search comes depends on the machine then.
-    pub time_limit: Option<f64>,
-    /// Each input value's own limits, in place of `input_box`.
-    #[serde(skip)]
-    pub bounds: Option<Arc<Bounds>>,
-}
+/// Images that are held at a time at most.
+const MAX_BLOCK: usize = 4096;
+/// Bytes that the images of a block and their examples may take.
+const BLOCK_MEMORY: usize = 256 << 20;
+/// Values that a classifier may compute for the images of the first block, all in all.
+const FIRST_BLOCK_VALUES: usize = 1 << 28;
 
-impl Default for SearchOptions {
-    /// Random targets with seed 0, in [0, 1], by [`Method::Sqp`], as long as it takes.
-    fn default() -> Self {
-        SearchOptions {
-            target: Target::Random,
-            seed: 0,
-            input_box: InputBox::default(),
-            method: Method::Sqp,
-            shrink: true,
-            criterion: Criterion::default(),
-            max_evaluations: None,
-            time_limit: None,
-            bounds: None,
-        }
-    }
-}
-
-impl SearchOptions {
-    /// What success is for an image with a label and, where there is one, a target.
-    fn goal(&self, label: usize, target: usize) -> Goal {
-        let Criterion { top_k, confidence } = self.criterion;
-        let aim = match self.target {
-            Target::All | Target::Untargeted => Aim::Leave { label, top: top_k },
-            Target::Random | Target::Nearest | Target::Class(_) => Aim::Become(target),
-        };
-        Goal { aim, confidence }
-    }
-
-    /// True where the network's answer to an original leaves nothing to search for.
-    fn wrong(&self, label: usize, logits: &[f32]) -> bool {
-        let any_class = matches!(self.target, Target::All | Target::Untargeted);
-        if any_class && self.criterion != Criterion::default() {
-            return self.goal(label, label).margin(logits) > 0.0;
-        }
-        argmax(logits) != label
-    }
-}
-
-/// An image and the smallest change found that makes the network answer the target.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Example {
-    /// Position in the set that was searched.
-    pub position: usize,
-    /// Index in the data set that the searched set was chosen from ([`Inputs::index`]).
-    pub index: usize,
-    /// The true class.
-    pub label: usize,
-    /// The class that the network was to answer; of an image already wrong, what it answers.
-    pub target: usize,
-    /// What the network answers to the original.
-    #[serde(rename = "before")]
-    pub prediction_before: usize,
-    /// What it answers to the changed image.
-    #[serde(rename = "after")]
-    pub prediction: usize,
-    /// True where the network gets the original wrong, as far as the criterion asks: there was
-    /// nothing to search for.
-    #[serde(rename = "wrong_before")]
-    pub already_misclassified: bool,
-    /// True where the network answers the target to the changed image, evaluated again on that
-    /// image in `f32` and in `f64`.
-    pub success: bool,
-    /// The changed image, in the box; the original itself where nothing was found or needed.
-    pub adversarial: Vec<f32>,
-    /// L2 norm of the change.
-    pub l2: f64,
-    /// Evaluations of the network, over all targets tried.
-    pub evaluations: u64,
-    /// Gradients of it that the search used.
-    pub gradients: u64,
-    /// How far from locally smallest the change can be, over its L2 norm: the distance to the
-    /// nearest point of the box that answers as asked, were the network linear around the changed
-    /// image (the natural residual of the Karush-Kuhn-Tucker conditions, in `f64`). 0 at a local
-    /// minimum; 0 where nothing was changed.
-    #[serde(rename = "kkt")]
-    pub kkt_residual: f64,
-}
-
-impl Example {
-    /// Root mean square of the change.
-    pub fn distortion(&self) -> f64 {
-        self.l2 / (self.adversarial.len() as f64).sqrt()
-    }
-}
-
-/// Finds the smallest change for images `indices` of a set with their true classes.
+/// Finds the smallest perturbation for the images at `positions` of a set; `labels` are the true
+/// classes of the whole set.
 ///
-/// Images of a fixed target class are left out. Each image has its own solver; the same bits come
-/// out for any number of threads, unless a time limit ends the search. Images that the network gets
-/// wrong as they are need no change. Where the monitor cancels the work, the examples whose
+/// Images of a fixed target class are left out. Images that are misclassified already need no
+/// perturbation. Each image has its own solver; the same bits come out for any number of threads,
+/// unless a time limit ends the search. Where the monitor cancels the work, the examples whose
 /// searches had ended are given.
 ///
 /// # Errors
-/// [`SearchError`] where images, labels, target and network don't fit each other.
+/// [`SearchError`] where images, labels, target and classifier don't fit each other, or the
+/// classifier fails.
 pub fn search(
-    network: &Network<f32>,
+    classifier: &dyn Classifier,
     inputs: &(impl Inputs + ?Sized),
     labels: &[usize],
-    indices: &[usize],
+    positions: &[usize],
     options: &SearchOptions,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Example>, SearchError> {
-    let mut all = Vec::with_capacity(indices.len());
+    let mut all = Vec::with_capacity(positions.len());
+    let take = |block: Block| {
+        all.extend(block.examples);
+        Ok::<(), SearchError>(())
+    };
     search_in_blocks(
-        network,
-        inputs,
-        labels,
-        indices,
-        options,
-        monitor,
-        |found| {
-            all.extend(found.examples);
-            Ok::<(), SearchError>(())
-        },
+        classifier, inputs, labels, positions, options, monitor, take,
     )?;
     Ok(all)
 }
 
-/// The examples of some images, and these images.
-#[derive(Debug)]
-pub struct Block {
-    /// In the order of the images.
-    pub examples: Vec<Example>,
-    /// The original image of each example, one after the other.
-    pub originals: Vec<f32>,
-}
-
-/// The same as [`search`], some images at a time: memory does not grow with their number. `take`
-/// is given each block as it is done, in order.
+/// Finds smallest perturbations as [`search`] does, some images at a time, so that memory does not
+/// grow with their number. `take` is given each block as it is done, in order.
 ///
 /// # Errors
-/// [`SearchError`] where images, labels, target and network don't fit each other, what `take`
-/// fails with.
+/// [`SearchError`] where images, labels, target and classifier don't fit each other, or the
+/// classifier fails; what `take` fails with.
 pub fn search_in_blocks<E: From<SearchError>>(
-    network: &Network<f32>,
+    classifier: &dyn Classifier,
     inputs: &(impl Inputs + ?Sized),
     labels: &[usize],
-    indices: &[usize],
+    positions: &[usize],
     options: &SearchOptions,
     monitor: &dyn Monitor,
-    mut take: impl FnMut(Block) -> Result<(), E>,
+    take: impl FnMut(Block) -> Result<(), E>,
 ) -> Result<(), E> {
-    let length = network.input_len();
-    let ranges = check(network, inputs, indices, options)?;
-    let rooms = Rooms::new(&ranges);
-    let deadline = options.time_limit.map(|seconds| {
-        let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        let now = Instant::now();
-        now.checked_add(limit)
-            .unwrap_or(now + Duration::from_secs(1 << 30))
-    });
-    let most = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, BLOCK);
-    let least = rayon::current_num_threads().min(most);
-    let values: usize = network.graph().values().iter().map(|v| v.len()).sum();
-    let mut pace = Pace::new(FIRST_VALUES / values.max(1), least..=most);
-    let (mut rest, mut done) = (indices, 0);
-    monitor.begin("search", indices.len() as u64);
-    while !rest.is_empty() {
-        let indices = pace.take(&mut rest);
-        let part = Part::new(monitor, done, indices.len());
-        let watch = Watch {
-            monitor: &part,
-            deadline,
-        };
-        if done > 0 && watch.over() {
-            break;
-        }
-        let originals = originals(&ranges, network, inputs, labels, indices)?;
-        let mut found = block(network, originals, labels, indices, options, &rooms, watch);
-        for example in &mut found.examples {
-            example.index = inputs.index(example.position);
-        }
-        take(found)?;
-        done += indices.len();
-        monitor.progress(done as u64, "");
-        pace.done();
-    }
-    monitor.end();
-    Ok(())
+    let searcher = searcher(classifier, options, None)?;
+    searcher.search_in_blocks(inputs, (labels, positions), monitor, take)
 }
 
-/// Images that are held at a time at most, and bytes that they and their examples may take.
-const BLOCK: usize = 4096;
-const BLOCK_MEMORY: usize = 256 << 20;
-/// Values that a network may compute for a first block's images, all in all.
-const FIRST_VALUES: usize = 1 << 28;
-/// Searches from some images.
-fn block(
-    network: &Network<f32>,
-    originals: Vec<f32>,
-    labels: &[usize],
-    indices: &[usize],
-    options: &SearchOptions,
-    rooms: &Rooms<'_>,
-    watch: Watch<'_>,
-) -> Block {
-    let (length, classes) = (network.input_len(), network.output_len());
-    let image = |i: usize| &originals[i * length..(i + 1) * length];
-    let logits = batch::logits(network, &originals);
-    let rows: Vec<&[f32]> = logits.chunks_exact(classes).collect();
-    let mut examples: Vec<Option<Example>> = indices
-        .iter()
-        .enumerate()
-        .map(|(i, &position)| {
-            let (label, before) = (labels[position], argmax(rows[i]));
-            // An image of the target class has no wrong answer to look for.
-            let searched = options.target != Target::Class(label);
-            let already_misclassified = options.wrong(label, rows[i]);
-            searched.then(|| Example {
-                position,
-                // The caller knows the data set.
-                index: position,
-                label,
-                target: before,
-                prediction_before: before,
-                prediction: before,
-                already_misclassified,
-                success: already_misclassified,
-                adversarial: image(i).to_vec(),
-                l2: 0.0,
-                evaluations: 0,
-                gradients: 0,
-                kkt_residual: 0.0,
-            })
-        })
-        .collect();
+/// A searcher with checked options.
+fn searcher<'a>(
+    classifier: &'a dyn Classifier,
+    options: &'a SearchOptions,
+    own_method: Option<&'a MakeMethod>,
+) -> Result<Searcher<'a>, SearchError> {
+    options.check(classifier.classes())?;
+    let length = classifier.input_len();
+    let bounds = options.bounds_for(length);
+    bounds.check(length)?;
+    Ok(Searcher {
+        classifier,
+        options,
+        own_method,
+        boxes: FeasibleBoxes::new(bounds),
+    })
+}
 
-    // What to search: an image, a goal. An image with several goals keeps its smallest change.
-    let mut tasks: Vec<usize> = Vec::new();
-    let mut starts: Vec<Start<'_>> = Vec::new();
-    for (i, example) in examples.iter().enumerate() {
-        let Some(example) = example
-            .as_ref()
-            .filter(|example| !example.already_misclassified)
-        else {
-            continue;
-        };
-        let room = rooms.of(image(i));
-        for goal in goals(options, example.label, example.position, rows[i]) {
-            tasks.push(i);
-            starts.push(Start {
-                original: image(i),
-                goal,
-                room: Arc::clone(&room),
-                limit: options.max_evaluations.unwrap_or(u64::MAX),
+impl Searcher<'_> {
+    /// Searches from images of a set with their true classes, block by block.
+    fn search_in_blocks<E: From<SearchError>>(
+        &self,
+        inputs: &(impl Inputs + ?Sized),
+        (labels, positions): (&[usize], &[usize]),
+        monitor: &dyn Monitor,
+        mut take: impl FnMut(Block) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.check_images(inputs, labels, positions)?;
+        let length = self.classifier.input_len();
+        let deadline = self.options.time_limit.map(deadline);
+        let most = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, MAX_BLOCK);
+        let least = rayon::current_num_threads().min(most);
+        let first = FIRST_BLOCK_VALUES / self.classifier.values_per_input().max(1);
+        let mut pace = Pace::new(first, least..=most);
+        let (mut rest, mut done) = (positions, 0);
+        monitor.begin("search", positions.len() as u64);
+        while !rest.is_empty() {
+            let positions = pace.take(&mut rest);
+            let part = Part::new(monitor, done, positions.len());
+            let stop = StopCondition {
+                monitor: &part,
+                deadline,
+            };
+            if done > 0 && stop.should_stop() {
+                break;
+            }
+            let originals = Originals {
+                values: self.read(inputs, labels, positions)?,
+                positions,
+                indices: positions.iter().map(|&at| inputs.index(at)).collect(),
+                labels,
+            };
+            take(self.search(&originals, stop).map_err(SearchError::from)?)?;
+            done += positions.len();
+            monitor.progress(done as u64, "");
+            pace.done();
+        }
+        monitor.end();
+        Ok(())
+    }
+
+    /// Checks that images, labels and classifier fit each other.
+    fn check_images(
+        &self,
+        inputs: &(impl Inputs + ?Sized),
+        labels: &[usize],
+        positions: &[usize],
+    ) -> Result<(), SearchError> {
+        let (model, image) = (self.classifier.input_len(), inputs.input_len());
+        if model != image {
+            return Err(SearchError::Size {
+                network: model,
+                image,
             });
         }
+        if positions.is_empty() {
+            return Err(SearchError::Empty);
+        }
+        if labels.len() != inputs.len() {
+            return Err(SearchError::Labels {
+                labels: labels.len(),
+                images: inputs.len(),
+            });
+        }
+        Ok(())
     }
-    watch.monitor.begin("search", starts.len() as u64);
-    let found = method::run(network, &starts, options, watch);
 
-    let cancelled = watch.monitor.cancelled();
-    let mut begun = vec![true; examples.len()];
-    for (&i, found) in tasks.iter().zip(&found) {
-        // An image that was not searched through is no example, unless time was limited.
-        begun[i] &= found.is_some() || !cancelled;
-    }
-    for i in tasks.chunk_by(|a, b| a == b).map(|same| same[0]) {
-        let mut of_image = tasks.iter().zip(&found).filter(|&(&task, _)| task == i);
-        begun[i] &= of_image.any(|(_, found)| found.is_some());
-    }
-    for ((&i, start), found) in tasks.iter().zip(&starts).zip(found) {
-        let (Some(example), Some((changed, effort))) = (&mut examples[i], found) else {
-            continue;
-        };
-        example.evaluations += effort.forward;
-        example.gradients += effort.gradient;
-        let wanted = match start.goal.aim {
-            Aim::Become(target) => Some(target),
-            Aim::Leave { .. } => None,
-        };
-        let l2 = changed
-            .as_ref()
-            .map(|changed| norm(start.original, changed));
-        if example.l2 == 0.0 || l2.is_some_and(|l2| l2 < example.l2) {
-            example.target = wanted.unwrap_or(example.target);
-            if let (Some(l2), Some(changed)) = (l2, changed) {
-                (example.l2, example.adversarial) = (l2, changed);
+    /// The images to search from, one after the other, checked.
+    fn read(
+        &self,
+        inputs: &(impl Inputs + ?Sized),
+        labels: &[usize],
+        positions: &[usize],
+    ) -> Result<Vec<f32>, SearchError> {
+        let length = self.classifier.input_len();
+        let mut values = vec![0.0; positions.len() * length];
+        for (&position, image) in positions.iter().zip(values.chunks_exact_mut(length)) {
+            check_class("label", labels[position], self.classifier.classes())?;
+            inputs.read(position, image)?;
+            if let Some((place, bounds)) = self.boxes.bounds().outside(image) {
+                return Err(SearchError::Outside {
+                    index: inputs.index(position),
+                    value: image[place],
+                    bounds,
+                });
             }
         }
-    }
-    let (kept, mut examples): (Vec<usize>, Vec<Example>) = examples
-        .into_iter()
-        .enumerate()
-        .filter_map(|(i, example)| Some((i, example.filter(|_| begun[i])?)))
-        .unzip();
-    verify::verify(network, options, &mut examples, |position| {
-        let original = image(kept[position]);
-        (original, rooms.of(original))
-    });
-    let mut held = Vec::with_capacity(kept.len() * length);
-    for &i in &kept {
-        held.extend_from_slice(image(i));
-    }
-    Block {
-        examples,
-        originals: held,
+        Ok(values)
     }
 }
 
-/// The goals of one image.
-fn goals(options: &SearchOptions, label: usize, position: usize, logits: &[f32]) -> Vec<Goal> {
-    let classes = logits.len();
-    let wrong = (0..classes).filter(|&class| class != label);
-    let targets: Vec<usize> = match options.target {
-        Target::Random => {
-            let draw = Stream::new(options.seed, "target", position).below(classes - 1);
-            vec![draw + usize::from(draw >= label)]
-        }
-        Target::Nearest => {
-            let nearest = wrong.reduce(|best, class| {
-                if logits[class] > logits[best] {
-                    class
-                } else {
-                    best
-                }
-            });
-            nearest.into_iter().collect()
-        }
-        Target::All if options.method != Method::Sqp && options.criterion.top_k == 1 => {
-            wrong.collect()
-        }
-        Target::Class(class) => vec![class],
-        // On the boundary to a rival, that rival leads: one search compares them all.
-        Target::All | Target::Untargeted => return vec![options.goal(label, label)],
-    };
-    let confidence = options.criterion.confidence;
-    let goal = |target| Goal {
-        aim: Aim::Become(target),
-        confidence,
-    };
-    targets.into_iter().map(goal).collect()
-}
-
-/// Finds out whether options, images and network fit; gives the range of each input value.
-fn check(
-    network: &Network<f32>,
-    inputs: &(impl Inputs + ?Sized),
-    indices: &[usize],
-    options: &SearchOptions,
-) -> Result<Bounds, SearchError> {
-    let (classes, length, bounds) = (network.output_len(), inputs.input_len(), options.input_box);
-    if !(bounds.lower < bounds.upper && bounds.lower.is_finite() && bounds.upper.is_finite()) {
-        return Err(SearchError::InputBox(bounds));
-    }
-    if network.input_len() != length {
-        return Err(SearchError::Size {
-            network: network.input_len(),
-            image: length,
-        });
-    }
-    if indices.is_empty() {
-        return Err(SearchError::Empty);
-    }
-    if !(2..=1 << 24).contains(&classes) {
-        return Err(SearchError::Classes(classes));
-    }
-    if let Target::Class(target) = options.target {
-        is_class("target", target, classes)?;
-    }
-    let Criterion { top_k, confidence } = options.criterion;
-    if !(1..classes).contains(&top_k) {
-        return Err(SearchError::TopK { top_k, classes });
-    }
-    if top_k > 1 && !matches!(options.target, Target::All | Target::Untargeted) {
-        return Err(SearchError::TopKOfTarget(top_k));
-    }
-    if !(confidence >= 0.0 && confidence.is_finite()) {
-        return Err(SearchError::Confidence(confidence));
-    }
-    if let Some(limit) = options
-        .time_limit
-        .filter(|limit| limit.is_nan() || *limit <= 0.0)
-    {
-        return Err(SearchError::TimeLimit(limit));
-    }
-    let ranges = match &options.bounds {
-        Some(ranges) => Bounds::clone(ranges),
-        None => Bounds::within(bounds, length),
-    };
-    ranges.check(length)?;
-    Ok(ranges)
-}
-
-fn is_class(what: &'static str, class: usize, classes: usize) -> Result<(), SearchError> {
-    match class < classes {
-        true => Ok(()),
-        false => Err(SearchError::Class {
-            what,
-            class,
-            classes,
-        }),
-    }
-}
-
-/// The images to search from, one after the other, checked.
-fn originals(
-    ranges: &Bounds,
-    network: &Network<f32>,
-    inputs: &(impl Inputs + ?Sized),
-    labels: &[usize],
-    indices: &[usize],
-) -> Result<Vec<f32>, SearchError> {
-    let length = network.input_len();
-    let mut values = vec![0.0; indices.len() * length];
-    for (&position, image) in indices.iter().zip(values.chunks_exact_mut(length)) {
-        is_class("label", labels[position], network.output_len())?;
-        inputs.read(position, image)?;
-        if let Some((place, bounds)) = ranges.outside(image) {
-            return Err(SearchError::Outside {
-                index: inputs.index(position),
-                value: image[place],
-                bounds,
-            });
-        }
-    }
-    Ok(values)
+/// The end of a time of this many seconds from now.
+fn deadline(seconds: f64) -> Instant {
+    let limit = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    let now = Instant::now();
+    now.checked_add(limit)
+        .unwrap_or(now + Duration::from_secs(1 << 30))
 }

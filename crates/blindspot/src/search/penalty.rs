@@ -1,26 +1,32 @@
-//! The paper's search (section 4.1): box-constrained L-BFGS on `c |r|^2 + loss(x + r, l)`, and a
-//! line search on c for the smallest change that makes the network answer l.
+//! The paper's search (section 4.1): box-constrained L-BFGS on `c |delta|^2 + loss(x + delta, l)`,
+//! and a line search on c for the smallest perturbation with which the classifier answers l.
 
 use std::sync::Arc;
 
 use blindspot_solve::{BoxLbfgs, LbfgsOptions, Status};
 
 use super::SearchOptions;
-use super::batch::{Effort, Search};
-use super::change::{Best, SAFETY, along, norm, size};
-use super::goal::Goal;
-use super::method::Start;
-use super::ranges::Room;
+use super::batch::Search;
+use super::bounds::FeasibleBox;
+use super::objective::Objective;
+use super::perturbation::{Best, SAFETY, norm, scale};
+use super::ray::RaySearch;
+use super::task::{Effort, Task};
 
 /// Values of c that are tried at most.
 const MAX_SOLVES: u32 = 14;
-/// The line search ends when the largest c that succeeds and the smallest that fails are this
-/// close: along the ray to the change found, its norm is then exact to the second order.
+/// The line search ends when the ratio of the smallest c that fails and the largest that succeeds
+/// is below this: along the ray to the perturbation found, its norm is then exact to the second
+/// order.
 const BRACKET: f64 = 1.15;
 /// Evaluations along the ray at the end.
-const RAY: u32 = 5;
+const RAY_EVALUATIONS: u32 = 5;
+/// Relative length of the bracket at which the search along the ray ends.
+const RAY_WIDTH: f64 = 1e-4;
+/// How far points of the ray are moved from the expected crossing towards the end that succeeds.
+const TOWARDS_SUCCESS: f64 = 0.05;
 
-/// How each minimisation ends.
+/// When each minimisation ends.
 fn tolerances() -> LbfgsOptions {
     LbfgsOptions {
         history: 8,
@@ -33,141 +39,65 @@ fn tolerances() -> LbfgsOptions {
 }
 
 /// Where a search stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Phase {
-    /// At the image itself.
+    /// At the original.
     Start,
     /// Minimising for one c.
     Solve,
-    /// Between the image and a change that succeeds, `part` of the way: `below` and `above` are a
-    /// part that fails and one that succeeds, with their margins.
-    Ray {
-        below: (f64, f64),
-        above: (f64, f64),
-        part: f64,
-        left: u32,
-    },
-    /// The smallest change is known.
-    Over,
+    /// Between the original and the best point.
+    Ray(RaySearch),
+    /// The smallest perturbation is known.
+    Done,
 }
 
-/// The search for one image and one goal.
+/// The search for one image and one objective.
 pub(super) struct Penalty {
     original: Vec<f32>,
-    goal: Goal,
-    room: Arc<Room>,
+    objective: Objective,
+    feasible_box: Arc<FeasibleBox>,
     shrinks: bool,
-    limit: u64,
+    max_evaluations: u64,
     solver: BoxLbfgs<f32>,
     phase: Phase,
-    c: f64,
-    /// The largest c that succeeded, the smallest that failed.
-    succeeded: Option<f64>,
-    failed: Option<f64>,
-    solves: u32,
+    line_search: LineSearch,
     best: Best,
-    /// At the point told last.
+    /// Of the point evaluated last.
     loss: f64,
     margin: f64,
-    feasible: bool,
+    success: bool,
     /// Whether the solver's iterate succeeds.
-    iterate_feasible: bool,
+    iterate_succeeds: bool,
     margin_at_start: f64,
-    /// Where the next evaluation is, unless the solver says it.
+    /// The next point to evaluate, unless the solver has it.
     point: Vec<f32>,
-    /// The end of the ray.
-    end: Vec<f32>,
     gradient: Vec<f32>,
     effort: Effort,
 }
 
-impl Penalty {
-    /// The search from an image for its goal; `spare` gives its memory, where the room is the same.
-    pub(super) fn new(start: &Start<'_>, options: &SearchOptions, spare: Option<Penalty>) -> Self {
-        let Start {
-            original,
-            goal,
-            limit,
-            ref room,
-        } = *start;
-        let spare = spare.filter(|spare| Arc::ptr_eq(&spare.room, room));
-        let mut search = spare.unwrap_or_else(|| {
-            let n = original.len();
-            let solver = BoxLbfgs::new(original, &room.lower, &room.upper, tolerances())
-                .expect("the ranges were checked with the images");
-            Penalty {
-                original: Vec::new(),
-                goal,
-                room: Arc::clone(room),
-                shrinks: options.shrink,
-                limit,
-                solver,
-                phase: Phase::Start,
-                c: 0.0,
-                succeeded: None,
-                failed: None,
-                solves: 0,
-                best: Best::default(),
-                loss: 0.0,
-                margin: 0.0,
-                feasible: false,
-                iterate_feasible: false,
-                margin_at_start: 0.0,
-                point: Vec::new(),
-                end: Vec::new(),
-                gradient: vec![0.0; n],
-                effort: Effort::default(),
-            }
-        });
-        search.original.clear();
-        search.original.extend_from_slice(original);
-        search.point.clear();
-        search.point.extend_from_slice(original);
-        search.goal = goal;
-        search.limit = limit;
-        search.phase = Phase::Start;
-        (search.succeeded, search.failed) = (None, None);
-        search.solves = 0;
-        search.effort = Effort::default();
-        search.best.clear();
-        search
-            .solver
-            .restart(original)
-            .expect("the images have one size");
-        search
-    }
+/// The line search on c.
+#[derive(Debug, Default)]
+struct LineSearch {
+    c: f64,
+    /// The largest c that succeeded.
+    succeeded: Option<f64>,
+    /// The smallest c that failed.
+    failed: Option<f64>,
+    solves: u32,
+}
 
-    /// Tells the solver the value at its point; `true` when it has ended.
-    fn tell(&mut self, gradient: &[f32]) -> bool {
-        self.effort.gradient += 1;
-        let square = norm(&self.original, self.solver.point()).powi(2);
-        let scale = (2.0 * self.c) as f32;
-        let changed = self.solver.point().iter().zip(&self.original);
-        for ((place, gradient), (x, original)) in
-            self.gradient.iter_mut().zip(gradient).zip(changed)
-        {
-            *place = gradient + scale * (x - original);
-        }
-        let status = self
-            .solver
-            .tell(self.c * square + self.loss, &self.gradient);
-        if status != Status::Evaluate {
-            self.iterate_feasible = self.feasible;
-        }
-        matches!(status, Status::Done(_))
-    }
-
-    /// The next c after a minimisation has ended, or the end of the line search.
-    fn next_c(&mut self) {
+impl LineSearch {
+    /// Takes how the minimisation with the current c has ended; false where the line search is
+    /// over. `found` tells whether any point has succeeded so far.
+    fn advance(&mut self, succeeded: bool, found: bool) -> bool {
         self.solves += 1;
-        if self.iterate_feasible {
+        if succeeded {
             self.succeeded = Some(self.c);
         } else {
             self.failed = Some(self.c);
         }
-        let found = self.best.image().is_some();
         self.c = match (self.succeeded, self.failed) {
-            (Some(low), Some(high)) if high / low < BRACKET => return self.shrink(),
+            (Some(low), Some(high)) if high / low < BRACKET => return false,
             (Some(low), Some(high)) => (low * high).sqrt(),
             (Some(low), None) => 2.0 * low,
             // The last one is the loss alone.
@@ -175,44 +105,145 @@ impl Penalty {
             (None, Some(high)) => high / 4.0,
             (None, None) => unreachable!("one of them was set above"),
         };
-        if self.solves >= MAX_SOLVES || self.c == 0.0 && found {
+        self.solves < MAX_SOLVES && !(self.c == 0.0 && found)
+    }
+}
+
+impl Penalty {
+    /// The search from an original, in the memory of one that has ended.
+    pub(super) fn new(task: &Task<'_>, options: &SearchOptions, recycled: Option<Penalty>) -> Self {
+        let (original, bounds) = (task.original, &task.feasible_box);
+        // The solver holds the box.
+        let recycled = recycled.filter(|old| Arc::ptr_eq(&old.feasible_box, bounds));
+        let mut search = recycled.unwrap_or_else(|| {
+            let solver = BoxLbfgs::new(original, &bounds.lower, &bounds.upper, tolerances())
+                .expect("the bounds were checked with the images");
+            Penalty {
+                original: Vec::new(),
+                objective: task.objective,
+                feasible_box: Arc::clone(bounds),
+                shrinks: options.shrink,
+                max_evaluations: task.max_evaluations,
+                solver,
+                phase: Phase::Start,
+                line_search: LineSearch::default(),
+                best: Best::default(),
+                loss: 0.0,
+                margin: 0.0,
+                success: false,
+                iterate_succeeds: false,
+                margin_at_start: 0.0,
+                point: Vec::new(),
+                gradient: vec![0.0; original.len()],
+                effort: Effort::default(),
+            }
+        });
+        search.original.clear();
+        search.original.extend_from_slice(original);
+        search.point.clear();
+        search.point.extend_from_slice(original);
+        search.objective = task.objective;
+        search.max_evaluations = task.max_evaluations;
+        search.phase = Phase::Start;
+        search.line_search = LineSearch::default();
+        search.effort = Effort::default();
+        search.best.clear();
+        search
+            .solver
+            .restart(original)
+            .expect("all images have one length");
+        search
+    }
+
+    /// At the original: chooses the first c and begins to minimise.
+    fn begin(&mut self, gradient: &[f32]) -> Phase {
+        self.margin_at_start = self.margin;
+        // Were the classifier linear and only two classes counted, the perturbation needed would
+        // be |margin| / |gradient| long, and this c would balance the two terms at its end.
+        let square: f64 = gradient.iter().map(|&g| f64::from(g * g)).sum();
+        self.line_search.c = (square / (4.0 * self.margin.abs().max(1e-6))).clamp(1e-6, 1e6);
+        if self.success {
+            self.best.offer(&self.original, &self.point, self.margin);
+            return Phase::Done;
+        }
+        self.iterate_succeeds = false;
+        self.solve(gradient)
+    }
+
+    /// Tells the solver the value at its point; goes on to the next c when it has ended.
+    fn solve(&mut self, gradient: &[f32]) -> Phase {
+        self.effort.gradients += 1;
+        let c = self.line_search.c;
+        let square = norm(&self.original, self.solver.point()).powi(2);
+        let scale = (2.0 * c) as f32;
+        let values = self.solver.point().iter().zip(&self.original);
+        for ((place, gradient), (x, original)) in self.gradient.iter_mut().zip(gradient).zip(values)
+        {
+            *place = gradient + scale * (x - original);
+        }
+        let status = self.solver.tell(c * square + self.loss, &self.gradient);
+        if status != Status::Evaluate {
+            self.iterate_succeeds = self.success;
+        }
+        if matches!(status, Status::Done(_)) {
+            self.next_c()
+        } else {
+            Phase::Solve
+        }
+    }
+
+    /// Minimises for the next c, or ends the line search.
+    fn next_c(&mut self) -> Phase {
+        let found = self.best.image().is_some();
+        if !self.line_search.advance(self.iterate_succeeds, found) {
             return self.shrink();
         }
         // From a success, so that one more step of c has little to go.
-        if let (false, Some(best)) = (self.iterate_feasible, self.best.image()) {
+        if let (false, Some(best)) = (self.iterate_succeeds, self.best.image()) {
             self.point.copy_from_slice(best);
         } else {
             self.point.copy_from_slice(self.solver.iterate());
         }
         self.solver
             .restart(&self.point)
-            .expect("the images have one size");
+            .expect("all images have one length");
+        Phase::Solve
     }
 
-    /// Begins to shrink the best change along its ray, if it is to be; else that is the end.
-    fn shrink(&mut self) {
+    /// Begins to shrink the best perturbation along its ray, if it is to be; else that is the end.
+    fn shrink(&mut self) -> Phase {
         match (self.best.image(), self.best.margin()) {
             (Some(image), Some(margin)) if self.shrinks => {
-                self.end.clear();
-                self.end.extend_from_slice(image);
-                self.place_on_ray((0.0, self.margin_at_start), (1.0, margin), RAY);
+                let start = self.margin_at_start;
+                self.place_on_ray(RaySearch::new(image, start, margin, RAY_EVALUATIONS))
             }
-            _ => self.phase = Phase::Over,
+            _ => Phase::Done,
         }
     }
 
     /// The next point of the ray: where the margin is expected to be just above 0.
-    fn place_on_ray(&mut self, below: (f64, f64), above: (f64, f64), left: u32) {
-        let crossing = below.0 - below.1 * (above.0 - below.0) / (above.1 - below.1);
-        // A little towards the side that succeeds.
-        let part = crossing + 0.05 * (above.0 - crossing);
-        along(&self.original, &self.end, part, &self.room, &mut self.point);
-        self.phase = Phase::Ray {
-            below,
-            above,
-            part,
-            left,
-        };
+    fn place_on_ray(&mut self, mut ray: RaySearch) -> Phase {
+        let crossing = ray.crossing(0.0);
+        let fraction = crossing + TOWARDS_SUCCESS * (ray.succeeds().fraction - crossing);
+        ray.place(
+            fraction,
+            &self.original,
+            &self.feasible_box,
+            &mut self.point,
+        );
+        Phase::Ray(ray)
+    }
+
+    fn follow_ray(&mut self, mut ray: RaySearch) -> Phase {
+        ray.take(self.margin, self.success);
+        if self.success {
+            self.best.offer(&self.original, &self.point, self.margin);
+        }
+        if ray.evaluations_left() == 0 || ray.width() < RAY_WIDTH {
+            Phase::Done
+        } else {
+            self.place_on_ray(ray)
+        }
     }
 }
 
@@ -232,67 +263,29 @@ impl Search for Penalty {
         }
     }
 
-    fn take_logits(&mut self, logits: &[f32], gradient: &mut [f32]) {
-        self.effort.forward += 1;
-        self.loss = self.goal.loss(logits, gradient);
-        self.margin = self.goal.margin(logits);
-        self.feasible = self.margin > SAFETY * size(logits);
+    fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
+        self.effort.evaluations += 1;
+        self.loss = self.objective.loss(outputs, gradient);
+        self.margin = self.objective.margin(outputs);
+        self.success = self.margin > SAFETY * scale(outputs);
     }
 
     fn take_gradient(&mut self, gradient: &[f32]) -> bool {
-        match self.phase {
-            Phase::Start => {
-                self.margin_at_start = self.margin;
-                // Where the network is linear and only two classes count, the change needed is
-                // |margin| / |gradient| long, and this c balances the two terms at its end.
-                let square: f64 = gradient.iter().map(|&g| f64::from(g * g)).sum();
-                self.c = (square / (4.0 * self.margin.abs().max(1e-6))).clamp(1e-6, 1e6);
-                if self.feasible {
-                    self.best.offer(&self.original, &self.point, self.margin);
-                    self.phase = Phase::Over;
-                    return false;
-                }
-                self.iterate_feasible = false;
-                self.phase = Phase::Solve;
-                if self.tell(gradient) {
-                    self.next_c();
-                }
-            }
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Start => self.begin(gradient),
             Phase::Solve => {
-                if self.feasible {
+                if self.success {
                     self.best
                         .offer(&self.original, self.solver.point(), self.margin);
                 }
-                if self.tell(gradient) {
-                    self.next_c();
-                }
+                self.solve(gradient)
             }
-            Phase::Ray {
-                below,
-                above,
-                part,
-                left,
-            } => {
-                let here = (part, self.margin);
-                let (below, above) = if self.feasible {
-                    (below, here)
-                } else {
-                    (here, above)
-                };
-                if self.feasible {
-                    self.best.offer(&self.original, &self.point, self.margin);
-                }
-                if left == 1 || above.0 - below.0 < 1e-4 {
-                    self.phase = Phase::Over;
-                } else {
-                    self.place_on_ray(below, above, left - 1);
-                }
-            }
-            Phase::Over => {}
+            Phase::Ray(ray) => self.follow_ray(ray),
+            Phase::Done => Phase::Done,
+        };
+        if self.effort.evaluations >= self.max_evaluations {
+            self.phase = Phase::Done;
         }
-        if self.effort.forward >= self.limit {
-            self.phase = Phase::Over;
-        }
-        !matches!(self.phase, Phase::Over)
+        !matches!(self.phase, Phase::Done)
     }
 }

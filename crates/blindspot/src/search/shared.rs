@@ -2,29 +2,29 @@
 
 use std::collections::HashMap;
 
-use blindspot_net::Network;
-
 use super::{Block, Example, SearchError, SearchOptions, search_in_blocks};
+use crate::classifier::Classifier;
 use crate::inputs::Inputs;
 use crate::run::monitor::Monitor;
 use crate::run::ranks::{Piece, Ranks, share};
 
-/// The same as [`search`](super::search), by several ranks: rank 0 gets the examples, in the order of
-/// `indices`, the others none. All have to be given the same.
+/// Finds smallest perturbations as [`search`](super::search()) does, by several ranks: the root gets
+/// the examples, in the order of `positions`, the others none. All ranks must be given the same
+/// arguments.
 ///
 /// # Errors
-/// [`SearchError`] where images, labels, target and network don't fit each other.
+/// [`SearchError`] where images, labels, target and classifier don't fit each other, or the
+/// classifier fails.
 pub fn search_over(
     ranks: &dyn Ranks,
-    network: &Network<f32>,
+    classifier: &dyn Classifier,
     inputs: &(impl Inputs + ?Sized),
     labels: &[usize],
-    indices: &[usize],
+    positions: &[usize],
     options: &SearchOptions,
     monitor: &dyn Monitor,
 ) -> Result<Vec<Example>, SearchError> {
-    let positions: Vec<usize> = (0..indices.len()).collect();
-    let mut found = Vec::with_capacity(indices.len());
+    let mut found = Vec::with_capacity(positions.len());
     let take = |result: Vec<u8>| {
         let examples: Vec<Example> =
             postcard::from_bytes(&result).expect("ranks are the same program");
@@ -34,30 +34,22 @@ pub fn search_over(
     };
     let work = |piece: Piece<'_, SearchError>| {
         let Piece {
-            positions,
+            positions: places,
             monitor,
             give,
         } = piece;
-        let indices: Vec<usize> = positions
-            .iter()
-            .map(|&position| indices[position])
-            .collect();
+        let positions: Vec<usize> = places.iter().map(|&place| positions[place]).collect();
+        let give = |block: Block| {
+            let examples = postcard::to_stdvec(&block.examples);
+            give(examples.expect("examples are plain data"))
+        };
         search_in_blocks(
-            network,
-            inputs,
-            labels,
-            &indices,
-            options,
-            monitor,
-            |block| {
-                let Block { examples, .. } = block;
-                give(postcard::to_stdvec(&examples).expect("examples are plain data"))
-            },
+            classifier, inputs, labels, &positions, options, monitor, give,
         )
     };
-    share(ranks, &positions, "search", monitor, work, take)?;
-    let place = indices.iter().copied().zip(positions);
-    let place: HashMap<usize, usize> = place.collect();
+    let places: Vec<usize> = (0..positions.len()).collect();
+    share(ranks, &places, "search", monitor, work, take)?;
+    let place: HashMap<usize, usize> = positions.iter().copied().zip(places).collect();
     found.sort_by_key(|example| place[&example.position]);
     Ok(found)
 }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use blindspot_data::ImageSet;
 use blindspot_net::{Evaluator, Network, argmax};
 
+use super::bounds::FeasibleBoxes;
 use super::halfspace::nearest_beyond;
+use super::verify::Candidate;
 use super::*;
 use crate::inputs::{InMemory, Inputs};
 use crate::run::monitor::Unwatched;
+use crate::run::random::Stream;
 use crate::testing::network;
 use blindspot_paper::train::Recipe;
 
@@ -27,25 +30,25 @@ fn run(network: &Network<f32>, set: &ImageSet, count: usize, target: Target) -> 
 }
 
 /// The L2 norm of the smallest change of an image that makes a linear network wrong: for each
-/// rival class a hyperplane, the nearest of them; and the distance in which the least lead that
+/// runner-up a hyperplane, the nearest of them; and the distance in which the least lead that
 /// counts is gained, times 4.
 fn exact(network: &Network<f32>, image: &[f32], label: usize) -> (f64, f64) {
     let classes = network.output_len();
     let mut evaluator = Evaluator::new(network);
     evaluator.input(1).copy_from_slice(image);
     let logits = evaluator.forward().to_vec();
-    let rivals = (0..classes).filter(|&rival| rival != label);
-    let norms = rivals.map(|rival| {
+    let runner_ups = (0..classes).filter(|&runner_up| runner_up != label);
+    let norms = runner_ups.map(|runner_up| {
         let mut direction = vec![0.0; classes];
-        (direction[rival], direction[label]) = (1.0, -1.0);
+        (direction[runner_up], direction[label]) = (1.0, -1.0);
         let normal = evaluator.backward(&direction).to_vec();
-        let offset = f64::from(logits[label]) - f64::from(logits[rival]);
+        let offset = f64::from(logits[label]) - f64::from(logits[runner_up]);
         let mut change = vec![0.0; image.len()];
         let size = logits
             .iter()
             .fold(1.0f32, |size, logit| size.max(logit.abs()));
         // Pixels at the edge of the box don't help, but a quarter of the gradient mostly does.
-        let gained = 4.0 * change::SAFETY * f64::from(size) / norm(&change, &normal);
+        let gained = 4.0 * perturbation::SAFETY * f64::from(size) / norm(&change, &normal);
         match nearest_beyond(image, &normal, offset, InputBox::default(), &mut change) {
             true => (norm(&vec![0.0; image.len()], &change), 4.0 * gained),
             false => (f64::INFINITY, 0.0),
@@ -265,7 +268,7 @@ fn what_does_not_fit_is_said() {
     assert!(error.to_string().contains("takes 4 values"));
 }
 
-/// The k-th smallest exact distance to the rivals' hyperplanes: no change that puts k classes
+/// The k-th smallest exact distance to the runner_ups' hyperplanes: no change that puts k classes
 /// before the label is smaller. The change that does it may be larger.
 #[test]
 fn criteria_are_met_by_the_networks_own_answer_and_cost_more_the_more_they_ask() {
@@ -393,7 +396,7 @@ fn values_move_as_far_as_their_ranges_let_them() {
 fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
     let recipe = Recipe::named("softmax1").unwrap();
     let network = recipe.start(4, 3, 0);
-    let count = BLOCK + 100;
+    let count = MAX_BLOCK + 100;
     let mut stream = Stream::new(1, "blocks", 0);
     let values = (0..4 * count)
         .map(|_| stream.below(256) as f32 / 255.0)
@@ -423,9 +426,9 @@ fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
     .unwrap();
     assert_eq!(
         blocks.iter().map(Vec::len).collect::<Vec<_>>(),
-        [BLOCK, 100]
+        [MAX_BLOCK, 100]
     );
-    let few: Vec<usize> = indices[BLOCK..].to_vec();
+    let few: Vec<usize> = indices[MAX_BLOCK..].to_vec();
     let alone = search(&network, &images, &labels, &few, &random, &Unwatched).unwrap();
     assert_eq!(alone, blocks[1]);
     let hasty = SearchOptions {
@@ -448,30 +451,33 @@ fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
     let indices: Vec<usize> = (0..50).collect();
     let options = options(Target::Random);
     let found = search(&network, &images, &labels, &indices, &options, &Unwatched).unwrap();
-    let ranges = Bounds::within(options.input_box, 30);
-    let rooms = Rooms::new(&ranges);
+    let boxes = FeasibleBoxes::new(options.bounds_for(30));
     let original = |i: usize| &images.values()[30 * i..30 * (i + 1)];
     let mut short: Vec<Example> = found.clone();
     for (example, part) in short
         .iter_mut()
         .zip([1.0 - 1e-4, 1.0 - 1e-3].iter().cycle())
     {
-        let room = rooms.of(original(example.position));
+        let feasible_box = boxes.around(original(example.position));
         let end = example.adversarial.clone();
-        change::along(
+        perturbation::interpolate(
             original(example.position),
             &end,
             *part,
-            &room,
+            &feasible_box,
             &mut example.adversarial,
         );
         example.l2 = norm(original(example.position), &example.adversarial);
     }
     let verified = |examples: &mut [Example]| {
-        verify::verify(&network, &options, examples, |i| {
-            let original = original(i);
-            (original, rooms.of(original))
+        let feasible: Vec<_> = (0..50).map(|i| boxes.around(original(i))).collect();
+        let candidates = examples.iter_mut().enumerate();
+        let candidates = candidates.map(|(i, example)| Candidate {
+            example,
+            original: original(i),
+            feasible_box: &feasible[i],
         });
+        verify::verify(&network, &options, candidates.collect()).unwrap();
     };
     verified(&mut short);
     let mut stretched = 0;
@@ -490,13 +496,13 @@ fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
     // What is far from the boundary is no matter of rounding.
     let mut far = found.clone();
     for example in &mut far {
-        let room = rooms.of(original(example.position));
+        let feasible_box = boxes.around(original(example.position));
         let end = example.adversarial.clone();
-        change::along(
+        perturbation::interpolate(
             original(example.position),
             &end,
             0.5,
-            &room,
+            &feasible_box,
             &mut example.adversarial,
         );
     }

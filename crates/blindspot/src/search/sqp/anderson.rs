@@ -2,7 +2,7 @@
 
 use blindspot_net::vectorised;
 
-use super::cuts::{dot, eliminate};
+use super::super::vectors::{dot, solve_small, subtract};
 
 /// Differences kept.
 const HISTORY: usize = 4;
@@ -10,16 +10,16 @@ const HISTORY: usize = 4;
 /// The last steps of an iteration r -> g(r).
 #[derive(Debug, Default)]
 pub(super) struct Anderson {
-    /// Differences of the residuals g(r) - r, and of the images g(r), as a ring.
+    /// Differences of the residuals g(r) - r, and of the values g(r), as a ring.
     residuals: [Vec<f32>; HISTORY],
-    images: [Vec<f32>; HISTORY],
+    values: [Vec<f32>; HISTORY],
     /// Inner products of the residuals' differences.
     products: [[f64; HISTORY]; HISTORY],
     kept: usize,
     next: usize,
     last: Option<f64>,
     last_residual: Vec<f32>,
-    last_image: Vec<f32>,
+    last_value: Vec<f32>,
     residual: Vec<f32>,
 }
 
@@ -31,10 +31,10 @@ impl Anderson {
     /// From r and g(r) the next r, written into `next`.
     ///
     /// Where the residual has grown, what was kept is forgotten: it misled.
-    pub(super) fn step(&mut self, r: &[f32], image: &[f32], next: &mut [f32]) {
+    pub(super) fn step(&mut self, r: &[f32], value: &[f32], next: &mut [f32]) {
         let n = r.len();
         self.residual.resize(n, 0.0);
-        difference(image, r, &mut self.residual);
+        subtract(value, r, &mut self.residual);
         let size = dot(&self.residual, &self.residual);
         if let Some(last) = self.last {
             if size > 2.0 * last {
@@ -42,13 +42,13 @@ impl Anderson {
             }
             let slot = self.next;
             self.residuals[slot].resize(n, 0.0);
-            self.images[slot].resize(n, 0.0);
-            difference(
+            self.values[slot].resize(n, 0.0);
+            subtract(
                 &self.residual,
                 &self.last_residual,
                 &mut self.residuals[slot],
             );
-            difference(image, &self.last_image, &mut self.images[slot]);
+            subtract(value, &self.last_value, &mut self.values[slot]);
             self.kept = (self.kept + 1).min(HISTORY);
             self.next = (slot + 1) % HISTORY;
             for other in 0..self.kept {
@@ -60,9 +60,9 @@ impl Anderson {
         self.last = Some(size);
         self.last_residual.clear();
         self.last_residual.extend_from_slice(&self.residual);
-        self.last_image.clear();
-        self.last_image.extend_from_slice(image);
-        next.copy_from_slice(image);
+        self.last_value.clear();
+        self.last_value.extend_from_slice(value);
+        next.copy_from_slice(value);
         let mut matrix: Vec<Vec<f64>> = (0..self.kept)
             .map(|i| {
                 let mut row = self.products[i][..self.kept].to_vec();
@@ -72,7 +72,7 @@ impl Anderson {
                 row
             })
             .collect();
-        if !eliminate(&mut matrix) {
+        if !solve_small(&mut matrix) {
             return;
         }
         for (i, row) in matrix.iter().enumerate() {
@@ -80,24 +80,13 @@ impl Anderson {
             vectorised(
                 #[inline(always)]
                 || {
-                    for (next, &image) in next.iter_mut().zip(&self.images[i]) {
-                        *next -= weight * image;
+                    for (next, &value) in next.iter_mut().zip(&self.values[i]) {
+                        *next -= weight * value;
                     }
                 },
             );
         }
     }
-}
-
-fn difference(a: &[f32], b: &[f32], out: &mut [f32]) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                *out = a - b;
-            }
-        },
-    );
 }
 
 #[cfg(test)]
@@ -111,8 +100,8 @@ mod tests {
         let (mut r, mut next) = (vec![0.0f32; 4], vec![0.0f32; 4]);
         let mut anderson = Anderson::default();
         for _ in 0..40 {
-            let image: Vec<f32> = factors.iter().zip(&r).map(|(m, r)| m * r + 1.0).collect();
-            anderson.step(&r, &image, &mut next);
+            let value: Vec<f32> = factors.iter().zip(&r).map(|(m, r)| m * r + 1.0).collect();
+            anderson.step(&r, &value, &mut next);
             r.copy_from_slice(&next);
         }
         for (m, r) in factors.iter().zip(&r) {

@@ -1,46 +1,53 @@
 //! The search among 8-bit images where no multiple of the example succeeds: by decoupled direction
-//! and norm, the network asked at the rounded image, the gradient taken for that of the unrounded.
+//! and norm. The classifier is evaluated at the rounded image, and its gradient there stands for
+//! that at the unrounded one.
 
 use std::sync::Arc;
 
-use super::batch::{Effort, Search};
-use super::change::{Best, SAFETY, size};
-use super::decoupled::{Decoupled, Schedule};
-use super::eight_bit::{level, value};
-use super::goal::Goal;
-use super::here::Here;
-use super::ranges::Room;
+use super::batch::Search;
+use super::bounds::FeasibleBox;
+use super::iterate::Iterate;
+use super::levels::{level, value};
+use super::objective::Objective;
+use super::perturbation::{Best, SAFETY, scale};
+use super::sqp::ddn::{RelativeDdn, Schedule};
+use super::task::Effort;
 
-/// From changes of so many times the norm of the example found in floats.
+/// Initial norm, as a multiple of that of the example found in floats.
 const FIRST_NORM: f64 = 2.0;
 const SCHEDULE: Schedule = Schedule::new(100, 1.0);
 
-/// The search for one image and one goal.
-pub(super) struct Lattice<'a> {
+/// The search for one image and one objective.
+pub(super) struct IntegerSearch<'a> {
     original: &'a [f32],
-    goal: Goal,
-    room: Arc<Room>,
-    way: Decoupled,
+    objective: Objective,
+    feasible_box: Arc<FeasibleBox>,
+    ddn: RelativeDdn,
     unrounded: Vec<f32>,
     rounded: Vec<f32>,
     margin: f64,
-    feasible: bool,
+    success: bool,
     best: Best,
     effort: Effort,
 }
 
-impl<'a> Lattice<'a> {
-    /// `norm` is that of the example found in floats.
-    pub(super) fn new(original: &'a [f32], goal: Goal, room: Arc<Room>, norm: f64) -> Self {
-        let mut search = Lattice {
+impl<'a> IntegerSearch<'a> {
+    /// The search from an original; `norm` is the L2 norm of the perturbation found in floats.
+    pub(super) fn new(
+        original: &'a [f32],
+        objective: Objective,
+        feasible_box: Arc<FeasibleBox>,
+        norm: f64,
+    ) -> Self {
+        let mut search = IntegerSearch {
             original,
-            goal,
-            room,
-            way: Decoupled::new(FIRST_NORM * norm, SCHEDULE),
+            objective,
+            feasible_box,
+            ddn: RelativeDdn::new(FIRST_NORM * norm, SCHEDULE),
             unrounded: original.to_vec(),
             rounded: original.to_vec(),
             margin: 0.0,
-            feasible: false,
+            success: false,
             best: Best::default(),
             effort: Effort::default(),
         };
@@ -51,38 +58,39 @@ impl<'a> Lattice<'a> {
     fn round(&mut self) {
         let values = self.rounded.iter_mut().zip(&self.unrounded);
         for (i, (rounded, &wanted)) in values.enumerate() {
-            *rounded = value(level(&self.room, i, wanted));
+            *rounded = value(level(&self.feasible_box, i, wanted));
         }
     }
 }
 
-impl Search for Lattice<'_> {
+impl Search for IntegerSearch<'_> {
     fn point(&self) -> &[f32] {
         &self.rounded
     }
 
-    fn take_logits(&mut self, logits: &[f32], gradient: &mut [f32]) {
-        self.effort.forward += 1;
-        self.margin = self.goal.margin(logits);
-        self.feasible = self.margin > SAFETY * size(logits);
-        if self.feasible {
+    fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
+        self.effort.evaluations += 1;
+        self.margin = self.objective.margin(outputs);
+        self.success = self.margin > SAFETY * scale(outputs);
+        if self.success {
             self.best.offer(self.original, &self.rounded, self.margin);
         }
-        self.goal.loss(logits, gradient);
+        self.objective.loss(outputs, gradient);
     }
 
     fn take_gradient(&mut self, gradient: &[f32]) -> bool {
-        self.effort.gradient += 1;
-        let here = Here {
+        self.effort.gradients += 1;
+        let iterate = Iterate {
             original: self.original,
-            room: &self.room,
             gradient,
             margin: self.margin,
-            feasible: self.feasible,
+            success: self.success,
+            feasible_box: &self.feasible_box,
         };
-        let on = self.way.step(&here, self.best.size(), &mut self.unrounded);
+        let best = self.best.norm();
+        let goes_on = self.ddn.step(&iterate, best, &mut self.unrounded);
         self.round();
-        on
+        goes_on
     }
 
     fn best(&self) -> Option<&[f32]> {
@@ -98,15 +106,18 @@ impl Search for Lattice<'_> {
 mod tests {
     use blindspot_net::{Evaluator, Network};
 
-    use super::super::batch::{Watch, run};
-    use super::super::change::{InputBox, norm};
-    use super::super::goal::Aim;
+    use super::super::batch::run;
+    use super::super::bounds::InputBox;
+
+    use super::super::objective::Goal;
+    use super::super::perturbation::norm;
+    use super::super::task::StopCondition;
     use super::*;
     use crate::run::monitor::Unwatched;
     use blindspot_paper::train::Recipe;
 
     /// The least norm of a change of an image of two values, over all 65,536 images.
-    fn brute(network: &Network<f32>, original: &[f32], goal: Goal) -> Option<f64> {
+    fn brute(network: &Network<f32>, original: &[f32], objective: Objective) -> Option<f64> {
         let images: Vec<f32> = (0..=255u8)
             .flat_map(|a| (0..=255u8).flat_map(move |b| [value(a), value(b)]))
             .collect();
@@ -114,7 +125,8 @@ mod tests {
         evaluator.input(images.len() / 2).copy_from_slice(&images);
         let logits = evaluator.forward().chunks_exact(network.output_len());
         let reached = images.chunks_exact(2).zip(logits);
-        let reached = reached.filter(|(_, logits)| goal.margin(logits) > SAFETY * size(logits));
+        let reached =
+            reached.filter(|(_, logits)| objective.margin(logits) > SAFETY * scale(logits));
         let norms = reached.map(|(image, _)| norm(original, image));
         norms.min_by(f64::total_cmp)
     }
@@ -125,17 +137,22 @@ mod tests {
         for seed in 0..150 {
             let network = Recipe::named("FC100-100-10").unwrap().start(2, 4, seed);
             let original = [value(seed as u8), value(200 - seed as u8)];
-            let aim = Aim::Become(seed as usize % 4);
+            let goal = Goal::Targeted(seed as usize % 4);
             let confidence = 0.0;
-            let goal = Goal { aim, confidence };
-            let room = Arc::new(Room::within(InputBox::default(), 2));
-            let watch = Watch {
+            let objective = Objective { goal, confidence };
+            let feasible_box = Arc::new(FeasibleBox::within(InputBox::default(), 2));
+            let stop = StopCondition {
                 monitor: &Unwatched,
                 deadline: None,
             };
-            let start = |_, _| Lattice::new(&original, goal, Arc::clone(&room), 0.01);
-            let found = run(&network, 1, start, watch).remove(0).unwrap().0;
-            match (brute(&network, &original, goal), found) {
+            let start =
+                |_, _| IntegerSearch::new(&original, objective, Arc::clone(&feasible_box), 0.01);
+            let found = run(&network, 1, start, stop)
+                .unwrap()
+                .remove(0)
+                .unwrap()
+                .adversarial;
+            match (brute(&network, &original, objective), found) {
                 (None, found) => assert!(found.is_none(), "{seed}"),
                 (Some(least), found) => {
                     reachable += 1;

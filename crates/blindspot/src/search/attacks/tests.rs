@@ -60,23 +60,30 @@ fn on_a_linear_network_they_end_near_the_closed_form() {
         for example in &examples {
             let mut image = vec![0.0; 30];
             images.0.read(example.position, &mut image).unwrap();
-            let distances = (0..4).filter(|&rival| rival != example.label).map(|rival| {
-                let normal: Vec<f64> = (0..30)
-                    .map(|i| f64::from(weights[4 * i + example.label] - weights[4 * i + rival]))
-                    .collect();
-                let lead: f64 = normal
-                    .iter()
-                    .zip(&image)
-                    .map(|(w, &x)| w * f64::from(x))
-                    .sum();
-                lead / normal.iter().map(|w| w * w).sum::<f64>().sqrt()
-            });
+            let distances =
+                (0..4)
+                    .filter(|&runner_up| runner_up != example.label)
+                    .map(|runner_up| {
+                        let normal: Vec<f64> = (0..30)
+                            .map(|i| {
+                                f64::from(
+                                    weights[4 * i + example.label] - weights[4 * i + runner_up],
+                                )
+                            })
+                            .collect();
+                        let lead: f64 = normal
+                            .iter()
+                            .zip(&image)
+                            .map(|(w, &x)| w * f64::from(x))
+                            .sum();
+                        lead / normal.iter().map(|w| w * w).sum::<f64>().sqrt()
+                    });
             let exact = distances.fold(f64::INFINITY, f64::min);
             let most = match method {
                 // Its steps have one length in every value, and a fixed direction.
                 Method::Fgsm => 20.0,
                 Method::DeepFool => 1.03,
-                // The first two follow the cross entropy, which mixes the rivals; the last one moves coarsely
+                // The first two follow the cross entropy, which mixes the runner_ups; the last one moves coarsely
                 // in so wide a box.
                 Method::Pgd | Method::Ddn | Method::CarliniWagner => 1.5,
                 _ => unreachable!("our own searches are no baselines"),

@@ -1,0 +1,187 @@
+//! The search for some images at a time: prepared, run, and settled into examples.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use blindspot_net::argmax;
+
+use super::bounds::{FeasibleBox, FeasibleBoxes};
+use super::example::{Block, Example};
+use super::objective::Goal;
+use super::perturbation::norm;
+use super::pipeline::{self, Job, MakeMethod};
+use super::task::{StopCondition, Task};
+use super::verify::{self, Candidate};
+use super::{SearchOptions, Target, batch};
+use crate::classifier::{Classifier, ClassifierError};
+
+/// What is searched with, and how.
+pub(super) struct Searcher<'a> {
+    pub(super) classifier: &'a dyn Classifier,
+    pub(super) options: &'a SearchOptions,
+    /// A method of the user's own, in place of that of the options.
+    pub(super) own_method: Option<&'a MakeMethod>,
+    pub(super) boxes: FeasibleBoxes,
+}
+
+/// The originals of a block.
+pub(super) struct Originals<'a> {
+    /// The images, one after the other.
+    pub(super) values: Vec<f32>,
+    /// Position of each in the set that is searched.
+    pub(super) positions: &'a [usize],
+    /// Index of each in the data set.
+    pub(super) indices: Vec<usize>,
+    /// True classes of the whole set that is searched.
+    pub(super) labels: &'a [usize],
+}
+
+/// An image that is searched, or found to need no search.
+struct Prepared<'a> {
+    example: Example,
+    original: &'a [f32],
+    feasible_box: Arc<FeasibleBox>,
+    /// Its searches among all jobs: one for each objective.
+    jobs: Range<usize>,
+}
+
+impl Searcher<'_> {
+    /// Searches from the images of a block.
+    ///
+    /// # Errors
+    /// [`ClassifierError`] where the classifier fails.
+    pub(super) fn search(
+        &self,
+        originals: &Originals<'_>,
+        stop: StopCondition<'_>,
+    ) -> Result<Block, ClassifierError> {
+        let (prepared, mut jobs) = self.prepare(originals)?;
+        stop.monitor.begin("search", jobs.len() as u64);
+        pipeline::run(
+            self.classifier,
+            &mut jobs,
+            self.options,
+            self.own_method,
+            stop,
+        )?;
+        self.settle(prepared, jobs, stop)
+    }
+
+    /// Evaluates the originals; gives the images with an example each, as far as is known, and the
+    /// jobs to be run.
+    fn prepare<'o>(
+        &self,
+        originals: &'o Originals<'_>,
+    ) -> Result<(Vec<Prepared<'o>>, Vec<Job<'o>>), ClassifierError> {
+        let (length, classes) = (self.classifier.input_len(), self.classifier.classes());
+        let outputs = batch::outputs(self.classifier, &originals.values)?;
+        let images = originals.values.chunks_exact(length);
+        let rows = images.zip(outputs.chunks_exact(classes));
+        let (mut prepared, mut jobs) = (Vec::new(), Vec::new());
+        let places = originals.positions.iter().zip(&originals.indices);
+        for ((&position, &index), (original, outputs)) in places.zip(rows) {
+            let (label, prediction) = (originals.labels[position], argmax(outputs));
+            if self.options.target == Target::Class(label) {
+                // An image of the target class has no wrong answer to look for.
+                continue;
+            }
+            let already_misclassified = self.options.is_misclassified(label, outputs);
+            let feasible_box = self.boxes.around(original);
+            let first = jobs.len();
+            if !already_misclassified {
+                let objectives = self.options.objectives(label, position, outputs);
+                jobs.extend(objectives.into_iter().map(|objective| {
+                    Job::new(Task {
+                        original,
+                        objective,
+                        feasible_box: Arc::clone(&feasible_box),
+                        max_evaluations: self.options.max_evaluations.unwrap_or(u64::MAX),
+                    })
+                }));
+            }
+            prepared.push(Prepared {
+                example: Example {
+                    position,
+                    index,
+                    label,
+                    target: prediction,
+                    prediction_before: prediction,
+                    prediction,
+                    already_misclassified,
+                    success: already_misclassified,
+                    adversarial: original.to_vec(),
+                    l2: 0.0,
+                    evaluations: 0,
+                    gradients: 0,
+                    kkt_residual: 0.0,
+                },
+                original,
+                feasible_box,
+                jobs: first..jobs.len(),
+            });
+        }
+        Ok((prepared, jobs))
+    }
+
+    /// Verified examples of what the jobs have found.
+    fn settle(
+        &self,
+        mut prepared: Vec<Prepared<'_>>,
+        mut jobs: Vec<Job<'_>>,
+        stop: StopCondition<'_>,
+    ) -> Result<Block, ClassifierError> {
+        let cancelled = stop.monitor.cancelled();
+        prepared.retain(|image| {
+            let jobs = &jobs[image.jobs.clone()];
+            let mut begun = jobs.iter().map(|job| job.found.is_some());
+            // An image that was not searched through is no example, unless time was limited.
+            jobs.is_empty()
+                || if cancelled {
+                    begun.all(|b| b)
+                } else {
+                    begun.any(|b| b)
+                }
+        });
+        for image in &mut prepared {
+            for job in &mut jobs[image.jobs.clone()] {
+                take_smallest(&mut image.example, job);
+            }
+        }
+        drop(jobs);
+        let candidates = prepared.iter_mut().map(|image| Candidate {
+            example: &mut image.example,
+            original: image.original,
+            feasible_box: &image.feasible_box,
+        });
+        verify::verify(self.classifier, self.options, candidates.collect())?;
+        let mut block = Block {
+            examples: Vec::with_capacity(prepared.len()),
+            originals: Vec::with_capacity(prepared.len() * self.classifier.input_len()),
+        };
+        for image in prepared {
+            block.examples.push(image.example);
+            block.originals.extend_from_slice(image.original);
+        }
+        Ok(block)
+    }
+}
+
+/// Adds what a job has found to the example of its image: of several objectives, the smallest
+/// perturbation counts.
+fn take_smallest(example: &mut Example, job: &mut Job<'_>) {
+    let Some(found) = job.found.take() else {
+        return;
+    };
+    example.evaluations += found.effort.evaluations;
+    example.gradients += found.effort.gradients;
+    let l2 = found.adversarial.as_ref();
+    let l2 = l2.map(|image| norm(job.task.original, image));
+    if example.l2 == 0.0 || l2.is_some_and(|l2| l2 < example.l2) {
+        if let Goal::Targeted(target) = job.task.objective.goal {
+            example.target = target;
+        }
+        if let (Some(l2), Some(image)) = (l2, found.adversarial) {
+            (example.l2, example.adversarial) = (l2, image);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a search gives for each image.
+
+use serde::{Deserialize, Serialize};
+
+/// An image and the smallest perturbation found for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// Position of the image in the set that was searched.
+    pub position: usize,
+    /// Index of the image in the data set that the searched set was chosen from
+    /// ([`Inputs::index`](crate::inputs::Inputs::index)).
+    pub index: usize,
+    /// The true class.
+    pub label: usize,
+    /// The class that the classifier was to answer; where any wrong class would do, the one it
+    /// answers to the adversarial image.
+    pub target: usize,
+    /// The class that the classifier gives the original.
+    #[serde(rename = "before")]
+    pub prediction_before: usize,
+    /// The class that the classifier gives the adversarial image.
+    #[serde(rename = "after")]
+    pub prediction: usize,
+    /// Whether the classifier misclassifies the original, as far as the criterion asks: there was
+    /// nothing to search for.
+    #[serde(rename = "wrong_before")]
+    pub already_misclassified: bool,
+    /// Whether the adversarial image reaches the objective, verified on that image in `f32` and in
+    /// `f64`, or the original was misclassified already.
+    pub success: bool,
+    /// The adversarial image, within its bounds; the original where nothing was found or needed.
+    pub adversarial: Vec<f32>,
+    /// L2 norm of the perturbation, in the unit of the input's values; 0 where there is none.
+    pub l2: f64,
+    /// Evaluations of the classifier, over all targets tried.
+    pub evaluations: u64,
+    /// Gradients of the classifier that were used, over all targets tried.
+    pub gradients: u64,
+    /// How far from locally smallest the perturbation can be, as a fraction of its L2 norm: the
+    /// distance to the nearest point that would succeed, were the classifier linear around the
+    /// adversarial image (the natural residual of the Karush-Kuhn-Tucker conditions, in `f64`). 0
+    /// at a local minimum, and where nothing was perturbed.
+    #[serde(rename = "kkt")]
+    pub kkt_residual: f64,
+}
+
+impl Example {
+    /// Root mean square of the perturbation, the paper's distortion.
+    pub fn distortion(&self) -> f64 {
+        self.l2 / (self.adversarial.len() as f64).sqrt()
+    }
+}
+
+/// The examples of some images, with the images.
+#[derive(Debug)]
+pub struct Block {
+    /// The examples, in the order of the images.
+    pub examples: Vec<Example>,
+    /// The original image of each example, one after the other.
+    pub originals: Vec<f32>,
+}

@@ -1,0 +1,237 @@
+//! What is searched for, and where.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::SearchError;
+use super::bounds::{Bounds, InputBox};
+use super::method::Method;
+use super::objective::{Goal, Objective};
+use super::target::{Criterion, Target};
+use crate::run::random::Stream;
+
+/// What is searched for, and where; [`Attack`](super::Attack) is the front door to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SearchOptions {
+    /// How the target class of each image is chosen.
+    pub target: Target,
+    /// Seed of random targets.
+    pub seed: u64,
+    /// The valid range of every input value.
+    #[serde(rename = "bounds")]
+    pub input_box: InputBox,
+    /// How the smallest perturbation is searched for.
+    pub method: Method,
+    /// Whether the perturbation that [`Method::Lbfgs`] finds is shrunk along its ray to the
+    /// decision boundary. The paper's search ends at the minimiser of the penalised loss, somewhat
+    /// behind it; [`Method::Sqp`] ends on the boundary by itself.
+    pub shrink: bool,
+    /// Which answers count as adversarial.
+    pub criterion: Criterion,
+    /// Evaluations of the classifier for each search at most; the best so far is kept.
+    pub max_evaluations: Option<u64>,
+    /// Seconds for the whole search at most: the best so far is kept, images not begun are left
+    /// out. How far a search comes depends on the machine then.
+    pub time_limit: Option<f64>,
+    /// Limits of each input value, in place of `input_box`.
+    #[serde(skip)]
+    pub bounds: Option<Arc<Bounds>>,
+}
+
+impl Default for SearchOptions {
+    /// Random targets with seed 0, in [0, 1], by [`Method::Sqp`], as long as it takes.
+    fn default() -> Self {
+        SearchOptions {
+            target: Target::Random,
+            seed: 0,
+            input_box: InputBox::default(),
+            method: Method::Sqp,
+            shrink: true,
+            criterion: Criterion::default(),
+            max_evaluations: None,
+            time_limit: None,
+            bounds: None,
+        }
+    }
+}
+
+impl SearchOptions {
+    /// Sets how the target class of each image is chosen.
+    #[must_use]
+    pub fn target(mut self, target: Target) -> Self {
+        self.target = target;
+        self
+    }
+
+    /// Sets the seed of random targets.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Sets the valid range of every input value.
+    #[must_use]
+    pub fn input_box(mut self, input_box: InputBox) -> Self {
+        self.input_box = input_box;
+        self
+    }
+
+    /// Sets how the smallest perturbation is searched for.
+    #[must_use]
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        self
+    }
+
+    /// Sets whether the perturbation that [`Method::Lbfgs`] finds is shrunk to the boundary.
+    #[must_use]
+    pub fn shrink(mut self, shrink: bool) -> Self {
+        self.shrink = shrink;
+        self
+    }
+
+    /// Sets which answers count as adversarial.
+    #[must_use]
+    pub fn criterion(mut self, criterion: Criterion) -> Self {
+        self.criterion = criterion;
+        self
+    }
+
+    /// Sets the evaluations of the classifier for each search at most; `None` for any number.
+    #[must_use]
+    pub fn max_evaluations(mut self, max_evaluations: impl Into<Option<u64>>) -> Self {
+        self.max_evaluations = max_evaluations.into();
+        self
+    }
+
+    /// Sets the seconds for the whole search at most; `None` for as long as it takes.
+    #[must_use]
+    pub fn time_limit(mut self, seconds: impl Into<Option<f64>>) -> Self {
+        self.time_limit = seconds.into();
+        self
+    }
+
+    /// Sets the limits of each input value, in place of the input box; `None` for the box.
+    #[must_use]
+    pub fn bounds(mut self, bounds: impl Into<Option<Arc<Bounds>>>) -> Self {
+        self.bounds = bounds.into();
+        self
+    }
+
+    /// The objective for an image with a label and, where there is one, a target.
+    pub(super) fn objective(&self, label: usize, target: usize) -> Objective {
+        let Criterion { top_k, confidence } = self.criterion;
+        let goal = match self.target {
+            Target::All | Target::Untargeted => Goal::Untargeted { label, top_k },
+            Target::Random | Target::Nearest | Target::Class(_) => Goal::Targeted(target),
+        };
+        Objective { goal, confidence }
+    }
+
+    /// The objectives of one image with these outputs.
+    pub(super) fn objectives(
+        &self,
+        label: usize,
+        position: usize,
+        outputs: &[f32],
+    ) -> Vec<Objective> {
+        let classes = outputs.len();
+        let wrong = (0..classes).filter(|&class| class != label);
+        let targets: Vec<usize> = match self.target {
+            Target::Random => {
+                let draw = Stream::new(self.seed, "target", position).below(classes - 1);
+                vec![draw + usize::from(draw >= label)]
+            }
+            Target::Nearest => {
+                let nearest = wrong.reduce(|best, class| {
+                    if outputs[class] > outputs[best] {
+                        class
+                    } else {
+                        best
+                    }
+                });
+                nearest.into_iter().collect()
+            }
+            Target::All if self.method != Method::Sqp && self.criterion.top_k == 1 => {
+                wrong.collect()
+            }
+            Target::Class(class) => vec![class],
+            // On the boundary to a runner-up, that one leads: one search compares them all.
+            Target::All | Target::Untargeted => return vec![self.objective(label, label)],
+        };
+        let confidence = self.criterion.confidence;
+        let objective = |target| Objective {
+            goal: Goal::Targeted(target),
+            confidence,
+        };
+        targets.into_iter().map(objective).collect()
+    }
+
+    /// Whether the classifier misclassifies an original already, as far as the criterion asks.
+    pub(super) fn is_misclassified(&self, label: usize, outputs: &[f32]) -> bool {
+        let any_class = matches!(self.target, Target::All | Target::Untargeted);
+        if any_class && self.criterion != Criterion::default() {
+            return self.objective(label, label).margin(outputs) > 0.0;
+        }
+        blindspot_net::argmax(outputs) != label
+    }
+
+    /// The limits of each of `length` input values.
+    pub(super) fn bounds_for(&self, length: usize) -> Arc<Bounds> {
+        match &self.bounds {
+            Some(bounds) => Arc::clone(bounds),
+            None => Arc::new(Bounds::within(self.input_box, length)),
+        }
+    }
+
+    /// Checks the options against a classifier's number of classes.
+    ///
+    /// # Errors
+    /// [`SearchError`] where they don't fit it or each other.
+    pub(super) fn check(&self, classes: usize) -> Result<(), SearchError> {
+        let InputBox { lower, upper } = self.input_box;
+        if !(lower < upper && lower.is_finite() && upper.is_finite()) {
+            return Err(SearchError::InputBox(self.input_box));
+        }
+        if !(2..=1 << 24).contains(&classes) {
+            return Err(SearchError::Classes(classes));
+        }
+        if let Target::Class(target) = self.target {
+            check_class("target", target, classes)?;
+        }
+        let Criterion { top_k, confidence } = self.criterion;
+        if !(1..classes).contains(&top_k) {
+            return Err(SearchError::TopK { top_k, classes });
+        }
+        if top_k > 1 && !matches!(self.target, Target::All | Target::Untargeted) {
+            return Err(SearchError::TopKOfTarget(top_k));
+        }
+        if !(confidence >= 0.0 && confidence.is_finite()) {
+            return Err(SearchError::Confidence(confidence));
+        }
+        match self.time_limit {
+            Some(limit) if limit.is_nan() || limit <= 0.0 => Err(SearchError::TimeLimit(limit)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Checks that a `label` or `target` is a class.
+pub(super) fn check_class(
+    what: &'static str,
+    class: usize,
+    classes: usize,
+) -> Result<(), SearchError> {
+    if class < classes {
+        Ok(())
+    } else {
+        Err(SearchError::Class {
+            what,
+            class,
+            classes,
+        })
+    }
+}

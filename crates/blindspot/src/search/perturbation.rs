@@ -1,0 +1,90 @@
+//! Perturbations: their size, points on the way to them, and the smallest one found.
+
+use blindspot_net::Real;
+
+use super::bounds::FeasibleBox;
+
+/// An answer counts only where the margin exceeds this share of the largest output: more than
+/// `f32` rounding, so that any runtime gives the same answer to the final image.
+pub(super) const SAFETY: f64 = 2e-6;
+
+/// The largest absolute output, at least 1: what margins are measured against.
+pub(super) fn scale<T: Real>(outputs: &[T]) -> f64 {
+    let sizes = outputs.iter().map(|output| output.f64().abs());
+    sizes.fold(1.0, f64::max)
+}
+
+/// The L2 norm of the perturbation that leads from `original` to `adversarial`, images of one
+/// length.
+pub fn norm(original: &[f32], adversarial: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let mut lanes = [0.0f64; LANES];
+    let mut a = original.chunks_exact(LANES);
+    let mut b = adversarial.chunks_exact(LANES);
+    for (a, b) in a.by_ref().zip(b.by_ref()) {
+        for lane in 0..LANES {
+            let delta = f64::from(b[lane]) - f64::from(a[lane]);
+            lanes[lane] += delta * delta;
+        }
+    }
+    let rest = a.remainder().iter().zip(b.remainder());
+    let rest: f64 = rest
+        .map(|(&a, &b)| (f64::from(b) - f64::from(a)).powi(2))
+        .sum();
+    (lanes.iter().sum::<f64>() + rest).sqrt()
+}
+
+/// Writes the point that lies `fraction` of the way from the original to `end`, moved into the
+/// feasible box; fractions above 1 lie beyond `end`.
+pub(super) fn interpolate(
+    original: &[f32],
+    end: &[f32],
+    fraction: f64,
+    feasible_box: &FeasibleBox,
+    out: &mut [f32],
+) {
+    let fraction = fraction as f32;
+    for (i, ((out, &from), &to)) in out.iter_mut().zip(original).zip(end).enumerate() {
+        *out = feasible_box.clip_value(i, from + fraction * (to - from));
+    }
+}
+
+/// The successful image with the smallest perturbation, of those offered.
+#[derive(Debug, Default)]
+pub(super) struct Best {
+    image: Vec<f32>,
+    norm: Option<f64>,
+    margin: f64,
+}
+
+impl Best {
+    pub(super) fn clear(&mut self) {
+        self.norm = None;
+    }
+
+    /// Keeps a successful image if its perturbation is smaller than that of the one kept.
+    pub(super) fn offer(&mut self, original: &[f32], image: &[f32], margin: f64) {
+        let size = norm(original, image);
+        if self.norm.is_none_or(|norm| size < norm) {
+            self.norm = Some(size);
+            self.margin = margin;
+            self.image.clear();
+            self.image.extend_from_slice(image);
+        }
+    }
+
+    /// The L2 norm of the smallest perturbation, if any succeeded.
+    pub(super) fn norm(&self) -> Option<f64> {
+        self.norm
+    }
+
+    /// The image with the smallest perturbation, if any succeeded.
+    pub(super) fn image(&self) -> Option<&[f32]> {
+        self.norm.map(|_| self.image.as_slice())
+    }
+
+    /// The margin at that image.
+    pub(super) fn margin(&self) -> Option<f64> {
+        self.norm.map(|_| self.margin)
+    }
+}

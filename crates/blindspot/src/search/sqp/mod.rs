@@ -1,0 +1,429 @@
+//! The smallest perturbation, by sequential quadratic programming on the decision boundary:
+//! minimise |delta|^2 subject to margins that are replaced by their tangents at the iterate.
+//!
+//! A step goes to the nearest point of the box that satisfies the linearised constraints, seen
+//! from the original itself: its fixed points are the points of the boundary that are locally
+//! nearest. Anderson's acceleration takes the place of the curvature. The label's runner-ups are
+//! ranked by their linearised distances first, and only the nearest are searched. Where the
+//! boundary has kinks, direction and norm are decoupled instead.
+//!
+//! The phases, and what follows each ([`Sqp::take_gradient`]):
+//!
+//! | phase | ends with | then |
+//! |---|---|---|
+//! | `Ranking` | all runner-ups ranked | `SmoothSqp` for the nearest |
+//! | `SmoothSqp` | settled, beaten or too long | `SmoothSqp` for the next runner-up, after the last `Ray` |
+//! | `SmoothSqp` | a kink | `PerClassDdn` for the same runner-up |
+//! | `PerClassDdn` | end of its schedule | `PerClassDdn` for the next runner-up, after the last `PolishDdn` |
+//! | `PolishDdn` | end of its schedule | `FinalSqp` |
+//! | `FinalSqp` | settled, a kink or too long | `Ray` |
+//! | `Ray` | at the boundary | `Done` |
+//!
+//! A target class begins with `SmoothSqp`. `PolishDdn` and `FinalSqp` start from the best point so
+//! far; where there is none, the search is done. A search that has made all its evaluations is
+//! done, too.
+
+mod anderson;
+mod constraints;
+pub(super) mod ddn;
+mod linearized;
+mod ranking;
+
+use std::sync::Arc;
+
+use super::batch::Search;
+use super::bounds::FeasibleBox;
+use super::iterate::Iterate;
+use super::objective::{Goal, Objective};
+use super::perturbation::{Best, SAFETY, scale};
+use super::ray::RaySearch;
+use super::task::{Effort, Task};
+use super::{SearchOptions, Target};
+use ddn::{RelativeDdn, Schedule};
+use linearized::{Linearized, Progress};
+use ranking::RunnerUps;
+
+/// Initial norm of the search at kinks, as a fraction of the best norm so far.
+const BELOW_BEST: f64 = 0.9;
+/// Initial norm of the search at kinks, as a multiple of the linearised distance, if nothing was
+/// found yet; no longer than the widest range.
+const FIRST_NORM: f64 = 2.0;
+/// Schedule at kinks for each runner-up, from the original.
+const PER_RUNNER_UP: Schedule = Schedule::new(20, 1.5);
+/// Schedule at kinks from the best point of all runner-ups.
+const POLISH: Schedule = Schedule::new(100, 2.0);
+/// Schedule at kinks for a target class, from the original: it is far off, and asks for more care.
+const PER_TARGET: Schedule = Schedule::new(50, 1.0);
+/// Schedule at kinks from the best point for a target class.
+const POLISH_TARGET: Schedule = Schedule::new(100, 1.0);
+/// Steps that tell a kink by staying long.
+const KINK_STEPS: u64 = 12;
+/// Steps that tell a kink from the best point found at kinks.
+const FINAL_KINK_STEPS: u64 = 3;
+/// Evaluations along the ray at the end.
+const RAY_EVALUATIONS: u32 = 3;
+/// Relative length of the bracket at which the search along the ray ends.
+const RAY_WIDTH: f64 = 1e-5;
+
+/// What is searched for, and where.
+#[derive(Debug)]
+struct Problem {
+    original: Vec<f32>,
+    objective: Objective,
+    feasible_box: Arc<FeasibleBox>,
+    max_evaluations: u64,
+    /// Whether every runner-up is searched, and not only the nearest.
+    every_runner_up: bool,
+}
+
+impl Problem {
+    /// The classes whose difference is the margin that another class decides: the first is to
+    /// rise, the second to fall.
+    fn pair(&self, class: usize) -> (usize, usize) {
+        match self.objective.goal {
+            Goal::Targeted(target) => (target, class),
+            Goal::Untargeted { label, .. } => (class, label),
+        }
+    }
+
+    /// The margin that another class decides, less the confidence.
+    fn margin_of(&self, class: usize, outputs: &[f32]) -> f64 {
+        let (up, down) = self.pair(class);
+        f64::from(outputs[up]) - f64::from(outputs[down]) - self.objective.confidence
+    }
+}
+
+/// What the last evaluation has shown.
+#[derive(Debug, Clone, Copy, Default)]
+struct Evaluation {
+    margin: f64,
+    /// What margins are measured against there.
+    scale: f64,
+}
+
+impl Evaluation {
+    fn success(self) -> bool {
+        self.margin > SAFETY * self.scale
+    }
+}
+
+/// Where a search stands; the module's table says what follows what.
+#[derive(Debug)]
+enum Phase {
+    /// At the original, for the linearised distance of the runner-up at this rank.
+    Ranking(usize),
+    /// From the original along the linearised boundary of one class.
+    SmoothSqp,
+    /// From the original by decoupled direction and norm, for one class.
+    PerClassDdn(RelativeDdn),
+    /// From the best point by decoupled direction and norm.
+    PolishDdn(RelativeDdn),
+    /// From the best point along the linearised boundary, as long as steps are short.
+    FinalSqp,
+    /// Between the original and the best point.
+    Ray(RaySearch),
+    Done,
+}
+
+/// The search for one image and one objective.
+pub(super) struct Sqp {
+    problem: Problem,
+    phase: Phase,
+    runner_ups: RunnerUps,
+    linearized: Linearized,
+    point: Vec<f32>,
+    at: Evaluation,
+    margin_at_start: f64,
+    best: Best,
+    effort: Effort,
+}
+
+impl Sqp {
+    /// The search from an original, in the memory of one that has ended.
+    pub(super) fn new(task: &Task<'_>, options: &SearchOptions, recycled: Option<Sqp>) -> Self {
+        Self::from(task.original, task, options, recycled)
+    }
+
+    /// The search from another point than the original, one that reaches the objective, in the
+    /// memory of one that has ended.
+    pub(super) fn from(
+        point: &[f32],
+        task: &Task<'_>,
+        options: &SearchOptions,
+        recycled: Option<Sqp>,
+    ) -> Self {
+        let (mut original, mut own_point) = (Vec::new(), Vec::new());
+        let (mut runner_ups, mut linearized) = (RunnerUps::default(), Linearized::default());
+        let mut best = Best::default();
+        if let Some(old) = recycled {
+            (original, own_point) = (old.problem.original, old.point);
+            (runner_ups, linearized, best) = (old.runner_ups, old.linearized, old.best);
+        }
+        original.clear();
+        original.extend_from_slice(task.original);
+        own_point.clear();
+        own_point.extend_from_slice(point);
+        runner_ups.clear();
+        linearized.restart(task.original, point);
+        best.clear();
+        Sqp {
+            problem: Problem {
+                original,
+                objective: task.objective,
+                feasible_box: Arc::clone(&task.feasible_box),
+                max_evaluations: task.max_evaluations,
+                every_runner_up: options.target == Target::All,
+            },
+            phase: match task.objective.goal {
+                Goal::Untargeted { .. } => Phase::Ranking(0),
+                Goal::Targeted(_) => Phase::SmoothSqp,
+            },
+            runner_ups,
+            linearized,
+            point: own_point,
+            at: Evaluation::default(),
+            margin_at_start: 0.0,
+            best,
+            effort: Effort::default(),
+        }
+    }
+
+    fn top_k(&self) -> usize {
+        match self.problem.objective.goal {
+            Goal::Targeted(_) => 1,
+            Goal::Untargeted { top_k, .. } => top_k,
+        }
+    }
+
+    /// Takes the linearised distance of one runner-up; goes on to the next, or to the nearest.
+    fn rank(&mut self, rank: usize, gradient: &[f32]) -> Phase {
+        self.effort.gradients += 1;
+        let distance = self.linearized.distance(gradient, &self.problem, self.at);
+        let distance = distance.unwrap_or(f64::INFINITY);
+        self.runner_ups.set_distance(rank, distance);
+        if rank + 1 < self.runner_ups.len() {
+            return Phase::Ranking(rank + 1);
+        }
+        let top_k = self.top_k();
+        self.runner_ups.rank(top_k, self.problem.every_runner_up);
+        Phase::SmoothSqp
+    }
+
+    /// A step along the linearised boundary.
+    fn step(&mut self, gradient: &[f32], kink_steps: u64) -> Progress {
+        let before = self.linearized.gradients();
+        let progress = self.linearized.step(
+            gradient,
+            &self.problem,
+            self.at,
+            (self.best.norm(), kink_steps),
+            &mut self.point,
+        );
+        self.effort.gradients += self.linearized.gradients() - before;
+        progress
+    }
+
+    /// A step by decoupled direction and norm; false at its end.
+    fn step_ddn(&mut self, ddn: &mut RelativeDdn, gradient: &[f32]) -> bool {
+        self.effort.gradients += 1;
+        let iterate = Iterate {
+            original: &self.problem.original,
+            gradient,
+            margin: self.at.margin,
+            success: self.at.success(),
+            feasible_box: &self.problem.feasible_box,
+        };
+        ddn.step(&iterate, self.best.norm(), &mut self.point)
+    }
+
+    /// From the original along the linearised boundary of the next runner-up, if there is one.
+    fn next_smooth(&mut self) -> Phase {
+        if !self.runner_ups.advance(self.problem.objective) {
+            return self.shrink();
+        }
+        self.restart_at_original();
+        Phase::SmoothSqp
+    }
+
+    /// From the original by decoupled direction and norm, for the class that is searched.
+    fn per_class_ddn(&mut self) -> Phase {
+        let (distance, schedule) = match self.runner_ups.current() {
+            Some(runner_up) => (runner_up.linearized_distance, PER_RUNNER_UP),
+            None => (self.linearized.first_distance(), PER_TARGET),
+        };
+        self.point.copy_from_slice(&self.problem.original);
+        let guess = || (FIRST_NORM * distance).min(self.problem.feasible_box.widest());
+        let norm = self.best.norm().map(|best| BELOW_BEST * best);
+        Phase::PerClassDdn(RelativeDdn::new(norm.unwrap_or_else(guess), schedule))
+    }
+
+    /// After one class at kinks: the next one, or on from the best point.
+    fn next_per_class(&mut self) -> Phase {
+        let more = self.runner_ups.advance(self.problem.objective);
+        // Where several classes must lead the label, their common loss has been followed already.
+        if more && self.top_k() == 1 {
+            self.restart_at_original();
+            return self.per_class_ddn();
+        }
+        let Some(norm) = self.best.norm() else {
+            return self.shrink();
+        };
+        self.restart_at_best();
+        let schedule = match self.problem.objective.goal {
+            Goal::Untargeted { .. } => POLISH,
+            Goal::Targeted(_) => POLISH_TARGET,
+        };
+        Phase::PolishDdn(RelativeDdn::new(norm, schedule))
+    }
+
+    /// From the best point along the linearised boundary: it was smooth there after all.
+    fn final_sqp(&mut self) -> Phase {
+        self.runner_ups.advance(self.problem.objective);
+        if self.best.image().is_none() {
+            return self.shrink();
+        }
+        self.restart_at_best();
+        Phase::FinalSqp
+    }
+
+    fn restart_at_original(&mut self) {
+        self.point.copy_from_slice(&self.problem.original);
+        self.linearized.restart(&self.problem.original, &self.point);
+    }
+
+    /// Begins again at the best point, if there is one.
+    fn restart_at_best(&mut self) {
+        if let Some(image) = self.best.image() {
+            self.point.copy_from_slice(image);
+        }
+        self.linearized.restart(&self.problem.original, &self.point);
+    }
+
+    /// To the boundary along the ray of the best perturbation, unless it is there already.
+    fn shrink(&mut self) -> Phase {
+        match (self.best.image(), self.best.margin()) {
+            (Some(image), Some(margin)) if margin > 3.0 * SAFETY * self.at.scale => {
+                let start = self.margin_at_start;
+                self.place_on_ray(RaySearch::new(image, start, margin, RAY_EVALUATIONS))
+            }
+            _ => Phase::Done,
+        }
+    }
+
+    fn place_on_ray(&mut self, mut ray: RaySearch) -> Phase {
+        let fraction = ray.crossing(1.5 * SAFETY * self.at.scale);
+        let fraction = fraction.clamp(ray.fails().fraction, ray.succeeds().fraction);
+        let Problem {
+            original,
+            feasible_box,
+            ..
+        } = &self.problem;
+        ray.place(fraction, original, feasible_box, &mut self.point);
+        Phase::Ray(ray)
+    }
+
+    fn follow_ray(&mut self, mut ray: RaySearch) -> Phase {
+        ray.take(self.at.margin, self.at.success());
+        let near = ray.succeeds().margin <= 3.0 * SAFETY * self.at.scale;
+        if ray.evaluations_left() == 0 || ray.width() <= RAY_WIDTH || near {
+            Phase::Done
+        } else {
+            self.place_on_ray(ray)
+        }
+    }
+}
+
+impl Search for Sqp {
+    fn best(&self) -> Option<&[f32]> {
+        self.best.image()
+    }
+
+    fn effort(&self) -> Effort {
+        self.effort
+    }
+
+    fn point(&self) -> &[f32] {
+        &self.point
+    }
+
+    fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
+        let objective = self.problem.objective;
+        self.effort.evaluations += 1;
+        self.at = Evaluation {
+            margin: objective.margin(outputs),
+            scale: scale(outputs),
+        };
+        if self.effort.evaluations == 1 {
+            self.margin_at_start = self.at.margin;
+        }
+        if self.at.success() {
+            self.best
+                .offer(&self.problem.original, &self.point, self.at.margin);
+        }
+        match (&self.phase, objective.goal) {
+            (&Phase::Ranking(rank), Goal::Untargeted { label, top_k }) => {
+                if rank == 0 {
+                    let all = self.problem.every_runner_up;
+                    self.runner_ups.fill(label, top_k, outputs, all);
+                }
+                let class = self.runner_ups.class(rank);
+                self.linearized.ask(class, &self.problem, outputs, gradient);
+            }
+            (Phase::PerClassDdn(_), Goal::Untargeted { label, top_k: 1 }) => {
+                let runner_up = self.runner_ups.current();
+                let runner_up = runner_up.expect("they were ranked before");
+                // Up for the label, down for the runner-up.
+                gradient.fill(0.0);
+                (gradient[label], gradient[runner_up.class]) = (1.0, -1.0);
+            }
+            (Phase::PerClassDdn(_) | Phase::PolishDdn(_), _) => {
+                objective.loss(outputs, gradient);
+            }
+            (Phase::Ray(_) | Phase::Done, _) => gradient.fill(0.0),
+            (phase, goal) => {
+                let new_best = matches!(phase, Phase::FinalSqp) && self.linearized.steps() == 0;
+                if let (true, Goal::Untargeted { top_k: 1, .. }) = (new_best, goal) {
+                    // The class that the best perturbation has led to.
+                    self.runner_ups.choose_largest(outputs);
+                }
+                self.linearized
+                    .ask_next(&self.problem, &self.runner_ups, outputs, gradient);
+            }
+        }
+    }
+
+    fn take_gradient(&mut self, gradient: &[f32]) -> bool {
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Ranking(rank) => self.rank(rank, gradient),
+            Phase::SmoothSqp => match self.step(gradient, KINK_STEPS) {
+                Progress::Searching => Phase::SmoothSqp,
+                Progress::Kink => self.per_class_ddn(),
+                Progress::Ended => self.next_smooth(),
+            },
+            Phase::PerClassDdn(mut ddn) => {
+                if self.step_ddn(&mut ddn, gradient) {
+                    Phase::PerClassDdn(ddn)
+                } else {
+                    self.next_per_class()
+                }
+            }
+            Phase::PolishDdn(mut ddn) => {
+                if self.step_ddn(&mut ddn, gradient) {
+                    Phase::PolishDdn(ddn)
+                } else {
+                    self.final_sqp()
+                }
+            }
+            Phase::FinalSqp => match self.step(gradient, FINAL_KINK_STEPS) {
+                Progress::Searching => Phase::FinalSqp,
+                Progress::Kink | Progress::Ended => self.shrink(),
+            },
+            Phase::Ray(ray) => self.follow_ray(ray),
+            Phase::Done => Phase::Done,
+        };
+        if self.effort.evaluations >= self.problem.max_evaluations {
+            self.phase = Phase::Done;
+        }
+        !matches!(self.phase, Phase::Done)
+    }
+}
