@@ -20,7 +20,7 @@ const MAX_ALLOCATION: u64 = 8 * MAX_PIXELS;
 /// and torchvision call bilinear. The middle of `h` rows begins at row `(h - height) / 2`, rounded
 /// down, and so for columns. Of colours, transparency is dropped; grey is their luma as in ITU-R
 /// 601 (Pillow's `L`); 16-bit values are rounded to 8. A camera's orientation mark is not heeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Fit {
     /// The size before the crop. None: the file's own; but an image smaller than the crop is
     /// enlarged until it just covers it.

@@ -21,6 +21,7 @@ mod idx;
 mod kind;
 mod npz;
 pub mod numpy;
+mod request;
 mod set;
 mod spec;
 
@@ -32,5 +33,6 @@ pub use folder::{Labels, read_classes};
 pub use idx::{Idx, parse_idx, read_idx};
 pub use kind::ErrorKind;
 pub use npz::Axes;
+pub use request::{Choice, ImageRequest};
 pub use set::{Broken, ImageSet};
 pub use spec::DataSpec;

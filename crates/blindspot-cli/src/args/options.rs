@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
-use blindspot_data::{Fit, Resize};
-use serde::{Deserialize, Serialize};
+use blindspot_data::{Choice, Fit, ImageRequest, Resize};
 
 use super::parse::{parse_range, parse_resize, parse_size};
 use crate::errors::Usage;
 
 /// A network from a file.
-#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArgs {
     /// An ONNX file: a classifier whose input fits the images; or alexnet, with random weights
     #[arg(value_name = "MODEL.onnx")]
@@ -20,7 +19,7 @@ pub(crate) struct ModelArgs {
 }
 
 /// What a network wants of its input.
-#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct PreprocessArgs {
     /// What an image's 0 and 1 become for the network, as in 0,255 [default: 0,1]
     #[arg(help_heading = "What the network wants of its input", long, value_name = "LOW,HIGH", value_parser = parse_range, allow_hyphen_values = true)]
@@ -85,7 +84,7 @@ impl PreprocessArgs {
 }
 
 /// A set of images.
-#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DataArgs {
     /// mnist:test, mnist:train, folder:DIR (a subfolder a class), folder:DIR,LABELS (a file with lines
     /// NAME,CLASS), folder:DIR,position (sorted by name, each image is a class), npz:FILE (arrays x and
@@ -106,21 +105,27 @@ pub(crate) struct DataArgs {
     crop: Option<[usize; 2]>,
     /// Leave images that can't be read out, and say which
     #[arg(help_heading = "Images", long)]
-    pub(crate) skip_broken: bool,
+    skip_broken: bool,
     /// The names of the classes, that of class 0 first: one a line, or a JSON list
     #[arg(help_heading = "Images", long, value_name = "FILE")]
-    pub(crate) classes: Option<PathBuf>,
+    classes: Option<PathBuf>,
 }
 
 impl DataArgs {
-    /// How images are made fit, besides what the network asks for; None where nothing is asked.
-    pub(crate) fn fit(&self) -> Option<Fit> {
+    /// The images asked for, all of the set.
+    pub(crate) fn request(&self) -> ImageRequest {
         let fit = Fit {
             resize: self.resize,
             crop: self.crop,
             channels: None,
         };
-        (fit != Fit::default()).then_some(fit)
+        ImageRequest {
+            data: self.data.clone(),
+            fit: (fit != Fit::default()).then_some(fit),
+            skip_broken: self.skip_broken,
+            classes: self.classes.clone(),
+            choice: None,
+        }
     }
 }
 
@@ -136,13 +141,16 @@ pub(crate) struct ChoiceArgs {
 }
 
 impl ChoiceArgs {
-    /// How many images, at least 1.
-    pub(crate) fn count(&self) -> Result<usize, Usage> {
-        match self.samples {
-            0 => Err(Usage(
+    /// The images of a set that are chosen, at least 1; `seed` is for a random choice.
+    pub(crate) fn choice(&self, seed: u64) -> Result<Choice, Usage> {
+        if self.samples == 0 {
+            return Err(Usage(
                 "--samples 0 asks for no image; ask for at least 1".into(),
-            )),
-            samples => Ok(samples),
+            ));
         }
+        Ok(Choice {
+            count: self.samples,
+            seed: self.shuffle.then_some(seed),
+        })
     }
 }

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use blindspot::run::journal::Shard;
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 
 use super::options::{DataArgs, ModelArgs};
 use super::parse::parse_shard;
 
 /// See which images excite a layer's units the most, and random directions, and what these mean
-#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   blindspot units model.onnx --layer
@@ -68,12 +67,10 @@ pub(crate) struct Units {
     pub(crate) seed: u64,
     /// The folder to write to; with --shard for its journal
     #[arg(long, value_name = "DIR")]
-    #[serde(skip)]
     pub(crate) out: Option<PathBuf>,
     /// Do part I, from 0, of N; `blindspot merge` makes the page of them. auto takes both from a Slurm array
     /// job's environment, auto/N takes I from a Kubernetes indexed job's
     #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]
-    #[serde(skip)]
     pub(crate) shard: Option<Shard>,
 }
 
@@ -84,7 +81,7 @@ fn parse_weight(text: &str) -> Result<f64, String> {
 }
 
 /// Which units to show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WantedUnits {
     /// So many, a random choice.
     Count(usize),
@@ -109,7 +106,7 @@ fn parse_units(text: &str) -> Result<WantedUnits, String> {
 }
 
 /// How the positions of a convolutional layer become one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Reduce {
     /// The largest; the picture shows what its position sees
     Max,

@@ -11,6 +11,7 @@ use blindspot::examples::{
     write_stored,
 };
 use blindspot::image_files::save_images;
+use blindspot::preprocess::Preprocess;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::run::journal::{Entries, Journal, Work as _};
 use blindspot::run::monitor::Monitor;
@@ -18,8 +19,8 @@ use blindspot::run::ranks::{Piece, Ranks, share};
 use blindspot::search::{
     Block, Bounds, Criterion, InputBox, SearchOptions, Target, eight_bit, search_in_blocks,
 };
-use blindspot_data::ImageSet;
 use blindspot_data::files;
+use blindspot_data::{ImageRequest, ImageSet};
 use blindspot_net::Network;
 
 use super::load;
@@ -39,10 +40,13 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         }
     }
     // Before anything is read: what is wrong with the command is said first.
-    command.choice.count()?;
-    let model = load::model(&command.model, command.r#box)?;
-    let choice = Some((&command.choice, command.seed));
-    let images = load::images(&command.data, choice, Some(&model), common, progress)?;
+    let request = ImageRequest {
+        choice: Some(command.choice.choice(command.seed)?),
+        ..command.data.request()
+    };
+    let preprocess = Preprocess::from(&command.model.preprocess);
+    let model = load::model(&command.model.model, &preprocess, command.r#box)?;
+    let images = load::images(&request, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
     let network = model.network();
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 use blindspot::certify::{
     Bracket, Bracketing, Certifier, Header, Provenance, Record, Summary, write_certificates,
 };
+use blindspot::preprocess::Preprocess;
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
+use blindspot_data::ImageRequest;
 use blindspot_data::files;
 
 use super::load;
@@ -22,9 +24,13 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         beside(&command.out, "json")?;
         beside(&command.out, "svg")?;
     }
-    let model = load::model(&command.model, command.r#box)?;
-    let choice = Some((&command.choice, command.seed));
-    let images = load::images(&command.data, choice, Some(&model), common, progress)?;
+    let request = ImageRequest {
+        choice: Some(command.choice.choice(command.seed)?),
+        ..command.data.request()
+    };
+    let preprocess = Preprocess::from(&command.model.preprocess);
+    let model = load::model(&command.model.model, &preprocess, command.r#box)?;
+    let images = load::images(&request, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
     let certifier = Certifier::new(&model)?;
     let options = SearchOptions::default()

@@ -8,25 +8,30 @@ use blindspot::model::{Model, ModelError, read_network};
 use blindspot::preprocess::{Preprocess, near_chance};
 use blindspot::run::monitor::Monitor;
 use blindspot::search::InputBox;
-use blindspot_data::{DataError, DataSpec, ImageSet, Locations, read_classes};
+use blindspot_data::{
+    Choice, DataError, DataSpec, ImageRequest, ImageSet, Locations, read_classes,
+};
 use blindspot_net::Network;
 use blindspot_paper::architectures;
 
 use super::data::Download;
 use crate::args::Common;
-use crate::args::{ChoiceArgs, DataArgs, ModelArgs};
 use crate::errors::{PREPROCESSING, Usage};
 use crate::print;
 use crate::progress::Progress;
 
 /// Reads a model, whose images have their values in `input_box`, with its preprocessing before it.
-pub(super) fn model(args: &ModelArgs, input_box: InputBox) -> Result<Model, ModelError> {
+pub(super) fn model(
+    path: &Path,
+    preprocess: &Preprocess,
+    input_box: InputBox,
+) -> Result<Model, ModelError> {
     let options = Model::options()
-        .preprocess(Preprocess::from(&args.preprocess))
+        .preprocess(preprocess.clone())
         .input_box(input_box);
-    match alexnet(&args.model) {
+    match alexnet(path) {
         Some(network) => options.from_network(network),
-        None => options.open(&args.model),
+        None => options.open(path),
     }
 }
 
@@ -57,33 +62,28 @@ pub(super) fn set(spec: &str, common: &Common, progress: &Progress) -> anyhow::R
 /// a folder read once to find broken ones. A warning goes to standard error where the model knows
 /// hardly any of them.
 pub(super) fn images(
-    args: &DataArgs,
-    choice: Option<(&ChoiceArgs, u64)>,
+    request: &ImageRequest,
     model: Option<&Model>,
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<ImageSet> {
-    let choice = match choice {
-        Some((choice, seed)) => Some((choice.count()?, choice.shuffle, seed)),
-        None => None,
-    };
-    let mut images = set(&args.data, common, progress)?;
-    images = match (model, args.fit()) {
+    let mut images = set(&request.data, common, progress)?;
+    images = match (model, request.fit) {
         (Some(model), fit) => model.fit(&images, fit)?,
         (None, Some(fit)) => images.fitted(&fit)?,
         (None, None) => images,
     };
-    if let Some(path) = &args.classes {
+    if let Some(path) = &request.classes {
         images = images.with_classes(read_classes(path)?)?;
     }
-    if let Some((count, shuffle, seed)) = choice {
-        images = match shuffle {
-            true => images.shuffled(count, seed),
-            false => images.first(count),
+    if let Some(Choice { count, seed }) = request.choice {
+        images = match seed {
+            Some(seed) => images.shuffled(count, seed),
+            None => images.first(count),
         };
     }
     if images.is_of_files() {
-        images = checked(&images, args.skip_broken, common, progress)?;
+        images = checked(&images, request.skip_broken, common, progress)?;
     }
     if let Some(model) = model {
         warn_near_chance(model, &images, common)?;

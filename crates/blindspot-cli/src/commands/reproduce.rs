@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use blindspot::model::Model;
+use blindspot::preprocess::Preprocess;
 use blindspot::search::InputBox;
 use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
@@ -12,7 +13,7 @@ use blindspot_paper::reproduce::{
 };
 
 use super::load;
-use crate::args::{Common, ModelArgs, Reproduce};
+use crate::args::{Common, Reproduce};
 use crate::errors::Usage;
 use crate::print::{json, say};
 use crate::progress::Progress;
@@ -184,10 +185,8 @@ impl Own {
             Some(path) if wanted => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let model = load::model(
-                    &ModelArgs {
-                        model: path.to_owned(),
-                        preprocess: command.preprocess.clone(),
-                    },
+                    path,
+                    &Preprocess::from(&command.preprocess),
                     InputBox::default(),
                 )?;
                 Some((model, name.into_owned()))
@@ -196,7 +195,7 @@ impl Own {
         };
         let mut photographs = None;
         if let (Some((model, _)), true) = (&model, of_network) {
-            let images = load::images(data, None, Some(model), common, progress)?;
+            let images = load::images(&data.request(), Some(model), common, progress)?;
             if options.wants(&figure5::EXPERIMENT) {
                 load::labels(&images, &data.data)?;
             }
@@ -204,7 +203,7 @@ impl Own {
         }
         let mut images = None;
         if options.wants_source(Source::OwnImages) {
-            let set = load::images(data, None, None, common, progress)?;
+            let set = load::images(&data.request(), None, common, progress)?;
             load::labels(&set, &data.data)?;
             images = Some(set);
         }

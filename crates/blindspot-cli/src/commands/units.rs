@@ -10,16 +10,15 @@ use blindspot::preprocess::Preprocess;
 use blindspot::search::InputBox;
 use blindspot::units::{
     ActivationReader, Context, DirectionImages, Layer, PictureRow, Plan, RankedImages, Reduction,
-    Regularisation, Study, SynthesisOptions, TopImages, UnitsOptions, picture_rows, random_units,
-    survey, synthesise_all,
+    Regularisation, Study, SurveyRequest, SynthesisOptions, TopImages, UnitsOptions, picture_rows,
+    random_units, survey, synthesise_all,
 };
-use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
+use blindspot_data::{ImageRequest, ImageSet};
 use serde::Serialize;
 
 use super::load;
-use crate::args::ChoiceArgs;
-use crate::args::{Common, Units, WantedUnits};
+use crate::args::{ChoiceArgs, Common, Units, WantedUnits};
 use crate::errors::Usage;
 use crate::print::{json, say};
 use crate::progress::Progress;
@@ -94,7 +93,8 @@ struct ImagesRecord {
 }
 
 pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let model = load::model(&command.model, InputBox::default())?;
+    let preprocess = Preprocess::from(&command.model.preprocess);
+    let model = load::model(&command.model.model, &preprocess, InputBox::default())?;
     let network = model.network();
     let Some(Some(name)) = &command.layer else {
         let layers = Layer::all(network);
@@ -112,41 +112,59 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
     let Some(out) = &command.out else {
         return Err(Usage("--out DIR is missing: where to write the pictures to".into()).into());
     };
-    let subject = Subject::new(command, model, layer, common, progress)?;
+    let request = request(command, &layer)?;
+    let subject = Subject::new(request, model, layer, common, progress)?;
     match command.shard {
-        Some(_) => parts::shard(command, &subject, out, common, progress),
-        None => write_all(command, subject, None, out, common, progress),
+        Some(shard) => parts::shard(shard, &subject, out, common, progress),
+        None => write_all(subject, None, out, common, progress),
     }
 }
 
 /// What is looked at, and how.
 struct Subject {
+    request: SurveyRequest,
     model: Model,
     layer: Layer,
-    plan: Plan,
     images: ImageSet,
 }
 
 impl Subject {
     fn new(
-        command: &Units,
+        request: SurveyRequest,
         model: Model,
         layer: Layer,
         common: &Common,
         progress: &Progress,
     ) -> anyhow::Result<Subject> {
-        let choice = ChoiceArgs {
-            samples: command.samples.unwrap_or(usize::MAX),
-            shuffle: command.shuffle,
-        };
-        let choice = Some((&choice, command.seed));
         Ok(Subject {
-            images: load::images(&command.data, choice, Some(&model), common, progress)?,
-            plan: plan(command, &layer),
+            images: load::images(&request.images, Some(&model), common, progress)?,
+            request,
             model,
             layer,
         })
     }
+}
+
+/// What the command asks for.
+fn request(command: &Units, layer: &Layer) -> Result<SurveyRequest, Usage> {
+    let choice = ChoiceArgs {
+        samples: command.samples.unwrap_or(usize::MAX),
+        shuffle: command.shuffle,
+    };
+    let regularisation = Regularisation::default()
+        .l2(command.l2)
+        .total_variation(command.total_variation);
+    Ok(SurveyRequest {
+        model: command.model.model.clone(),
+        preprocess: Preprocess::from(&command.model.preprocess),
+        images: ImageRequest {
+            choice: Some(choice.choice(command.seed)?),
+            ..command.data.request()
+        },
+        layer: layer.name.clone(),
+        plan: plan(command, layer),
+        synthesis: command.synthesize.then_some(regularisation),
+    })
 }
 
 /// What is asked for of a layer.
@@ -169,7 +187,6 @@ fn plan(command: &Units, layer: &Layer) -> Plan {
 
 /// Surveys the layer, from its values if they are stored, and writes what comes out.
 fn write_all(
-    command: &Units,
     subject: Subject,
     stored: Option<&ActivationReader<'_>>,
     out: &Path,
@@ -177,11 +194,17 @@ fn write_all(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let Subject {
+        request,
         model,
         layer,
-        plan,
         images,
     } = subject;
+    let SurveyRequest {
+        images: asked,
+        plan,
+        synthesis: regularisation,
+        ..
+    } = request;
     let network = model.network();
     // Before the work: a folder that can't be written is found out now.
     files::make_folder(out)?;
@@ -190,10 +213,6 @@ fn write_all(
     let context = Context::new(network, &layer, &images).with_labels(images.labels());
     let report = survey(&context, &plan, stored, progress)?;
     let reduce = plan.options.reduce;
-    let regularisation = Regularisation::default()
-        .l2(command.l2)
-        .total_variation(command.total_variation);
-    let regularisation = command.synthesize.then_some(regularisation);
     let made = match regularisation {
         Some(regularisation) => {
             let options = SynthesisOptions::default()
@@ -231,7 +250,7 @@ fn write_all(
         statistics: report.study,
         options: plan,
         preprocess: model.preprocess().clone(),
-        data: command.data.data.clone(),
+        data: asked.data,
         data_sha256: images.hashes().iter().cloned().collect(),
         model_sha256: model.sha256().to_owned(),
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),

@@ -16,6 +16,7 @@ mod plan;
 mod projector;
 mod ranking;
 mod receptive;
+mod request;
 mod rotation;
 mod study;
 mod survey;
@@ -34,6 +35,7 @@ pub use measures::{Measure, Measures};
 pub use plan::{Context, Plan, UnitsOptions};
 pub use projector::Reduction;
 pub use receptive::receptive_field;
+pub use request::SurveyRequest;
 pub use study::{Contrast, DirectionKind, Group, Study};
 pub use survey::{DirectionImages, LayerReport, UnitImages, survey};
 pub use synthesis::{

@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use blindspot::run::journal::{Entries, Work};
+use blindspot::run::journal::{Entries, Shard, Work};
 use blindspot::search::InputBox;
-use blindspot::units::{ActivationReader, Layer, LayerEvaluator};
+use blindspot::units::{ActivationReader, Layer, LayerEvaluator, SurveyRequest};
 use serde::{Deserialize, Serialize};
 
 use super::{Subject, write_all};
-use crate::args::{Common, Units};
+use crate::args::Common;
 use crate::commands::load;
 use crate::commands::part::{Part, chosen};
 use crate::errors::Usage;
 use crate::progress::Progress;
 
 /// What a journal of a layer's values says in its header. The pictures take model and images again, so it
-/// has the command itself.
+/// has the whole request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct About {
-    command: Units,
+    request: SurveyRequest,
     data_sha256: BTreeMap<String, String>,
     model_sha256: String,
     /// Which images of the set were chosen, by a hash of their places.
@@ -38,9 +38,9 @@ impl Work for About {
 }
 
 impl About {
-    fn new(command: &Units, subject: &Subject, bytes: usize) -> About {
+    fn new(subject: &Subject, bytes: usize) -> About {
         About {
-            command: command.clone(),
+            request: subject.request.clone(),
             data_sha256: subject.images.hashes().iter().cloned().collect(),
             model_sha256: subject.model.sha256().to_owned(),
             chosen: chosen(&subject.images),
@@ -52,21 +52,21 @@ impl About {
 
 /// Evaluates a part of the images.
 pub(super) fn shard(
-    command: &Units,
+    shard: Shard,
     subject: &Subject,
     out: &Path,
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let Subject {
+        request,
         model,
         layer,
-        plan,
         images,
     } = subject;
-    let values = LayerEvaluator::new(model.network(), layer, plan)?;
-    let about = About::new(command, subject, values.bytes());
-    let mut part = Part::open(&about, images.len(), command.shard, out, common)?;
+    let values = LayerEvaluator::new(model.network(), layer, &request.plan)?;
+    let about = About::new(subject, values.bytes());
+    let mut part = Part::open(&about, images.len(), Some(shard), out, common)?;
     let remaining = part.remaining();
     let worked = values.evaluate(
         images,
@@ -86,25 +86,24 @@ pub(crate) fn merge(
     progress: &Progress,
 ) -> anyhow::Result<()> {
     let about = About::of(entries)?;
-    let command = &about.command;
-    let model = load::model(&command.model, InputBox::default())?;
-    let name = command.layer.iter().flatten().next();
-    let layer = Layer::find(model.network(), name.map_or("", String::as_str))?;
-    let subject = Subject::new(command, model, layer, common, progress)?;
+    let request = about.request.clone();
+    let model = load::model(&request.model, &request.preprocess, InputBox::default())?;
+    let layer = Layer::find(model.network(), &request.layer)?;
+    let subject = Subject::new(request, model, layer, common, progress)?;
     let changed = |what: &str| {
         let why = format!(
             "{what} not what the shards were made of; give them back, or run the shards again"
         );
         Usage(why)
     };
-    let now = About::new(command, &subject, about.bytes);
+    let now = About::new(&subject, about.bytes);
     if now.model_sha256 != about.model_sha256 {
-        let model = command.model.model.display();
+        let model = about.request.model.display();
         return Err(changed(&format!("{model} is")).into());
     }
     if now.data_sha256 != about.data_sha256 || now.chosen != about.chosen {
-        return Err(changed(&format!("the images of {} are", command.data.data)).into());
+        return Err(changed(&format!("the images of {} are", about.request.images.data)).into());
     }
     let stored = ActivationReader::new(entries, &subject.layer)?;
-    write_all(command, subject, Some(&stored), out, common, progress)
+    write_all(subject, Some(&stored), out, common, progress)
 }
