@@ -84,8 +84,8 @@ def words(line):
 def alike(shown, printed):
     """Whether `shown` is what was printed, but for numbers and for lines that `...` stands for."""
     pattern = "".join(r"(?:.*\n)*?" if line.strip() == "..." else re.escape(words(line)) + "\n"
-                      for line in shown.splitlines())
-    return re.fullmatch(pattern, "".join(words(line) + "\n" for line in printed.splitlines())) is not None
+                      for line in shown.strip("\n").splitlines())
+    return re.fullmatch(pattern, "".join(words(line) + "\n" for line in printed.strip("\n").splitlines())) is not None
 
 
 def commands(blindspot, folder, write):
