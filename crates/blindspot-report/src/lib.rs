@@ -19,7 +19,6 @@
 //! assert_eq!(table.csv(), "model,error,error (paper)\nmine,0.3,0.25\n");
 //! assert!(table.text().contains("mine   30.0% (25.0%)"));
 //! ```
-#![deny(clippy::too_many_arguments)]
 
 mod artifact;
 mod histogram;
