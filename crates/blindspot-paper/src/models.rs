@@ -12,7 +12,7 @@ use crate::harden::{HardenError, Plan, PoolCount, harden};
 use crate::results::ModelRecord;
 use crate::session::{LabelledData, Session};
 use crate::train::{Recipe, TrainError, Trained, train};
-use blindspot::run::ranks::broadcast;
+use blindspot::run::communicator::broadcast;
 
 /// What a network was made by, as it is kept in its file: recipe or plan, seed, data, version.
 pub(crate) fn made_by(
@@ -68,7 +68,7 @@ pub fn train_and_save(
     let data = LabelledData::new(images, labels(images)?).with_hash(&facts["data"]);
     let checkpoint = path.with_extension("checkpoint");
     let trained = train(recipe, &data, &session.with_checkpoint(&checkpoint))?;
-    if session.ranks.writes() {
+    if session.ranks.is_root() {
         save(&recipe.name, &trained, facts, path)?;
     }
     Ok(trained)
@@ -151,7 +151,7 @@ pub(crate) fn kept_or_trained(
     let mut bytes = broadcast(session.ranks, || kept().unwrap_or_default());
     if bytes.is_empty() {
         train_and_save(recipe, images, &path, session)?;
-        let written = if session.ranks.writes() {
+        let written = if session.ranks.is_root() {
             read()?
         } else {
             Vec::new()

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use blindspot::inputs::Inputs;
+use blindspot::run::communicator::{Communicator, SingleProcess};
 use blindspot::run::monitor::{Monitor, Unwatched};
-use blindspot::run::ranks::{Alone, Ranks};
 
 /// Labelled inputs to train a classifier on.
 #[derive(Clone, Copy)]
@@ -62,7 +62,7 @@ pub struct Session<'a> {
     pub monitor: &'a dyn Monitor,
     /// The ranks that train together. All of them get the same data, recipe and seed; the root reads and
     /// writes files.
-    pub ranks: &'a dyn Ranks,
+    pub ranks: &'a dyn Communicator,
     /// A file that a stopped training resumes from, removed when the training is done; `None` keeps none.
     pub checkpoint: Option<&'a Path>,
 }
@@ -73,7 +73,7 @@ impl Session<'static> {
         Session {
             seed,
             monitor: &Unwatched,
-            ranks: &Alone,
+            ranks: &SingleProcess,
             checkpoint: None,
         }
     }
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
     }
 
     /// Trains on these ranks together.
-    pub fn with_ranks(self, ranks: &'a dyn Ranks) -> Session<'a> {
+    pub fn with_ranks(self, ranks: &'a dyn Communicator) -> Session<'a> {
         Session { ranks, ..self }
     }
 

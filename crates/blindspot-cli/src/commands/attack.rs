@@ -13,9 +13,9 @@ use blindspot::examples::{
 use blindspot::image_files::save_images;
 use blindspot::preprocess::Preprocess;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
+use blindspot::run::communicator::{Communicator, Task, distribute};
 use blindspot::run::journal::{Entries, Journal, Work as _};
 use blindspot::run::monitor::Monitor;
-use blindspot::run::ranks::{Piece, Ranks, share};
 use blindspot::search::{
     Block, Bounds, Criterion, InputBox, SearchOptions, Target, eight_bit, search_in_blocks,
 };
@@ -96,7 +96,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         certifier,
         begun: Instant::now(),
     };
-    if !ranks.writes() {
+    if !ranks.is_root() {
         let none = |_| -> anyhow::Result<usize> { unreachable!("rank 0 takes what is found") };
         return work.share(ranks, &[], none, progress).map(drop);
     }
@@ -168,21 +168,21 @@ impl Work<'_> {
     /// `take` gets what is found, some rows at a time. Gives whether all is done.
     fn share(
         &self,
-        ranks: &dyn Ranks,
+        ranks: &dyn Communicator,
         remaining: &[usize],
         take: impl FnMut(Vec<u8>) -> anyhow::Result<usize> + Send,
         progress: &Progress,
     ) -> anyhow::Result<bool> {
-        let work = |piece: Piece<'_, anyhow::Error>| self.search(piece);
-        share(ranks, remaining, "search", progress, work, take)
+        let work = |task: Task<'_, anyhow::Error>| self.search(task);
+        distribute(ranks, remaining, "search", progress, work, take)
     }
 
-    fn search(&self, piece: Piece<'_, anyhow::Error>) -> anyhow::Result<()> {
-        let Piece {
+    fn search(&self, task: Task<'_, anyhow::Error>) -> anyhow::Result<()> {
+        let Task {
             positions,
             monitor,
-            give,
-        } = piece;
+            emit,
+        } = task;
         // Of no images at all the search says so.
         if positions.is_empty() && !self.images.is_empty() {
             return Ok(());
@@ -195,7 +195,7 @@ impl Work<'_> {
         let options = self.options.clone().time_limit(left);
         let (network, images) = (self.network, self.images);
         let keep = |block| match self.rows(block, monitor)? {
-            Some(rows) => give(rows),
+            Some(rows) => emit(rows),
             None => Ok(()),
         };
         search_in_blocks(

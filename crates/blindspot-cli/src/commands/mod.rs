@@ -28,7 +28,7 @@ const STACK_BYTES: usize = 8 << 20;
 pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
     interrupt::listen();
     ranks::join(args.command.runs_on_ranks(), &args.common)?;
-    if !ranks::here().writes() {
+    if !ranks::here().is_root() {
         // Rank 0 speaks for all.
         (args.common.quiet, args.common.json) = (true, false);
     }

@@ -51,7 +51,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     let plan = command.quocnet.plan()?;
     let ranks = ranks::here();
     if command.quocnet.costs || command.quocnet.trial {
-        return match (ranks.writes(), command.quocnet.trial) {
+        return match (ranks.is_root(), command.quocnet.trial) {
             (false, _) => Ok(()),
             (true, false) => print_costs(command, common),
             (true, true) => try_size(command, common),
@@ -63,7 +63,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         return Err(Usage(why.into()).into());
     }
     // Before the training: a file that can't be written is found out now.
-    if ranks.writes() {
+    if ranks.is_root() {
         files::check_writable(command.out())?;
     }
     let images = images(command, common, progress)?;
@@ -71,7 +71,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     let (seed, out) = (command.seed, command.out());
     let session = Session::new(seed).with_monitor(progress).with_ranks(ranks);
     let learned = learn_and_save(&plan, &images, out, &session)?;
-    if !ranks.writes() {
+    if !ranks.is_root() {
         return Ok(());
     }
     let picture = out.with_extension("filters.png");

@@ -30,7 +30,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     let options = options(command)?;
     let ranks = ranks::here();
     // Before the long run: a folder that can't be written is found out now.
-    if ranks.writes() {
+    if ranks.is_root() {
         writable(&command.out)?;
     }
     let mnist = options.wants_source(Source::Mnist);
@@ -55,7 +55,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         say(common, &text)?;
         return Ok(());
     }
-    let own = if ranks.writes() {
+    let own = if ranks.is_root() {
         Own::read(command, &options, common, progress)?
     } else {
         Own::default()
@@ -70,7 +70,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         pictures,
         failure,
     } = outcome;
-    if !ranks.writes() {
+    if !ranks.is_root() {
         return Ok(());
     }
     // What was made before one failed, or was stopped, is kept.

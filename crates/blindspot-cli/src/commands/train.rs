@@ -40,7 +40,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     }
     let ranks = ranks::here();
     // Before the training: a file that can't be written is found out now.
-    if ranks.writes() {
+    if ranks.is_root() {
         files::check_writable(command.out())?;
     }
     let images = load::set(&command.data, common, progress)?;
@@ -62,7 +62,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         let trained = models::train_and_save(&recipe, &images, out, &session)?;
         (trained, Vec::new())
     };
-    if !ranks.writes() {
+    if !ranks.is_root() {
         return Ok(());
     }
     let error = error(&trained.network, &images, labels)?;

@@ -6,7 +6,7 @@ mod postman;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use blindspot::run::ranks::{Alone, Ranks, agree, all_gather};
+use blindspot::run::communicator::{Communicator, SingleProcess, agree, all_gather};
 use blindspot_data::files;
 
 use crate::args::Common;
@@ -31,13 +31,13 @@ const LOCAL_COUNT: [&str; 3] = [
 #[cfg(feature = "mpi")]
 static HERE: OnceLock<postman::Postman> = OnceLock::new();
 #[cfg(not(feature = "mpi"))]
-static HERE: OnceLock<Alone> = OnceLock::new();
+static HERE: OnceLock<SingleProcess> = OnceLock::new();
 
 /// This process among those of the job.
-pub(crate) fn here() -> &'static dyn Ranks {
+pub(crate) fn here() -> &'static dyn Communicator {
     match HERE.get() {
         Some(ranks) => ranks,
-        None => &Alone,
+        None => &SingleProcess,
     }
 }
 
@@ -51,7 +51,7 @@ fn number(names: &[&str]) -> Option<usize> {
 ///
 /// # Errors
 /// [`Usage`] where this program or the command can't work with them, and
-/// [`RanksDiffer`](blindspot::run::ranks::RanksDiffer).
+/// [`RanksDiffer`](blindspot::run::communicator::RanksDiffer).
 pub(crate) fn join(runs_on_ranks: bool, common: &Common) -> anyhow::Result<()> {
     if number(&COUNT).is_none_or(|count| count < 2) {
         return Ok(());
@@ -63,7 +63,7 @@ pub(crate) fn join(runs_on_ranks: bool, common: &Common) -> anyhow::Result<()> {
     }
     meet(common)?;
     let whereabouts = all_gather(here(), whereabouts().into_bytes());
-    if here().writes() && !common.quiet {
+    if here().is_root() && !common.quiet {
         // Some launchers name processes by their numbers, not by their ranks.
         let ranks = whereabouts.iter().enumerate();
         let ranks = ranks.map(|(rank, it)| format!("{rank} ({})", String::from_utf8_lossy(it)));
@@ -95,7 +95,7 @@ fn meet(_: &Common) -> anyhow::Result<()> {
 /// Makes sure that all processes have the same.
 ///
 /// # Errors
-/// [`RanksDiffer`](blindspot::run::ranks::RanksDiffer).
+/// [`RanksDiffer`](blindspot::run::communicator::RanksDiffer).
 pub(crate) fn agree_on<const N: usize>(facts: [(&str, String); N]) -> anyhow::Result<()> {
     let facts = facts.map(|(what, is)| (what.to_owned(), is));
     Ok(agree(here(), &BTreeMap::from(facts))?)

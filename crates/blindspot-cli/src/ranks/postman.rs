@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use blindspot::ErrorKind;
-use blindspot::run::ranks::{Inbox, Ranks};
+use blindspot::run::communicator::{Communicator, Mailbox};
 use mpi::Threading;
 use mpi::collective::CommunicatorCollectives;
 use mpi::datatype::Equivalence;
@@ -46,7 +46,7 @@ pub(crate) struct Postman {
     rank: usize,
     count: usize,
     orders: Mutex<Sender<Order>>,
-    inbox: Inbox,
+    inbox: Mailbox,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -76,7 +76,7 @@ impl Postman {
             rank,
             count,
             orders: Mutex::new(orders),
-            inbox: Inbox::new(inbox),
+            inbox: Mailbox::new(inbox),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -114,7 +114,7 @@ impl Postman {
     }
 }
 
-impl Ranks for Postman {
+impl Communicator for Postman {
     fn rank(&self) -> usize {
         self.rank
     }

@@ -240,7 +240,7 @@ pub(crate) trait InPlace<T: Real> {
     fn backward(&self, output: &[T], gradient: &mut [T]);
 
     /// False where the numbers stay as they are (another shape).
-    fn writes(&self) -> bool {
+    fn is_root(&self) -> bool {
         true
     }
 }

@@ -60,7 +60,7 @@ impl<T: Real> InPlace<T> for Reshape {
 
     fn backward(&self, _output: &[T], _gradient: &mut [T]) {}
 
-    fn writes(&self) -> bool {
+    fn is_root(&self) -> bool {
         false
     }
 }

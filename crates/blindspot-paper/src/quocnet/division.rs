@@ -9,7 +9,7 @@ use blindspot_net::ops::tiles::Lane;
 use bytemuck::Pod;
 
 use super::plan::{Size, Stage};
-use blindspot::run::ranks::Ranks;
+use blindspot::run::communicator::Communicator;
 
 /// How the rows of a stage are divided into parts.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +142,7 @@ impl Rows {
 
 /// Brings each part the rows that it `holds` and another one `owns`.
 pub(super) fn halo<T: Pod>(
-    ranks: &dyn Ranks,
+    ranks: &dyn Communicator,
     layout: &Rows,
     tiles: &mut [Lane<T>],
     owns: impl Fn(usize) -> Range<usize>,
@@ -168,7 +168,7 @@ pub(super) fn halo<T: Pod>(
 /// goes on from what those before it have added up. `add` adds this part's, `above` being the rows
 /// that it shares with those before it.
 pub(super) fn chain<T: Pod>(
-    ranks: &dyn Ranks,
+    ranks: &dyn Communicator,
     division: &Division,
     layout: &Rows,
     tiles: &mut [Lane<T>],

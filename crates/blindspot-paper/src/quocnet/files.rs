@@ -28,7 +28,7 @@ pub fn learn_and_save(
     let checkpoint = path.with_extension("checkpoint");
     let session = session.with_checkpoint(&checkpoint);
     let learned = learn(plan, images, &facts["data"], &session)?;
-    if !session.ranks.writes() {
+    if !session.ranks.is_root() {
         return Ok(learned);
     }
     let stages = serde_json::to_string(&learned.stages).expect("records are plain data");

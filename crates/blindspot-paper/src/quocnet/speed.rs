@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::plan::Plan;
 use super::tica::{Memory, Tica};
 use crate::train::{Adam, TrainError};
+use blindspot::run::communicator::SingleProcess;
 use blindspot::run::random::Stream;
-use blindspot::run::ranks::Alone;
 
 /// Seconds for an image in a training step of all stages, measured on a few steps with random numbers.
 ///
@@ -17,7 +17,7 @@ pub fn seconds_an_image(plan: &Plan, shape: [usize; 3]) -> Result<f64, TrainErro
     let mut total = 0.0;
     for (i, size) in sizes.iter().enumerate() {
         size.check(i + 1)?;
-        let tica = Tica::new(plan, i, size, &Alone);
+        let tica = Tica::new(plan, i, size, &SingleProcess);
         let input_len: usize = size.input.iter().product();
         let mut stream = Stream::new(0, "numbers to time", i);
         let mut numbers = |count: usize| -> Vec<f32> {

@@ -12,9 +12,9 @@ use super::tica::{EPSILON, Memory, Tica, TicaLoss};
 use super::train::{Learned, Untrained, learn, untrained};
 use crate::session::Session;
 use crate::train::TrainError;
+use blindspot::run::communicator::threads;
 use blindspot::run::monitor::{Monitor, Unwatched};
 use blindspot::run::random::Stream;
-use blindspot::run::ranks::threads;
 
 fn numbers(count: usize, purpose: &str) -> Vec<f64> {
     let mut stream = Stream::new(5, purpose, 0);

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use super::division::{Division, Rows, chain, halo};
 use super::plan::{Plan, Size};
 use super::pooling::Pooling;
-use blindspot::run::ranks::{Ranks, all_gather};
+use blindspot::run::communicator::{Communicator, all_gather};
 
 /// Added under the root of L2 pooling.
 pub(crate) const EPSILON: f64 = 1e-4;
@@ -28,7 +28,7 @@ pub(crate) const EPSILON: f64 = 1e-4;
 /// One stage's loss as a function of its weights: a rank's part of it.
 pub(crate) struct Tica<'a> {
     /// The ranks that the stage is divided among.
-    ranks: &'a dyn Ranks,
+    ranks: &'a dyn Communicator,
     division: Division,
     /// What this part sees.
     seen: Rows,
@@ -105,7 +105,12 @@ pub(crate) struct Memory<T> {
 
 impl<'a> Tica<'a> {
     /// This rank's part of a stage; the ranks must be no more than its rows of positions.
-    pub(crate) fn new(plan: &Plan, stage: usize, size: &Size, ranks: &'a dyn Ranks) -> Tica<'a> {
+    pub(crate) fn new(
+        plan: &Plan,
+        stage: usize,
+        size: &Size,
+        ranks: &'a dyn Communicator,
+    ) -> Tica<'a> {
         let of = plan.stages[stage];
         let division = Division::new(size, of, ranks.count());
         let [planes, _, width] = size.input;

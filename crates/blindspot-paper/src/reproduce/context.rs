@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use blindspot::run::communicator::{Communicator, SingleProcess, any_true, broadcast};
 use blindspot::run::monitor::Monitor;
-use blindspot::run::ranks::{Alone, Ranks, any, broadcast};
 use blindspot::search::{Example, Method, SearchOptions, Target, search_over};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
@@ -108,10 +108,10 @@ impl<'a> Replication<'a> {
     pub(super) fn train_models(
         &mut self,
         wanted: impl Fn(&Experiment) -> bool,
-        ranks: &dyn Ranks,
+        ranks: &dyn Communicator,
     ) -> Result<(), ReproduceError> {
         let folder = self.models_folder();
-        if ranks.writes() {
+        if ranks.is_root() {
             files::make_folder(&folder)?;
         }
         let experiments = self.options.experiments.iter().copied();
@@ -125,10 +125,10 @@ impl<'a> Replication<'a> {
             let recipe = recipe(name, self.options);
             let images = halved(name).map_or(self.train(), |(_, half)| &self.halves()[half]);
             // One process trains by mini-batches, and none of these is searched.
-            let ranks: &dyn Ranks = if !recipe.is_by_mini_batches() {
+            let ranks: &dyn Communicator = if !recipe.is_by_mini_batches() {
                 ranks
-            } else if ranks.writes() {
-                &Alone
+            } else if ranks.is_root() {
+                &SingleProcess
             } else {
                 continue;
             };
@@ -164,9 +164,9 @@ impl<'a> Replication<'a> {
     }
 
     /// Searches for the examples of each model that some experiment takes, or takes them from shards.
-    pub(super) fn search(&mut self, ranks: &dyn Ranks) -> Result<(), ReproduceError> {
+    pub(super) fn search(&mut self, ranks: &dyn Communicator) -> Result<(), ReproduceError> {
         // Before the searches: shards that don't fit are found out now.
-        let mut stored = if ranks.writes() {
+        let mut stored = if ranks.is_root() {
             shards::stored(self)?
         } else {
             BTreeMap::new()
@@ -189,7 +189,7 @@ impl<'a> Replication<'a> {
             let labels = images.labels().expect("checked at the beginning");
             let (network, monitor) = (&model.network, self.monitor);
             let found = search_over(ranks, network, images, labels, sample, &options, monitor)?;
-            if any(ranks, monitor.cancelled()) {
+            if any_true(ranks, monitor.cancelled()) {
                 return Err(ReproduceError::Cancelled(self.models_folder()));
             }
             examples.insert(name.clone(), found);

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot::preprocess::Preprocess;
+use blindspot::run::communicator::Communicator;
 use blindspot::run::monitor::Monitor;
-use blindspot::run::ranks::Ranks;
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
 use serde::Serialize;
@@ -119,7 +119,7 @@ pub fn reproduce(
     sources: &Sources<'_>,
     out: &Path,
     monitor: &dyn Monitor,
-    ranks: &dyn Ranks,
+    ranks: &dyn Communicator,
 ) -> Result<Outcome, ReproduceError> {
     let mut run = Replication::new(options, sources, out, monitor)?;
     if sources.mnist.is_some() {
@@ -134,7 +134,7 @@ pub fn reproduce(
         pictures: Pictures::default(),
         failure: None,
     };
-    if !ranks.writes() {
+    if !ranks.is_root() {
         return Ok(outcome);
     }
     let Outcome {

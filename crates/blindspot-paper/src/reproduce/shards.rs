@@ -10,9 +10,9 @@ use super::{Mnist, Options, Replication, ReproduceError, Sources};
 use crate::experiments::{ALL, Experiment};
 use blindspot::examples::{About, Layout, Origin, StoredExamples};
 use blindspot::preprocess::Preprocess;
+use blindspot::run::communicator::SingleProcess;
 use blindspot::run::journal::{Entries, Journal, JournalError, Shard, Work};
 use blindspot::run::monitor::Monitor;
-use blindspot::run::ranks::Alone;
 use blindspot::search::{Block, Example, search_in_blocks};
 
 /// The folder of a model's journals.
@@ -44,7 +44,7 @@ pub fn search_shard(
         let known: Vec<&str> = known.map(|known| known.name).collect();
         return Err(ReproduceError::NoExamples(known.join(", ")));
     }
-    run.train_models(takes, &Alone)?;
+    run.train_models(takes, &SingleProcess)?;
     let mut done = 0;
     for model in run.models() {
         let folder = folder(out, &model.record.name);
@@ -221,7 +221,7 @@ mod tests {
                 mnist,
                 ..Sources::default()
             };
-            reproduce(options, &sources, out, &searches, &Alone)
+            reproduce(options, &sources, out, &searches, &SingleProcess)
                 .map(
                     |Outcome {
                          results,

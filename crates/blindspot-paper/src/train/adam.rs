@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use blindspot::run::ranks::{Ranks, gather};
+use blindspot::run::communicator::{Communicator, gather};
 
 /// Decay of the mean gradient.
 const BETA1: f64 = 0.9;
@@ -56,7 +56,7 @@ impl Adam {
     }
 
     /// All weights on the root, where each of the ranks has a [`part`](Adam::part), in their order.
-    pub(crate) fn gathered(&self, ranks: &dyn Ranks) -> Option<Adam> {
+    pub(crate) fn gathered(&self, ranks: &dyn Communicator) -> Option<Adam> {
         let whole = |tensors: &[Vec<f32>]| -> Vec<Vec<f32>> {
             let whole = tensors.iter().map(|tensor| {
                 let parts = gather(ranks, bytemuck::cast_slice(tensor).to_vec());
@@ -74,7 +74,7 @@ impl Adam {
             squares: whole(&self.squares),
             steps: self.steps,
         };
-        ranks.writes().then_some(whole)
+        ranks.is_root().then_some(whole)
     }
 
     /// How many steps were made.

@@ -7,7 +7,7 @@ use super::objective::{LossValue, Objective, add_decay, set_weights};
 use super::parallel::Lanes;
 use super::recipe::Sparsity;
 use blindspot::inputs::{InputError, Inputs, read_batch};
-use blindspot::run::ranks::Ranks;
+use blindspot::run::communicator::Communicator;
 
 /// Mean over the images of half the squared error of the reconstruction, plus the sparsity penalty
 /// `weight * sum over the units of KL(activity || mean activation of the unit)`, plus decay.
@@ -27,7 +27,7 @@ impl<'a> AutoencoderLoss<'a> {
         units: usize,
         sparsity: Sparsity,
         seed: u64,
-        ranks: &'a dyn Ranks,
+        ranks: &'a dyn Communicator,
     ) -> Self {
         let values = inputs.input_len();
         let layer = |units, output: &str| Layer {
@@ -156,8 +156,8 @@ impl Objective for AutoencoderLoss<'_> {
 mod tests {
     use super::*;
     use blindspot::inputs::InMemory;
+    use blindspot::run::communicator::SingleProcess;
     use blindspot::run::random::Stream;
-    use blindspot::run::ranks::Alone;
 
     #[test]
     fn the_gradient_is_that_of_finite_differences() {
@@ -172,7 +172,7 @@ mod tests {
             decay: 0.01,
             iterations: 1,
         };
-        let mut loss = AutoencoderLoss::new(&inputs, 4, sparsity, 3, &Alone);
+        let mut loss = AutoencoderLoss::new(&inputs, 4, sparsity, 3, &SingleProcess);
         let mut weights = loss.weights();
         let mut gradient = vec![0.0; weights.len()];
         let mut ignored = gradient.clone();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::TrainError;
 use super::objective::Objective;
 use crate::session::Session;
-use blindspot::run::ranks::{any, broadcast};
+use blindspot::run::communicator::{any_true, broadcast};
 
 /// Time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ impl Checkpoint {
     }
 
     fn save(&self, session: &Session<'_>) -> Result<(), TrainError> {
-        let Some(path) = session.checkpoint.filter(|_| session.ranks.writes()) else {
+        let Some(path) = session.checkpoint.filter(|_| session.ranks.is_root()) else {
             return Ok(());
         };
         files::write_atomically(path, |writer| {
@@ -85,7 +85,7 @@ impl Checkpoint {
         monitor.begin(name, limit);
         let mut saved = Instant::now();
         let reason: Reason = loop {
-            let cancelled = any(ranks, monitor.cancelled());
+            let cancelled = any_true(ranks, monitor.cancelled());
             if cancelled || saved.elapsed() > CHECKPOINT_EVERY {
                 self.solver = Some(solver);
                 self.save(session)?;

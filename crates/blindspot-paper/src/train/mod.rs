@@ -34,7 +34,7 @@ pub use recipe::{Architecture, Decay, Recipe, Sparsity, Training, UnknownModel};
 
 use crate::session::{LabelledData, Session};
 use autoencoder::AutoencoderLoss;
-use blindspot::run::ranks::Ranks;
+use blindspot::run::communicator::Communicator;
 use minimise::Checkpoint;
 
 /// A network after training.
@@ -211,7 +211,7 @@ impl Stages<'_> {
             Some(sparsity) => self.on_autoencoder(&mut state, network, sparsity, &decay)?,
             None => self.classifier(&mut state, network, self.data.inputs, &decay)?,
         };
-        if let Some(path) = session.checkpoint.filter(|_| session.ranks.writes()) {
+        if let Some(path) = session.checkpoint.filter(|_| session.ranks.is_root()) {
             // It may never have been written.
             let _ = std::fs::remove_file(path);
         }
@@ -315,7 +315,7 @@ fn options(iterations: usize, history: usize) -> LbfgsOptions {
 fn own_outputs(
     network: &Network<f32>,
     inputs: &dyn Inputs,
-    ranks: &dyn Ranks,
+    ranks: &dyn Communicator,
 ) -> Result<InMemory, InputError> {
     outputs_where(network, inputs, |start| parallel::is_own(start, ranks))
 }

@@ -5,7 +5,7 @@ use blindspot_net::{Network, argmax, cross_entropy};
 use super::parallel::Lanes;
 use crate::session::LabelledData;
 use blindspot::inputs::{InputError, Inputs, read_batch};
-use blindspot::run::ranks::Ranks;
+use blindspot::run::communicator::Communicator;
 
 /// What L-BFGS minimises: a function of all weights, one tensor after the other.
 pub(super) trait Objective {
@@ -62,7 +62,7 @@ impl<'a> TrainingLoss<'a> {
     }
 
     /// Spreads the evaluation over several ranks, which all have to evaluate it at the same weights.
-    pub fn over(self, ranks: &'a dyn Ranks) -> Self {
+    pub fn over(self, ranks: &'a dyn Communicator) -> Self {
         let lanes = Lanes::over(ranks);
         TrainingLoss { lanes, ..self }
     }

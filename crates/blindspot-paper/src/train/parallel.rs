@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use blindspot_net::{Buffers, Evaluator, Network};
 use rayon::prelude::*;
 
-use blindspot::run::ranks::{Alone, Ranks, all_gather, exchange};
+use blindspot::run::communicator::{Communicator, SingleProcess, all_gather, all_to_all};
 
 /// Inputs worked on at once: some 500 keeps a chunk's activations in the cache of one core, and
 /// is a multiple of the blocks that matrix products are made of.
@@ -53,31 +53,31 @@ fn numbers(bytes: &[u8]) -> Cow<'_, [f32]> {
 
 /// The rank that does a partial sum. Neighbours differ, so that the last chunks, which some of the
 /// partial sums have one less of, don't all miss on the same rank.
-fn rank_of(lane: usize, ranks: &dyn Ranks) -> usize {
+fn rank_of(lane: usize, ranks: &dyn Communicator) -> usize {
     lane % ranks.count()
 }
 
 /// Whether an input of the whole set is in one of this rank's partial sums.
-pub(crate) fn is_own(input: usize, ranks: &dyn Ranks) -> bool {
+pub(crate) fn is_own(input: usize, ranks: &dyn Communicator) -> bool {
     rank_of(input / CHUNK % LANES, ranks) == ranks.rank()
 }
 
 /// The partial sums and the threads' memory, kept from one pass to the next.
 pub(crate) struct Lanes<'a> {
-    ranks: &'a dyn Ranks,
+    ranks: &'a dyn Communicator,
     partials: Vec<Partial>,
     buffers: Mutex<Vec<[Buffers<f32>; 2]>>,
 }
 
 impl Default for Lanes<'_> {
     fn default() -> Self {
-        Lanes::over(&Alone)
+        Lanes::over(&SingleProcess)
     }
 }
 
 impl<'a> Lanes<'a> {
     /// Each of these ranks does some of the partial sums.
-    pub(crate) fn over(ranks: &'a dyn Ranks) -> Self {
+    pub(crate) fn over(ranks: &'a dyn Communicator) -> Self {
         Lanes {
             ranks,
             partials: Vec::new(),
@@ -208,7 +208,7 @@ impl<'a> Lanes<'a> {
             }
             message
         };
-        let sent = exchange(self.ranks, (0..count).map(message).collect());
+        let sent = all_to_all(self.ranks, (0..count).map(message).collect());
         let sent: Vec<Cow<'_, [f32]>> = sent.iter().map(|bytes| numbers(bytes)).collect();
         let own = part(rank);
         let mine = self

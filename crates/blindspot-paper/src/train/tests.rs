@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::parallel::CHUNK;
 use super::*;
+use blindspot::run::communicator::threads;
 use blindspot::run::monitor::{CancelAfter, Monitor, Unwatched};
 use blindspot::run::random::Stream;
-use blindspot::run::ranks::threads;
 
 /// Three classes, over a few chunks.
 fn blobs() -> (InMemory, Vec<usize>) {

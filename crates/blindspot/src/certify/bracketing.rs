@@ -8,8 +8,8 @@ use blindspot_net::Network;
 use super::certifier::MAX_TIME;
 use super::{Bracket, Certifier, CertifyError};
 use crate::inputs::Inputs;
-use crate::run::Pace;
-use crate::run::monitor::{Monitor, Part};
+use crate::run::BlockSizer;
+use crate::run::monitor::{BlockProgress, Monitor};
 use crate::search::{Example, SearchError, SearchOptions, search};
 
 /// Images of the first block for each thread.
@@ -50,13 +50,13 @@ impl Bracketing<'_> {
             return Err(SearchError::Empty.into());
         }
         let threads = rayon::current_num_threads().min(MAX_BLOCK);
-        let mut pace = Pace::new(FIRST_BLOCK_PER_THREAD * threads, threads..=MAX_BLOCK);
+        let mut sizer = BlockSizer::new(FIRST_BLOCK_PER_THREAD * threads, threads..=MAX_BLOCK);
         let (mut rest, mut taken) = (positions, Duration::ZERO);
         monitor.begin("certify", positions.len() as u64);
         while !rest.is_empty() {
             let (left, done) = (rest.len(), positions.len() - rest.len());
-            let block = pace.take(&mut rest);
-            let part = Part::new(monitor, done, block.len());
+            let block = sizer.next_block(&mut rest);
+            let part = BlockProgress::new(monitor, done, block.len());
             let began = Instant::now();
             let mut certificates = self
                 .certifier
@@ -84,7 +84,7 @@ impl Bracketing<'_> {
                 },
             };
             take(pairs.map(bracket).collect())?;
-            pace.done();
+            sizer.block_done();
         }
         monitor.end();
         Ok(taken)

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What long work tells, and asks, while it runs.
 pub trait Monitor: Sync {
-    /// A piece of work begins; it has `total` steps, at most.
+    /// A piece of work, called `work`, begins; it has at most `total` steps.
     fn begin(&self, _work: &str, _total: u64) {}
 
-    /// So many steps of it are done; `detail` says in a few words how it stands.
+    /// `done` steps of it are done; `detail` says in a few words how it stands.
     fn progress(&self, _done: u64, _detail: &str) {}
 
     /// The piece of work has ended.
@@ -19,7 +19,7 @@ pub trait Monitor: Sync {
     }
 }
 
-/// Tells nobody, never stops.
+/// A monitor that shows nothing and never stops the work.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Unwatched;
 
@@ -52,18 +52,27 @@ impl Monitor for CancelAfter {
     }
 }
 
-/// Counts the steps of a block's work as images of the whole.
-pub struct Part<'a> {
+/// Passes on that the work is to stop, and shows nothing: for a part of work that is shown already.
+pub struct CancelOnly<'a>(pub &'a dyn Monitor);
+
+impl Monitor for CancelOnly<'_> {
+    fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
+}
+
+/// Shows the steps of a block of images as progress among all images.
+pub struct BlockProgress<'a> {
     whole: &'a dyn Monitor,
     before: u64,
     images: u64,
     steps: AtomicU64,
 }
 
-impl<'a> Part<'a> {
-    /// The work on `images` images after `before` others.
-    pub fn new(whole: &'a dyn Monitor, before: usize, images: usize) -> Part<'a> {
-        Part {
+impl<'a> BlockProgress<'a> {
+    /// The progress of a block of `images` images after `before` others, shown on `whole`.
+    pub fn new(whole: &'a dyn Monitor, before: usize, images: usize) -> BlockProgress<'a> {
+        BlockProgress {
             whole,
             before: before as u64,
             images: images as u64,
@@ -72,7 +81,7 @@ impl<'a> Part<'a> {
     }
 }
 
-impl Monitor for Part<'_> {
+impl Monitor for BlockProgress<'_> {
     fn begin(&self, _: &str, total: u64) {
         self.steps.store(total, Ordering::Relaxed);
     }

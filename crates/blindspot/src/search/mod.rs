@@ -159,8 +159,8 @@ pub use target::{Criterion, Target};
 
 use crate::classifier::Classifier;
 use crate::inputs::Inputs;
-use crate::run::Pace;
-use crate::run::monitor::{Monitor, Part};
+use crate::run::BlockSizer;
+use crate::run::monitor::{BlockProgress, Monitor};
 use block::{Originals, Searcher};
 use bounds::FeasibleBoxes;
 use options::check_class;
@@ -256,12 +256,12 @@ impl Searcher<'_> {
         let most = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, MAX_BLOCK);
         let least = rayon::current_num_threads().min(most);
         let first = FIRST_BLOCK_VALUES / self.classifier.values_per_input().max(1);
-        let mut pace = Pace::new(first, least..=most);
+        let mut sizer = BlockSizer::new(first, least..=most);
         let (mut rest, mut done) = (positions, 0);
         monitor.begin("search", positions.len() as u64);
         while !rest.is_empty() {
-            let positions = pace.take(&mut rest);
-            let part = Part::new(monitor, done, positions.len());
+            let positions = sizer.next_block(&mut rest);
+            let part = BlockProgress::new(monitor, done, positions.len());
             let stop = StopCondition {
                 monitor: &part,
                 deadline,
@@ -278,7 +278,7 @@ impl Searcher<'_> {
             take(self.search(&originals, stop).map_err(SearchError::from)?)?;
             done += positions.len();
             monitor.progress(done as u64, "");
-            pace.done();
+            sizer.block_done();
         }
         monitor.end();
         Ok(())

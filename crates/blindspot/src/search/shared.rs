@@ -6,7 +6,7 @@ use super::{Block, Example, SearchError, SearchOptions, search_in_blocks};
 use crate::classifier::Classifier;
 use crate::inputs::Inputs;
 use crate::run::monitor::Monitor;
-use crate::run::ranks::{Piece, Ranks, share};
+use crate::run::communicator::{Communicator, Task, distribute};
 
 /// Finds smallest perturbations as [`search`](super::search()) does, by several ranks: the root gets
 /// the examples, in the order of `positions`, the others none. All ranks must be given the same
@@ -16,7 +16,7 @@ use crate::run::ranks::{Piece, Ranks, share};
 /// [`SearchError`] where images, labels, target and classifier don't fit each other, or the
 /// classifier fails.
 pub fn search_over(
-    ranks: &dyn Ranks,
+    ranks: &dyn Communicator,
     classifier: &dyn Classifier,
     inputs: &(impl Inputs + ?Sized),
     labels: &[usize],
@@ -32,23 +32,23 @@ pub fn search_over(
         found.extend(examples);
         Ok(count)
     };
-    let work = |piece: Piece<'_, SearchError>| {
-        let Piece {
+    let work = |task: Task<'_, SearchError>| {
+        let Task {
             positions: places,
             monitor,
-            give,
-        } = piece;
+            emit,
+        } = task;
         let positions: Vec<usize> = places.iter().map(|&place| positions[place]).collect();
-        let give = |block: Block| {
+        let emit = |block: Block| {
             let examples = postcard::to_stdvec(&block.examples);
-            give(examples.expect("examples are plain data"))
+            emit(examples.expect("examples are plain data"))
         };
         search_in_blocks(
-            classifier, inputs, labels, &positions, options, monitor, give,
+            classifier, inputs, labels, &positions, options, monitor, emit,
         )
     };
     let places: Vec<usize> = (0..positions.len()).collect();
-    share(ranks, &places, "search", monitor, work, take)?;
+    distribute(ranks, &places, "search", monitor, work, take)?;
     let place: HashMap<usize, usize> = positions.iter().copied().zip(places).collect();
     found.sort_by_key(|example| place[&example.position]);
     Ok(found)

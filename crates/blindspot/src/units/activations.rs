@@ -8,7 +8,7 @@ use blindspot_net::{Graph, Network};
 use super::distances::load;
 use super::{Context, Layer, Plan, UnitsError, untrained};
 use crate::inputs::{InputError, Inputs};
-use crate::run::Pace;
+use crate::run::BlockSizer;
 use crate::run::journal::{Entries, JournalError, Reader};
 use crate::run::monitor::Monitor;
 
@@ -73,11 +73,11 @@ impl LayerEvaluator {
         }
         let most = (MAX_BLOCK_BYTES / self.bytes().max(1)).clamp(1, MAX_BLOCK_IMAGES);
         let least = rayon::current_num_threads().min(most);
-        let mut pace = Pace::new(FIRST_BLOCK_IMAGES * least, least..=most);
+        let mut sizer = BlockSizer::new(FIRST_BLOCK_IMAGES * least, least..=most);
         let mut rest = indices;
         monitor.begin("layer values", indices.len() as u64);
         while !rest.is_empty() && !monitor.cancelled() {
-            let block = pace.take(&mut rest);
+            let block = sizer.next_block(&mut rest);
             let values = self.networks.iter();
             let values = values.map(|network| load(inputs, Some(network), block));
             let values: Vec<Vec<f32>> =
@@ -92,7 +92,7 @@ impl LayerEvaluator {
             let places = block.iter().enumerate();
             take(places.map(|(i, &image)| (image, content(i))).collect())?;
             monitor.progress((indices.len() - rest.len()) as u64, "");
-            pace.done();
+            sizer.block_done();
         }
         monitor.end();
         Ok(())

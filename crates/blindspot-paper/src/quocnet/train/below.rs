@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::super::division::Rows;
 use blindspot::inputs::{InputError, read_batch};
+use blindspot::run::communicator::{Communicator, all_to_all};
 use blindspot::run::random::Stream;
-use blindspot::run::ranks::{Ranks, exchange};
 
 /// Images that a thread computes a stage's inputs of at a time.
 const PART: usize = 16;
@@ -52,7 +52,7 @@ impl Below<'_> {
     pub(super) fn rows_of(
         &self,
         indices: &[usize],
-        ranks: &dyn Ranks,
+        ranks: &dyn Communicator,
         seen: impl Fn(usize) -> Rows,
     ) -> Result<Vec<f32>, InputError> {
         let (rank, count) = (ranks.rank(), ranks.count());
@@ -67,7 +67,7 @@ impl Below<'_> {
             ..seen(rank)
         };
         let parts = (0..count).map(|to| whole.read(&values, &seen(to).rows));
-        let parts = exchange(ranks, parts.collect());
+        let parts = all_to_all(ranks, parts.collect());
         let parts = parts.iter().flat_map(|part| {
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(part);
             values

@@ -128,7 +128,7 @@ pub fn learn(
         let weights = state.done[i].0.clone();
         builder.stage(&name, *stage, size, weights, plan.normalise)?;
     }
-    if let Some(path) = session.checkpoint.filter(|_| ranks.writes()) {
+    if let Some(path) = session.checkpoint.filter(|_| ranks.is_root()) {
         // It may never have been written.
         let _ = std::fs::remove_file(path);
     }

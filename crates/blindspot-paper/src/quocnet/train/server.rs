@@ -11,7 +11,7 @@ use super::stage::Work;
 use super::state::State;
 use crate::train::{Adam, TrainError};
 use blindspot::inputs::InputError;
-use blindspot::run::ranks::broadcast;
+use blindspot::run::communicator::broadcast;
 
 /// How a stage ends.
 const DONE: u8 = 0;
@@ -32,7 +32,7 @@ impl Work<'_> {
     ) -> Result<Adam, TrainError> {
         let ranks = self.team.all;
         let mut end = DONE;
-        if ranks.writes() {
+        if ranks.is_root() {
             end = self.serve(state, &mut adam, schedule)?;
         } else {
             self.help(schedule, memory)?;

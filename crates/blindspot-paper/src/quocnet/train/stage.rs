@@ -15,7 +15,7 @@ use super::team::Team;
 use crate::session::Session;
 use crate::train::{Adam, TrainError};
 use blindspot::inputs::InputError;
-use blindspot::run::ranks::{Ranks, all_gather};
+use blindspot::run::communicator::{Communicator, all_gather};
 
 /// Steps between words to the monitor.
 const TELL_EVERY: u64 = 16;
@@ -73,7 +73,7 @@ impl Work<'_> {
         let filters = all_gather(&self.team.parts, own).concat();
         let filters = bytemuck::pod_collect_to_vec(&filters);
         state.done.push((filters, record));
-        match self.team.all.writes() {
+        match self.team.all.is_root() {
             true => state.save(self.session.checkpoint, None),
             false => Ok(()),
         }
@@ -184,7 +184,7 @@ impl Work<'_> {
             1 => None,
             _ => adam.gathered(&self.team.parts),
         };
-        let path = self.session.checkpoint.filter(|_| self.team.all.writes());
+        let path = self.session.checkpoint.filter(|_| self.team.all.is_root());
         state.save(path, Some(gathered.as_ref().unwrap_or(adam)))
     }
 

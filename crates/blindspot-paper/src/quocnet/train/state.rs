@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::StageRecord;
 use super::history::Point;
 use crate::train::{Adam, TrainError};
-use blindspot::run::ranks::{Ranks, broadcast};
+use blindspot::run::communicator::{Communicator, broadcast};
 
 /// Time between checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ impl State {
     pub(super) fn load(
         path: Option<&Path>,
         key: String,
-        ranks: &dyn Ranks,
+        ranks: &dyn Communicator,
     ) -> Result<State, TrainError> {
         let bytes = broadcast(ranks, || {
             let read = path.and_then(|path| std::fs::read(path).ok());

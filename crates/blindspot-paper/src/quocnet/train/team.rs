@@ -5,12 +5,12 @@ use std::ops::Range;
 use super::super::plan::{Plan, Size};
 use super::super::tica::TicaLoss;
 use crate::train::TrainError;
-use blindspot::run::ranks::{Group, Ranks, all_gather, exchange};
+use blindspot::run::communicator::{Communicator, Group, all_gather, all_to_all};
 
 /// The ranks in groups. Each group has the whole stage, divided into parts, and does some of the replicas,
 /// one after the other.
 pub(super) struct Team<'a> {
-    pub(super) all: &'a dyn Ranks,
+    pub(super) all: &'a dyn Communicator,
     /// The ranks of this one's group, in the order of their parts.
     pub(super) parts: Group<'a>,
     /// Those that have the same part in each group, in the order of these.
@@ -22,7 +22,7 @@ pub(super) struct Team<'a> {
 impl<'a> Team<'a> {
     /// As many groups as there can be with the same number of ranks and of replicas each. In asynchronous
     /// training each rank is by itself.
-    pub(super) fn new(plan: &Plan, ranks: &'a dyn Ranks) -> Team<'a> {
+    pub(super) fn new(plan: &Plan, ranks: &'a dyn Communicator) -> Team<'a> {
         let (rank, count) = (ranks.rank(), ranks.count());
         let (groups, each) = match plan.asynchronous {
             true => (count, 1),
@@ -98,7 +98,7 @@ impl<'a> Team<'a> {
                     .copied()
                     .collect()
             };
-            let sent = exchange(&self.groups, (0..count).map(to).collect());
+            let sent = all_to_all(&self.groups, (0..count).map(to).collect());
             let length = part(rank).len();
             let mut own: Option<Vec<f32>> = None;
             for message in sent {

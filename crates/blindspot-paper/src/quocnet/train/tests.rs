@@ -7,8 +7,8 @@ use super::super::tests::{Stop, bars, plan, weights};
 use super::{Learned, learn};
 use crate::session::Session;
 use crate::train::TrainError;
+use blindspot::run::communicator::{Communicator, SingleProcess, threads};
 use blindspot::run::monitor::{Monitor, Unwatched};
-use blindspot::run::ranks::{Alone, Ranks, threads};
 
 /// 10 rows of positions, then 4: no multiple of three ranks, and with all that can be shared.
 fn small() -> Plan {
@@ -26,7 +26,11 @@ fn small() -> Plan {
     }
 }
 
-fn train(plan: &Plan, ranks: &dyn Ranks, monitor: &dyn Monitor) -> Result<Learned, TrainError> {
+fn train(
+    plan: &Plan,
+    ranks: &dyn Communicator,
+    monitor: &dyn Monitor,
+) -> Result<Learned, TrainError> {
     let session = Session::new(1).with_monitor(monitor).with_ranks(ranks);
     learn(plan, &bars(80), "bars", &session)
 }
@@ -39,7 +43,7 @@ fn any_number_of_ranks_learns_the_same() {
             replicas,
             ..small()
         };
-        let alone = train(&plan, &Alone, &Unwatched).unwrap();
+        let alone = train(&plan, &SingleProcess, &Unwatched).unwrap();
         assert_eq!(alone.history.len(), 2 * (76 / (10 * replicas)));
         for &count in counts {
             for learned in threads::run(count, |ranks| train(&plan, ranks, &Unwatched)) {
@@ -66,7 +70,7 @@ fn replicas_are_a_larger_batch() {
         replicas: 2,
         ..small()
     };
-    let [one, two] = [one, two].map(|plan| train(&plan, &Alone, &Unwatched).unwrap());
+    let [one, two] = [one, two].map(|plan| train(&plan, &SingleProcess, &Unwatched).unwrap());
     for (one, two) in one.stages.iter().zip(&two.stages) {
         assert_eq!(one.steps, two.steps);
         assert!(
@@ -80,7 +84,7 @@ fn replicas_are_a_larger_batch() {
 #[test]
 fn three_ranks_end_what_two_began() {
     let (plan, images) = (small(), bars(80));
-    let alone = train(&plan, &Alone, &Unwatched).unwrap();
+    let alone = train(&plan, &SingleProcess, &Unwatched).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("quocnet.checkpoint");
     let learn = |count: usize, monitor: &dyn Monitor| {

@@ -5,8 +5,8 @@
 //! parts travel, and are added in the order of the data.
 
 mod group;
-mod inbox;
-mod share;
+mod mailbox;
+mod task_farm;
 pub mod threads;
 
 use std::collections::BTreeMap;
@@ -14,19 +14,19 @@ use std::collections::BTreeMap;
 use blindspot_data::ErrorKind;
 
 pub use group::Group;
-pub use inbox::Inbox;
-pub use share::{Piece, share};
+pub use mailbox::Mailbox;
+pub use task_farm::{Task, distribute};
 
-/// One of several processes, as it sees the others.
+/// The processes that work together, as one of them sees them: MPI's word for it.
 ///
 /// There are no errors: an implementation whose messages can't be delivered ends the job and says
 /// which rank is gone, since nothing can be done without it. What has been written until then is
 /// whole.
-pub trait Ranks: Sync {
-    /// Which process this is, from 0. Rank 0 reads checkpoints and writes files.
+pub trait Communicator: Sync {
+    /// This process's number, from 0. Rank 0, the root, reads checkpoints and writes files.
     fn rank(&self) -> usize;
 
-    /// How many there are; at least 1.
+    /// Number of processes, at least 1.
     fn count(&self) -> usize;
 
     /// Sends a message to another rank and does not wait until it has arrived. Messages from one
@@ -40,17 +40,17 @@ pub trait Ranks: Sync {
     /// meanwhile is kept for later.
     fn receive_any(&self, of: &dyn Fn(usize) -> bool) -> (usize, Vec<u8>);
 
-    /// Whether this is the one that writes.
-    fn writes(&self) -> bool {
+    /// Whether this is rank 0, which writes.
+    fn is_root(&self) -> bool {
         self.rank() == 0
     }
 }
 
-/// A process that works by itself.
+/// A communicator of one process, which works by itself.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Alone;
+pub struct SingleProcess;
 
-impl Ranks for Alone {
+impl Communicator for SingleProcess {
     fn rank(&self) -> usize {
         0
     }
@@ -72,10 +72,10 @@ impl Ranks for Alone {
     }
 }
 
-/// Gives every rank what each of them has to say, in the order of the ranks.
+/// Gives every rank the message `mine` of each of them, in the order of the ranks.
 ///
 /// Bruck's algorithm: as many rounds as the logarithm of the number of ranks.
-pub fn all_gather(ranks: &dyn Ranks, mine: Vec<u8>) -> Vec<Vec<u8>> {
+pub fn all_gather(ranks: &dyn Communicator, mine: Vec<u8>) -> Vec<Vec<u8>> {
     let (rank, count) = (ranks.rank(), ranks.count());
     // Number i is that of rank `rank + i`, around the circle.
     let mut held = vec![mine];
@@ -89,8 +89,8 @@ pub fn all_gather(ranks: &dyn Ranks, mine: Vec<u8>) -> Vec<Vec<u8>> {
     held
 }
 
-/// Gives every rank what rank 0 has to say.
-pub fn broadcast(ranks: &dyn Ranks, message: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
+/// Gives every rank the message of rank 0.
+pub fn broadcast(ranks: &dyn Communicator, message: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
     let (rank, count) = (ranks.rank(), ranks.count());
     // A binomial tree: each rank that knows it tells the one twice as far away.
     let message = match rank {
@@ -108,9 +108,9 @@ pub fn broadcast(ranks: &dyn Ranks, message: impl FnOnce() -> Vec<u8>) -> Vec<u8
     message
 }
 
-/// Gives each rank its part of what every rank has: `parts[i]` goes to rank i, and what comes back
-/// at i is from rank i.
-pub fn exchange(ranks: &dyn Ranks, mut parts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+/// Sends each rank its part of what every rank has: `parts[i]` goes to rank i, and what is returned
+/// at i came from rank i.
+pub fn all_to_all(ranks: &dyn Communicator, mut parts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let (rank, count) = (ranks.rank(), ranks.count());
     let own = std::mem::take(&mut parts[rank]);
     // Each begins with its neighbour, so that they don't all talk to the same.
@@ -126,8 +126,8 @@ pub fn exchange(ranks: &dyn Ranks, mut parts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     parts
 }
 
-/// Brings rank 0 what each of the ranks has to say, in their order; the others get nothing.
-pub fn gather(ranks: &dyn Ranks, mine: Vec<u8>) -> Vec<Vec<u8>> {
+/// Gives rank 0 the message `mine` of each of the ranks, in their order; the others get none.
+pub fn gather(ranks: &dyn Communicator, mine: Vec<u8>) -> Vec<Vec<u8>> {
     if ranks.rank() > 0 {
         ranks.send(0, mine);
         return Vec::new();
@@ -136,13 +136,13 @@ pub fn gather(ranks: &dyn Ranks, mine: Vec<u8>) -> Vec<Vec<u8>> {
     std::iter::once(mine).chain(others).collect()
 }
 
-/// Whether one of the ranks says yes. All get the same answer.
-pub fn any(ranks: &dyn Ranks, mine: bool) -> bool {
+/// Whether any of the ranks says true. All get the same answer.
+pub fn any_true(ranks: &dyn Communicator, mine: bool) -> bool {
     let answers = all_gather(ranks, vec![u8::from(mine)]);
     answers.iter().any(|answer| answer == &[1])
 }
 
-/// Ranks that can't work together.
+/// Ranks that can't work together, since they were not started alike.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "rank {rank} differs from rank 0 in its {what} ({other}, not {one}); start all ranks with the same \
@@ -170,7 +170,10 @@ impl RanksDiffer {
 ///
 /// # Errors
 /// [`RanksDiffer`], the same on all ranks.
-pub fn agree(ranks: &dyn Ranks, facts: &BTreeMap<String, String>) -> Result<(), RanksDiffer> {
+pub fn agree(
+    ranks: &dyn Communicator,
+    facts: &BTreeMap<String, String>,
+) -> Result<(), RanksDiffer> {
     let mine = postcard::to_stdvec(facts).expect("facts are plain data");
     let all = all_gather(ranks, mine);
     let facts = |rank: usize| -> BTreeMap<String, String> {
@@ -238,7 +241,7 @@ mod tests {
             }
             let swapped = threads::run(count, |ranks| {
                 let to = |to| vec![ranks.rank() as u8, to as u8];
-                exchange(ranks, (0..count).map(to).collect())
+                all_to_all(ranks, (0..count).map(to).collect())
             });
             for (rank, heard) in swapped.into_iter().enumerate() {
                 let from = |from| vec![from as u8, rank as u8];
@@ -246,13 +249,13 @@ mod tests {
             }
             for who in 0..count {
                 assert!(
-                    threads::run(count, |ranks| any(ranks, ranks.rank() == who))
+                    threads::run(count, |ranks| any_true(ranks, ranks.rank() == who))
                         .iter()
                         .all(|&yes| yes)
                 );
             }
             assert_eq!(
-                threads::run(count, |ranks| any(ranks, false)),
+                threads::run(count, |ranks| any_true(ranks, false)),
                 vec![false; count]
             );
         }
@@ -264,7 +267,7 @@ mod tests {
         let heard = threads::run(6, |ranks| {
             let group = Group::new(ranks, ranks.rank() % 2, 2, 3);
             let said = all_gather(&group, vec![ranks.rank() as u8]);
-            if group.writes() {
+            if group.is_root() {
                 let first = group.receive_any(&|rank| rank == 2);
                 let second = group.receive_any(&|rank| rank == 1);
                 assert_eq!([first, second].map(|(rank, _)| rank), [2, 1]);
@@ -274,7 +277,7 @@ mod tests {
             let gathered = gather(&group, vec![group.rank() as u8]);
             assert_eq!(
                 gathered.concat(),
-                if group.writes() {
+                if group.is_root() {
                     vec![0, 1, 2]
                 } else {
                     vec![]

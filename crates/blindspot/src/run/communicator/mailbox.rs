@@ -1,12 +1,12 @@
-//! Messages as they arrive, and in the order in which they are wanted.
+//! Messages that arrive in one order and are wanted in another.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvError};
 
-/// What other ranks have sent to this one. It keeps what arrives before it is asked for.
+/// Messages from other ranks to this one, kept until they are asked for.
 #[derive(Debug)]
-pub struct Inbox(Mutex<Messages>);
+pub struct Mailbox(Mutex<Messages>);
 
 #[derive(Debug)]
 struct Messages {
@@ -14,10 +14,10 @@ struct Messages {
     early: VecDeque<(usize, Vec<u8>)>,
 }
 
-impl Inbox {
-    /// What comes through this channel: messages, each with the rank that sent it.
-    pub fn new(arriving: Receiver<(usize, Vec<u8>)>) -> Inbox {
-        Inbox(Mutex::new(Messages {
+impl Mailbox {
+    /// A mailbox fed by a channel of messages, each with the rank that sent it.
+    pub fn new(arriving: Receiver<(usize, Vec<u8>)>) -> Mailbox {
+        Mailbox(Mutex::new(Messages {
             arriving,
             early: VecDeque::new(),
         }))

@@ -2,15 +2,15 @@
 
 use std::sync::mpsc::{Sender, channel};
 
-use super::{Inbox, Ranks};
+use super::{Communicator, Mailbox};
 
 struct Thread {
     rank: usize,
     to: Vec<Sender<(usize, Vec<u8>)>>,
-    inbox: Inbox,
+    inbox: Mailbox,
 }
 
-impl Ranks for Thread {
+impl Communicator for Thread {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -33,8 +33,8 @@ impl Ranks for Thread {
     }
 }
 
-/// Runs `work` on so many ranks; gives what each returns.
-pub fn run<R: Send>(count: usize, work: impl Fn(&dyn Ranks) -> R + Sync) -> Vec<R> {
+/// Runs `work` on `count` ranks and returns what each of them gives.
+pub fn run<R: Send>(count: usize, work: impl Fn(&dyn Communicator) -> R + Sync) -> Vec<R> {
     let (to, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| channel()).unzip();
     let ranks: Vec<Thread> = inboxes
         .into_iter()
@@ -42,7 +42,7 @@ pub fn run<R: Send>(count: usize, work: impl Fn(&dyn Ranks) -> R + Sync) -> Vec<
         .map(|(rank, inbox)| Thread {
             rank,
             to: to.clone(),
-            inbox: Inbox::new(inbox),
+            inbox: Mailbox::new(inbox),
         })
         .collect();
     std::thread::scope(|scope| {

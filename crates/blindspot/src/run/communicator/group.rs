@@ -1,19 +1,19 @@
-//! Some of the ranks among themselves.
+//! Some of the ranks of a communicator as one of their own.
 
-use super::Ranks;
+use super::Communicator;
 
-/// Every so manieth rank from a first one; numbered from 0.
+/// Every `step`-th rank of a communicator from a first one on, renumbered from 0.
 #[derive(Clone, Copy)]
 pub struct Group<'a> {
-    all: &'a dyn Ranks,
+    all: &'a dyn Communicator,
     first: usize,
     step: usize,
     count: usize,
 }
 
 impl<'a> Group<'a> {
-    /// `count` ranks, `step` apart from `first`; the calling one must be among them.
-    pub fn new(all: &'a dyn Ranks, first: usize, step: usize, count: usize) -> Group<'a> {
+    /// A group of `count` ranks, `step` apart, from `first` on; the calling rank must be among them.
+    pub fn new(all: &'a dyn Communicator, first: usize, step: usize, count: usize) -> Group<'a> {
         Group {
             all,
             first,
@@ -27,7 +27,7 @@ impl<'a> Group<'a> {
     }
 }
 
-impl Ranks for Group<'_> {
+impl Communicator for Group<'_> {
     fn rank(&self) -> usize {
         (self.all.rank() - self.first) / self.step
     }
