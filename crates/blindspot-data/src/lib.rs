@@ -1,13 +1,33 @@
-//! Image sets: where they come from, how they are checked, how they are split.
+//! Sets of labelled images: where they come from, how they are checked, how some are chosen.
 //!
-//! ```no_run
-//! use blindspot_data::{DataSpec, Locations};
+//! A [`DataSpec`] names images as a user types them: `mnist:test`, `folder:DIR`, `npz:FILE`,
+//! `cifar10:DIR` or `idx:IMAGES,LABELS`. [`DataSpec::load`] finds the files in [`Locations`], fetches
+//! those of MNIST where they are missing, compares hashes, and gives an [`ImageSet`]. Images that are in memory
+//! already become a set by [`ImageSet::new`] or [`ImageSet::of_floats`].
 //!
-//! let spec: DataSpec = "mnist:test".parse()?;
-//! let images = spec.load(&Locations::new(None), &mut blindspot_data::Silent)?;
-//! assert_eq!(images.shape(), [1, 28, 28]);
-//! # Ok::<(), blindspot_data::DataError>(())
 //! ```
+//! use blindspot_data::ImageSet;
+//!
+//! // Four grey images of 2x2 pixels, of two classes.
+//! let pixels = (0..16).map(|level| 16 * level).collect();
+//! let images = ImageSet::new("ramp", [1, 2, 2], pixels, Some(vec![0, 1, 0, 1]), Vec::new())?;
+//! let chosen = images.select(&[3, 1]);
+//! assert_eq!(chosen.labels(), Some(&[1, 1][..]));
+//! // An image's position in the choice, and its index in the data set.
+//! assert_eq!(chosen.indices()[0], 3);
+//! let mut image = vec![0.0; chosen.image_len()];
+//! chosen.read_image(0, &mut image)?;
+//! assert_eq!(image[3], 240.0 / 255.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Values of bytes are read as numbers in [0, 1], channel after channel, row after row; those of floats
+//! stay as they are. A set of files reads each image when it is asked for, so it may be larger than memory;
+//! [`ImageSet::checked`] reads all of them once, to find broken ones and to hash them, and
+//! [`ImageSet::fitted`] resizes and crops.
+//!
+//! Beside the sets there are [`files`], which writes a file whole or not at all, and [`numpy`], which
+//! reads and writes NumPy's files. Every error has a kind ([`DataError::kind`]).
 
 mod cifar;
 mod crops;

@@ -53,9 +53,9 @@ impl Monitor for CancelAfter {
 }
 
 /// Passes on that the work is to stop, and shows nothing: for a part of work that is shown already.
-pub struct CancelOnly<'a>(pub &'a dyn Monitor);
+pub struct Silenced<'a>(pub &'a dyn Monitor);
 
-impl Monitor for CancelOnly<'_> {
+impl Monitor for Silenced<'_> {
     fn cancelled(&self) -> bool {
         self.0.cancelled()
     }

@@ -9,7 +9,7 @@ use super::perturbation::norm;
 use super::sqp::Sqp;
 use super::task::{Found, StopCondition, Task};
 use crate::classifier::{Classifier, ClassifierError};
-use crate::run::monitor::Monitor;
+use crate::run::monitor::Silenced;
 
 /// One task and what has been found for it so far; `None` where its search was not begun, or was
 /// cancelled.
@@ -151,13 +151,4 @@ fn stage<S: Search>(
 ) -> Result<Vec<Option<Found>>, ClassifierError> {
     let start = |index: usize, recycled| begin(jobs[index], recycled);
     batch::run(classifier, jobs.len(), start, stop)
-}
-
-/// Lets work be cancelled and reports nothing: the work is part of a whole that is reported.
-struct Silenced<'a>(&'a dyn Monitor);
-
-impl Monitor for Silenced<'_> {
-    fn cancelled(&self) -> bool {
-        self.0.cancelled()
-    }
 }

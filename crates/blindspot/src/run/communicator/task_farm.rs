@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::Communicator;
-use crate::run::monitor::{CancelOnly, Monitor};
+use crate::run::monitor::{Monitor, Silenced};
 
 /// Positions in a rank's first task, as long as it is not known how long one takes.
 const FIRST_POSITIONS: usize = 64;
@@ -82,7 +82,7 @@ pub fn distribute<E: Send>(
             let begun = Instant::now();
             let done = work(Task {
                 positions: task,
-                monitor: &CancelOnly(monitor),
+                monitor: &Silenced(monitor),
                 emit: &mut |result| manager.collect(result),
             });
             if done.is_err() {
@@ -209,7 +209,7 @@ fn worker_loop<E>(
         }
         let done = work(Task {
             positions: &task,
-            monitor: &CancelOnly(monitor),
+            monitor: &Silenced(monitor),
             emit: &mut |mut result| {
                 result.push(RESULT);
                 ranks.send(0, result);

@@ -1,17 +1,16 @@
 //! Image sets: in memory, or read from their files as they are needed.
 
+mod check;
+mod choice;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-use rayon::prelude::*;
 
 use crate::decode::{Fit, MAX_FILE_BYTES, Planes, Resize, decode, fit_planes};
 use crate::error::DataError;
-use crate::files::{read_limited, sha256_hex};
-use crate::folder::{Listing, few, name};
+use crate::files::read_limited;
+use crate::folder::{Listing, name};
+pub use check::Broken;
 
 /// Where images are.
 #[derive(Debug)]
@@ -42,15 +41,6 @@ pub struct ImageSet {
     labels: Option<Vec<usize>>,
     classes: Option<Arc<Vec<String>>>,
     hashes: Vec<(String, String)>,
-}
-
-/// An image that can't be used: its file, relative to the set's folder, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
-    /// The file.
-    pub file: PathBuf,
-    /// What is wrong with it.
-    pub why: String,
 }
 
 impl ImageSet {
@@ -293,74 +283,6 @@ impl ImageSet {
         &self.hashes
     }
 
-    /// Reads every image of a folder once, several at a time, to find broken ones and to hash them;
-    /// a set that is in memory is as it should be. `done` is told how many have been read.
-    ///
-    /// The set that is given lacks the broken images if `skip` is true; they are given beside it.
-    ///
-    /// # Errors
-    /// [`DataError::Broken`] where an image is broken and `skip` is false, or none is left.
-    pub fn checked(
-        &self,
-        skip: bool,
-        done: &(dyn Fn(usize) + Sync),
-    ) -> Result<(ImageSet, Vec<Broken>), DataError> {
-        let Source::Files(root, files) = &*self.source else {
-            return Ok((self.clone(), Vec::new()));
-        };
-        let (count, fit) = (AtomicUsize::new(0), self.fit.unwrap_or_default());
-        let check = |index: usize| -> Result<String, Broken> {
-            let file = &files[self.indices[index]];
-            let broken = |why: String| Broken {
-                file: file.clone(),
-                why,
-            };
-            let content = read_limited(&root.join(file), MAX_FILE_BYTES)
-                .map_err(|error| broken(error.to_string()))?;
-            let planes = decode(&content, &fit).map_err(broken)?;
-            if planes.shape != self.shape {
-                return Err(broken(self.other_shape(planes.shape)));
-            }
-            done(count.fetch_add(1, Ordering::Relaxed) + 1);
-            Ok(sha256_hex(&content))
-        };
-        let results: Vec<Result<String, Broken>> =
-            (0..self.len()).into_par_iter().map(check).collect();
-        let (mut kept, mut lines, mut broken) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, result) in results.into_iter().enumerate() {
-            match result {
-                Ok(hash) => {
-                    kept.push(index);
-                    lines.push((self.indices[index], hash));
-                }
-                Err(image) => broken.push(image),
-            }
-        }
-        if !broken.is_empty() && (!skip || kept.is_empty()) {
-            let images: Vec<String> = broken
-                .iter()
-                .map(|image| format!("{} ({})", image.file.display(), image.why))
-                .collect();
-            return Err(DataError::Broken {
-                folder: root.clone(),
-                broken: broken.len(),
-                of: self.len(),
-                images: few(&images),
-            });
-        }
-        lines.sort();
-        lines.dedup();
-        let list: String = lines
-            .iter()
-            .map(|(index, hash)| format!("{hash}  {}\n", files[*index].display()))
-            .collect();
-        let mut set = self.select(&kept);
-        let hash = sha256_hex(list.as_bytes());
-        set.hashes.retain(|(name, _)| *name != self.name);
-        set.hashes.push((self.name.clone(), hash));
-        Ok((set, broken))
-    }
-
     /// Reads the image at `position` into `out`, [`image_len`](ImageSet::image_len) values: bytes as
     /// byte / 255, in [0, 1]; floats as they are.
     ///
@@ -427,61 +349,6 @@ impl ImageSet {
              {w}x{h}; crop all of them to one size, and perhaps resize them before"
         )
     }
-
-    /// Images `positions` of this set, in that order.
-    ///
-    /// # Panics
-    /// Where there is no such image.
-    pub fn select(&self, positions: &[usize]) -> ImageSet {
-        let labels = self.labels.as_ref();
-        ImageSet {
-            indices: positions
-                .iter()
-                .map(|&position| self.indices[position])
-                .collect(),
-            labels: labels.map(|labels| positions.iter().map(|&i| labels[i]).collect()),
-            ..self.clone()
-        }
-    }
-
-    /// The first `count` images, or all where there are fewer.
-    pub fn first(&self, count: usize) -> ImageSet {
-        let positions: Vec<usize> = (0..count.min(self.len())).collect();
-        self.select(&positions)
-    }
-
-    /// `count` images in an order that the seed gives, or all where there are fewer: a longer
-    /// choice begins with the shorter one.
-    pub fn shuffled(&self, count: usize, seed: u64) -> ImageSet {
-        self.select(&self.random_positions(count, seed))
-    }
-
-    /// The positions in this set of `count` different images in an order that the seed gives, or of
-    /// all where there are fewer: a longer choice begins with the shorter one.
-    pub fn random_positions(&self, count: usize, seed: u64) -> Vec<usize> {
-        let mut positions: Vec<usize> = (0..self.len()).collect();
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let count = count.min(self.len());
-        for i in 0..count {
-            // The remainder of 64 random bits is even to 1 in 10^14 for any set that fits memory.
-            let rest = (self.len() - i) as u64;
-            positions.swap(i, i + (random.next_u64() % rest) as usize);
-        }
-        positions.truncate(count);
-        positions
-    }
-
-    /// Two disjoint halves, each in the order of the set: P1 and P2 of the paper's section 4.2.
-    /// P1 has one image less where the number is odd.
-    pub fn halves(&self, seed: u64) -> [ImageSet; 2] {
-        let shuffled = self.random_positions(self.len(), seed);
-        let (one, two) = shuffled.split_at(self.len() / 2);
-        [one, two].map(|half| {
-            let mut half = half.to_vec();
-            half.sort_unstable();
-            self.select(&half)
-        })
-    }
 }
 
 /// Bytes as numbers in [0, 1].
@@ -494,25 +361,6 @@ fn scale(bytes: &[u8], out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn set(count: usize) -> ImageSet {
-        let pixels = (0..count * 6).map(|i| i as u8).collect();
-        let labels = (0..count).map(|i| i % 3).collect();
-        ImageSet::new("test", [1, 2, 3], pixels, Some(labels), Vec::new()).unwrap()
-    }
-
-    #[test]
-    fn a_choice_keeps_images_labels_and_positions_together() {
-        let set = set(20);
-        let chosen = set.select(&[7, 3]).select(&[1]);
-        assert_eq!(chosen.indices(), [3]);
-        assert_eq!(chosen.labels(), Some(&[0][..]));
-        let (mut image, mut same) = ([0.0; 6], [0.0; 6]);
-        chosen.read_image(0, &mut image).unwrap();
-        set.read_image(3, &mut same).unwrap();
-        assert_eq!(image, same);
-        assert_eq!(image[5], 23.0 / 255.0);
-    }
 
     #[test]
     fn a_file_that_broke_meanwhile_is_an_error_where_it_is_read() {
@@ -530,28 +378,6 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         let error = set.read_image(0, &mut image).unwrap_err().to_string();
         assert!(error.contains("image.png"), "{error}");
-    }
-
-    #[test]
-    fn halves_are_disjoint_and_seeded() {
-        let set = set(21);
-        let [one, two] = set.halves(4);
-        let mut all: Vec<usize> = one.indices().iter().chain(two.indices()).copied().collect();
-        all.sort_unstable();
-        assert_eq!(all, (0..21).collect::<Vec<_>>());
-        assert_eq!(one.len(), 10);
-        assert_eq!(set.halves(4)[0].indices(), one.indices());
-        assert_ne!(set.halves(5)[0].indices(), one.indices());
-    }
-
-    #[test]
-    fn a_shuffle_is_a_choice_without_repetition_that_begins_with_the_shorter_one() {
-        let set = set(30);
-        let (short, long) = (set.shuffled(5, 1), set.shuffled(100, 1));
-        assert_eq!(long.indices()[..5], *short.indices());
-        let mut all = long.indices().to_vec();
-        all.sort_unstable();
-        assert_eq!(all, (0..30).collect::<Vec<_>>());
     }
 
     #[test]
