@@ -11,3 +11,5 @@ pub use crate::search::{
     Attack, AttackMethod, Criterion, Example, InputBox, Iterate, Method, SearchError, Target,
 };
 pub use crate::spectrum::{Spectra, Spectrum, SpectrumError};
+pub use crate::transfer::Transfer;
+pub use crate::units::Units;

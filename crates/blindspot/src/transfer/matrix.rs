@@ -1,32 +1,36 @@
-//! The errors of any networks on any saved examples, as in tables 2 and 4.
+//! The errors of networks on examples, as in tables 2 and 4.
+
+use std::borrow::Borrow;
 
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use super::Distortion;
-use super::saved::{SavedError, SavedExamples};
-use super::trial::{About, ExampleSet, Trial, Variant};
+use super::saved::SavedError;
+use super::source::ExampleSource;
+use super::trial::{About, ExampleSet, Trial};
+use super::variant::Variant;
 use crate::run::journal::{Entries, JournalError, Work, take};
 use crate::run::monitor::Monitor;
 use crate::stats::wilson;
 
-/// The part of a set of images that a network gets wrong.
+/// The fraction of a set of images that a network misclassifies.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
-    /// Images that it gets wrong.
+    /// Number of images that the network misclassifies.
     pub wrong: u64,
-    /// Images.
+    /// Number of images.
     pub images: u64,
-    /// Their fraction, in [0, 1].
+    /// Fraction of the images that the network misclassifies, in [0, 1].
     pub error: f64,
-    /// Where the fraction can lie with 95% confidence: from here (Wilson 1927) ...
+    /// Lower end of the fraction's 95% confidence interval (Wilson 1927).
     pub low: f64,
-    /// ... to here.
+    /// Upper end of the fraction's 95% confidence interval (Wilson 1927).
     pub high: f64,
 }
 
 impl Rate {
-    /// The rate of `wrong` in `images`, and its interval.
+    /// The fraction `wrong` / `images`, with its confidence interval.
     pub fn of(wrong: u64, images: u64) -> Rate {
         let [low, high] = wilson(wrong, images);
         Rate {
@@ -39,28 +43,28 @@ impl Rate {
     }
 }
 
-/// Rows of examples, columns of networks.
+/// The errors of networks (columns) on examples in their variants (rows).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Matrix {
-    /// The examples' names, with what was done to them.
+    /// For each row the examples' name and variant.
     pub rows: Vec<String>,
-    /// The networks' names.
+    /// For each column the network's name.
     pub columns: Vec<String>,
-    /// `rates[row][column]`.
+    /// The errors, as `rates[row][column]`.
     pub rates: Vec<Vec<Rate>>,
-    /// How far each row's images are from the originals.
+    /// For each row the distortion of its images.
     pub distortion: Vec<Distortion>,
 }
 
-/// The errors of the networks on the examples of each file, by name, in each variant. The same
-/// seed gives the same noise. A file is read block after block, once (twice where its mean distortion is
-/// needed first). Where the monitor cancels the work, the rows of the files done are given.
+/// The errors of each network on each set of examples in each variant. Networks and sets are given by name.
+/// The same seed gives the same noise. A set is read once, or twice if a variant needs its mean distortion.
+/// If the monitor cancels the work, the matrix has the rows of the finished sets.
 ///
 /// # Errors
-/// [`SavedError`].
-pub fn matrix(
-    files: &[(String, SavedExamples)],
-    networks: &[(String, Network<f32>)],
+/// [`SavedError`] if examples can't be read or don't fit a network.
+pub fn matrix<S: ExampleSource, N: Borrow<Network<f32>> + Sync>(
+    files: &[(String, S)],
+    networks: &[(String, N)],
     variants: &[Variant],
     seed: u64,
     monitor: &dyn Monitor,
@@ -80,23 +84,24 @@ pub fn matrix(
     Ok(tally.matrix())
 }
 
-/// What the networks of a [`Trial`] answered, counted up.
+/// Counts of what the networks of a [`Trial`] answered.
 #[derive(Debug)]
 pub struct Tally {
     sets: std::vec::IntoIter<ExampleSet>,
     variants: Vec<Variant>,
-    /// The set under way, and how many of its examples were added.
+    /// The set under way.
     set: Option<ExampleSet>,
+    /// Number of examples of the set that were added.
     added: usize,
-    /// Of that set in each variant: the images that each network gets wrong, and the norms of the
-    /// changes.
+    /// For each variant the number of the set's images that each network misclassifies.
     wrong: Vec<Vec<u64>>,
+    /// For each variant the L2 norms of the set's perturbations.
     norms: Vec<Vec<f64>>,
     matrix: Matrix,
 }
 
 impl Tally {
-    /// Nothing yet of the examples of `sets` in their variants on the networks of these names.
+    /// An empty tally of sets of examples, of networks by name, and of variants.
     pub fn new(sets: Vec<ExampleSet>, networks: Vec<String>, variants: Vec<Variant>) -> Tally {
         let mut sets = sets.into_iter();
         Tally {
@@ -115,17 +120,18 @@ impl Tally {
         }
     }
 
-    /// Nothing yet of the answers that a header is of.
+    /// An empty tally of the trial that a journal's header describes.
     pub fn of(about: &About) -> Tally {
         let networks = about.models.iter().map(|model| model.file.clone());
         let (sets, variants) = (about.examples.clone(), about.variants.clone());
         Tally::new(sets, networks.collect(), variants)
     }
 
-    /// Adds what [`Trial::answers`] gives for an example, example after example.
+    /// Adds the content of an example's journal entry, as [`Trial::answers`] gives it. Examples have to come
+    /// in order.
     ///
     /// # Panics
-    /// Where it is of another trial.
+    /// If the content is of another trial.
     pub fn add(&mut self, mut content: &[u8]) {
         let rest = &mut content;
         let label = u32::from_le_bytes(take(rest));
@@ -142,17 +148,12 @@ impl Tally {
         }
     }
 
-    /// The rows of a set whose examples were all added.
+    /// Adds the rows of a set whose examples were all added.
     fn end(&mut self, set: &ExampleSet) {
         let name = &set.name;
         let counts = self.wrong.iter_mut().zip(&mut self.norms);
         for (&variant, (wrong, norms)) in self.variants.iter().zip(counts) {
-            self.matrix.rows.push(match variant {
-                Variant::Plain => name.clone(),
-                Variant::Factor(factor) => format!("{name} times {factor}"),
-                Variant::Distortion(wanted) => format!("{name} x{wanted}"),
-                Variant::Noise(deviation) => format!("{name}: noise {deviation}"),
-            });
+            self.matrix.rows.push(variant.name_of(name));
             let rates = wrong.iter().map(|&wrong| Rate::of(wrong, set.count as u64));
             self.matrix.rates.push(rates.collect());
             let distortion = Distortion::of(norms, set.image_len);
@@ -162,10 +163,10 @@ impl Tally {
         }
     }
 
-    /// What journals hold: which trial it is, and its matrix.
+    /// The trial that a journal's entries are of, and its matrix.
     ///
     /// # Errors
-    /// [`JournalError`] where they hold something else, or can't be read.
+    /// [`JournalError`] if the entries are of other work, or can't be read.
     pub fn stored(entries: &Entries) -> Result<(About, Matrix), JournalError> {
         let about = About::of(entries)?;
         let counts = about.examples.iter().map(|set| set.count);
@@ -180,7 +181,7 @@ impl Tally {
         Ok((about, tally.matrix()))
     }
 
-    /// The rows of the sets whose examples were all added.
+    /// The matrix of the sets whose examples were all added.
     pub fn matrix(self) -> Matrix {
         self.matrix
     }

@@ -1,37 +1,87 @@
-//! Section 4.2: what a set of changed images does to other networks, and Gaussian noise as the
-//! control.
+//! Transfer: how often the adversarial examples of one network fool others (section 4.2 of the paper).
+//!
+//! The paper's surprise is that examples made for one network are misclassified by networks with other
+//! layers, other regularisation, or other training data. Its tables 2 and 4 have a row for each set of
+//! examples and a column for each network. An entry is the column's *error on the examples*: the fraction of
+//! the row's images, counted against their true labels, that the network misclassifies. It includes the images
+//! that the network gets wrong anyway, so its clean error belongs beside it; Gaussian noise of the same size
+//! is the control, as the paper has it.
+//!
+//! [`Transfer`] makes such a table of any examples and any networks. Each [`Variant`] adds a row: the examples
+//! as they are, their perturbations amplified to a given distortion (table 4's x + 0.1 (x' - x) / rms(x' - x)),
+//! or Gaussian noise in place of the perturbations. A [`Rate`] has the 95% confidence interval of
+//! Wilson (Probable inference, the law of succession, and statistical inference, JASA 22, 1927), which stays
+//! in [0, 1] and is meaningful at 0% and 100% too. [`Distortion`] says how large the perturbations are.
+//!
+//! ```
+//! use blindspot::inputs::InMemory;
+//! use blindspot::net::{Graph, Network, Op, Operand, ops::Reshape};
+//! use blindspot::search::Example;
+//! use blindspot::transfer::{MemoryExamples, Transfer};
+//!
+//! // A network that answers with the larger of its two inputs.
+//! let mut graph = Graph::new("x", &[2])?;
+//! let input = Operand::Value(graph.input());
+//! graph.node("logits", Op::Reshape(Reshape { shape: vec![2] }), &[input], "logits")?;
+//! let network = Network::new(graph, Vec::new())?;
+//!
+//! # let example = |position, label, adversarial: [f32; 2]| Example {
+//! #     position, index: position, label, target: 1, prediction_before: label, prediction: 1,
+//! #     already_misclassified: false, success: true, adversarial: adversarial.to_vec(), l2: 0.1,
+//! #     evaluations: 1, gradients: 1, kkt_residual: 0.0,
+//! # };
+//! // What a search gave for two images: one is misclassified now.
+//! let images = InMemory::new(vec![0.6, 0.4, 0.2, 0.8], 2);
+//! let examples = [example(0, 0, [0.4, 0.6]), example(1, 1, [0.3, 0.7])];
+//!
+//! let matrix = Transfer::new()
+//!     .examples("a", MemoryExamples::new(&examples, &images))
+//!     .model("larger", &network)
+//!     .noise(0.01)
+//!     .run()?;
+//! assert_eq!(matrix.rows, ["a", "a: noise 0.01"]);
+//! assert_eq!((matrix.rates[0][0].error, matrix.rates[1][0].error), (0.5, 0.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod builder;
 mod matrix;
 mod saved;
+mod source;
 mod trial;
+mod variant;
 
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::classify::error;
 use crate::inputs::{InMemory, InputError, Inputs};
-use crate::run::random::Stream;
 use crate::search::{Example, InputBox, norm};
+pub use builder::Transfer;
 pub use matrix::{Matrix, Rate, Tally, matrix};
 pub use saved::{SavedError, SavedExamples};
-pub use trial::{About, ExampleSet, ModelFile, Trial, Variant};
+pub use source::{ExampleBlock, ExampleSource, MemoryExamples};
+pub use trial::{About, ExampleSet, ModelFile, Trial};
+use variant::scale;
+pub use variant::{Variant, add_noise};
 
-/// How much a set of images was changed. Distortion is the root mean square of the change of an
-/// input value.
+/// The size of a set of perturbations. The distortion of one image is the root mean square of its
+/// perturbation, the L2 norm over the square root of the number of values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Distortion {
-    /// Mean over the images of the distortion.
+    /// Mean of the images' distortions: the paper's average distortion.
     pub mean: f64,
-    /// Root mean square of the change over all values of all images.
+    /// Root mean square of the perturbation over all values of all images.
     pub pooled: f64,
-    /// Median over the images of the distortion: the mean of the middle two of an even number.
+    /// Median of the images' distortions; the mean of the middle two if their number is even.
     pub median: f64,
-    /// Mean over the images of the L2 norm.
+    /// Mean of the images' L2 norms.
     pub l2_mean: f64,
 }
 
 impl Distortion {
-    /// That of changes with these L2 norms, of images of `length` values; zeros of no change.
+    /// The distortion of perturbations with these L2 norms, of images with `length` values; zeros if there
+    /// are none.
     pub fn of(norms: &[f64], length: usize) -> Distortion {
         if norms.is_empty() || length == 0 {
             return Distortion {
@@ -47,9 +97,10 @@ impl Distortion {
         let mut sorted = norms.to_vec();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
-        let median = match sorted.len() % 2 {
-            1 => sorted[middle],
-            _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+        let median = if sorted.len() % 2 == 1 {
+            sorted[middle]
+        } else {
+            (sorted[middle - 1] + sorted[middle]) / 2.0
         };
         let pooled = square.sqrt() / root;
         Distortion {
@@ -60,7 +111,7 @@ impl Distortion {
         }
     }
 
-    /// That of a set of examples.
+    /// The distortion of a set of examples; an image that was not perturbed counts 0.
     pub fn of_examples(examples: &[Example]) -> Distortion {
         let norms: Vec<f64> = examples.iter().map(|example| example.l2).collect();
         Distortion::of(
@@ -191,22 +242,6 @@ impl Changed {
     pub fn error_of(&self, network: &Network<f32>) -> f64 {
         let error = error(network, &self.images, &self.labels);
         error.expect("images in memory can be read")
-    }
-}
-
-/// Makes the change of an image larger by a factor.
-fn scale(original: &[f32], changed: &mut [f32], factor: f64) {
-    for (value, &original) in changed.iter_mut().zip(original) {
-        let change = f64::from(*value) - f64::from(original);
-        *value = (f64::from(original) + factor * change) as f32;
-    }
-}
-
-/// Adds the Gaussian noise of image `index`.
-fn add_noise(image: &mut [f32], deviation: f64, seed: u64, index: usize) {
-    let mut stream = Stream::new(seed, &format!("noise {deviation}"), index);
-    for value in image {
-        *value = (f64::from(*value) + deviation * stream.normal()) as f32;
     }
 }
 

@@ -1,5 +1,4 @@
-//! Examples read back from the files that `attack` writes, a block at a time: a file of any length
-//! is never held in memory.
+//! Examples in a file, read back block by block: a file of any length is never held in memory.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -9,13 +8,13 @@ use std::path::{Path, PathBuf};
 use blindspot_data::ErrorKind;
 use blindspot_data::numpy::{NpzArray, NpzReader, Order};
 
-/// Values of a block's images, about: 16 megabytes.
-const BLOCK: usize = 1 << 22;
+use super::source::{BLOCK_VALUES, ExampleBlock};
+use crate::inputs::InputError;
 
-/// A file of examples can't be used.
+/// Why a set of examples can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SavedError {
-    /// It can't be read, or is no such file.
+    /// The file can't be read, or is not a file of examples.
     #[error(
         "{}: {why}; give a file of examples, with the arrays label, original and \
          adversarial", path.display()
@@ -23,22 +22,22 @@ pub enum SavedError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         why: String,
     },
-    /// Examples and model don't fit.
+    /// Examples and model have different sizes.
     #[error("{}: an image has {image} values, the model {model} takes {network}", path.display())]
     Size {
         /// The file of the examples.
         path: PathBuf,
-        /// Values of an image.
+        /// Number of values of an image.
         image: usize,
         /// The model's name.
         model: String,
-        /// Values that it takes.
+        /// Number of values that the model takes.
         network: usize,
     },
-    /// Examples are of a class that a model doesn't have.
+    /// An example is of a class that a model doesn't have.
     #[error("{}: an image is of class {label}, the model {model} has {classes} classes", path.display())]
     Label {
         /// The file of the examples.
@@ -47,9 +46,12 @@ pub enum SavedError {
         label: usize,
         /// The model's name.
         model: String,
-        /// How many classes it has.
+        /// Number of classes of the model.
         classes: usize,
     },
+    /// The original of an example can't be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
 }
 
 impl SavedError {
@@ -67,21 +69,11 @@ pub struct SavedExamples {
     length: usize,
 }
 
-/// Some examples, one after the other.
-#[derive(Debug, Default)]
-pub(super) struct Block {
-    /// Position of the first one in the file.
-    pub(super) first: usize,
-    pub(super) labels: Vec<usize>,
-    pub(super) originals: Vec<f32>,
-    pub(super) adversarial: Vec<f32>,
-}
-
 impl SavedExamples {
-    /// Looks at a file; its numbers are read later.
+    /// Opens a file and checks its arrays' shapes; the values are read later.
     ///
     /// # Errors
-    /// [`SavedError::Unreadable`].
+    /// [`SavedError::Unreadable`] if it is not a file of examples.
     pub fn open(path: &Path) -> Result<SavedExamples, SavedError> {
         let mut archive = archive(path)?;
         let mut shape = |name: &str| -> Result<Vec<u64>, SavedError> {
@@ -125,22 +117,22 @@ impl SavedExamples {
         &self.path
     }
 
-    /// How many examples it has; never 0.
+    /// Number of examples; never 0.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// How many values an image has.
+    /// Number of values of an image.
     pub fn image_len(&self) -> usize {
         self.length
     }
 
-    /// Gives the examples at the positions `range` to `take`, block after block, until it says false.
-    pub(super) fn blocks<E: From<SavedError>>(
+    /// Passes the examples at positions `range` to `take`, block by block, until it returns false.
+    pub(super) fn read_blocks(
         &self,
         range: Range<usize>,
-        mut take: impl FnMut(&Block) -> Result<bool, E>,
-    ) -> Result<(), E> {
+        take: &mut dyn FnMut(&ExampleBlock) -> bool,
+    ) -> Result<(), SavedError> {
         // Each array is read by a reader of its own, side by side.
         let (mut one, mut two, mut three) = (
             archive(&self.path)?,
@@ -158,19 +150,22 @@ impl SavedExamples {
             .data::<f32>()
             .map_err(missing)?;
         if range.start > 0 {
-            // What can't be read shows below.
+            // An error shows when the next value is read.
             let _ = labels.nth(range.start - 1);
             let _ = originals.nth(range.start * self.length - 1);
             let _ = adversarial.nth(range.start * self.length - 1);
         }
-        let mut block = Block {
+        let mut block = ExampleBlock {
             first: range.start,
-            ..Block::default()
+            ..ExampleBlock::default()
         };
         while block.first < range.end {
-            let count = (BLOCK / self.length).max(1).min(range.end - block.first);
+            let count = (BLOCK_VALUES / self.length)
+                .max(1)
+                .min(range.end - block.first);
             let broken = |error: std::io::Error| unreadable(&self.path, error.to_string());
             block.labels.clear();
+            block.noise_streams = (block.first..block.first + count).collect();
             for label in labels.by_ref().take(count) {
                 let label = label.map_err(broken)?;
                 let label = usize::try_from(label)
@@ -186,14 +181,14 @@ impl SavedExamples {
                     place.push(value.map_err(broken)?);
                 }
                 if place.len() < count * self.length || block.labels.len() < count {
-                    return Err(unreadable(&self.path, "it ends early".into()).into());
+                    return Err(unreadable(&self.path, "it ends early".into()));
                 }
                 if place.iter().any(|value| !value.is_finite()) {
                     let why = "it holds NaN or an infinity";
-                    return Err(unreadable(&self.path, why.into()).into());
+                    return Err(unreadable(&self.path, why.into()));
                 }
             }
-            if !take(&block)? {
+            if !take(&block) {
                 return Ok(());
             }
             block.first += count;

@@ -1,5 +1,6 @@
-//! What networks answer to saved examples, and to what can be made of them.
+//! What networks answer to examples and their variants: the work that several processes can share.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -7,65 +8,50 @@ use blindspot_net::Network;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::saved::{Block, SavedError, SavedExamples};
-use super::{Distortion, add_noise, scale};
+use super::saved::{SavedError, SavedExamples};
+use super::source::{ExampleBlock, ExampleSource};
+use super::variant::Variant;
 use crate::classify::predictions;
-use crate::inputs::InMemory;
 use crate::preprocess::Preprocess;
 use crate::run::journal::Work;
 use crate::run::monitor::Monitor;
-use crate::search::norm;
 
-/// What is done to the changes before the networks see them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Variant {
-    /// Nothing.
-    Plain,
-    /// Each change times this factor; what comes out can leave the box.
-    Factor(f64),
-    /// All changes by one factor, which brings the file's mean distortion to this.
-    Distortion(f64),
-    /// Gaussian noise of this standard deviation in place of the change, not cut to the box.
-    Noise(f64),
-}
-
-/// A file of examples.
+/// A set of examples, by name and size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExampleSet {
-    /// What it is called.
+    /// The set's name.
     pub name: String,
-    /// How many examples it has.
+    /// Number of examples.
     pub count: usize,
-    /// Values of an image.
+    /// Number of values of an image.
     pub image_len: usize,
 }
 
-/// A model, and the hash of its file.
+/// A model, by name and hash.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFile {
-    /// What it is called.
+    /// The model's name.
     pub file: String,
-    /// SHA-256 of its file.
+    /// SHA-256 of the model's file.
     pub sha256: String,
     /// What happens to an image before its network sees it; not written if that is nothing.
     #[serde(default, skip_serializing_if = "Preprocess::is_identity")]
     pub preprocess: Preprocess,
 }
 
-/// Which networks answer to which examples: what a journal says in its header, and transfer.json besides
+/// Which networks answer to which examples: the header of a journal, and what transfer.json says beside
 /// the matrix.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct About {
     /// What is done to each example.
     pub variants: Vec<Variant>,
-    /// Where the noise comes from.
+    /// Seed of the noise.
     pub seed: u64,
-    /// The networks.
+    /// The models.
     pub models: Vec<ModelFile>,
     /// Versions of the program, by name.
     pub versions: BTreeMap<String, String>,
-    /// The examples.
+    /// The sets of examples.
     pub examples: Vec<ExampleSet>,
     /// SHA-256 of the files of examples, by name.
     pub examples_sha256: BTreeMap<String, String>,
@@ -79,34 +65,41 @@ impl Work for About {
     }
 }
 
-/// Bytes of the answers to an example: its label (u32), then for each variant the norm of the change (f64)
-/// and each network's answer (u32).
+/// Number of bytes of the answers to an example: its label (u32), then for each variant the L2 norm of the
+/// perturbation (f64) and each network's answer (u32).
 fn content_len(variants: usize, networks: usize) -> usize {
     4 + variants * (8 + 4 * networks)
 }
 
-/// Networks that are to answer to the examples of some files, by name, in each variant.
-#[derive(Clone, Copy)]
-pub struct Trial<'a> {
-    /// The files; their examples are counted through, file after file.
-    pub files: &'a [(String, SavedExamples)],
-    /// The networks.
-    pub networks: &'a [(String, Network<f32>)],
+/// Sets of examples, networks and variants: each network is to answer to each example in each variant.
+pub struct Trial<'a, S = SavedExamples, N = Network<f32>> {
+    /// The sets of examples by name. Positions count through all sets, one after the other.
+    pub files: &'a [(String, S)],
+    /// The networks by name.
+    pub networks: &'a [(String, N)],
     /// What is done to each example.
     pub variants: &'a [Variant],
-    /// Where the noise comes from.
+    /// Seed of the noise.
     pub seed: u64,
 }
 
-impl Trial<'_> {
-    /// How many examples there are.
+impl<S, N> Clone for Trial<'_, S, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S, N> Copy for Trial<'_, S, N> {}
+
+impl<S: ExampleSource, N: Borrow<Network<f32>> + Sync> Trial<'_, S, N> {
+    /// Number of examples in all sets.
     pub fn examples(&self) -> usize {
         self.files.iter().map(|(_, file)| file.count()).sum()
     }
 
-    /// The files.
+    /// Name and size of each set of examples.
     pub fn sets(&self) -> Vec<ExampleSet> {
-        let set = |(name, file): &(String, SavedExamples)| ExampleSet {
+        let set = |(name, file): &(String, S)| ExampleSet {
             name: name.clone(),
             count: file.count(),
             image_len: file.image_len(),
@@ -114,12 +107,12 @@ impl Trial<'_> {
         self.files.iter().map(set).collect()
     }
 
-    /// The answers to the examples `range`. `take` is given some at a time: the first one's number, and
-    /// the content of a journal's entry for each. Where the monitor cancels the work, it ends after the
-    /// last whole block.
+    /// The networks' answers to the examples at positions `range`. `take` gets them block by block: the
+    /// position of the first example, and for each example the content of its journal entry. If the
+    /// monitor cancels the work, it ends after a whole block.
     ///
     /// # Errors
-    /// [`SavedError`], what `take` fails with.
+    /// [`SavedError`] if examples can't be read or don't fit a network, or any error of `take`.
     pub fn answers<E: From<SavedError>>(
         &self,
         range: Range<usize>,
@@ -136,8 +129,9 @@ impl Trial<'_> {
                 before += file.count();
                 continue;
             }
-            let factors = self.factors(file)?;
-            file.blocks(part, |block| {
+            let factors = self.variants.iter().map(|variant| variant.factor(file));
+            let factors = factors.collect::<Result<Vec<f64>, SavedError>>()?;
+            let mut answer = |block: &ExampleBlock| {
                 let contents = self.of_block(block, file, &factors)?;
                 if monitor.cancelled() {
                     return Ok(false);
@@ -146,20 +140,31 @@ impl Trial<'_> {
                 done += block.labels.len() as u64;
                 monitor.progress(done, name);
                 Ok::<bool, E>(true)
+            };
+            let mut failed = None;
+            file.blocks(part, &mut |block| {
+                answer(block).unwrap_or_else(|error| {
+                    failed = Some(error);
+                    false
+                })
             })?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
             before += file.count();
         }
         monitor.end();
         Ok(())
     }
 
-    /// Whether networks and images fit.
+    /// Whether images and networks fit.
     fn check(&self) -> Result<(), SavedError> {
         for (_, file) in self.files {
             for (model, network) in self.networks {
+                let network = network.borrow();
                 if network.input_len() != file.image_len() {
                     return Err(SavedError::Size {
-                        path: file.path().to_owned(),
+                        path: file.path(),
                         image: file.image_len(),
                         model: model.clone(),
                         network: network.input_len(),
@@ -170,27 +175,18 @@ impl Trial<'_> {
         Ok(())
     }
 
-    /// What the changes of a file are multiplied by in each variant.
-    fn factors(&self, file: &SavedExamples) -> Result<Vec<f64>, SavedError> {
-        let factor = |variant: &Variant| match *variant {
-            Variant::Factor(factor) => Ok(factor),
-            Variant::Distortion(wanted) => factor_for(file, wanted),
-            Variant::Plain | Variant::Noise(_) => Ok(1.0),
-        };
-        self.variants.iter().map(factor).collect()
-    }
-
+    /// The content of the journal entry of each example in a block.
     fn of_block(
         &self,
-        block: &Block,
-        file: &SavedExamples,
+        block: &ExampleBlock,
+        file: &S,
         factors: &[f64],
     ) -> Result<Vec<Vec<u8>>, SavedError> {
         for (model, network) in self.networks {
-            let classes = network.output_len();
+            let classes = network.borrow().output_len();
             if let Some(&label) = block.labels.iter().find(|&&label| label >= classes) {
                 return Err(SavedError::Label {
-                    path: file.path().to_owned(),
+                    path: file.path(),
                     label,
                     model: model.clone(),
                     classes,
@@ -200,17 +196,15 @@ impl Trial<'_> {
         let length = content_len(self.variants.len(), self.networks.len());
         let begin = |&label: &usize| {
             let mut content = Vec::with_capacity(length);
-            // Below a network's number of classes, which fits.
+            // A label is below a network's number of classes, which fits.
             content.extend((label as u32).to_le_bytes());
             content
         };
         let mut contents: Vec<Vec<u8>> = block.labels.iter().map(begin).collect();
         for (&variant, &factor) in self.variants.iter().zip(factors) {
-            let mut norms = Vec::with_capacity(block.labels.len());
-            let length = file.image_len();
-            let changed = change(block, length, variant, factor, self.seed, &mut norms);
+            let (changed, norms) = variant.apply(block, file.image_len(), factor, self.seed);
             let networks = self.networks.par_iter();
-            let answers = networks.map(|(_, network)| predictions(network, &changed));
+            let answers = networks.map(|(_, network)| predictions(network.borrow(), &changed));
             let answers: Vec<Vec<usize>> = answers
                 .collect::<Result<_, _>>()
                 .expect("images in memory can be read");
@@ -223,43 +217,4 @@ impl Trial<'_> {
         }
         Ok(contents)
     }
-}
-
-/// The factor that brings the mean distortion of a file's examples to `wanted`.
-fn factor_for(file: &SavedExamples, wanted: f64) -> Result<f64, SavedError> {
-    let mut norms = Vec::new();
-    file.blocks(0..file.count(), |block| {
-        let length = file.image_len();
-        let originals = block.originals.chunks_exact(length);
-        let pairs = originals.zip(block.adversarial.chunks_exact(length));
-        norms.extend(pairs.map(|(original, changed)| norm(original, changed)));
-        Ok::<bool, SavedError>(true)
-    })?;
-    let mean = Distortion::of(&norms, file.image_len()).mean;
-    Ok(if mean > 0.0 { wanted / mean } else { 1.0 })
-}
-
-/// The images of a block as the networks see them; their changes' norms are added to `norms`.
-fn change(
-    block: &Block,
-    length: usize,
-    variant: Variant,
-    factor: f64,
-    seed: u64,
-    norms: &mut Vec<f64>,
-) -> InMemory {
-    let mut changed = block.adversarial.clone();
-    let originals = block.originals.chunks_exact(length);
-    for (i, (image, original)) in changed.chunks_exact_mut(length).zip(originals).enumerate() {
-        match variant {
-            Variant::Plain => {}
-            Variant::Factor(_) | Variant::Distortion(_) => scale(original, image, factor),
-            Variant::Noise(deviation) => {
-                image.copy_from_slice(original);
-                add_noise(image, deviation, seed, block.first + i);
-            }
-        }
-        norms.push(norm(original, image));
-    }
-    InMemory::new(changed, length)
 }

@@ -1,0 +1,129 @@
+//! What is done to examples before networks see them.
+
+use serde::{Deserialize, Serialize};
+
+use super::source::ExampleBlock;
+use super::{Distortion, ExampleSource, SavedError};
+use crate::inputs::InMemory;
+use crate::run::random::Stream;
+use crate::search::norm;
+
+/// What is done to examples before the networks see them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Variant {
+    /// Nothing.
+    Plain,
+    /// Each perturbation is multiplied by this factor. The image can leave the input box.
+    Factor(f64),
+    /// All perturbations are multiplied by one factor, so that their mean distortion is this. An image
+    /// can leave the input box.
+    Distortion(f64),
+    /// Each perturbation is multiplied by a factor of its own, so that its distortion is this. An image
+    /// can leave the input box.
+    EachDistortion(f64),
+    /// The original with Gaussian noise of this standard deviation in place of the perturbation. The
+    /// image can leave the input box.
+    Noise(f64),
+    /// The original with Gaussian noise of this standard deviation, clipped to [0, 1].
+    ClippedNoise(f64),
+}
+
+impl Variant {
+    /// The name of the examples `name` in this variant.
+    pub(super) fn name_of(self, name: &str) -> String {
+        match self {
+            Variant::Plain => name.to_owned(),
+            Variant::Factor(factor) => format!("{name} times {factor}"),
+            Variant::Distortion(wanted) => format!("{name} x{wanted}"),
+            Variant::EachDistortion(wanted) => format!("{name} each x{wanted}"),
+            Variant::Noise(deviation) => format!("{name}: noise {deviation}"),
+            Variant::ClippedNoise(deviation) => format!("{name}: clipped noise {deviation}"),
+        }
+    }
+
+    /// The factor of all perturbations of a source in this variant; 1 for a variant without one.
+    pub(super) fn factor(self, source: &impl ExampleSource) -> Result<f64, SavedError> {
+        Ok(match self {
+            Variant::Factor(factor) => factor,
+            Variant::Distortion(wanted) => {
+                let mut norms = Vec::new();
+                source.blocks(0..source.count(), &mut |block| {
+                    norms.extend(norms_of(block, source.image_len()));
+                    true
+                })?;
+                factor_to(wanted, &norms, source.image_len())
+            }
+            _ => 1.0,
+        })
+    }
+
+    /// The images of a block in this variant, and the L2 norms of their perturbations.
+    pub(super) fn apply(
+        self,
+        block: &ExampleBlock,
+        length: usize,
+        factor: f64,
+        seed: u64,
+    ) -> (InMemory, Vec<f64>) {
+        let mut changed = block.adversarial.clone();
+        let originals = block.originals.chunks_exact(length);
+        let mut norms = Vec::with_capacity(block.labels.len());
+        let images = changed.chunks_exact_mut(length).zip(originals);
+        for ((image, original), &stream) in images.zip(&block.noise_streams) {
+            match self {
+                Variant::Plain => {}
+                Variant::Factor(_) | Variant::Distortion(_) => scale(original, image, factor),
+                Variant::EachDistortion(wanted) => {
+                    let factor = factor_to(wanted, &[norm(original, image)], length);
+                    scale(original, image, factor);
+                }
+                Variant::Noise(deviation) => {
+                    image.copy_from_slice(original);
+                    add_noise(image, deviation, seed, stream);
+                }
+                Variant::ClippedNoise(deviation) => {
+                    image.copy_from_slice(original);
+                    add_noise(image, deviation, seed, stream);
+                    for value in &mut *image {
+                        *value = value.clamp(0.0, 1.0);
+                    }
+                }
+            }
+            norms.push(norm(original, image));
+        }
+        (InMemory::new(changed, length), norms)
+    }
+}
+
+/// The L2 norm of each perturbation of a block.
+fn norms_of(block: &ExampleBlock, length: usize) -> impl Iterator<Item = f64> {
+    let originals = block.originals.chunks_exact(length);
+    let pairs = originals.zip(block.adversarial.chunks_exact(length));
+    pairs.map(|(original, adversarial)| norm(original, adversarial))
+}
+
+/// The factor that brings the mean distortion of perturbations with these L2 norms to `wanted`; 1 if
+/// nothing was perturbed.
+fn factor_to(wanted: f64, norms: &[f64], length: usize) -> f64 {
+    let mean = Distortion::of(norms, length).mean;
+    if mean > 0.0 { wanted / mean } else { 1.0 }
+}
+
+/// Multiplies the perturbation of an image by a factor.
+pub(super) fn scale(original: &[f32], changed: &mut [f32], factor: f64) {
+    for (value, &original) in changed.iter_mut().zip(original) {
+        let perturbation = f64::from(*value) - f64::from(original);
+        *value = (f64::from(original) + factor * perturbation) as f32;
+    }
+}
+
+/// Adds Gaussian noise of a standard deviation to an image: the same noise for the same deviation, seed
+/// and number, whichever other images there are.
+pub fn add_noise(image: &mut [f32], deviation: f64, seed: u64, number: usize) {
+    let mut stream = Stream::new(seed, &format!("noise {deviation}"), number);
+    for value in image {
+        *value = (f64::from(*value) + deviation * stream.normal()) as f32;
+    }
+}
