@@ -1,10 +1,10 @@
 //! Figure 7 (section 4.2): originals beside what fools a linear classifier (a) and a network (b), and
 //! beside noise (c).
 
-use blindspot::classify::predictions;
-use blindspot::inputs::{InputError, Inputs};
+use blindspot::classify::{error, predictions};
+use blindspot::inputs::{InMemory, InputError, Inputs};
 use blindspot::search::{Example, norm};
-use blindspot::transfer::{Changed, Distortion};
+use blindspot::transfer::{Distortion, add_noise};
 use blindspot_report::{Artifact, sheet_png};
 use serde::{Deserialize, Serialize};
 
@@ -98,28 +98,34 @@ fn noise_panel(run: &Replication<'_>) -> Result<(Figure7Panel, Vec<Pair>), Input
     let name = MODELS[1];
     let network = &run.model(name).network;
     let (_, labels) = run.labels();
-    let all: Vec<usize> = (0..run.test().len()).collect();
-    let changed = Changed::noisy(run.test(), labels, &all, NOISE, run.options.seed, None)?;
+    let length = run.test().image_len();
+    let mut values = vec![0.0; run.test().len() * length];
+    let mut norms = Vec::with_capacity(run.test().len());
+    for (i, noisy) in values.chunks_exact_mut(length).enumerate() {
+        let original = image(run.test(), i)?;
+        noisy.copy_from_slice(&original);
+        add_noise(noisy, NOISE, run.options.seed, i);
+        norms.push(norm(&original, noisy));
+    }
+    let noisy = InMemory::new(values, length);
     let (before, after) = (
         predictions(network, run.test())?,
-        predictions(network, &changed.images)?,
+        predictions(network, &noisy)?,
     );
     let classes = network.output_len();
     let first = |class: usize| labels.iter().position(|&label| label == class);
     let images: Vec<usize> = (0..classes).filter_map(first).collect();
-    let length = run.test().image_len();
     let pairs = images
         .iter()
         .map(|&i| {
-            let noisy = changed.images.values()[i * length..(i + 1) * length].to_vec();
             let original = image(run.test(), i)?;
             Ok(Pair {
                 label: labels[i],
                 prediction_before: before[i],
                 prediction: after[i],
-                distortion: norm(&original, &noisy) / (length as f64).sqrt(),
+                distortion: norms[i] / (length as f64).sqrt(),
                 original: picture(run.test(), original),
-                perturbed: picture(run.test(), noisy),
+                perturbed: picture(run.test(), noisy.input(i).to_vec()),
             })
         })
         .collect::<Result<_, InputError>>()?;
@@ -127,8 +133,8 @@ fn noise_panel(run: &Replication<'_>) -> Result<(Figure7Panel, Vec<Pair>), Input
         panel: "c".to_owned(),
         model: name.to_owned(),
         change: "gaussian noise".to_owned(),
-        distortion_pooled: changed.distortion.pooled,
-        accuracy: 1.0 - changed.error_of(network),
+        distortion_pooled: Distortion::of(&norms, length).pooled,
+        accuracy: 1.0 - error(network, &noisy, labels)?,
         images: images.iter().map(|&i| run.test().index(i) as u64).collect(),
     };
     Ok((panel, pairs))

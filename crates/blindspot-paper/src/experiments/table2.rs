@@ -1,6 +1,6 @@
 //! Table 2 (section 4.2): each model's examples, and noise, on every model.
 
-use blindspot::inputs::InputError;
+use blindspot::transfer::SavedError;
 
 use super::transfer::{self, TransferEntries, TransferTable, adversarial, noisy};
 use super::{Experiment, MODELS, Needs, note};
@@ -31,12 +31,10 @@ const TITLE: &str =
 /// Standard deviations of the noise.
 const NOISE: [f64; 2] = [0.1, 0.3];
 
-fn errors(run: &Replication<'_>) -> Result<TransferTable, InputError> {
-    let mut rows: Vec<_> = MODELS.iter().map(|name| adversarial(run, name)).collect();
-    for deviation in NOISE {
-        rows.push(noisy(run, MODELS[0], deviation)?);
-    }
-    Ok(transfer::errors(run, &MODELS, rows))
+fn errors(run: &Replication<'_>) -> Result<TransferTable, SavedError> {
+    let examples = MODELS.iter().map(|name| adversarial(name));
+    let noise = NOISE.map(|deviation| noisy(run, MODELS[0], deviation));
+    transfer::errors(run, &MODELS, examples.chain(noise).collect())
 }
 
 /// Table 2 of the paper: "Cross-model generalization of adversarial examples", made of the training

@@ -1,7 +1,6 @@
 //! Table 4 (section 4.2): transfer across training sets, made of the test set.
 
-use blindspot::inputs::InputError;
-use blindspot::transfer::{Amplify, Changed};
+use blindspot::transfer::{SavedError, Variant};
 
 use super::table3::HALVED;
 use super::transfer::{self, Row, TransferEntries, TransferTable, adversarial, noisy};
@@ -39,20 +38,23 @@ const NOISE: f64 = 0.06;
 
 /// Each model's examples on the others; noise; the examples amplified, by one factor for the set in
 /// the paper's place, and each by itself at the end.
-fn errors(run: &Replication<'_>) -> Result<TransferTable, InputError> {
-    let amplified = |name: &str, amplify, label: String| -> Result<Row, InputError> {
-        let (images, _) = run.distorted(name);
-        let changed = Changed::amplified(run.examples(name), images, AMPLIFIED, amplify)?;
-        Ok((label, changed))
+fn errors(run: &Replication<'_>) -> Result<TransferTable, SavedError> {
+    let set = |&model: &&'static str| Row {
+        name: format!("{model} x{AMPLIFIED}"),
+        model,
+        variant: Variant::Distortion(AMPLIFIED),
     };
-    let set = |&name: &&str| amplified(name, Amplify::Set, format!("{name} x{AMPLIFIED}"));
-    let each = |&name: &&str| amplified(name, Amplify::Each, format!("{name} each x{AMPLIFIED}"));
-    let mut rows: Vec<Row> = HALVED.iter().map(|name| adversarial(run, name)).collect();
-    rows.push(noisy(run, HALVED[0], NOISE)?);
-    rows.extend(HALVED.iter().map(set).collect::<Result<Vec<_>, _>>()?);
-    rows.push(noisy(run, HALVED[0], AMPLIFIED)?);
-    rows.extend(HALVED.iter().map(each).collect::<Result<Vec<_>, _>>()?);
-    Ok(transfer::errors(run, &HALVED, rows))
+    let each = |&model: &&'static str| Row {
+        name: format!("{model} each x{AMPLIFIED}"),
+        model,
+        variant: Variant::EachDistortion(AMPLIFIED),
+    };
+    let mut rows: Vec<Row<'_>> = HALVED.iter().map(|name| adversarial(name)).collect();
+    rows.push(noisy(run, HALVED[0], NOISE));
+    rows.extend(HALVED.iter().map(set));
+    rows.push(noisy(run, HALVED[0], AMPLIFIED));
+    rows.extend(HALVED.iter().map(each));
+    transfer::errors(run, &HALVED, rows)
 }
 
 /// Table 4 of the paper: "Cross-training-set generalization error rate", made of the test set. The

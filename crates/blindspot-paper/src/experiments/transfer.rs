@@ -1,8 +1,8 @@
 //! Tables of transfer rates: how networks err on images perturbed for others (tables 2 and 4).
 
-use blindspot::inputs::InputError;
-use blindspot::search::InputBox;
-use blindspot::transfer::Changed;
+use blindspot::run::monitor::Unwatched;
+use blindspot::transfer::{MemoryExamples, SavedError, Variant, matrix};
+use blindspot_net::Network;
 use blindspot_report::{Cell, Table};
 use serde::{Deserialize, Serialize};
 
@@ -58,26 +58,45 @@ impl TransferEntries {
     }
 }
 
-/// A row: its name, and the images that the models are tried on.
-pub(super) type Row = (String, Changed);
+/// A row: a model's examples, or what is made of them.
+pub(super) struct Row<'n> {
+    /// The row's name.
+    pub(super) name: String,
+    /// The model whose examples these are.
+    pub(super) model: &'n str,
+    /// What is done to the examples.
+    pub(super) variant: Variant,
+}
 
 /// The row of a model's examples.
-pub(super) fn adversarial(run: &Replication<'_>, name: &str) -> Row {
-    (name.to_owned(), Changed::adversarial(run.examples(name)))
+pub(super) fn adversarial(model: &str) -> Row<'_> {
+    Row {
+        name: model.to_owned(),
+        model,
+        variant: Variant::Plain,
+    }
 }
 
 /// The row of the images that a model's examples are made of, with noise of this standard deviation in
 /// place of the perturbation.
-pub(super) fn noisy(run: &Replication<'_>, name: &str, deviation: f64) -> Result<Row, InputError> {
-    let (images, sample) = run.distorted(name);
-    let labels = images.labels().unwrap_or_default();
-    let clip = run.options.clip_noise.then(InputBox::default);
-    let changed = Changed::noisy(images, labels, sample, deviation, run.options.seed, clip)?;
-    Ok((format!("noise {deviation}"), changed))
+pub(super) fn noisy<'n>(run: &Replication<'_>, model: &'n str, deviation: f64) -> Row<'n> {
+    Row {
+        name: format!("noise {deviation}"),
+        model,
+        variant: if run.options.clip_noise {
+            Variant::ClippedNoise(deviation)
+        } else {
+            Variant::Noise(deviation)
+        },
+    }
 }
 
 /// The errors of the models `names` on all rows.
-pub(super) fn errors(run: &Replication<'_>, names: &[&str], rows: Vec<Row>) -> TransferTable {
+pub(super) fn errors(
+    run: &Replication<'_>,
+    names: &[&str],
+    rows: Vec<Row<'_>>,
+) -> Result<TransferTable, SavedError> {
     let mut table = TransferTable {
         rows: Vec::new(),
         columns: names.iter().map(|&name| name.to_owned()).collect(),
@@ -86,15 +105,32 @@ pub(super) fn errors(run: &Replication<'_>, names: &[&str], rows: Vec<Row>) -> T
         distortion_pooled: Vec::new(),
         samples: Vec::new(),
     };
-    for (row, changed) in rows {
-        table.rows.push(row);
-        let error = |name: &&str| changed.error_of(&run.model(name).network);
-        table.error.push(names.iter().map(error).collect());
-        table.distortion_mean.push(changed.distortion.mean);
-        table.distortion_pooled.push(changed.distortion.pooled);
-        table.samples.push(changed.labels.len() as u64);
+    let networks = names.iter();
+    let networks: Vec<(String, &Network<f32>)> = networks
+        .map(|&name| (name.to_owned(), &run.model(name).network))
+        .collect();
+    for row in rows {
+        let (images, _) = run.distorted(row.model);
+        let examples = MemoryExamples::new(run.examples(row.model), images);
+        let sets = [(row.name, examples)];
+        let found = matrix(
+            &sets,
+            &networks,
+            &[row.variant],
+            run.options.seed,
+            &Unwatched,
+        )?;
+        let [(name, _)] = sets;
+        let (rates, distortion) = (&found.rates[0], found.distortion[0]);
+        table.rows.push(name);
+        table
+            .error
+            .push(rates.iter().map(|rate| rate.error).collect());
+        table.distortion_mean.push(distortion.mean);
+        table.distortion_pooled.push(distortion.pooled);
+        table.samples.push(rates[0].images);
     }
-    table
+    Ok(table)
 }
 
 /// The table with the paper's numbers beside ours.

@@ -7,6 +7,7 @@ use blindspot::inputs::InputError;
 use blindspot::run::journal::JournalError;
 use blindspot::search::SearchError;
 use blindspot::spectrum::SpectrumError;
+use blindspot::transfer::SavedError;
 use blindspot::units::UnitsError;
 use blindspot_data::ErrorKind;
 use blindspot_data::files::FileError;
@@ -100,6 +101,15 @@ impl From<HardenError> for ReproduceError {
             HardenError::Input(error) => Self::Input(error),
             HardenError::Search(error) => Self::Search(error),
         }
+    }
+}
+
+impl From<SavedError> for ReproduceError {
+    fn from(error: SavedError) -> Self {
+        Self::Input(match error {
+            SavedError::Input(error) => error,
+            error => InputError::new(error.to_string()),
+        })
     }
 }
 

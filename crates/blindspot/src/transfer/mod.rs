@@ -51,18 +51,14 @@ mod source;
 mod trial;
 mod variant;
 
-use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
-use crate::classify::error;
-use crate::inputs::{InMemory, InputError, Inputs};
-use crate::search::{Example, InputBox, norm};
+use crate::search::Example;
 pub use builder::Transfer;
 pub use matrix::{Matrix, Rate, Tally, matrix};
 pub use saved::{SavedError, SavedExamples};
 pub use source::{ExampleBlock, ExampleSource, MemoryExamples};
 pub use trial::{About, ExampleSet, ModelFile, Trial};
-use variant::scale;
 pub use variant::{Variant, add_noise};
 
 /// The size of a set of perturbations. The distortion of one image is the root mean square of its
@@ -123,128 +119,6 @@ impl Distortion {
     }
 }
 
-/// How a set of changes is made larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Amplify {
-    /// All by one factor.
-    Set,
-    /// Each to the same distortion.
-    Each,
-}
-
-/// A changed set of images, and what the change was.
-#[derive(Debug, Clone)]
-pub struct Changed {
-    /// The images.
-    pub images: InMemory,
-    /// The true class of each.
-    pub labels: Vec<usize>,
-    /// How far they are from the originals.
-    pub distortion: Distortion,
-}
-
-impl Changed {
-    /// The adversarial images of a set of examples.
-    ///
-    /// # Panics
-    /// Where there is none.
-    pub fn adversarial(examples: &[Example]) -> Changed {
-        let length = examples
-            .first()
-            .expect("a set of examples has one")
-            .adversarial
-            .len();
-        let values = examples
-            .iter()
-            .flat_map(|example| &example.adversarial)
-            .copied()
-            .collect();
-        Changed {
-            images: InMemory::new(values, length),
-            labels: examples.iter().map(|example| example.label).collect(),
-            distortion: Distortion::of_examples(examples),
-        }
-    }
-
-    /// The same examples with their changes made larger, until the distortion is `distortion`: that
-    /// of each image by itself, or, by one factor for all of them, the mean of the set. The paper's
-    /// formula can be read in both ways; what comes out can leave the box, as its noise does. An
-    /// image that was not changed stays as it is.
-    ///
-    /// # Errors
-    /// [`InputError`] where an original can't be read.
-    ///
-    /// # Panics
-    /// Where there is no example.
-    pub fn amplified(
-        examples: &[Example],
-        inputs: &(impl Inputs + ?Sized),
-        distortion: f64,
-        amplify: Amplify,
-    ) -> Result<Changed, InputError> {
-        let mut changed = Changed::adversarial(examples);
-        let length = inputs.input_len();
-        let mean = changed.distortion.mean;
-        let mut norms = Vec::with_capacity(examples.len());
-        let mut original = vec![0.0; length];
-        let places = changed.images.values_mut().chunks_exact_mut(length);
-        for (example, place) in examples.iter().zip(places) {
-            let from = match amplify {
-                Amplify::Set => mean,
-                Amplify::Each => example.distortion(),
-            };
-            let factor = if from > 0.0 { distortion / from } else { 1.0 };
-            inputs.read(example.position, &mut original)?;
-            scale(&original, place, factor);
-            norms.push(norm(&original, place));
-        }
-        changed.distortion = Distortion::of(&norms, length);
-        Ok(changed)
-    }
-
-    /// Images `indices` of a set with Gaussian noise added to each value, drawn for each image
-    /// from a stream of its own. The paper's noise leaves the box; with `clip` it is cut to it.
-    ///
-    /// # Errors
-    /// [`InputError`] where an image can't be read.
-    pub fn noisy(
-        inputs: &(impl Inputs + ?Sized),
-        labels: &[usize],
-        indices: &[usize],
-        deviation: f64,
-        seed: u64,
-        clip: Option<InputBox>,
-    ) -> Result<Changed, InputError> {
-        let length = inputs.input_len();
-        let mut values = vec![0.0f32; indices.len() * length];
-        let mut norms = Vec::with_capacity(indices.len());
-        let mut original = vec![0.0; length];
-        for (&index, image) in indices.iter().zip(values.chunks_exact_mut(length)) {
-            inputs.read(index, &mut original)?;
-            image.copy_from_slice(&original);
-            add_noise(image, deviation, seed, index);
-            if let Some(bounds) = clip {
-                for value in &mut *image {
-                    *value = value.clamp(bounds.lower, bounds.upper);
-                }
-            }
-            norms.push(norm(&original, image));
-        }
-        Ok(Changed {
-            images: InMemory::new(values, length),
-            labels: indices.iter().map(|&index| labels[index]).collect(),
-            distortion: Distortion::of(&norms, length),
-        })
-    }
-
-    /// The fraction of these images that a network gets wrong: for the images of another network,
-    /// the transfer rate.
-    pub fn error_of(&self, network: &Network<f32>) -> f64 {
-        let error = error(network, &self.images, &self.labels);
-        error.expect("images in memory can be read")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,74 +132,5 @@ mod tests {
         assert!((distortion.pooled - 3.5f64.sqrt()).abs() < 1e-15);
         assert_eq!(Distortion::of(&[1.0, 5.0, 2.0], 1).median, 2.0);
         assert_eq!(Distortion::of(&[], 784).pooled, 0.0);
-    }
-
-    #[test]
-    fn amplified_changes_keep_their_direction_and_have_the_distortion_asked_for() {
-        let inputs = InMemory::new(vec![0.5, 0.5, 0.25, 0.75, 0.5, 0.5], 2);
-        let example = |index, adversarial: [f32; 2]| {
-            let mut original = [0.0; 2];
-            inputs.read(index, &mut original).unwrap();
-            Example {
-                position: index,
-                index,
-                label: 0,
-                target: 1,
-                prediction_before: 0,
-                prediction: 1,
-                success: true,
-                l2: norm(&original, &adversarial),
-                adversarial: adversarial.to_vec(),
-                evaluations: 1,
-                gradients: 0,
-                already_misclassified: false,
-                kkt_residual: 0.0,
-            }
-        };
-        let examples = [
-            example(0, [0.6, 0.5]),
-            example(1, [0.25, 0.45]),
-            example(2, [0.5, 0.5]),
-        ];
-        let each = Changed::amplified(&examples, &inputs, 0.5, Amplify::Each).unwrap();
-        let root = 0.5f32.sqrt();
-        let expected = [0.5 + root, 0.5, 0.25, 0.75 - root, 0.5, 0.5];
-        for (value, expected) in each.images.values().iter().zip(expected) {
-            assert!((value - expected).abs() < 1e-6, "{:?}", each.images);
-        }
-        let set = Changed::amplified(&examples, &inputs, 0.5, Amplify::Set).unwrap();
-        assert!((set.distortion.mean - 0.5).abs() < 1e-6);
-        // The changes keep their proportion, one to three.
-        let values = set.images.values();
-        assert!(((0.75 - values[3]) / (values[0] - 0.5) - 3.0).abs() < 1e-4);
-    }
-
-    #[test]
-    fn noise_has_its_deviation_and_is_cut_to_the_box_when_asked() {
-        let inputs = InMemory::new(vec![0.25; 50 * 100], 100);
-        let labels = vec![0; 50];
-        let indices: Vec<usize> = (0..50).collect();
-        let free = Changed::noisy(&inputs, &labels, &indices, 0.3, 1, None).unwrap();
-        assert!((free.distortion.pooled - 0.3).abs() < 0.01);
-        assert!(free.images.values().iter().any(|&value| value < 0.0));
-        let cut = Changed::noisy(
-            &inputs,
-            &labels,
-            &indices,
-            0.3,
-            1,
-            Some(InputBox::default()),
-        )
-        .unwrap();
-        assert!(
-            cut.images
-                .values()
-                .iter()
-                .all(|&value| (0.0..=1.0).contains(&value))
-        );
-        assert!(cut.distortion.pooled < free.distortion.pooled);
-        // One image alone gets the same noise as in a set.
-        let alone = Changed::noisy(&inputs, &labels, &[7], 0.3, 1, None).unwrap();
-        assert_eq!(alone.images.values(), &free.images.values()[700..800]);
     }
 }

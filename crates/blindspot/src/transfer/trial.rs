@@ -160,6 +160,12 @@ impl<S: ExampleSource, N: Borrow<Network<f32>> + Sync> Trial<'_, S, N> {
     /// Whether images and networks fit.
     fn check(&self) -> Result<(), SavedError> {
         for (_, file) in self.files {
+            if file.count() == 0 {
+                return Err(SavedError::Unreadable {
+                    path: file.path(),
+                    why: "it has no examples".into(),
+                });
+            }
             for (model, network) in self.networks {
                 let network = network.borrow();
                 if network.input_len() != file.image_len() {

@@ -112,7 +112,7 @@ fn factor_to(wanted: f64, norms: &[f64], length: usize) -> f64 {
 }
 
 /// Multiplies the perturbation of an image by a factor.
-pub(super) fn scale(original: &[f32], changed: &mut [f32], factor: f64) {
+fn scale(original: &[f32], changed: &mut [f32], factor: f64) {
     for (value, &original) in changed.iter_mut().zip(original) {
         let perturbation = f64::from(*value) - f64::from(original);
         *value = (f64::from(original) + factor * perturbation) as f32;
@@ -125,5 +125,88 @@ pub fn add_noise(image: &mut [f32], deviation: f64, seed: u64, number: usize) {
     let mut stream = Stream::new(seed, &format!("noise {deviation}"), number);
     for value in image {
         *value = (f64::from(*value) + deviation * stream.normal()) as f32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(originals: Vec<f32>, adversarial: Vec<f32>, length: usize) -> ExampleBlock {
+        let count = originals.len() / length;
+        ExampleBlock {
+            first: 0,
+            labels: vec![0; count],
+            noise_streams: (0..count).collect(),
+            originals,
+            adversarial,
+        }
+    }
+
+    /// A source of one block in memory.
+    struct One(ExampleBlock, usize);
+
+    impl ExampleSource for One {
+        fn count(&self) -> usize {
+            self.0.labels.len()
+        }
+
+        fn image_len(&self) -> usize {
+            self.1
+        }
+
+        fn path(&self) -> std::path::PathBuf {
+            "one block".into()
+        }
+
+        fn blocks(
+            &self,
+            _range: std::ops::Range<usize>,
+            take: &mut dyn FnMut(&ExampleBlock) -> bool,
+        ) -> Result<(), SavedError> {
+            take(&self.0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn amplified_perturbations_keep_their_direction_and_have_the_distortion_asked_for() {
+        let originals = vec![0.5, 0.5, 0.25, 0.75, 0.5, 0.5];
+        let adversarial = vec![0.6, 0.5, 0.25, 0.45, 0.5, 0.5];
+        let source = One(block(originals, adversarial, 2), 2);
+        let apply = |variant: Variant| {
+            let factor = variant.factor(&source).unwrap();
+            variant.apply(&source.0, 2, factor, 0)
+        };
+        let (each, _) = apply(Variant::EachDistortion(0.5));
+        let root = 0.5f32.sqrt();
+        let expected = [0.5 + root, 0.5, 0.25, 0.75 - root, 0.5, 0.5];
+        for (value, expected) in each.values().iter().zip(expected) {
+            assert!((value - expected).abs() < 1e-6, "{each:?}");
+        }
+        let (set, norms) = apply(Variant::Distortion(0.5));
+        assert!((Distortion::of(&norms, 2).mean - 0.5).abs() < 1e-6);
+        // The perturbations keep their proportion, one to three.
+        let values = set.values();
+        assert!(((0.75 - values[3]) / (values[0] - 0.5) - 3.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn noise_has_its_deviation_and_is_clipped_when_asked() {
+        let images = vec![0.25; 50 * 100];
+        let whole = block(images.clone(), images, 100);
+        let (free, norms) = Variant::Noise(0.3).apply(&whole, 100, 1.0, 1);
+        let size = Distortion::of(&norms, 100).pooled;
+        assert!((size - 0.3).abs() < 0.01);
+        assert!(free.values().iter().any(|&value| value < 0.0));
+        let (clipped, norms) = Variant::ClippedNoise(0.3).apply(&whole, 100, 1.0, 1);
+        let inside = |&value: &f32| (0.0..=1.0).contains(&value);
+        assert!(clipped.values().iter().all(inside));
+        assert!(Distortion::of(&norms, 100).pooled < size);
+        // One image alone gets the same noise as in a set.
+        let mut alone = block(vec![0.25; 100], vec![0.25; 100], 100);
+        alone.noise_streams = vec![7];
+        let (alone, _) = Variant::Noise(0.3).apply(&alone, 100, 1.0, 1);
+        assert_eq!(alone.values(), &free.values()[700..800]);
     }
 }
