@@ -239,9 +239,10 @@ fn units_are_what_onnxruntime_finds_them_to_be() {
         assert g['\"units\"']['count'] == g['\"directions\"']['count'] == 100\n\
         print('held')";
     let packed = data.join("mnist/t10k-images-idx3-ubyte.gz");
-    let images = match packed.is_file() {
-        true => packed,
-        false => packed.with_extension(""),
+    let images = if packed.is_file() {
+        packed
+    } else {
+        packed.with_extension("")
     };
     let held = run_python(check, [dir.join("one/units.json"), model, images], "").unwrap();
     assert_eq!(held.trim(), "held");

@@ -116,13 +116,14 @@ fn fitted(image: DynamicImage, fit: &Fit) -> Result<Planes, String> {
     match channels {
         1 => Ok(Planes {
             shape: shape(1),
-            bytes: match coloured {
-                true => image
+            bytes: if coloured {
+                image
                     .into_rgb8()
                     .pixels()
                     .map(|pixel| luma(pixel.0))
-                    .collect(),
-                false => image.into_luma8().into_raw(),
+                    .collect()
+            } else {
+                image.into_luma8().into_raw()
             },
         }),
         3 => {
@@ -140,15 +141,19 @@ fn resized(image: DynamicImage, fit: &Fit) -> Result<DynamicImage, String> {
     let (height, width) = (image.height() as usize, image.width() as usize);
     let wanted = match (fit.resize, fit.crop) {
         (Some(Resize::Exactly(size)), _) => size,
-        (Some(Resize::Shorter(side)), _) => match height <= width {
-            true => [side, side * width / height],
-            false => [side * height / width, side],
-        },
+        (Some(Resize::Shorter(side)), _) => {
+            if height <= width {
+                [side, side * width / height]
+            } else {
+                [side * height / width, side]
+            }
+        }
         (None, Some([h, w])) if height < h || width < w => {
             // The scale is the larger of h / height and w / width: that side fits exactly.
-            match h * width >= w * height {
-                true => [h, (h * width).div_ceil(height)],
-                false => [(w * height).div_ceil(width), w],
+            if h * width >= w * height {
+                [h, (h * width).div_ceil(height)]
+            } else {
+                [(w * height).div_ceil(width), w]
             }
         }
         _ => [height, width],

@@ -456,9 +456,10 @@ impl Graph {
     }
 
     fn check_name(&self, name: &str) -> Result<(), GraphError> {
-        match self.has_name(name) {
-            true => Err(GraphError::Name(name.to_owned())),
-            false => Ok(()),
+        if self.has_name(name) {
+            Err(GraphError::Name(name.to_owned()))
+        } else {
+            Ok(())
         }
     }
 }

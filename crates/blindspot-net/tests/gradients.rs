@@ -160,9 +160,10 @@ fn the_parts_below_and_above_a_value_make_the_whole() {
         let mut evaluator = Evaluator::new(network);
         evaluator.input(4).copy_from_slice(inputs);
         let output = evaluator.forward().to_vec();
-        let gradient = match by_output.len() == output.len() {
-            true => evaluator.backward(by_output).to_vec(),
-            false => Vec::new(),
+        let gradient = if by_output.len() == output.len() {
+            evaluator.backward(by_output).to_vec()
+        } else {
+            Vec::new()
         };
         (output, gradient)
     };

@@ -96,9 +96,10 @@ pub(crate) struct HardenArgs {
 impl HardenArgs {
     /// What is asked for, for a network with these layers and this weight decay.
     pub(crate) fn plan(&self, layers: Vec<String>, decay: Vec<f64>) -> Plan {
-        let layers = match self.layers.is_empty() {
-            true => layers,
-            false => self.layers.clone(),
+        let layers = if self.layers.is_empty() {
+            layers
+        } else {
+            self.layers.clone()
         };
         Plan {
             training: MiniBatch {

@@ -45,9 +45,10 @@ pub(super) fn parse_size(text: &str) -> Result<[usize; 2], String> {
 
 pub(super) fn parse_resize(text: &str) -> Result<Resize, String> {
     let size = parse_size(text)?;
-    Ok(match text.contains(',') {
-        true => Resize::Exactly(size),
-        false => Resize::Shorter(size[0]),
+    Ok(if text.contains(',') {
+        Resize::Exactly(size)
+    } else {
+        Resize::Shorter(size[0])
     })
 }
 

@@ -135,12 +135,13 @@ impl QuocNetArgs {
             || self.asynchronous
             || self.costs
             || self.trial;
-        match given {
-            true => Err(Usage(format!(
+        if given {
+            Err(Usage(format!(
                 "--stages, --field, --stride, --maps, --pooling, --input, --crops, --lambda, --passes, \
                  --replicas, --asynchronous, --costs and --trial are for quocnet, not for {model}"
-            ))),
-            false => Ok(()),
+            )))
+        } else {
+            Ok(())
         }
     }
 }

@@ -63,9 +63,10 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         .max_evaluations(command.max_evaluations)
         .time_limit(command.time_limit)
         .bounds(ranges);
-    let certifier = match command.certify {
-        true => Some(Certifier::for_network(network, reach(&options))?),
-        false => None,
+    let certifier = if command.certify {
+        Some(Certifier::for_network(network, reach(&options))?)
+    } else {
+        None
     };
     let about = About {
         origin: Origin {
@@ -216,15 +217,16 @@ impl Work<'_> {
             examples,
             originals,
         } = &block;
-        let eight_bit = match self.layout.eight_bit {
-            true => Some(eight_bit(
+        let eight_bit = if self.layout.eight_bit {
+            Some(eight_bit(
                 self.network,
                 self.options,
                 examples,
                 originals,
                 monitor,
-            )?),
-            false => None,
+            )?)
+        } else {
+            None
         };
         let certificates = match &self.certifier {
             Some(certifier) => Some(certifier.certify_block(&block, monitor)?),

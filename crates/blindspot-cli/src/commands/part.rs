@@ -65,9 +65,10 @@ impl Part {
     /// Those that are still to be done, in order.
     pub(super) fn remaining(&self) -> Vec<usize> {
         let done = self.journal.done();
-        match self.journal.closed() {
-            true => Vec::new(),
-            false => self.range().filter(|at| !done.contains(at)).collect(),
+        if self.journal.closed() {
+            Vec::new()
+        } else {
+            self.range().filter(|at| !done.contains(at)).collect()
         }
     }
 
@@ -98,9 +99,10 @@ impl Part {
             say(common, &text)?;
             let again =
                 format!("interrupted; {done} images are in {path}: the same command goes on");
-            return match stopped {
-                true => Err(Interrupted(again).into()),
-                false => Ok(None),
+            return if stopped {
+                Err(Interrupted(again).into())
+            } else {
+                Ok(None)
             };
         }
         if stopped && done == 0 {
@@ -125,11 +127,12 @@ impl Part {
 /// The file with this extension beside the arrays': `json` for the summary, `svg` for the plot.
 pub(super) fn beside(out: &Path, extension: &str) -> Result<PathBuf, Usage> {
     let beside = out.with_extension(extension);
-    match beside == out {
-        true => Err(Usage(format!(
+    if beside == out {
+        Err(Usage(format!(
             "--out must not end in .{extension}: that name is for what is written beside it"
-        ))),
-        false => Ok(beside),
+        )))
+    } else {
+        Ok(beside)
     }
 }
 

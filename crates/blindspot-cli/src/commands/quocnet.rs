@@ -125,9 +125,10 @@ fn images(command: &Train, common: &Common, progress: &Progress) -> anyhow::Resu
             channels: None,
         })?;
     }
-    match images.is_of_files() {
-        true => load::checked(&images, false, common, progress),
-        false => Ok(images),
+    if images.is_of_files() {
+        load::checked(&images, false, common, progress)
+    } else {
+        Ok(images)
     }
 }
 

@@ -29,11 +29,13 @@ struct Record {
 }
 
 pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let positive =
-        |name: &str, values: &[f64]| match values.iter().all(|v| v.is_finite() && *v > 0.0) {
-            true => Ok(()),
-            false => Err(Usage(format!("{name} takes numbers above 0"))),
-        };
+    let positive = |name: &str, values: &[f64]| {
+        if values.iter().all(|v| v.is_finite() && *v > 0.0) {
+            Ok(())
+        } else {
+            Err(Usage(format!("{name} takes numbers above 0")))
+        }
+    };
     positive("--amplify", &command.amplify)?;
     positive("--amplify-by", &command.amplify_by)?;
     positive("--noise", &command.noise)?;

@@ -210,14 +210,18 @@ impl<T: Real> Kernel<T> for Binary {
             Binary::Div => apply(n, inputs, output, |a, b| a / b),
             Binary::Pow => apply(n, inputs, output, T::powf),
             // Written so that NaN stays NaN.
-            Binary::Min => apply(n, inputs, output, |a, b| match b < a || b.is_nan() {
-                true => b,
-                false => a,
-            }),
-            Binary::Max => apply(n, inputs, output, |a, b| match b > a || b.is_nan() {
-                true => b,
-                false => a,
-            }),
+            Binary::Min => apply(
+                n,
+                inputs,
+                output,
+                |a, b| if b < a || b.is_nan() { b } else { a },
+            ),
+            Binary::Max => apply(
+                n,
+                inputs,
+                output,
+                |a, b| if b > a || b.is_nan() { b } else { a },
+            ),
             Binary::PRelu => apply(
                 n,
                 inputs,
@@ -262,13 +266,15 @@ impl<T: Real> Kernel<T> for Binary {
                 chain!(1, |a, b, dy| -dy * a / (b * b));
             }
             Binary::Pow => {
-                chain!(0, |a, b, dy| match b == zero {
-                    true => zero,
-                    false => dy * b * a.powf(b - T::one()),
+                chain!(0, |a, b, dy| if b == zero {
+                    zero
+                } else {
+                    dy * b * a.powf(b - T::one())
                 });
-                chain!(1, |a, b, dy| match a == zero {
-                    true => zero,
-                    false => dy * a.powf(b) * a.ln(),
+                chain!(1, |a, b, dy| if a == zero {
+                    zero
+                } else {
+                    dy * a.powf(b) * a.ln()
                 });
             }
             Binary::Min => {

@@ -13,9 +13,10 @@ pub struct Dropout {
 
 impl Dropout {
     pub(super) fn infer(self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
-        match (0.0..1.0).contains(&self.ratio) {
-            true => only_value(inputs).map(<[usize]>::to_vec),
-            false => Err(format!("a ratio of {} is not in [0, 1)", self.ratio)),
+        if (0.0..1.0).contains(&self.ratio) {
+            only_value(inputs).map(<[usize]>::to_vec)
+        } else {
+            Err(format!("a ratio of {} is not in [0, 1)", self.ratio))
         }
     }
 }

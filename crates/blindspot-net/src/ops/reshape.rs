@@ -20,9 +20,10 @@ impl Reshape {
                 .iter()
                 .try_fold(1usize, |n, &axis| n.checked_mul(axis))
         };
-        match count(shape) == count(&self.shape) {
-            true => Ok(self.shape.clone()),
-            false => Err(format!("{shape:?} cannot be read as {:?}", self.shape)),
+        if count(shape) == count(&self.shape) {
+            Ok(self.shape.clone())
+        } else {
+            Err(format!("{shape:?} cannot be read as {:?}", self.shape))
         }
     }
 }

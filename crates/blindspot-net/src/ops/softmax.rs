@@ -148,9 +148,10 @@ impl<T: Real> Kernel<T> for Softmax {
                     data: out,
                     accumulate: gradient.accumulate,
                 };
-                match self.log {
-                    false => out.put(|j| y[j] * (dy[j] - scratch[j])),
-                    true => out.put(|j| dy[j] - y[j].exp_poly() * scratch[j]),
+                if self.log {
+                    out.put(|j| dy[j] - y[j].exp_poly() * scratch[j])
+                } else {
+                    out.put(|j| y[j] * (dy[j] - scratch[j]))
                 }
             }
         }

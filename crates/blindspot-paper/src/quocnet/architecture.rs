@@ -104,12 +104,11 @@ impl Builder {
         normalise: bool,
     ) -> Result<(), GraphError> {
         self.filter(&format!("{name}.filters"), stage, size, weights)?;
-        match normalise {
-            true => {
-                self.pool(&format!("{name}.pool"), stage.pool)?;
-                self.normalise(name)
-            }
-            false => self.pool(name, stage.pool),
+        if normalise {
+            self.pool(&format!("{name}.pool"), stage.pool)?;
+            self.normalise(name)
+        } else {
+            self.pool(name, stage.pool)
         }
     }
 

@@ -355,9 +355,12 @@ impl BestNeuron {
             best_thresholds(rows(features).map(|row| &row[units.clone()]), positive)
         });
         let found: Vec<(f64, f64)> = found.collect();
-        let unit = (1..length).fold(0, |best, unit| match found[unit].0 > found[best].0 {
-            true => unit,
-            false => best,
+        let unit = (1..length).fold(0, |best, unit| {
+            if found[unit].0 > found[best].0 {
+                unit
+            } else {
+                best
+            }
         });
         BestNeuron {
             unit,

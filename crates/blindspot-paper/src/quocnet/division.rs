@@ -57,9 +57,10 @@ impl Division {
 
     /// The last part has all rows to the end.
     fn end(&self, part: usize, row: usize) -> usize {
-        match part + 1 == self.parts {
-            true => self.input,
-            false => row,
+        if part + 1 == self.parts {
+            self.input
+        } else {
+            row
         }
     }
 
@@ -176,9 +177,10 @@ pub(super) fn chain<T: Pod>(
 ) {
     let (me, count) = (ranks.rank(), ranks.count());
     let above = division.above(me);
-    let below = match me + 1 < count {
-        true => division.above(me + 1),
-        false => 0..0,
+    let below = if me + 1 < count {
+        division.above(me + 1)
+    } else {
+        0..0
     };
     let tell = |tiles: &[Lane<T>]| {
         if !below.is_empty() {

@@ -69,9 +69,10 @@ pub(crate) fn accuracy(scores: &[f64], positive: &[bool], above: f64, balanced: 
 
 /// What one image of the class, and one other, adds to the accuracy.
 fn parts(of_class: usize, others: usize, balanced: bool) -> [f64; 2] {
-    match balanced {
-        true => [of_class, others].map(|count| 0.5 / count.max(1) as f64),
-        false => [1.0 / (of_class + others).max(1) as f64; 2],
+    if balanced {
+        [of_class, others].map(|count| 0.5 / count.max(1) as f64)
+    } else {
+        [1.0 / (of_class + others).max(1) as f64; 2]
     }
 }
 

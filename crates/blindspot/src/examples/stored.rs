@@ -143,11 +143,12 @@ impl<'a> StoredExamples<'a> {
             .iter()
             .try_fold(1usize, |n, &axis| n.checked_mul(axis));
         let sound = length.is_some_and(|n| n <= blindspot_net::MAX_VALUES);
-        match sound && entries.header().bytes == layout.bytes() {
-            true => Ok(StoredExamples { entries, layout }),
-            false => Err(JournalError::Incomplete(
+        if sound && entries.header().bytes == layout.bytes() {
+            Ok(StoredExamples { entries, layout })
+        } else {
+            Err(JournalError::Incomplete(
                 "the journals' headers don't fit their entries; run their commands again".into(),
-            )),
+            ))
         }
     }
 

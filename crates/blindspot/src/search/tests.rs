@@ -49,9 +49,10 @@ fn exact(network: &Network<f32>, image: &[f32], label: usize) -> (f64, f64) {
             .fold(1.0f32, |size, logit| size.max(logit.abs()));
         // Pixels at the edge of the box don't help, but a quarter of the gradient mostly does.
         let gained = 4.0 * perturbation::SAFETY * f64::from(size) / norm(&change, &normal);
-        match nearest_beyond(image, &normal, offset, InputBox::default(), &mut change) {
-            true => (norm(&vec![0.0; image.len()], &change), 4.0 * gained),
-            false => (f64::INFINITY, 0.0),
+        if nearest_beyond(image, &normal, offset, InputBox::default(), &mut change) {
+            (norm(&vec![0.0; image.len()], &change), 4.0 * gained)
+        } else {
+            (f64::INFINITY, 0.0)
         }
     });
     norms.fold((f64::INFINITY, 0.0), |a, b| if b.0 < a.0 { b } else { a })

@@ -49,9 +49,10 @@ impl<'a> Export<'a> {
             node_names: HashMap::new(),
             nodes: Vec::new(),
             constants: Vec::new(),
-            opset: match graph.nodes().iter().any(dilated) {
-                true => OPSET_OF_DILATED_AVERAGES,
-                false => OPSET,
+            opset: if graph.nodes().iter().any(dilated) {
+                OPSET_OF_DILATED_AVERAGES
+            } else {
+                OPSET
             },
         };
         for node in graph.nodes() {
@@ -154,9 +155,10 @@ impl<'a> Export<'a> {
                     [("min", min, f64::NEG_INFINITY), ("max", max, f64::INFINITY)]
                 {
                     // An open end is an input left out.
-                    inputs.push(match end == open {
-                        true => String::new(),
-                        false => self.number(node, name, end),
+                    inputs.push(if end == open {
+                        String::new()
+                    } else {
+                        self.number(node, name, end)
                     });
                 }
                 let given = inputs.iter().rposition(|input| !input.is_empty());

@@ -97,12 +97,13 @@ impl Constant {
                 Some(bytes) => of_bytes(tensor.data_type, &bytes),
                 None => of_fields(tensor),
             };
-            match numbers.len() == count {
-                true => Ok(Constant { shape, numbers }),
-                false => Err(format!(
+            if numbers.len() == count {
+                Ok(Constant { shape, numbers })
+            } else {
+                Err(format!(
                     "its shape is {shape:?}, but it has {} numbers",
                     numbers.len()
-                )),
+                ))
             }
         };
         read().map_err(|why| OnnxError::Tensor {

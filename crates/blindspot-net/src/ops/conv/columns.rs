@@ -28,18 +28,20 @@ impl Sizes {
 
     /// Numbers of a block of columns; none are needed where the image itself is the columns.
     fn block_len(&self) -> usize {
-        match self.plane.is_pointwise() {
-            true => 0,
-            false => self.depth() * self.block_rows() * self.plane.output[1],
+        if self.plane.is_pointwise() {
+            0
+        } else {
+            self.depth() * self.block_rows() * self.plane.output[1]
         }
     }
 
     /// The blocks of output rows of an image.
     fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let rows = self.plane.output[0];
-        let step = match self.plane.is_pointwise() {
-            true => rows,
-            false => self.block_rows(),
+        let step = if self.plane.is_pointwise() {
+            rows
+        } else {
+            self.block_rows()
         };
         (0..rows)
             .step_by(step)

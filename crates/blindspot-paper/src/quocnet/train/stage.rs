@@ -50,9 +50,10 @@ impl Work<'_> {
             }
         };
         self.session.monitor.begin(&self.name(), schedule.steps());
-        let trained = match self.plan.asynchronous {
-            true => self.asynchronous(state, adam, &mut schedule, &mut memory),
-            false => self.synchronous(state, adam, &mut schedule, &mut memory),
+        let trained = if self.plan.asynchronous {
+            self.asynchronous(state, adam, &mut schedule, &mut memory)
+        } else {
+            self.synchronous(state, adam, &mut schedule, &mut memory)
         };
         self.session.monitor.end();
         let adam = trained?;
@@ -73,9 +74,10 @@ impl Work<'_> {
         let filters = all_gather(&self.team.parts, own).concat();
         let filters = bytemuck::pod_collect_to_vec(&filters);
         state.done.push((filters, record));
-        match self.team.all.is_root() {
-            true => state.save(self.session.checkpoint, None),
-            false => Ok(()),
+        if self.team.all.is_root() {
+            state.save(self.session.checkpoint, None)
+        } else {
+            Ok(())
         }
     }
 

@@ -24,12 +24,11 @@ impl<'a> Team<'a> {
     /// training each rank is by itself.
     pub(super) fn new(plan: &Plan, ranks: &'a dyn Communicator) -> Team<'a> {
         let (rank, count) = (ranks.rank(), ranks.count());
-        let (groups, each) = match plan.asynchronous {
-            true => (count, 1),
-            false => {
-                let groups = common_divisor(count, plan.replicas);
-                (groups, plan.replicas / groups)
-            }
+        let (groups, each) = if plan.asynchronous {
+            (count, 1)
+        } else {
+            let groups = common_divisor(count, plan.replicas);
+            (groups, plan.replicas / groups)
         };
         let parts = count / groups;
         let (group, part) = (rank / parts, rank % parts);

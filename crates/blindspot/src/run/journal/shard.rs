@@ -85,9 +85,10 @@ impl Shard {
             ),
             None => return Err(ShardError(format!("`{text}` is no shard"))),
         };
-        match index < count && count <= MOST {
-            true => Ok(Shard { index, count }),
-            false => Err(ShardError(format!("there is no shard {index} of {count}"))),
+        if index < count && count <= MOST {
+            Ok(Shard { index, count })
+        } else {
+            Err(ShardError(format!("there is no shard {index} of {count}")))
         }
     }
 
