@@ -4,6 +4,7 @@
 use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 
+use crate::classifier::{CheckedEvaluator, Classifier, ClassifierError};
 use crate::inputs::{InMemory, InputError, Inputs, read_batch};
 
 /// Inputs evaluated at once, at most: some 500 keeps a chunk's activations in the cache of one core.
@@ -35,12 +36,7 @@ pub fn outputs_where(
 ) -> Result<InMemory, InputError> {
     let length = network.output_len();
     let mut values = vec![0.0; inputs.len() * length];
-    // A chunk of a large network's values would not fit in memory.
-    let bytes = network.graph().values().iter();
-    let bytes: usize = bytes.map(|value| size_of::<f32>() * value.len()).sum();
-    // A divisor of a chunk's length, so that no piece reaches from one chunk into the next.
-    let most = (THREAD_MEMORY / bytes.max(1)).clamp(1, MAX_CHUNK);
-    let chunk_len = 1 << most.ilog2();
+    let chunk_len = chunk_len(network);
     values
         .par_chunks_mut(chunk_len * length)
         .enumerate()
@@ -57,7 +53,40 @@ pub fn outputs_where(
     Ok(InMemory::new(values, length))
 }
 
-/// The class that a classifier gives each input: its largest logit's.
+/// Number of inputs that are evaluated at once: as many as fit in memory, and a divisor of 512, so that no
+/// piece reaches from one chunk into the next.
+fn chunk_len(classifier: &impl Classifier) -> usize {
+    let bytes = size_of::<f32>() * classifier.values_per_input();
+    let most = (THREAD_MEMORY / bytes.max(1)).clamp(1, MAX_CHUNK);
+    1 << most.ilog2()
+}
+
+/// The class that any classifier gives each input in memory: its largest output's.
+///
+/// # Errors
+/// [`ClassifierError`] if the classifier fails, or returns NaN or the wrong number of outputs.
+pub fn answers(
+    classifier: &impl Classifier,
+    inputs: &InMemory,
+) -> Result<Vec<usize>, ClassifierError> {
+    let (length, chunk_len) = (classifier.input_len(), chunk_len(classifier));
+    let mut answers = vec![0; inputs.len()];
+    answers
+        .par_chunks_mut(chunk_len)
+        .zip(inputs.values().par_chunks(chunk_len * length))
+        .try_for_each(|(answers, inputs)| {
+            let mut evaluator = CheckedEvaluator::new(classifier);
+            evaluator.input(answers.len())?.copy_from_slice(inputs);
+            let outputs = evaluator.outputs()?.chunks_exact(classifier.classes());
+            for (answer, outputs) in answers.iter_mut().zip(outputs) {
+                *answer = argmax(outputs);
+            }
+            Ok(())
+        })?;
+    Ok(answers)
+}
+
+/// The class that a network gives each input: its largest logit's.
 ///
 /// # Errors
 /// [`InputError`] where an input can't be read.

@@ -1,8 +1,7 @@
 //! The transfer study in a few lines.
 
-use blindspot_net::Network;
-
 use super::{ExampleSource, Matrix, SavedError, Variant, matrix};
+use crate::classifier::Classifier;
 use crate::run::monitor::{Monitor, Unwatched};
 
 /// The errors of networks on each other's examples: tables 2 and 4 of the paper, for any examples and any
@@ -28,7 +27,7 @@ use crate::run::monitor::{Monitor, Unwatched};
 #[must_use]
 pub struct Transfer<'a> {
     examples: Vec<(String, Box<dyn ExampleSource + 'a>)>,
-    networks: Vec<(String, &'a Network<f32>)>,
+    classifiers: Vec<(String, &'a dyn Classifier)>,
     variants: Vec<Variant>,
     seed: u64,
 }
@@ -44,7 +43,7 @@ impl<'a> Transfer<'a> {
     pub fn new() -> Transfer<'a> {
         Transfer {
             examples: Vec::new(),
-            networks: Vec::new(),
+            classifiers: Vec::new(),
             variants: vec![Variant::Plain],
             seed: 0,
         }
@@ -60,21 +59,19 @@ impl<'a> Transfer<'a> {
         self
     }
 
-    /// Adds a model or a network: a column of the matrix.
-    pub fn model(mut self, name: impl Into<String>, model: &'a Network<f32>) -> Transfer<'a> {
-        self.networks.push((name.into(), model));
+    /// Adds a model, a network or any other classifier: a column of the matrix.
+    pub fn model(mut self, name: impl Into<String>, model: &'a dyn Classifier) -> Transfer<'a> {
+        self.classifiers.push((name.into(), model));
         self
     }
 
-    /// Adds several models or networks by name: a column of the matrix for each.
-    pub fn models(
-        mut self,
-        models: impl IntoIterator<Item = (&'a str, &'a Network<f32>)>,
+    /// Adds several models by name: a column of the matrix for each.
+    pub fn models<C: Classifier + 'a>(
+        self,
+        models: impl IntoIterator<Item = (&'a str, &'a C)>,
     ) -> Transfer<'a> {
         let models = models.into_iter();
-        self.networks
-            .extend(models.map(|(name, model)| (name.to_owned(), model)));
-        self
+        models.fold(self, |study, (name, model)| study.model(name, model))
     }
 
     /// Adds the examples with all perturbations multiplied by one factor, so that the set's mean distortion
@@ -121,7 +118,7 @@ impl<'a> Transfer<'a> {
     pub fn run_watched(&self, monitor: &dyn Monitor) -> Result<Matrix, SavedError> {
         matrix(
             &self.examples,
-            &self.networks,
+            &self.classifiers,
             &self.variants,
             self.seed,
             monitor,

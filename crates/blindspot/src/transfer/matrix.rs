@@ -1,8 +1,5 @@
 //! The errors of networks on examples, as in tables 2 and 4.
 
-use std::borrow::Borrow;
-
-use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use super::Distortion;
@@ -10,6 +7,7 @@ use super::saved::SavedError;
 use super::source::ExampleSource;
 use super::trial::{About, ExampleSet, Trial};
 use super::variant::Variant;
+use crate::classifier::Classifier;
 use crate::run::journal::{Entries, JournalError, Work, take};
 use crate::run::monitor::Monitor;
 use crate::stats::wilson;
@@ -62,7 +60,7 @@ pub struct Matrix {
 ///
 /// # Errors
 /// [`SavedError`] if examples can't be read or don't fit a network.
-pub fn matrix<S: ExampleSource, N: Borrow<Network<f32>> + Sync>(
+pub fn matrix<S: ExampleSource, N: Classifier>(
     files: &[(String, S)],
     networks: &[(String, N)],
     variants: &[Variant],

@@ -9,6 +9,7 @@ use blindspot_data::ErrorKind;
 use blindspot_data::numpy::{NpzArray, NpzReader, Order};
 
 use super::source::{BLOCK_VALUES, ExampleBlock};
+use crate::classifier::ClassifierError;
 use crate::inputs::InputError;
 
 /// Why a set of examples can't be used.
@@ -52,12 +53,23 @@ pub enum SavedError {
     /// The original of an example can't be read.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A model can't be evaluated.
+    #[error("{model}: {source}")]
+    Classifier {
+        /// The model's name.
+        model: String,
+        /// What failed.
+        source: ClassifierError,
+    },
 }
 
 impl SavedError {
-    /// [`ErrorKind::Data`].
+    /// [`ErrorKind::Model`] if a model can't be evaluated, else [`ErrorKind::Data`].
     pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Data
+        match self {
+            SavedError::Classifier { source, .. } => source.kind(),
+            _ => ErrorKind::Data,
+        }
     }
 }
 

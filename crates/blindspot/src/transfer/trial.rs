@@ -1,6 +1,5 @@
 //! What networks answer to examples and their variants: the work that several processes can share.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -11,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::saved::{SavedError, SavedExamples};
 use super::source::{ExampleBlock, ExampleSource};
 use super::variant::Variant;
-use crate::classify::predictions;
+use crate::classifier::Classifier;
+use crate::classify::answers;
 use crate::preprocess::Preprocess;
 use crate::run::journal::Work;
 use crate::run::monitor::Monitor;
@@ -71,7 +71,8 @@ fn content_len(variants: usize, networks: usize) -> usize {
     4 + variants * (8 + 4 * networks)
 }
 
-/// Sets of examples, networks and variants: each network is to answer to each example in each variant.
+/// Sets of examples, networks and variants: each network is to answer to each example in each variant. A
+/// network may be any [`Classifier`].
 pub struct Trial<'a, S = SavedExamples, N = Network<f32>> {
     /// The sets of examples by name. Positions count through all sets, one after the other.
     pub files: &'a [(String, S)],
@@ -91,7 +92,7 @@ impl<S, N> Clone for Trial<'_, S, N> {
 
 impl<S, N> Copy for Trial<'_, S, N> {}
 
-impl<S: ExampleSource, N: Borrow<Network<f32>> + Sync> Trial<'_, S, N> {
+impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
     /// Number of examples in all sets.
     pub fn examples(&self) -> usize {
         self.files.iter().map(|(_, file)| file.count()).sum()
@@ -167,7 +168,6 @@ impl<S: ExampleSource, N: Borrow<Network<f32>> + Sync> Trial<'_, S, N> {
                 });
             }
             for (model, network) in self.networks {
-                let network = network.borrow();
                 if network.input_len() != file.image_len() {
                     return Err(SavedError::Size {
                         path: file.path(),
@@ -189,7 +189,7 @@ impl<S: ExampleSource, N: Borrow<Network<f32>> + Sync> Trial<'_, S, N> {
         factors: &[f64],
     ) -> Result<Vec<Vec<u8>>, SavedError> {
         for (model, network) in self.networks {
-            let classes = network.borrow().output_len();
+            let classes = network.classes();
             if let Some(&label) = block.labels.iter().find(|&&label| label >= classes) {
                 return Err(SavedError::Label {
                     path: file.path(),
@@ -210,10 +210,13 @@ impl<S: ExampleSource, N: Borrow<Network<f32>> + Sync> Trial<'_, S, N> {
         for (&variant, &factor) in self.variants.iter().zip(factors) {
             let (changed, norms) = variant.apply(block, file.image_len(), factor, self.seed);
             let networks = self.networks.par_iter();
-            let answers = networks.map(|(_, network)| predictions(network.borrow(), &changed));
-            let answers: Vec<Vec<usize>> = answers
-                .collect::<Result<_, _>>()
-                .expect("images in memory can be read");
+            let answers = networks.map(|(model, network)| {
+                answers(network, &changed).map_err(|source| SavedError::Classifier {
+                    model: model.clone(),
+                    source,
+                })
+            });
+            let answers = answers.collect::<Result<Vec<Vec<usize>>, SavedError>>()?;
             for (i, (content, norm)) in contents.iter_mut().zip(norms).enumerate() {
                 content.extend(norm.to_le_bytes());
                 for answers in &answers {
