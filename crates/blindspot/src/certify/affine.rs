@@ -2,8 +2,8 @@
 //! through.
 //!
 //! Values that are needed again behind an activation (skip connections, parallel branches) stand
-//! beside its input and pass through it unchanged: the next affine layer takes them together with the
-//! activation's output. So a network that branches has this form, too.
+//! beside its input and pass through it unchanged: the next affine layer takes them together with
+//! the activation's output. So a network that branches has this form, too.
 
 use std::collections::HashMap;
 
@@ -189,7 +189,8 @@ impl AffineLayers {
 }
 
 /// Whether an operator is an affine function of its values, of which there may be `several`, and
-/// stays the same function, apart from signs, if all its weights are replaced by their absolute values.
+/// stays the same function, apart from signs, if all its weights are replaced by their absolute
+/// values.
 fn is_affine(op: &Op, inputs: &[Operand], several: bool) -> bool {
     match op {
         Op::Binary(Binary::Add) | Op::Concat(_) => true,
@@ -317,7 +318,8 @@ impl AffineLayer {
     pub(super) fn evaluator(&self) -> LayerEvaluator<'_> {
         let evaluator = self.network.as_ref().map(|network| {
             let mut evaluator = Evaluator::new(network);
-            // The backward pass needs a forward pass before it; with affine operators any input will do.
+            // The backward pass needs a forward pass before it; with affine operators any input
+            // will do.
             evaluator.input(MAX_FUNCTIONS).fill(0.0);
             evaluator.forward();
             evaluator
@@ -332,8 +334,8 @@ pub(super) struct LayerEvaluator<'a> {
 }
 
 impl LayerEvaluator<'_> {
-    /// Replaces the coefficients of `count` linear functions of the output, at most [`MAX_FUNCTIONS`], one
-    /// row each, by their coefficients of the input.
+    /// Replaces the coefficients of `count` linear functions of the output, at most
+    /// [`MAX_FUNCTIONS`], one row each, by their coefficients of the input.
     pub(super) fn pull_back(&mut self, count: usize, rows: &mut Vec<f64>) {
         if let Some(evaluator) = &mut self.evaluator {
             evaluator.input(count);
@@ -343,7 +345,8 @@ impl LayerEvaluator<'_> {
         }
     }
 
-    /// Replaces `count` inputs of the layer, at most [`MAX_FUNCTIONS`], one row each, by its outputs.
+    /// Replaces `count` inputs of the layer, at most [`MAX_FUNCTIONS`], one row each, by its
+    /// outputs.
     pub(super) fn apply(&mut self, count: usize, rows: &mut Vec<f64>) {
         if let Some(evaluator) = &mut self.evaluator {
             evaluator.input(count).copy_from_slice(rows);

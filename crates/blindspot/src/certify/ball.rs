@@ -1,8 +1,8 @@
 //! The smallest value of a linear function over all perturbations of an image inside an L2 ball and
 //! the input box.
 //!
-//! Minimise a·d over |d| <= r with each x_i + d_i in its range. For any multiplier lambda >= 0 of the
-//! ball constraint, the value
+//! Minimise a·d over |d| <= r with each x_i + d_i in its range. For any multiplier lambda >= 0 of
+//! the ball constraint, the value
 //!
 //! ```text
 //! sum_i min over t in [0, m_i] of (lambda t^2 / 2 - |a_i| t)  -  lambda r^2 / 2
@@ -41,7 +41,7 @@ impl PerturbationBox {
         }
     }
 
-    /// The same input box, seen from this image plus a perturbation that lies in it.
+    /// Perturbations in this input box of the image plus `perturbation`, which lies in the box.
     pub(super) fn moved(&self, perturbation: &[f64]) -> PerturbationBox {
         // Where both terms nearly cancel, more than the rounding of either is added.
         let side = |(distance, d): (&f64, f64)| {
@@ -136,7 +136,8 @@ pub(super) fn rounding(count: usize, size: f64) -> f64 {
 }
 
 /// Lower bounds of a·(x + d) and of -a·(x + d) over the ball and the box, with the rounding
-/// subtracted. `support` lists the positions of the coefficients if there is not one for each value.
+/// subtracted. `support` lists the positions of the coefficients if there is not one for each
+/// value.
 pub(super) fn min_both_signs(
     coefficients: &[f64],
     support: Option<&[u32]>,
@@ -191,8 +192,8 @@ pub(super) fn min_value(
     center - most - rounding(count, size + moved)
 }
 
-/// A lower bound of a·(x + d) over the ball and the box, with the rounding subtracted; `point` becomes
-/// a perturbation that attains about this value, as in [`min_change`].
+/// A lower bound of a·(x + d) over the ball and the box, with the rounding subtracted; `point`
+/// becomes a perturbation that attains about this value, as in [`min_change`].
 pub(super) fn min_value_at(
     coefficients: &[f64],
     domain: &PerturbationBox,
@@ -348,7 +349,8 @@ fn max_decrease(weights: &[f64], limits: &[f64], radius: f64) -> Decrease {
             all_clamped: false,
         };
     }
-    // -(sum over free of -a^2 / (2 lambda), over clamped of lambda m^2 / 2 - |a| m, - lambda r^2 / 2)
+    // Minus the dual value of the module's page: its sum over free values is -a^2 / (2 lambda), over
+    // clamped ones lambda m^2 / 2 - |a| m.
     let lambda = 1.0 / inverse;
     let held = 0.5 * lambda * (radius * radius - sums.clamped);
     let free = 0.5 * inverse * sums.free;

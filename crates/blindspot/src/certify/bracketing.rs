@@ -1,5 +1,5 @@
-//! Brackets each image's distance to the decision boundary: from below by its certificate, from above by
-//! the smallest perturbation found. Works on a block of images at a time.
+//! Brackets each image's distance to the decision boundary: from below by its certificate, from
+//! above by the smallest perturbation found. Works on a block of images at a time.
 
 use std::time::{Duration, Instant};
 
@@ -31,13 +31,14 @@ pub struct Bracketing<'a> {
 }
 
 impl Bracketing<'_> {
-    /// Brackets the images at `positions` of a set; `labels` are the true classes of the whole set. `take` gets
-    /// one block after another, in order; each block gets its share of the time. Returns the time that
-    /// the certificates took. If the monitor cancels the work, it ends after the last whole block.
+    /// Brackets the images at `positions` of a set; `labels` are the true classes of the whole set.
+    /// `take` gets one block after another, in order; each block gets its share of the time.
+    /// Returns the time that the certificates took. If the monitor cancels the work, it ends after
+    /// the last whole block.
     ///
     /// # Errors
-    /// [`CertifyError`] and [`SearchError`] if images, labels and network don't fit each other; any error
-    /// of `take`.
+    /// [`CertifyError`] and [`SearchError`] if images, labels and network don't fit each other; any
+    /// error of `take`.
     pub fn run<E: From<CertifyError> + From<SearchError>>(
         &self,
         inputs: &(impl Inputs + ?Sized),

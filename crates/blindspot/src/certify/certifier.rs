@@ -115,8 +115,8 @@ impl Certifier {
     }
 
     /// Spends up to this long to refine the certificates of [`certify`](Certifier::certify), if
-    /// [`refines`](Certifier::refines) says that more time helps; a year at most. They stay sound, but how
-    /// large they become then depends on the machine. Without a limit nothing is refined.
+    /// [`refines`](Certifier::refines) says that more time helps; a year at most. They stay sound,
+    /// but how large they become then depends on the machine. Without a limit nothing is refined.
     pub fn time_limit(self, limit: Duration) -> Certifier {
         let time_limit = Some(limit.min(MAX_TIME));
         Certifier { time_limit, ..self }
@@ -132,13 +132,13 @@ impl Certifier {
         self.lipschitz.as_ref().err()
     }
 
-    /// Certifies all images of a set: one certificate for each, in their order. The same bits come out for
-    /// any number of threads, unless there is a time limit.
+    /// Certifies all images of a set: one certificate for each, in their order. The same bits come
+    /// out for any number of threads, unless there is a time limit.
     ///
     /// # Errors
     /// [`CertifyError::NoLabels`] if the set has no labels, [`CertifyError::Size`] and
-    /// [`CertifyError::Label`] if it does not fit the model, [`CertifyError::Input`] if an image can't be
-    /// read.
+    /// [`CertifyError::Label`] if it does not fit the model, [`CertifyError::Input`] if an image
+    /// can't be read.
     pub fn certify(&self, images: &ImageSet) -> Result<Vec<Certificate>, CertifyError> {
         let began = Instant::now();
         let labels = images.labels().ok_or(CertifyError::NoLabels)?;
@@ -150,8 +150,8 @@ impl Certifier {
         Ok(certificates)
     }
 
-    /// Certifies the originals of a search's block, which it holds in memory. Positions, indices and labels
-    /// are those of the examples.
+    /// Certifies the originals of a search's block, which it holds in memory. Positions, indices
+    /// and labels are those of the examples.
     ///
     /// # Errors
     /// [`CertifyError::Size`] and [`CertifyError::Label`] if the block does not fit the network.
@@ -182,13 +182,13 @@ impl Certifier {
         })
     }
 
-    /// Certifies the images at `positions` of a set; `labels` are the true classes of the whole set. The same
-    /// bits come out for any number of threads. If the monitor cancels the work, the certificates
-    /// finished so far are returned.
+    /// Certifies the images at `positions` of a set; `labels` are the true classes of the whole
+    /// set. The same bits come out for any number of threads. If the monitor cancels the work, the
+    /// certificates finished so far are returned.
     ///
     /// # Errors
-    /// [`CertifyError::Size`] and [`CertifyError::Label`] if images, labels and network don't fit each
-    /// other, [`CertifyError::Input`] if an image can't be read.
+    /// [`CertifyError::Size`] and [`CertifyError::Label`] if images, labels and network don't fit
+    /// each other, [`CertifyError::Input`] if an image can't be read.
     pub fn certify_inputs(
         &self,
         inputs: &(impl Inputs + ?Sized),
@@ -232,8 +232,8 @@ impl Certifier {
         Ok(())
     }
 
-    /// The certificates that `certify` makes of each of `count` images, all at once; those finished if the
-    /// monitor cancels the work.
+    /// The certificates that `certify` makes of each of `count` images, all at once; those finished
+    /// if the monitor cancels the work.
     fn certify_each(
         &self,
         count: usize,

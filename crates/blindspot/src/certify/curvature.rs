@@ -2,24 +2,24 @@
 //! connected layers of smooth units.
 //!
 //! Lines below and above each unit ([`propagation`](super::propagation)) let all units be at their
-//! worst at once, though no input does that. Here the margin of a class over another is bounded below by
-//! a quadratic function of the perturbation,
+//! worst at once, though no input does that. Here the margin of a class over another is bounded
+//! below by a quadratic function of the perturbation,
 //!
 //! ```text
 //! margin(x + d)  >=  margin(x) + a d - d' M d / 2        for all d in the ball and the box
 //! ```
 //!
-//! with a the margin's gradient at the image and M positive semidefinite, whose largest eigenvalue tells
-//! what the units can do together. With t = W1 d, the changes of the first layer's inputs:
+//! with a the margin's gradient at the image and M positive semidefinite, whose largest eigenvalue
+//! tells what the units can do together. With t = W1 d, the changes of the first layer's inputs:
 //!
-//! - A unit with coefficient g contributes g (f(z + t) - f(z)), at least g f'(z) t - |g| k t^2 / 2, with k
-//!   the curvature of its parabola ([`smooth`](super::smooth)). With one layer of units that is all:
-//!   M = W1' K W1 with K = diag(|g| k).
-//! - With two layers, the second layer's units have parabolas in the changes W2 s of their inputs, s
-//!   being the changes of the first layer's outputs. The coefficients g = W2' u of the first layer's
-//!   units are those at the image, and s' Q s / 2 remains, with Q = W2' diag(|c| k2) W2. Each s_j is t_j
-//!   times a secant's slope, m_j up to e_j more or less, so s = m t + w with |w_j| <= e_j |t_j|, and for
-//!   any h > 0
+//! - A unit with coefficient g contributes g (f(z + t) - f(z)), at least g f'(z) t - |g| k t^2 / 2,
+//!   with k the curvature of its parabola ([`smooth`](super::smooth)). With one layer of units that
+//!   is all: M = W1' K W1 with K = diag(|g| k).
+//! - With two layers, the second layer's units have parabolas in the changes W2 s of their inputs,
+//!   s being the changes of the first layer's outputs. The coefficients g = W2' u of the first
+//!   layer's units are those at the image, and s' Q s / 2 remains, with Q = W2' diag(|c| k2) W2.
+//!   Each s_j is t_j times a secant's slope, m_j up to e_j more or less, so s = m t + w with
+//!   |w_j| <= e_j |t_j|, and for any h > 0
 //!
 //!   ```text
 //!   s' Q s  <=  (1 + h) (m t)' Q (m t) + (1 + 1 / h) w' Q w,    w' Q w <= q |e t|^2
@@ -27,17 +27,17 @@
 //!
 //!   where q is an upper bound of Q's largest eigenvalue.
 //!
-//! All is expressed in a basis of the row space of W1, so that M is no larger than the number of the
-//! first layer's units.
+//! All is expressed in a basis of the row space of W1, so that M is no larger than the number of
+//! the first layer's units.
 //!
 //! # Rounding
 //!
-//! All numbers are f64. What is computed here are sums of products, whose errors are those of Higham
-//! (2002, section 3.5): at most the number of terms times the unit roundoff times the sum of the
-//! absolute values, which norms bound. The decompositions are backward stable: exact for a matrix that
-//! differs, in norm, by a modest multiple of its size times the unit roundoff (sections 19 and 20). All
-//! those sizes are added up ([`CurvatureBound::slack`]), and 16 times the number of all values of the
-//! network times the unit roundoff of that sum is subtracted from every margin.
+//! All numbers are f64. What is computed here are sums of products, whose errors are those of
+//! Higham (2002, section 3.5): at most the number of terms times the unit roundoff times the sum of
+//! the absolute values, which norms bound. The decompositions are backward stable: exact for a
+//! matrix that differs, in norm, by a modest multiple of its size times the unit roundoff (sections
+//! 19 and 20). All those sizes are added up ([`CurvatureBound::slack`]), and 16 times the number of
+//! all values of the network times the unit roundoff of that sum is subtracted from every margin.
 
 use faer::{Mat, Side};
 
@@ -102,8 +102,8 @@ pub(super) struct CurvatureAxes {
 }
 
 impl CurvatureBound {
-    /// Prepares the bound; None for other networks than those of one or two fully connected layers of
-    /// smooth units below the last.
+    /// Prepares the bound; None for other networks than those of one or two fully connected layers
+    /// of smooth units below the last.
     pub(super) fn new(layers: &AffineLayers) -> Option<CurvatureBound> {
         let activations = layers
             .activations
@@ -221,8 +221,8 @@ impl CurvatureBound {
         })
     }
 
-    /// The changes of the first layer's inputs if the image moves along the margin's gradient, up to a
-    /// factor.
+    /// The changes of the first layer's inputs if the image moves along the margin's gradient, up
+    /// to a factor.
     fn changes_along_gradient(&self, slopes: &[f64], units: &[LocalBounds]) -> Vec<f64> {
         let k = self.reduced.ncols();
         let mut direction = vec![0.0; k];
@@ -262,8 +262,8 @@ impl CurvatureBound {
         16.0 * (self.count + 64) as f64 * f64::EPSILON * size
     }
 
-    /// A bound of the margin within `radius` that is cheap and not tight: gradient and curvature are
-    /// bounded apart.
+    /// A bound of the margin within `radius` that is cheap and not tight: gradient and curvature
+    /// are bounded apart.
     pub(super) fn quick_margin(
         &self,
         quadratic: &QuadraticBound,
@@ -300,7 +300,8 @@ impl CurvatureBound {
     }
 }
 
-/// What the second layer's units add to the curvature, in terms of the first layer's input changes t.
+/// What the second layer's units add to the curvature, in terms of the first layer's input changes
+/// t.
 struct SecondLayer {
     /// (1 + h) m Q m.
     product: Mat<f64>,

@@ -63,8 +63,8 @@ impl Work for Header {
     }
 }
 
-/// A bracket of the L2 distance at which the answer to an image changes: no less than the certificate's
-/// radius, and no more than the norm of the smallest perturbation found.
+/// A bracket of the L2 distance at which the answer to an image changes: no less than the
+/// certificate's radius, and no more than the norm of the smallest perturbation found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bracket {
     /// The lower end.
@@ -77,8 +77,9 @@ impl Bracket {
     /// The length of a journal's entry in bytes.
     const BYTES: usize = 40;
 
-    /// Encodes the bracket as a journal's entry: index and label as u64, then radius, Lipschitz radius (NaN
-    /// if it is not known) and the smallest perturbation's norm as f64, all little-endian.
+    /// Encodes the bracket as a journal's entry: index and label as u64, then radius, Lipschitz
+    /// radius (NaN if it is not known) and the smallest perturbation's norm as f64, all
+    /// little-endian.
     pub fn encode(&self) -> Vec<u8> {
         let certificate = &self.certificate;
         let lipschitz = certificate.lipschitz.unwrap_or(f64::NAN);
@@ -128,13 +129,13 @@ pub struct Summary {
     /// Images that the network misclassifies without a perturbation; both their norms are 0.
     #[serde(rename = "already_wrong")]
     pub already_misclassified: usize,
-    /// Images for which a perturbation was found, misclassified ones included. The means are over these
-    /// images.
+    /// Images for which a perturbation was found, misclassified ones included. The means are over
+    /// these images.
     pub found: usize,
     /// The mean certified radius.
     pub certificate_mean: f64,
-    /// The mean radius that the product of the layers' bounds certifies; None if it is not known for all
-    /// images.
+    /// The mean radius that the product of the layers' bounds certifies; None if it is not known
+    /// for all images.
     pub lipschitz_mean: Option<f64>,
     /// The mean norm of the smallest perturbation found.
     pub l2_mean: f64,
@@ -163,9 +164,10 @@ impl Summary {
     }
 }
 
-/// Writes the arrays as an npz file, with one entry for each image: `index` and `label` (i64); `certificate`,
-/// the certified radius; `l2`, the norm of the smallest perturbation found (infinite if none was);
-/// `lipschitz`, the radius by the product of the layers' bounds (NaN if it is not known) (f64).
+/// Writes the arrays as an npz file, with one entry for each image: `index` and `label` (i64);
+/// `certificate`, the certified radius; `l2`, the norm of the smallest perturbation found (infinite
+/// if none was); `lipschitz`, the radius by the product of the layers' bounds (NaN if it is not
+/// known) (f64).
 ///
 /// # Errors
 /// [`FileError`] if the file can't be written.

@@ -22,7 +22,8 @@ pub(super) struct MaxBounds {
     intercept: f64,
 }
 
-/// The constant of a linear function, and a bound of the rounding error of the whole function so far.
+/// The constant of a linear function, and a bound of the rounding error of the whole function so
+/// far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Constant {
     value: f64,
@@ -46,10 +47,10 @@ impl Constant {
 impl MaxBounds {
     /// Bounds of the maximum of a window, given bounds of the inputs.
     ///
-    /// With L the largest lower bound, that of the input `best`, the maximum is at most
-    /// x_best + sum over the others of max(0, x_i - L), and that is at most the chord
-    /// (u_i - L) / (u_i - l_i) (x_i - l_i). If the largest upper bound is lower in the middle of all
-    /// intervals, this constant is the upper bound instead.
+    /// With L the largest lower bound, that of the input `best`, the maximum is at most x_best +
+    /// sum over the others of max(0, x_i - L), and that is at most the chord (u_i - L) / (u_i -
+    /// l_i) (x_i - l_i). If the largest upper bound is lower in the middle of all intervals, this
+    /// constant is the upper bound instead.
     pub(super) fn new(window: &[u32], lower: &[f64], upper: &[f64]) -> MaxBounds {
         let by = |a: &&u32, b: &&u32| lower[**a as usize].total_cmp(&lower[**b as usize]);
         let best = window.iter().max_by(by).copied().unwrap_or(0);

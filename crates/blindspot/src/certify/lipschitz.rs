@@ -1,12 +1,12 @@
-//! How much a network can amplify a perturbation at most: the product of its layers' bounds (section
-//! 4.3 of the paper).
+//! How much a network can amplify a perturbation at most: the product of its layers' bounds
+//! (section 4.3 of the paper).
 //!
-//! Each value gets a Lipschitz constant with respect to the image, with L2 norms on both sides. A linear
-//! layer multiplies its input's constant by its largest singular value; a sum adds the constants of its
-//! operands; a concatenation takes the root of the sum of their squares. The logistic function has the
-//! constant 1/4; ReLU, tanh and the like have 1. Max pooling has 1, as the paper says, if its windows do
-//! not overlap; if up to k windows contain an input, a change of it can occur k times in the output, and
-//! the constant is sqrt(k).
+//! Each value gets a Lipschitz constant with respect to the image, with L2 norms on both sides. A
+//! linear layer multiplies its input's constant by its largest singular value; a sum adds the
+//! constants of its operands; a concatenation takes the root of the sum of their squares. The
+//! logistic function has the constant 1/4; ReLU, tanh and the like have 1. Max pooling has 1, as
+//! the paper says, if its windows do not overlap; if up to k windows contain an input, a change of
+//! it can occur k times in the output, and the constant is sqrt(k).
 
 use std::collections::HashMap;
 
@@ -19,7 +19,8 @@ use crate::spectrum::{Matrix, norm_bound};
 
 /// A network's Lipschitz constant, with its last matrix kept apart.
 pub(super) struct Lipschitz {
-    /// The constant of the last matrix's input; of the whole network if it does not end in a matrix.
+    /// The constant of the last matrix's input; of the whole network if it does not end in a
+    /// matrix.
     below: f64,
     /// The last matrix, classes by inputs.
     last: Option<Matrix>,
@@ -65,8 +66,8 @@ impl Lipschitz {
         })
     }
 
-    /// A radius within which the margin of `label` over every other class stays above 0, by the constant
-    /// alone; 0 if there is none.
+    /// A radius within which the margin of `label` over every other class stays above 0, by the
+    /// constant alone; 0 if there is none.
     pub(super) fn radius(&self, logits: &[f64], label: usize) -> f64 {
         let others = (0..logits.len()).filter(|&class| class != label);
         let distances = others.map(|other| {
@@ -182,8 +183,8 @@ fn unary_constant(unary: Unary) -> Option<f64> {
     }
 }
 
-/// The root of the largest number of windows that contain one input. It holds for averages, too: they
-/// change no more than maxima can.
+/// The root of the largest number of windows that contain one input. It holds for averages, too:
+/// they change no more than maxima can.
 fn pool_constant(pool: &Pool) -> f64 {
     let window = &pool.window;
     let axes = window

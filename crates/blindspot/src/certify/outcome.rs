@@ -1,7 +1,7 @@
 //! How a verification query ends.
 
-/// The answer to "does the label keep its margin everywhere within this radius?", in the words of the
-/// verification literature.
+/// The answer to "does the label keep its margin everywhere within this radius?", in the words of
+/// the verification literature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// The margin is above 0 everywhere in the ball.

@@ -3,24 +3,24 @@
 //!
 //! A linear function of an affine layer's output is a linear function of the layer's input, too. An
 //! activation is replaced by its relaxation: by the lower line if the coefficient of its output is
-//! positive and by the upper line if it is negative, so that the function never becomes larger. What is
-//! left at the input is minimised exactly ([`ball`](super::ball)). In this way every pre-activation
-//! gets bounds, these give the next layer's relaxation, and in the end the margin of the label over
-//! each other class has a lower bound.
+//! positive and by the upper line if it is negative, so that the function never becomes larger.
+//! What is left at the input is minimised exactly ([`ball`](super::ball)). In this way every
+//! pre-activation gets bounds, these give the next layer's relaxation, and in the end the margin of
+//! the label over each other class has a lower bound.
 //!
 //! # Rounding
 //!
-//! All numbers are f64. The coefficients computed differ from those of exact arithmetic; what counts
-//! is by how much the function's value can differ. A backward step through an affine layer computes, for
-//! coefficients s, the product A' s with an error of at most gamma |A|' |s| (Higham 2002, section
-//! 3.5; gamma is the number of terms of all its sums times the unit roundoff, whatever their order). On
-//! values h before the layer that moves the function by at most gamma |s| (|A| |h| + |b|). The vector
-//! in brackets is bounded once for all inputs of the box
-//! ([`AffineLayer::magnitude`](super::affine::AffineLayer)), so each step costs one more scalar product.
-//! The lines are rounded outward ([`relaxation`](super::relaxation)); a coefficient times a slope, or
-//! minus a multiplier ([`relu_branching`](super::relu_branching)), is rounded once, which one more unit
-//! in gamma covers. Constants and the final minimum subtract the rounding of their own sums. Overflow
-//! gives infinities or NaN, which certify nothing.
+//! All numbers are f64. The coefficients computed differ from those of exact arithmetic; what
+//! counts is by how much the function's value can differ. A backward step through an affine layer
+//! computes, for coefficients s, the product A' s with an error of at most gamma |A|' |s| (Higham
+//! 2002, section 3.5; gamma is the number of terms of all its sums times the unit roundoff,
+//! whatever their order). On values h before the layer that moves the function by at most gamma |s|
+//! (|A| |h| + |b|). The vector in brackets is bounded once for all inputs of the box
+//! ([`AffineLayer::magnitude`](super::affine::AffineLayer)), so each step costs one more scalar
+//! product. The lines are rounded outward ([`relaxation`](super::relaxation)); a coefficient times
+//! a slope, or minus a multiplier ([`relu_branching`](super::relu_branching)), is rounded once,
+//! which one more unit in gamma covers. Constants and the final minimum subtract the rounding of
+//! their own sums. Overflow gives infinities or NaN, which certify nothing.
 
 use super::affine::{ActivationLayer, AffineLayer, AffineLayers, LayerEvaluator, MAX_FUNCTIONS};
 use super::ball::{self, PerturbationBox, Scratch};
@@ -259,9 +259,10 @@ impl<'c> BoundPropagation<'c> {
             .collect()
     }
 
-    /// Lower bounds of linear functions of the network's output, one row each, and the perturbations at
-    /// which they are attained. `through` replaces the activations: it gets an activation's index,
-    /// functions of its output and their constants, and returns functions of its input.
+    /// Lower bounds of linear functions of the network's output, one row each, and the
+    /// perturbations at which they are attained. `through` replaces the activations: it gets an
+    /// activation's index, functions of its output and their constants, and returns functions of
+    /// its input.
     pub(super) fn lower_bounds_by(
         &mut self,
         rows: Vec<f64>,

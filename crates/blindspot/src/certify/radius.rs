@@ -11,14 +11,14 @@ pub(super) struct RadiusSearch {
     pub(super) linear_root: f64,
     /// The largest radius that is of use.
     pub(super) max: f64,
-    /// The relative tolerance: the search ends once a larger radius would gain no more, as far as the
-    /// margins seen so far predict.
+    /// The relative tolerance: the search ends once a larger radius would gain no more, as far as
+    /// the margins seen so far predict.
     pub(super) tolerance: f64,
 }
 
 impl RadiusSearch {
-    /// The largest radius up to `max` with `margin(radius) > 0`, to the relative tolerance. `margin` is
-    /// decreasing; the radius returned has itself been verified, or is 0.
+    /// The largest radius up to `max` with `margin(radius) > 0`, to the relative tolerance.
+    /// `margin` is decreasing; the radius returned has itself been verified, or is 0.
     pub(super) fn run(&self, mut margin: impl FnMut(f64) -> f64) -> f64 {
         let (at_zero, tolerance) = (self.margin_at_zero, self.tolerance);
         let max = self.max * (1.0 + 1e-9);

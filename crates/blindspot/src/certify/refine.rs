@@ -1,11 +1,11 @@
 //! Refining: larger certificates for more time.
 //!
 //! Networks of smooth units get the quadratic bound of the margin first
-//! ([`curvature`](super::curvature)), then branch and bound on it ([`slabs`](super::slabs), and spherical
-//! caps with quadratic bounds of their own); networks with ReLUs get branch and bound on these
-//! ([`relu_branching`](super::relu_branching)). Each step queries a radius a little beyond the last one.
-//! The rounds have budgets that grow fourfold. A certificate that can't be raised is kept, so
-//! certificates only grow.
+//! ([`curvature`](super::curvature)), then branch and bound on it ([`slabs`](super::slabs), and
+//! spherical caps with quadratic bounds of their own); networks with ReLUs get branch and bound on
+//! these ([`relu_branching`](super::relu_branching)). Each step queries a radius a little beyond
+//! the last one. The rounds have budgets that grow fourfold. A certificate that can't be raised is
+//! kept, so certificates only grow.
 
 use std::time::Instant;
 
@@ -22,11 +22,11 @@ use crate::run::monitor::Monitor;
 
 /// Rounds of branch and bound, at most.
 const ROUNDS: u32 = 9;
-/// The slabs, or cuts of the ball, of one query in the first round; each further round has four times as
-/// many.
+/// The slabs, or cuts of the ball, of one query in the first round; each further round has four
+/// times as many.
 const FIRST_BUDGET: usize = 32;
-/// The relative tolerance of the radius that the quadratic bound alone certifies: the steps of branch and
-/// bound that follow are no finer.
+/// The relative tolerance of the radius that the quadratic bound alone certifies: the steps of
+/// branch and bound that follow are no finer.
 const QUADRATIC_TOLERANCE: f64 = 1e-2;
 /// A query's radius is this much larger than the certificate at first, as a fraction of it.
 const FIRST_STEP: f64 = 0.04;
@@ -45,16 +45,17 @@ struct Progress {
 }
 
 impl Certifier {
-    /// Whether [`refine`](Certifier::refine) can raise certificates: for networks with ReLUs, and for
-    /// networks of one or two fully connected layers of sigmoid or tanh units below the last layer.
+    /// Whether [`refine`](Certifier::refine) can raise certificates: for networks with ReLUs, and
+    /// for networks of one or two fully connected layers of sigmoid or tanh units below the last
+    /// layer.
     pub fn refines(&self) -> bool {
         self.curvature().is_some() || self.layers().is_some_and(relu_branching::has_relus)
     }
 
-    /// Raises certificates of images of `inputs` by branch and bound until `deadline`, or until nothing
-    /// more can be gained. Each round goes over all images. If the deadline does not end it, the same bits
-    /// come out for any number of threads; otherwise the machine decides how many radii were tried, and
-    /// every certificate is sound all the same.
+    /// Raises certificates of images of `inputs` by branch and bound until `deadline`, or until
+    /// nothing more can be gained. Each round goes over all images. If the deadline does not end
+    /// it, the same bits come out for any number of threads; otherwise the machine decides how many
+    /// radii were tried, and every certificate is sound all the same.
     ///
     /// # Errors
     /// [`InputError`] if an image can't be read.

@@ -2,8 +2,8 @@
 //! input.
 //!
 //! A line's slope and intercept are the numbers stored, and over the real numbers the line stays on
-//! its side of the function: the intercept is moved outward by more than the rounding of what it was
-//! computed from.
+//! its side of the function: the intercept is moved outward by more than the rounding of what it
+//! was computed from.
 
 /// A line: slope x + intercept.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -12,7 +12,8 @@ pub(super) struct Line {
     pub(super) intercept: f64,
 }
 
-/// The relaxation of one unit: `lower` is never above the unit on its interval, `upper` never below.
+/// The relaxation of one unit: `lower` is never above the unit on its interval, `upper` never
+/// below.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct LinearBounds {
     pub(super) lower: Line,
@@ -128,8 +129,8 @@ fn line_below_sigmoid(low: f64, high: f64) -> Line {
     let y_high = sigmoid(high);
     let chord = (y_high - y_low) / (high - low);
     if high > 0.0 && (low >= 0.0 || slope_low >= chord) {
-        // The function minus the chord increases from 0 and is convex for x below 0, and from there it
-        // is concave until it is 0 again: it is never negative.
+        // The function minus the chord increases from 0 and is convex for x below 0, and from there
+        // it is concave until it is 0 again: it is never negative.
         let at_low = y_low - chord * low;
         let at_high = y_high - chord * high;
         return Line {
@@ -144,8 +145,9 @@ fn line_below_sigmoid(low: f64, high: f64) -> Line {
         middle
     };
     let (y, slope) = sigmoid_and_slope(touch);
-    // A tangent of the convex part is below all of that part. Above 0 the function minus the tangent is
-    // concave and not negative at 0, so it is nowhere negative if it is not at the right end.
+    // A tangent of the convex part is below all of that part. Above 0 the function minus the
+    // tangent is concave and not negative at 0, so it is nowhere negative if it is not at the right
+    // end.
     let excess = if high > 0.0 {
         (y + slope * (high - touch) - y_high).max(0.0)
     } else {

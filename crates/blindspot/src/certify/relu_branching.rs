@@ -1,16 +1,17 @@
-//! Branch and bound for networks with ReLUs: linear bounds whose lines are optimised for the function
-//! that is bounded, in subproblems where units are active or inactive.
+//! Branch and bound for networks with ReLUs: linear bounds whose lines are optimised for the
+//! function that is bounded, in subproblems where units are active or inactive.
 //!
-//! The line below an unstable ReLU may have any slope alpha from 0 to 1. In a part of the ball where all
-//! inputs z of a unit have s z >= 0 (active: s = 1, inactive: s = -1), the unit is linear, and a function is
-//! no less than the function minus beta s z for any multiplier beta >= 0 (beta-CROWN, Wang et al. 2021).
-//! So each function has a parameter for each unstable unit, a slope or a multiplier, and every choice of
-//! them gives a bound. Steps along the bound's gradient improve them. By the envelope theorem, that
-//! gradient is made of the units' inputs and coefficients at the point where the bound is attained.
+//! The line below an unstable ReLU may have any slope alpha from 0 to 1. In a part of the ball
+//! where all inputs z of a unit have s z >= 0 (active: s = 1, inactive: s = -1), the unit is
+//! linear, and a function is no less than the function minus beta s z for any multiplier beta >= 0
+//! (beta-CROWN, Wang et al. 2021). So each function has a parameter for each unstable unit, a slope
+//! or a multiplier, and every choice of them gives a bound. Steps along the bound's gradient
+//! improve them. By the envelope theorem, that gradient is made of the units' inputs and
+//! coefficients at the point where the bound is attained.
 //!
-//! If that is not enough, the ball is cut in two at the unit whose relaxation is the loosest at that
-//! point, and so on. The bounds of the units' inputs stay those of the whole ball: to improve them in
-//! the same way took more time than it saved.
+//! If that is not enough, the ball is cut in two at the unit whose relaxation is the loosest at
+//! that point, and so on. The bounds of the units' inputs stay those of the whole ball: to improve
+//! them in the same way took more time than it saved.
 
 use std::collections::BinaryHeap;
 
@@ -21,8 +22,8 @@ use super::outcome::Outcome;
 use super::propagation::{AttainedBounds, BoundPropagation, Relaxed};
 use super::subproblem::{Next, Phase, Subproblem, Trial, UnitValues, UnstableUnit};
 
-/// Steps that improve a subproblem's bound, at most. It starts from the parameters of the subproblem that
-/// it was cut from, and branching again helps more than further steps.
+/// Steps that improve a subproblem's bound, at most. It starts from the parameters of the
+/// subproblem that it was cut from, and branching again helps more than further steps.
 const MAX_STEPS: usize = 2;
 /// How far above 0 a step aims, as a fraction of how far below 0 the bound began.
 const OVERSHOOT: f64 = 0.2;
@@ -89,8 +90,9 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
         })
     }
 
-    /// Whether functions of the network's output, one row each, are above 0 in the whole ball, which is
-    /// branched at most `budget` times. `falsifies` tells whether a perturbation shows that one is not.
+    /// Whether functions of the network's output, one row each, are above 0 in the whole ball,
+    /// which is branched at most `budget` times. `falsifies` tells whether a perturbation shows
+    /// that one is not.
     pub(super) fn verify(
         &mut self,
         functions: &[f64],
@@ -141,8 +143,8 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
         }
     }
 
-    /// Improves the bounds of at most [`MAX_FUNCTIONS`] subproblems until they are above 0. `functions` are
-    /// functions of the network's output, one row each.
+    /// Improves the bounds of at most [`MAX_FUNCTIONS`] subproblems until they are above 0.
+    /// `functions` are functions of the network's output, one row each.
     fn improve(
         &mut self,
         functions: &[f64],
@@ -214,8 +216,8 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
         propagation.lower_bounds_by(rows, through_units, self.domain, self.radius)
     }
 
-    /// Each trial's unit values at the perturbation where its bound is attained: the perturbed image goes
-    /// through the relaxation that was chosen.
+    /// Each trial's unit values at the perturbation where its bound is attained: the perturbed
+    /// image goes through the relaxation that was chosen.
     fn unit_values_at(&mut self, points: &[f64], trials: &[Trial<'_>]) -> Vec<Vec<UnitValues>> {
         let count = trials.len();
         let image = self.domain.image.iter().cycle();

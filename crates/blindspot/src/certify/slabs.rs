@@ -1,23 +1,24 @@
-//! Branch and bound on a margin's quadratic bound: the ball is cut into slabs across the axes of the
-//! largest curvature, until the margin is positive in every slab.
+//! Branch and bound on a margin's quadratic bound: the ball is cut into slabs across the axes of
+//! the largest curvature, until the margin is positive in every slab.
 //!
-//! In a slab, the coordinate p_i d along the i-th axis is between alpha_i and beta_i. Let C be the set of
-//! the largest axes, across which the slab is cut, L_i an axis' eigenvalue, and mu the largest eigenvalue
-//! outside C. Then
+//! In a slab, the coordinate p_i d along the i-th axis is between alpha_i and beta_i. Let C be the
+//! set of the largest axes, across which the slab is cut, L_i an axis' eigenvalue, and mu the
+//! largest eigenvalue outside C. Then
 //!
 //! ```text
-//! d' M d  <=  sum over C of (L_i - mu) (p_i d)^2  +  d' N d,       N = sum of min(L_i, mu) p_i p_i'
+//! d' M d  <=  sum over C of (L_i - mu) (p_i d)^2  +  d' N d,    N = sum of min(L_i, mu) p_i p_i'
 //! ```
 //!
-//! with equality. (p_i d)^2 is at most its chord over the slab, (alpha + beta) p_i d - alpha beta. And
-//! mu |d - b|^2 is at least (d - b)' N (d - b) for any point b, so with |d| at most the radius r,
+//! with equality. (p_i d)^2 is at most its chord over the slab, (alpha + beta) p_i d - alpha beta.
+//! And mu |d - b|^2 is at least (d - b)' N (d - b) for any point b, so with |d| at most the radius
+//! r,
 //!
 //! ```text
 //! d' N d  <=  2 (N b) d - b' N b + mu (r^2 - 2 b d + |b|^2).
 //! ```
 //!
-//! What is left is linear in d. Its minimum over ball and box, with a multiplier for each side of the
-//! slab, is a lower bound for any b and any multipliers; a few iterations improve them.
+//! What is left is linear in d. Its minimum over ball and box, with a multiplier for each side of
+//! the slab, is a lower bound for any b and any multipliers; a few iterations improve them.
 
 use blindspot_net::vectorised;
 
@@ -27,7 +28,8 @@ use super::outcome::Outcome;
 
 /// A part of the ball between parallel planes across the first axes.
 struct Slab {
-    /// For each axis of C the smallest and the largest coordinate, seen from the expansion's centre.
+    /// For each axis of C the smallest and the largest coordinate, seen from the expansion's
+    /// centre.
     sides: Vec<[f64; 2]>,
     /// Multipliers of the half-spaces.
     half_spaces: Vec<f64>,
@@ -85,8 +87,8 @@ pub(super) struct SlabBranching<'a> {
 
 /// Iterations that improve the bound of the whole ball.
 const BALL_ITERATIONS: usize = 8;
-/// Iterations that improve a slab's bound, which starts from the multipliers of the slab that it was cut
-/// from.
+/// Iterations that improve a slab's bound, which starts from the multipliers of the slab that it
+/// was cut from.
 const SLAB_ITERATIONS: usize = 4;
 
 impl<'a> SlabBranching<'a> {
@@ -115,9 +117,9 @@ impl<'a> SlabBranching<'a> {
         }
     }
 
-    /// Restricts the ball to the intersection of `half_spaces`, for a quadratic bound that is expanded
-    /// around the perturbation `centre`. No point of the intersection is farther than `reach` from the
-    /// centre.
+    /// Restricts the ball to the intersection of `half_spaces`, for a quadratic bound that is
+    /// expanded around the perturbation `centre`. No point of the intersection is farther than
+    /// `reach` from the centre.
     pub(super) fn around(
         mut self,
         centre: &[f64],
@@ -141,8 +143,8 @@ impl<'a> SlabBranching<'a> {
         self.bound(&mut whole, BALL_ITERATIONS)
     }
 
-    /// Whether the margin is above 0 in the whole ball. Each slab that is bounded is taken off `budget`;
-    /// the outcome is unknown once that is 0 or it should `stop`.
+    /// Whether the margin is above 0 in the whole ball. Each slab that is bounded is taken off
+    /// `budget`; the outcome is unknown once that is 0 or it should `stop`.
     pub(super) fn verify(&mut self, budget: &mut usize, stop: &dyn Fn() -> bool) -> Outcome {
         let mut waiting = vec![self.whole()];
         let mut iterations = BALL_ITERATIONS;
@@ -221,9 +223,9 @@ impl<'a> SlabBranching<'a> {
         best
     }
 
-    /// Sets the linear function that bounds the quadratic one in a slab, without the half-spaces. Returns
-    /// its constant, and the size of the multipliers' terms, by which their rounding is measured. `at` are
-    /// the base's coordinates, `offset` is the gradient times the centre.
+    /// Sets the linear function that bounds the quadratic one in a slab, without the half-spaces.
+    /// Returns its constant, and the size of the multipliers' terms, by which their rounding is
+    /// measured. `at` are the base's coordinates, `offset` is the gradient times the centre.
     fn linearise(&mut self, slab: &Slab, mu: f64, at: &[f64], offset: f64) -> (f64, f64) {
         let base_square: f64 = slab.base.iter().map(|b| b * b).sum();
         let mut constant = -0.5 * mu * (self.radius * self.radius + base_square) - offset;
@@ -285,8 +287,8 @@ impl<'a> SlabBranching<'a> {
         })
     }
 
-    /// Cuts a slab in two across the axis that loosens the bound the most; None if nothing is left to
-    /// cut.
+    /// Cuts a slab in two across the axis that loosens the bound the most; None if nothing is left
+    /// to cut.
     fn branch(&self, slab: Slab) -> Option<[Slab; 2]> {
         let count = slab.sides.len();
         // Slightly wider than the ball: the axes' lengths are not exactly 1.
@@ -352,8 +354,8 @@ impl<'a> SlabBranching<'a> {
         )
     }
 
-    /// Sets the linear function to the gradient, plus each axis times its coefficient `along`, plus mu
-    /// times the base.
+    /// Sets the linear function to the gradient, plus each axis times its coefficient `along`, plus
+    /// mu times the base.
     fn combine(&mut self, along: &[f64], mu: f64, base: &[f64]) {
         let rows = &self.axes.rows;
         let (gradient, out) = (&self.quadratic.gradient, &mut self.linear);

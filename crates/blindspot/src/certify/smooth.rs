@@ -67,11 +67,11 @@ impl Smooth {
 
     /// Bounds around `at` that hold over [low, high], an interval that contains it.
     ///
-    /// Both quotients are averages of derivatives between z and z + t: the parabolas'
-    /// 2 (f(z) + f'(z) t - f(z + t)) / t^2 is one of -f'' with linearly decreasing weights, the secants'
-    /// slope one of f'. So between two t they change by at most a third of the largest |f'''|, or half of
-    /// the largest |f''|, times the distance. They are computed on a grid; what they can change by between
-    /// its points, and the rounding at the smallest t, are added.
+    /// Both quotients are averages of derivatives between z and z + t: the parabolas' 2 (f(z) +
+    /// f'(z) t - f(z + t)) / t^2 is one of -f'' with linearly decreasing weights, the secants'
+    /// slope one of f'. So between two t they change by at most a third of the largest |f'''|, or
+    /// half of the largest |f''|, times the distance. They are computed on a grid; what they can
+    /// change by between its points, and the rounding at the smallest t, are added.
     pub(super) fn local_bounds(self, at: f64, low: f64, high: f64) -> LocalBounds {
         let value = self.value(at);
         let (slope, bend) = self.derivatives(value);

@@ -1,10 +1,11 @@
-//! Subproblems of ReLU branch and bound: parts of the ball where some units are active or inactive, with
-//! the parameters that bound a function there. [`relu_branching`](super::relu_branching) chooses and
-//! improves them.
+//! Subproblems of ReLU branch and bound: parts of the ball where some units are active or inactive,
+//! with the parameters that bound a function there. [`relu_branching`](super::relu_branching)
+//! chooses and improves them.
 
 use super::relaxation::Line;
 
-/// The smallest gap between a unit and its relaxation, relative to the bound, for which branching pays.
+/// The smallest gap between a unit and its relaxation, relative to the bound, for which branching
+/// pays.
 const MIN_GAP: f64 = 1e-9;
 /// How often a subproblem that no branching helps gets further steps of improvement.
 const PATIENCE: u32 = 20;
@@ -45,8 +46,8 @@ impl Phase {
 #[derive(Clone, Copy)]
 pub(super) struct UnitBound {
     phase: Phase,
-    /// alpha, the slope of the line below an unstable unit; otherwise beta, the multiplier of the phase's
-    /// constraint.
+    /// alpha, the slope of the line below an unstable unit; otherwise beta, the multiplier of the
+    /// phase's constraint.
     parameter: f64,
     upper: Line,
 }
@@ -163,8 +164,8 @@ impl Subproblem {
         self.patience = self.patience.saturating_sub(1);
     }
 
-    /// Fixes a unit's phase, with the multiplier that changes the coefficient of its input the least. `s`
-    /// is the coefficient of its output.
+    /// Fixes a unit's phase, with the multiplier that changes the coefficient of its input the
+    /// least. `s` is the coefficient of its output.
     pub(super) fn fix(&mut self, unit: usize, s: f64, phase: Phase) {
         let below = s.max(0.0) * self.alpha_beta[unit];
         self.phases[unit] = phase;
@@ -223,8 +224,8 @@ impl<'p> Trial<'p> {
         }
     }
 
-    /// Stores the parameters under trial in the subproblem, with the bound that they gave, where it is
-    /// attained, and the units' values there.
+    /// Stores the parameters under trial in the subproblem, with the bound that they gave, where it
+    /// is attained, and the units' values there.
     pub(super) fn keep(&mut self, bound: f64, point: &[f64], values: &[UnitValues]) {
         let kept = &mut *self.subproblem;
         // NaN is no bound.
@@ -249,8 +250,8 @@ impl<'p> Trial<'p> {
         };
     }
 
-    /// Moves the parameters along the bound's gradient, as far as would raise the bound by `wanted` if it
-    /// were linear (Polyak's step). Returns whether any parameter can raise it.
+    /// Moves the parameters along the bound's gradient, as far as would raise the bound by `wanted`
+    /// if it were linear (Polyak's step). Returns whether any parameter can raise it.
     pub(super) fn step(&mut self, values: &[UnitValues], wanted: f64) -> bool {
         // Multipliers are scaled like the coefficients that they are added to.
         let squares: f64 = values.iter().map(|unit| unit.s * unit.s).sum();

@@ -1,5 +1,6 @@
-//! Verification queries: does a label keep a positive margin everywhere within a radius? By quadratic
-//! bounds and slabs if the network has a curvature bound, by branching on ReLUs otherwise.
+//! Verification queries: does a label keep a positive margin everywhere within a radius? By
+//! quadratic bounds and slabs if the network has a curvature bound, by branching on ReLUs
+//! otherwise.
 
 use blindspot_net::argmax;
 
@@ -136,13 +137,14 @@ impl Worker<'_> {
         branching.verify(&margins, query.budget, falsifies, query.stop)
     }
 
-    /// Whether the label keeps a positive margin over one class, by quadratic bounds of ever smaller
-    /// spherical caps of the ball; None if no plane is found, or no bound.
+    /// Whether the label keeps a positive margin over one class, by quadratic bounds of ever
+    /// smaller spherical caps of the ball; None if no plane is found, or no bound.
     ///
-    /// For a perturbation c with the direction p, no point of the ball beyond the plane p d = |c| is
-    /// farther than sqrt(r^2 - |c|^2) from c. So the ball is cut by that plane, across the direction in
-    /// which the margin's bound is the lowest. The bound so far has to verify what is before the plane;
-    /// for the cap beyond it, a bound expanded around c is tighter. The cap is cut again in the same way.
+    /// For a perturbation c with the direction p, no point of the ball beyond the plane p d = |c|
+    /// is farther than sqrt(r^2 - |c|^2) from c. So the ball is cut by that plane, across the
+    /// direction in which the margin's bound is the lowest. The bound so far has to verify what is
+    /// before the plane; for the cap beyond it, a bound expanded around c is tighter. The cap is
+    /// cut again in the same way.
     fn verify_by_caps(&mut self, query: &Query<'_>, other: usize) -> Option<bool> {
         let Query {
             near, radius, stop, ..

@@ -18,7 +18,8 @@ impl Matrix {
         self.data.iter().map(|x| x * x).sum::<f64>().sqrt()
     }
 
-    /// All singular values, the largest first; None if the iteration does not converge (never seen).
+    /// All singular values, the largest first; None if the iteration does not converge (never
+    /// seen).
     pub(super) fn singular_values(&self) -> Option<Vec<f64>> {
         let matrix = Mat::from_fn(self.rows, self.cols, |i, j| self.data[i * self.cols + j]);
         clear_upper_registers(matrix.singular_values().ok())
@@ -30,7 +31,8 @@ impl Matrix {
     }
 }
 
-/// All singular values of a complex matrix, the largest first; None if the iteration does not converge.
+/// All singular values of a complex matrix, the largest first; None if the iteration does not
+/// converge.
 pub(super) fn complex_singular_values(
     rows: usize,
     cols: usize,
@@ -46,8 +48,8 @@ pub(super) struct SingularTriplet {
     pub(super) last_left_entry: f64,
 }
 
-/// The singular values of the square matrix with the entries `element(i, j)`, the largest first; None if
-/// the iteration does not converge.
+/// The singular values of the square matrix with the entries `element(i, j)`, the largest first;
+/// None if the iteration does not converge.
 pub(super) fn singular_triplets(
     size: usize,
     element: impl FnMut(usize, usize) -> f64,
@@ -64,16 +66,16 @@ pub(super) fn singular_triplets(
     }))
 }
 
-/// An upper bound of the error of each singular value of a decomposition. Backward stable algorithms end
-/// within a modest multiple of the unit roundoff times the largest singular value (Higham 2002, section
-/// 20); the multiple grows no faster than the sum of both sizes.
+/// An upper bound of the error of each singular value of a decomposition. Backward stable
+/// algorithms end within a modest multiple of the unit roundoff times the largest singular value
+/// (Higham 2002, section 20); the multiple grows no faster than the sum of both sizes.
 pub(super) fn rounding(rows: usize, cols: usize, largest: f64) -> f64 {
     (rows + cols + 16) as f64 * f64::EPSILON * largest
 }
 
-/// Passes a decomposition's result on after running one vectorised function. The decomposition's kernels
-/// leave the upper halves of the vector registers dirty, which makes the scalar code behind them several
-/// times slower.
+/// Passes a decomposition's result on after running one vectorised function. The decomposition's
+/// kernels leave the upper halves of the vector registers dirty, which makes the scalar code behind
+/// them several times slower.
 pub(crate) fn clear_upper_registers<R>(result: R) -> R {
     let mut lanes = [0.0f64; 16];
     vectorised(

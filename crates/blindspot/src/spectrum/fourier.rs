@@ -1,13 +1,14 @@
-//! The circular reading of a convolution, as in the paper: the Fourier basis makes it block diagonal,
-//! and the singular values of the small blocks are those of the whole operator.
+//! The circular reading of a convolution, as in the paper: the Fourier basis makes it block
+//! diagonal, and the singular values of the small blocks are those of the whole operator.
 //!
-//! Along an axis, let the grid have N = stride M positions. The Fourier coefficient xi (of M) of an output
-//! channel comes from the coefficients xi + l M, l below the stride, of the input channels, which are
-//! aliased onto each other. So the block A(xi) has a row for each output channel and a column for each
-//! input channel and each l, with the entries w^(xi + l M) / sqrt(stride), where w^ is the filter's Fourier
-//! transform; for two axes the factors and the numbers of aliases are multiplied. (The paper's factor,
-//! stride^-2 for two axes, would not give the operator's singular values: the explicit matrices of the
-//! tests disagree with it.) Padding only turns phases, which changes no singular value.
+//! Along an axis, let the grid have N = stride M positions. The Fourier coefficient xi (of M) of an
+//! output channel comes from the coefficients xi + l M, l below the stride, of the input channels,
+//! which are aliased onto each other. So the block A(xi) has a row for each output channel and a
+//! column for each input channel and each l, with the entries w^(xi + l M) / sqrt(stride), where w^
+//! is the filter's Fourier transform; for two axes the factors and the numbers of aliases are
+//! multiplied. (The paper's factor, stride^-2 for two axes, would not give the operator's singular
+//! values: the explicit matrices of the tests disagree with it.) Padding only turns phases, which
+//! changes no singular value.
 
 use faer::c64;
 use rayon::prelude::*;
@@ -36,8 +37,8 @@ pub(super) fn grid(convolution: &Convolution<'_>, positions: [usize; 2]) -> [usi
     [0, 1].map(|axis| positions[axis].next_multiple_of(convolution.stride[axis]))
 }
 
-/// The singular values on a grid whose axes are multiples of the strides; None if that would take too
-/// long.
+/// The singular values on a grid whose axes are multiples of the strides; None if that would take
+/// too long.
 pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Option<Circular> {
     let Convolution {
         stride,
@@ -116,8 +117,8 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
     let mut values: Vec<f64> = found?.into_iter().flatten().collect();
     values.sort_unstable_by(|a, b| b.total_cmp(a));
     let largest = values.first().copied().unwrap_or(0.0);
-    // The rounding of the entries: each is a sum of one product for each tap, and the root of the number
-    // of taps times the Frobenius norm bounds the norm of the block of absolute values.
+    // The rounding of the entries: each is a sum of one product for each tap, and the root of the
+    // number of taps times the Frobenius norm bounds the norm of the block of absolute values.
     let taps = convolution.kernel[0] * convolution.kernel[1];
     let entries = (taps + 8) as f64 * f64::EPSILON * (taps as f64).sqrt() * convolution.frobenius();
     Some(Circular {

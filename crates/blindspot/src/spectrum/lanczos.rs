@@ -1,19 +1,19 @@
-//! The extreme singular values of a linear operator that is only applied, never stored: Golub-Kahan-
-//! Lanczos bidiagonalisation.
+//! The extreme singular values of a linear operator that is only applied, never stored:
+//! Golub-Kahan- Lanczos bidiagonalisation.
 //!
-//! From a random unit vector it builds orthonormal vectors V on the operator's smaller side with
-//! A V = U B, where B is upper bidiagonal. B's singular values approach those of A from inside, at both
-//! ends first. Each is no farther from a singular value of A than its residual, |beta_k| times the last
-//! entry of B's left singular vector. V is orthogonalised against all its vectors, twice; U then stays
-//! orthogonal enough by itself (Simon and Zha 2000).
+//! From a random unit vector it builds orthonormal vectors V on the operator's smaller side with A
+//! V = U B, where B is upper bidiagonal. B's singular values approach those of A from inside, at
+//! both ends first. Each is no farther from a singular value of A than its residual, |beta_k| times
+//! the last entry of B's left singular vector. V is orthogonalised against all its vectors, twice;
+//! U then stays orthogonal enough by itself (Simon and Zha 2000).
 //!
 //! # Why not faer's `partial_svd`
 //!
-//! faer has a restarted Lanczos process for the largest singular values. This process is kept for three
-//! reasons: it returns a bound of each value's error, made of the residual and the rounding, where faer
-//! tells how many values met a tolerance; its sums have a fixed order, so the same seed gives the same
-//! bits for any number of threads; and one run finds both ends of the spectrum, with the operator applied
-//! by the network's own kernels.
+//! faer has a restarted Lanczos process for the largest singular values. This process is kept for
+//! three reasons: it returns a bound of each value's error, made of the residual and the rounding,
+//! where faer tells how many values met a tolerance; its sums have a fixed order, so the same seed
+//! gives the same bits for any number of threads; and one run finds both ends of the spectrum, with
+//! the operator applied by the network's own kernels.
 
 use crate::run::random::Stream;
 
@@ -140,7 +140,8 @@ pub(crate) fn golub_kahan(
             };
             let good = |one: Estimate| one.error <= limits.tolerance * one.value;
             best = Some(found);
-            // A space that is exhausted early holds the part of the spectrum that the start vector has.
+            // A space that is exhausted early holds the part of the spectrum that the start vector
+            // has.
             if exhausted || good(found.largest) && (!limits.both || good(found.smallest)) {
                 break;
             }

@@ -66,8 +66,8 @@ impl<'n> Convolution<'n> {
         self.weight.iter().map(|w| w * w).sum::<f64>().sqrt()
     }
 
-    /// A network of the convolution alone, with its padding and without a bias, on an input of this shape;
-    /// None if its windows don't fit.
+    /// A network of the convolution alone, with its padding and without a bias, on an input of this
+    /// shape; None if its windows don't fit.
     pub(crate) fn network(&self, input: &[usize]) -> Option<Network<f64>> {
         let mut graph = Graph::new("x", input).ok()?;
         let weight = graph.weight("w", self.shape).ok()?;
@@ -155,8 +155,8 @@ pub(crate) fn name_of(graph: &Graph, node: &Node) -> String {
     }
 }
 
-/// The linear layers in their order, and the linear nodes that can't be measured. If another input shape
-/// is given, the layers' input shapes are inferred anew from it, as far as that is possible.
+/// The linear layers in their order, and the linear nodes that can't be measured. If another input
+/// shape is given, the layers' input shapes are inferred anew from it, as far as that is possible.
 pub(crate) fn layers<'n>(
     network: &'n Network<f32>,
     input: Option<&[usize]>,
@@ -254,8 +254,8 @@ pub(crate) fn layers<'n>(
     (layers, unmeasured)
 }
 
-/// The shape of each value; if another input shape is given, only of the values that can be inferred
-/// from it.
+/// The shape of each value; if another input shape is given, only of the values that can be
+/// inferred from it.
 fn shapes(graph: &Graph, input: Option<&[usize]>) -> HashMap<ValueId, Vec<usize>> {
     let own = || graph.value(graph.input()).shape.clone();
     let input = input.map_or_else(own, <[usize]>::to_vec);

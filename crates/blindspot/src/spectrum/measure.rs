@@ -15,8 +15,8 @@ const MAX_EXPLICIT_SIDE: usize = 1536;
 const MAX_EXPLICIT_ENTRIES: usize = 1 << 24;
 /// The largest number of steps of the Lanczos process.
 const MAX_STEPS: usize = 400;
-/// The relative error up to which the smallest singular value of the Lanczos process is reported, if the
-/// tolerance is not larger.
+/// The relative error up to which the smallest singular value of the Lanczos process is reported,
+/// if the tolerance is not larger.
 const SMALLEST_TOLERANCE: f64 = 1e-3;
 
 /// One reading of a layer, with how it was found. Its spectrum holds all singular values.
@@ -31,7 +31,8 @@ pub(super) struct Measurement {
 }
 
 impl Measurement {
-    /// A whole spectrum, the largest value first, of an operator with `rows` outputs and `cols` inputs.
+    /// A whole spectrum, the largest value first, of an operator with `rows` outputs and `cols`
+    /// inputs.
     fn of_spectrum(
         values: Vec<f64>,
         rows: usize,
@@ -244,11 +245,11 @@ pub(super) fn of_circular(convolution: &Convolution<'_>, input: &[usize]) -> Mea
     }
 }
 
-/// An upper bound of the largest singular value of a layer as it runs, rounding included; None if none is
-/// known.
+/// An upper bound of the largest singular value of a layer as it runs, rounding included; None if
+/// none is known.
 ///
-/// A convolution with zero padding is the circular one on a grid that holds the padded input, with some
-/// inputs set to 0 and some outputs left out: its norm is no larger.
+/// A convolution with zero padding is the circular one on a grid that holds the padded input, with
+/// some inputs set to 0 and some outputs left out: its norm is no larger.
 pub(crate) fn norm_bound(layer: &Layer<'_>) -> Option<f64> {
     match &layer.linear {
         Linear::Matrix { matrix, .. } => {

@@ -28,20 +28,20 @@
 //! A |x|  <=  |W x|  <=  B |x|      for all inputs x:
 //! ```
 //!
-//! its smallest and largest singular values. A is 0 if the layer loses dimensions; then the smallest
-//! singular value that is not 0 says more. No perturbation grows by more than the product of all layers'
-//! B times the activations' Lipschitz constants, which is the paper's bound of a network's instability
-//! ([`certify`](crate::certify) makes a radius of it).
+//! its smallest and largest singular values. A is 0 if the layer loses dimensions; then the
+//! smallest singular value that is not 0 says more. No perturbation grows by more than the product
+//! of all layers' B times the activations' Lipschitz constants, which is the paper's bound of a
+//! network's instability ([`certify`](crate::certify) makes a radius of it).
 //!
 //! # Two readings of a convolution
 //!
-//! A convolution is a matrix whose size depends on the image's. [`LayerSpectrum::as_run`] is about the
-//! matrix with zero padding, which the network applies. [`LayerSpectrum::circular`] is the paper's reading:
-//! the image wraps around, on a grid whose sides are multiples of the strides. There the Fourier basis
-//! makes the matrix block diagonal, with one block of output channels by input channels for each
-//! frequency (strides alias several frequencies onto each other, which makes blocks wider), and the
-//! singular values of the blocks are those of the layer. For fully connected layers both readings are the
-//! same.
+//! A convolution is a matrix whose size depends on the image's. [`LayerSpectrum::as_run`] is about
+//! the matrix with zero padding, which the network applies. [`LayerSpectrum::circular`] is the
+//! paper's reading: the image wraps around, on a grid whose sides are multiples of the strides.
+//! There the Fourier basis makes the matrix block diagonal, with one block of output channels by
+//! input channels for each frequency (strides alias several frequencies onto each other, which
+//! makes blocks wider), and the singular values of the blocks are those of the layer. For fully
+//! connected layers both readings are the same.
 //!
 //! # Methods, and how far to trust them
 //!
@@ -51,18 +51,20 @@
 //! | a circular convolution | `Fourier`: the SVD of each block | the whole spectrum |
 //! | anything larger | `Lanczos`: Golub-Kahan-Lanczos bidiagonalisation | the largest singular value, and the smallest if it has converged |
 //!
-//! Each number comes with an error bound. Decompositions are backward stable, so each singular value is
-//! within a multiple of the unit roundoff times the largest one (Higham 2002); the Fourier blocks add the
-//! rounding of their entries. A Lanczos value is no farther from *some* singular value than its residual:
-//! it can't be above the largest one by more, but the start vector may have missed that one. The start
-//! vector is seeded, and sums have a fixed order: the same seed gives the same bits.
+//! Each number comes with an error bound. Decompositions are backward stable, so each singular
+//! value is within a multiple of the unit roundoff times the largest one (Higham 2002); the Fourier
+//! blocks add the rounding of their entries. A Lanczos value is no farther from *some* singular
+//! value than its residual: it can't be above the largest one by more, but the start vector may
+//! have missed that one. The start vector is seeded, and sums have a fixed order: the same seed
+//! gives the same bits.
 //!
 //! # References
 //!
 //! - Szegedy et al., *Intriguing properties of neural networks*, 2014, section 4.3.
 //! - Sedghi, Gupta and Long, *The singular values of convolutional layers*, 2019.
 //! - Golub and Kahan, *Calculating the singular values and pseudo-inverse of a matrix*, 1965.
-//! - Simon and Zha, *Low-rank matrix approximation using the Lanczos bidiagonalization process*, 2000.
+//! - Simon and Zha, *Low-rank matrix approximation using the Lanczos bidiagonalization process*,
+//!   2000.
 //! - Higham, *Accuracy and stability of numerical algorithms*, 2nd edition, 2002.
 
 mod dense;
@@ -107,8 +109,8 @@ pub struct SpectrumOptions {
 }
 
 impl Default for SpectrumOptions {
-    /// All layers at the network's own input size, to a tolerance of 1e-4. Matrices are decomposed up to
-    /// the size of AlexNet's.
+    /// All layers at the network's own input size, to a tolerance of 1e-4. Matrices are decomposed
+    /// up to the size of AlexNet's.
     fn default() -> Self {
         SpectrumOptions {
             layer: None,
@@ -191,7 +193,8 @@ pub struct Reading {
     /// How far `upper` can be from a singular value of the layer; from the largest one if the whole
     /// spectrum is known. Then it bounds the error of every singular value.
     pub error_bound: Option<f64>,
-    /// How many dimensions the layer certainly loses: those that its input has more than its output.
+    /// How many dimensions the layer certainly loses: those that its input has more than its
+    /// output.
     pub dimensions_lost: usize,
     /// The whole spectrum, the largest singular value first, if it was computed; of more than 512
     /// values, 512 of evenly spaced ranks, both ends among them.
@@ -206,7 +209,8 @@ pub struct LayerSpectrum {
     pub layer: String,
     /// The layer's operator.
     pub kind: LayerKind,
-    /// The weight's shape, as the network stores it; `[F, C / groups, kernel...]` for a convolution.
+    /// The weight's shape, as the network stores it; `[F, C / groups, kernel...]` for a
+    /// convolution.
     pub shape: Vec<usize>,
     /// The strides of a convolution; empty for other layers.
     pub stride: Vec<usize>,
@@ -214,8 +218,8 @@ pub struct LayerSpectrum {
     pub input: Option<Vec<usize>>,
     /// The layer as it runs: a convolution with zero padding, on inputs of the shape `input`.
     pub as_run: Reading,
-    /// The paper's reading: a convolution is circular, on the size of `input`, each axis rounded up to a
-    /// multiple of its stride.
+    /// The paper's reading: a convolution is circular, on the size of `input`, each axis rounded up
+    /// to a multiple of its stride.
     pub circular: Reading,
     /// How far `as_run.lower_nonzero` can be from a singular value; None if it is not known.
     pub error_bound_lower: Option<f64>,
@@ -290,8 +294,8 @@ impl<'n> Spectrum<'n> {
         self
     }
 
-    /// Decomposes matrices whose smaller side is at most this long; 4608 by default. Of larger ones only
-    /// the extreme singular values are found.
+    /// Decomposes matrices whose smaller side is at most this long; 4608 by default. Of larger ones
+    /// only the extreme singular values are found.
     pub fn max_dense_side(mut self, side: usize) -> Self {
         self.options.max_dense_side = side;
         self

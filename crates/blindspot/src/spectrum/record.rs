@@ -1,4 +1,5 @@
-//! A layer's spectrum as files hold it: one flat object, in which the fields of both readings are mixed.
+//! A layer's spectrum as files hold it: one flat object, in which the fields of both readings are
+//! mixed.
 
 use serde::{Deserialize, Serialize};
 

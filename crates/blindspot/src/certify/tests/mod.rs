@@ -18,8 +18,8 @@ use crate::search::{Block, InputBox, Method, SearchOptions, Target, search};
 use crate::testing::network;
 use networks::{Stack, networks};
 
-/// Where no unit ever stops, a network with a skip connection is linear, and its certificate must be
-/// the exact minimum.
+/// Where no unit ever stops, a network with a skip connection is linear, and its certificate must
+/// be the exact minimum.
 #[test]
 fn a_skip_connection_around_units_that_are_always_open_changes_nothing() {
     let stack = Stack::new(&[20], 60);
@@ -108,7 +108,8 @@ fn nothing_inside_the_certified_ball_changes_the_label() {
     }
 }
 
-/// At random, and towards each other by the gradient, on the ball's edge: no attempt changes a label.
+/// At random, and towards each other by the gradient, on the ball's edge: no attempt changes a
+/// label.
 fn hold_against_attempts(
     network: &Network<f32>,
     images: &InMemory,

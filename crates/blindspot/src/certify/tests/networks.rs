@@ -72,7 +72,8 @@ impl Stack {
     }
 }
 
-/// Fully connected ones of each activation, and convolutional ones with pooling, overlapping or not.
+/// Fully connected ones of each activation, and convolutional ones with pooling, overlapping or
+/// not.
 pub(super) fn networks() -> Vec<Network<f32>> {
     let mut all = Vec::new();
     for (seed, unary) in [Unary::Sigmoid, Unary::Relu, Unary::Tanh]
@@ -100,7 +101,7 @@ pub(super) fn networks() -> Vec<Network<f32>> {
     all
 }
 
-/// A 3x3 convolution with so many zeros before its input, and one after it.
+/// A 3x3 convolution with `before` zeros before each axis of its input, and one after it.
 fn convolution(before: [usize; 2]) -> Op {
     Op::Conv(Conv {
         window: Window {

@@ -105,8 +105,8 @@ fn no_point_of_the_ball_has_a_margin_below_its_quadratic_bound() {
     assert!(tightest < 1e-3, "{tightest}");
 }
 
-/// In a corner of the box the minimum of a quadratic bound over two inputs is that of a fine grid. The
-/// bound of the whole ball is not above it, and slabs tell on which side of 0 it is.
+/// In a corner of the box the minimum of a quadratic bound over two inputs is that of a fine grid.
+/// The bound of the whole ball is not above it, and slabs tell on which side of 0 it is.
 #[test]
 fn slabs_find_the_minimum_of_a_quadratic_bound_in_a_corner() {
     let (mut verified, mut falsified, mut whole) = (0, 0, 0);
@@ -171,9 +171,9 @@ fn slabs_find_the_minimum_of_a_quadratic_bound_in_a_corner() {
     );
 }
 
-/// The certificates of 24 images refined until `deadline`, and by which factor their mean grew, over the
-/// images for which a perturbation was found. Checks that certificates only grow, that no perturbation is
-/// smaller, and that none within them changes a label.
+/// The certificates of 24 images refined until `deadline`, and by which factor their mean grew,
+/// over the images for which a perturbation was found. Checks that certificates only grow, that no
+/// perturbation is smaller, and that none within them changes a label.
 pub(super) fn grown(
     network: &Network<f32>,
     certifier: &Certifier,

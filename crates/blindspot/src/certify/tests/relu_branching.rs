@@ -25,8 +25,8 @@ fn flat(seed: usize) -> Network<f32> {
         .network()
 }
 
-/// The distance of the nearest other answer along rays: in each of many directions as far as the box
-/// goes.
+/// The distance of the nearest other answer along rays: in each of many directions as far as the
+/// box goes.
 fn nearest(network: &Network<f32>, image: &[f32], label: usize) -> f64 {
     const RAYS: usize = 720;
     const STEPS: usize = 400;

@@ -30,7 +30,8 @@ fn convolutional(seed: usize) -> Network<f32> {
         .network()
 }
 
-/// Images of 784 values: softmax, two layers of sigmoid units (100, 200), an autoencoder's one layer.
+/// Images of 784 values: softmax, two layers of sigmoid units (100, 200), an autoencoder's one
+/// layer.
 fn paper_networks() -> Vec<(&'static str, Network<f32>)> {
     let dense = |seed: usize, widths: &[usize]| {
         let mut stack = Stack::new(&[784], 70 + seed);
