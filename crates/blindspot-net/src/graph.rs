@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::ops::Op;
+use crate::ops::{Op, OperandShape};
 
 /// The most values that one image may have in any one value of a graph: 2^28, one GiB in `f32`.
 ///
@@ -462,15 +462,6 @@ impl Graph {
             Ok(())
         }
     }
-}
-
-/// The shape of an operand: of one image's part of a value, or of a whole weight.
-#[derive(Debug, Clone, Copy)]
-pub enum OperandShape<'a> {
-    /// A value's shape, without the batch's axis.
-    Value(&'a [usize]),
-    /// A weight's shape.
-    Weight(&'a [usize]),
 }
 
 fn check_size(name: &str, shape: &[usize], most: usize) -> Result<(), GraphError> {

@@ -14,10 +14,9 @@ mod real;
 
 pub use evaluate::{Buffers, Evaluator};
 pub use graph::{
-    Graph, GraphError, MAX_VALUES, MAX_WEIGHTS, Node, Operand, OperandShape, Value, ValueId,
-    WeightId, WeightInfo,
+    Graph, GraphError, MAX_VALUES, MAX_WEIGHTS, Node, Operand, Value, ValueId, WeightId, WeightInfo,
 };
 pub use loss::{argmax, cross_entropy};
 pub use network::{Network, WeightError};
-pub use ops::Op;
+pub use ops::{Op, OperandShape};
 pub use real::{Real, vectorised};

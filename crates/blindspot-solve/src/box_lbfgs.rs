@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::cauchy::{Boxed, Cauchy};
 use crate::compact::Compact;
+use crate::driver::driver;
 use crate::line_search::{LineSearch, Next};
 use crate::real::{Real, dot, largest, least, vectorised};
 use crate::status::{LbfgsOptions, Progress, Reason, Status};
@@ -215,71 +216,7 @@ impl<T: Real> BoxLbfgs<T> {
         &self.point
     }
 
-    /// Takes the value and gradient at [`point`](Self::point). At the end, nothing changes any
-    /// more.
-    ///
-    /// # Panics
-    ///
-    /// If the gradient is not as long as the point.
-    pub fn tell(&mut self, value: f64, gradient: &[T]) -> Status {
-        assert_eq!(
-            gradient.len(),
-            self.point.len(),
-            "the gradient's length must be the point's"
-        );
-        if let Some(reason) = self.progress.done {
-            return Status::Done(reason);
-        }
-        self.progress.evaluations += 1;
-        let Some(search) = &mut self.search else {
-            return self.start(value, gradient);
-        };
-        match search.tell(value, dot(gradient, &self.direction)) {
-            Next::Accept => self.accept(value, gradient),
-            _ if self.progress.evaluations >= self.options.max_evaluations => {
-                self.finish(Reason::Evaluations)
-            }
-            Next::Try => self.place(),
-            Next::Fail => self.retry(),
-        }
-    }
-
-    /// Evaluates `f`, which writes its gradient and returns its value, until the end. The observer
-    /// sees every iterate after the first.
-    pub fn minimise(
-        &mut self,
-        mut f: impl FnMut(&[T], &mut [T]) -> f64,
-        mut observer: impl FnMut(&Self) -> ControlFlow<()>,
-    ) -> Reason {
-        let mut gradient = vec![T::zero(); self.point.len()];
-        loop {
-            let value = f(&self.point, &mut gradient);
-            match self.tell(value, &gradient) {
-                Status::Evaluate => {}
-                Status::Iterated => {
-                    if observer(self).is_break() {
-                        return Reason::Observer;
-                    }
-                }
-                Status::Done(reason) => return reason,
-            }
-        }
-    }
-
-    /// The last point accepted: the lowest so far, within rounding.
-    pub fn iterate(&self) -> &[T] {
-        &self.iterate
-    }
-
-    /// The value at the iterate; NaN before the first evaluation.
-    pub fn value(&self) -> f64 {
-        self.progress.value.unwrap_or(f64::NAN)
-    }
-
-    /// The gradient at the iterate; zeros before the first evaluation.
-    pub fn gradient(&self) -> &[T] {
-        &self.gradient
-    }
+    driver!();
 
     /// The largest component of the projected gradient P(x - g) - x at the iterate: 0 where no
     /// direction into the box descends.
@@ -294,16 +231,6 @@ impl<T: Real> BoxLbfgs<T> {
                 g.abs().min(room.abs())
             },
         )
-    }
-
-    /// Iterates after the start.
-    pub fn iterations(&self) -> usize {
-        self.progress.iterations
-    }
-
-    /// Evaluations told.
-    pub fn evaluations(&self) -> usize {
-        self.progress.evaluations
     }
 
     fn start(&mut self, value: f64, gradient: &[T]) -> Status {
@@ -333,13 +260,6 @@ impl<T: Real> BoxLbfgs<T> {
                 end => end,
             },
         }
-    }
-
-    fn finish(&mut self, reason: Reason) -> Status {
-        self.point.copy_from_slice(&self.iterate);
-        self.search = None;
-        self.progress.done = Some(reason);
-        Status::Done(reason)
     }
 
     /// After a line search or a model that failed: once more, without history.

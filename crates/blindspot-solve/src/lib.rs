@@ -45,9 +45,10 @@
 mod box_lbfgs;
 mod cauchy;
 mod compact;
+mod driver;
 mod lbfgs;
 mod line_search;
-mod long;
+mod parallel;
 mod quasi_definite;
 mod real;
 mod status;

@@ -2,7 +2,7 @@
 
 use super::nest::{Nest, broadcast, dense, image_step, repeated, significant, sum};
 use super::{Gradient, Input, Kernel};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::{Real, vectorised};
 
 /// A function of two operands' numbers, each a value or a weight, at least one of them a value.

@@ -2,7 +2,7 @@
 
 use super::nest::around;
 use super::{Gradient, Input, Kernel};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::Real;
 
 /// Operands one after the other along `axis`; each a value or a weight (repeated for every image),

@@ -2,7 +2,7 @@
 
 use super::nest::around;
 use super::{Gradient, Input, Kernel, only_value};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::Real;
 
 /// The parts of a value at chosen positions of an axis, in that order.

@@ -1,8 +1,8 @@
 //! Fully connected layers.
 
 use super::{Gradient, Input, Kernel};
-use crate::graph::OperandShape;
 use crate::matmul::{Matrix, product, rows_times_matrix};
+use crate::ops::OperandShape;
 use crate::real::Real;
 
 /// `x w + b` for each row x of the value: ONNX's Gemm with the scale factors folded into the

@@ -1,7 +1,7 @@
 //! Local response normalisation.
 
 use super::{Gradient, Input, Kernel, only_value};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::{Real, vectorised};
 
 /// x / (bias + alpha / size * sum of squares over `size` neighbouring channels)^beta, channels being

@@ -2,8 +2,8 @@
 
 use super::nest::{Nest, broadcast, dense, image_step, repeated, significant};
 use super::{Gradient, Input, Kernel};
-use crate::graph::OperandShape;
 use crate::matmul::{Matrix, product};
+use crate::ops::OperandShape;
 use crate::real::Real;
 
 /// The matrix product of two operands over their last two axes, repeated over the axes before

@@ -10,6 +10,7 @@ mod concat;
 mod conv;
 mod dropout;
 mod gather;
+mod identity;
 mod linear;
 mod local;
 mod lrn;
@@ -19,6 +20,7 @@ mod pad;
 mod pool;
 mod reduce;
 mod reshape;
+mod shape;
 mod slice;
 mod softmax;
 mod transpose;
@@ -38,6 +40,8 @@ pub use pad::{Pad, PadMode};
 pub use pool::{Pool, PoolKind};
 pub use reduce::{Reduce, ReduceKind};
 pub use reshape::Reshape;
+pub use shape::OperandShape;
+use shape::only_value;
 pub use slice::{Slice, SliceAxis};
 pub use softmax::Softmax;
 pub(crate) use softmax::softmax_rows;
@@ -45,7 +49,6 @@ pub use transpose::Transpose;
 pub use unary::Unary;
 pub use window::Window;
 
-use crate::graph::OperandShape;
 use crate::real::Real;
 
 /// An operator and its attributes.
@@ -149,7 +152,8 @@ impl Op {
         T::kernel(self)
     }
 
-    /// The same, for [`Real::kernel`] alone: who else calls it compiles all kernels once more.
+    /// What runs the operator in the number type `T`, for [`Real::kernel`] alone: any other caller
+    /// compiles all kernels once more.
     pub(crate) fn compiled<T: Real>(&self) -> &dyn Kernel<T> {
         each!(self, op => op)
     }
@@ -242,15 +246,5 @@ pub(crate) trait InPlace<T: Real> {
     /// False where the numbers stay as they are (another shape).
     fn is_root(&self) -> bool {
         true
-    }
-}
-
-/// The one value among operands, where an operator takes just that.
-fn only_value<'a>(inputs: &[OperandShape<'a>]) -> Result<&'a [usize], String> {
-    match inputs {
-        [OperandShape::Value(shape)] => Ok(shape),
-        _ => Err(format!(
-            "takes one value that depends on the image, not {inputs:?}"
-        )),
     }
 }

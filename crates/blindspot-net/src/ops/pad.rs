@@ -2,7 +2,7 @@
 
 use super::nest::{Nest, around, dense};
 use super::{Gradient, Input, Kernel, only_value};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::Real;
 
 /// What stands at the borders.

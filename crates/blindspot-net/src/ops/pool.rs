@@ -2,7 +2,7 @@
 
 use super::window::Plane;
 use super::{Gradient, Input, Kernel, Window, only_value};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::{Real, vectorised};
 
 /// What a window becomes.

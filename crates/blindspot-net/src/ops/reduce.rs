@@ -2,7 +2,7 @@
 
 use super::nest::{Nest, dense, repeated, sum};
 use super::{Gradient, Input, Kernel, only_value};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::{Real, vectorised};
 
 /// How the numbers along the axes become one.

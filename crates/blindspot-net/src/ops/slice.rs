@@ -2,7 +2,7 @@
 
 use super::nest::{Nest, dense};
 use super::{Gradient, Input, Kernel, only_value};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::Real;
 
 /// What is taken of one axis.

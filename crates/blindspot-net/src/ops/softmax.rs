@@ -2,8 +2,8 @@
 
 use super::nest::around;
 use super::{Gradient, Input, Kernel, only_value};
-use crate::graph::OperandShape;
 use crate::matmul::dot;
+use crate::ops::OperandShape;
 use crate::real::{Real, vectorised};
 
 /// e^x over its sum along an axis, or the logarithm of that.

@@ -2,7 +2,7 @@
 
 use super::nest::{Nest, dense};
 use super::{Gradient, Input, Kernel, only_value};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::Real;
 
 /// The axes of one image in another order.

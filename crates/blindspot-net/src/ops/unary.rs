@@ -1,7 +1,7 @@
 //! Functions of one number, applied to each.
 
 use super::{Gradient, InPlace, Input, Kernel, only_value};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::{Real, vectorised};
 
 /// A function of one number; ONNX's operator of the same name, with its attributes.

@@ -9,7 +9,7 @@ mod direct;
 
 use super::window::Plane;
 use super::{Gradient, Input, Kernel, Window};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::Real;
 
 /// A convolution over one or two axes, as in ONNX (no flip). Operands: a value [C, positions...],

@@ -3,7 +3,7 @@
 pub mod tiles;
 
 use super::{Gradient, Input, Kernel};
-use crate::graph::OperandShape;
+use crate::ops::OperandShape;
 use crate::real::Real;
 use tiles::{LANES, Lane, correlate, filter, scatter, tile, untile};
 
