@@ -1,9 +1,11 @@
 //! Functions of two numbers, with broadcasting.
 
-use super::nest::{Nest, broadcast, dense, image_step, repeated, significant, sum};
+use super::strided_loop::{
+    StridedLoop, broadcast, dense, image_stride, repeated, significant, sum,
+};
 use super::{Gradient, Input, Kernel};
 use crate::ops::OperandShape;
-use crate::real::{Real, vectorised};
+use crate::real::Real;
 
 /// A function of two operands' numbers, each a value or a weight, at least one of them a value.
 ///
@@ -62,46 +64,46 @@ impl Binary {
 }
 
 /// Loops over the output, a and b.
-fn nest<T>(n: usize, inputs: &[Input<'_, T>]) -> Nest<3> {
+fn strided_loop<T>(n: usize, inputs: &[Input<'_, T>]) -> StridedLoop<3> {
     let [a, b] = [0, 1].map(|i| significant(inputs[i].shape, inputs[i].batched));
     let shape = broadcast(a, b).expect("checked when the graph was built");
     let count = |shape: &[usize]| shape.iter().product();
     let images = [
         count(&shape) as isize,
-        image_step(&inputs[0], count(a)),
-        image_step(&inputs[1], count(b)),
+        image_stride(&inputs[0], count(a)),
+        image_stride(&inputs[1], count(b)),
     ];
-    let steps = [
+    let strides = [
         &dense(&shape)[..],
         &repeated(a, &shape),
         &repeated(b, &shape),
     ];
-    Nest::new(n, images, &shape, steps)
+    StridedLoop::new(n, images, &shape, strides)
 }
 
-/// Calls `each(i, a, b)` for the pairs of an innermost loop that starts at `at`.
+/// Calls `each(i, a, b)` for the pairs of the lane that starts at `at`.
 #[inline(always)]
 fn pairs<T: Real>(
-    nest: &Nest<3>,
+    lanes: &StridedLoop<3>,
     inputs: &[Input<'_, T>],
     at: [usize; 3],
     mut each: impl FnMut(usize, T, T),
 ) {
     let (a, b) = (&inputs[0].data[at[1]..], &inputs[1].data[at[2]..]);
-    match (nest.steps[1], nest.steps[2]) {
+    match (lanes.strides[1], lanes.strides[2]) {
         (0, 0) => each(0, a[0], b[0]),
         (0, _) => {
-            for (i, &b) in b[..nest.length].iter().enumerate() {
+            for (i, &b) in b[..lanes.lane_len].iter().enumerate() {
                 each(i, a[0], b);
             }
         }
         (_, 0) => {
-            for (i, &a) in a[..nest.length].iter().enumerate() {
+            for (i, &a) in a[..lanes.lane_len].iter().enumerate() {
                 each(i, a, b[0]);
             }
         }
         _ => {
-            let pairs = a[..nest.length].iter().zip(&b[..nest.length]);
+            let pairs = a[..lanes.lane_len].iter().zip(&b[..lanes.lane_len]);
             for (i, (&a, &b)) in pairs.enumerate() {
                 each(i, a, b);
             }
@@ -115,90 +117,95 @@ fn apply<T: Real>(
     output: &mut [T],
     function: impl Fn(T, T) -> T,
 ) {
-    let nest = nest(n, inputs);
-    vectorised(
+    let lanes = strided_loop(n, inputs);
+    lanes.for_each_lane_vectorised(
         #[inline(always)]
-        || {
-            nest.runs(
-                [0; 3],
+        |at| {
+            let out = &mut output[at[0]..at[0] + lanes.lane_len];
+            pairs(
+                &lanes,
+                inputs,
+                at,
                 #[inline(always)]
-                |at| {
-                    let out = &mut output[at[0]..at[0] + nest.length];
-                    pairs(
-                        &nest,
-                        inputs,
-                        at,
-                        #[inline(always)]
-                        |i, a, b| out[i] = function(a, b),
-                    );
-                },
+                |i, a, b| out[i] = function(a, b),
             );
         },
     );
 }
 
-/// The gradient with respect to operand `side`, of which each pair (a, b) with the gradient dy of
-/// its output gives the part `part(a, b, dy)`; what an operand is repeated for is summed.
-fn chain<T: Real>(
+/// What the gradient of an operand is computed from.
+struct Chain<'c, 'i, T> {
     n: usize,
-    inputs: &[Input<'_, T>],
-    dy: &[T],
-    side: usize,
-    gradient: &mut Gradient<'_, T>,
-    scratch: &mut Vec<T>,
-    part: impl Fn(T, T, T) -> T,
-) {
-    let nest = nest(n, inputs);
-    if nest.repeats(side + 1) {
-        gradient.begin_sum();
-    }
-    let one_place = nest.length > 1 && nest.steps[side + 1] == 0;
-    if one_place && scratch.len() < nest.length {
-        scratch.resize(nest.length, T::zero());
-    }
-    vectorised(
-        #[inline(always)]
-        || {
-            nest.runs(
-                [0; 3],
+    inputs: &'c [Input<'i, T>],
+    /// The gradient with respect to the output.
+    dy: &'c [T],
+    scratch: &'c mut Vec<T>,
+}
+
+impl<T: Real> Chain<'_, '_, T> {
+    /// The gradient with respect to operand `side`, by the chain rule: each pair (a, b) with the
+    /// gradient dy of its output gives the part `part(a, b, dy)`, and the parts of all places to
+    /// which an operand is repeated are summed.
+    fn gradient(
+        &mut self,
+        side: usize,
+        gradient: &mut Gradient<'_, T>,
+        part: impl Fn(T, T, T) -> T,
+    ) {
+        let inputs = self.inputs;
+        let lanes = strided_loop(self.n, inputs);
+        let lane_len = lanes.lane_len;
+        if lanes.repeats(side + 1) {
+            gradient.begin_sum();
+        }
+        if lane_len > 1 && lanes.strides[side + 1] == 0 {
+            // A lane is summed into one place.
+            if self.scratch.len() < lane_len {
+                self.scratch.resize(lane_len, T::zero());
+            }
+            let parts = &mut self.scratch[..lane_len];
+            lanes.for_each_lane_vectorised(
                 #[inline(always)]
                 |at| {
-                    let dy = &dy[at[0]..at[0] + nest.length];
-                    let start = at[side + 1];
-                    if one_place {
-                        let parts = &mut scratch[..nest.length];
-                        pairs(
-                            &nest,
-                            inputs,
-                            at,
-                            #[inline(always)]
-                            |i, a, b| parts[i] = part(a, b, dy[i]),
-                        );
-                        gradient.data[start] += sum(parts);
-                        return;
-                    }
-                    let place = &mut gradient.data[start..start + nest.length];
-                    if gradient.accumulate {
-                        pairs(
-                            &nest,
-                            inputs,
-                            at,
-                            #[inline(always)]
-                            |i, a, b| place[i] += part(a, b, dy[i]),
-                        );
-                    } else {
-                        pairs(
-                            &nest,
-                            inputs,
-                            at,
-                            #[inline(always)]
-                            |i, a, b| place[i] = part(a, b, dy[i]),
-                        );
-                    }
+                    let dy = &self.dy[at[0]..at[0] + lane_len];
+                    pairs(
+                        &lanes,
+                        inputs,
+                        at,
+                        #[inline(always)]
+                        |i, a, b| parts[i] = part(a, b, dy[i]),
+                    );
+                    gradient.data[at[side + 1]] += sum(parts);
                 },
             );
-        },
-    );
+            return;
+        }
+        let accumulate = gradient.accumulate;
+        lanes.for_each_lane_vectorised(
+            #[inline(always)]
+            |at| {
+                let dy = &self.dy[at[0]..at[0] + lane_len];
+                let place = &mut gradient.data[at[side + 1]..at[side + 1] + lane_len];
+                if accumulate {
+                    pairs(
+                        &lanes,
+                        inputs,
+                        at,
+                        #[inline(always)]
+                        |i, a, b| place[i] += part(a, b, dy[i]),
+                    );
+                } else {
+                    pairs(
+                        &lanes,
+                        inputs,
+                        at,
+                        #[inline(always)]
+                        |i, a, b| place[i] = part(a, b, dy[i]),
+                    );
+                }
+            },
+        );
+    }
 }
 
 impl<T: Real> Kernel<T> for Binary {
@@ -240,11 +247,17 @@ impl<T: Real> Kernel<T> for Binary {
         gradients: &mut [Option<Gradient<'_, T>>],
         scratch: &mut Vec<T>,
     ) {
-        let (zero, dy) = (T::zero(), output_gradient);
+        let zero = T::zero();
+        let mut chain = Chain {
+            n,
+            inputs,
+            dy: output_gradient,
+            scratch,
+        };
         macro_rules! chain {
             ($side:literal, $part:expr) => {
                 if let Some(gradient) = &mut gradients[$side] {
-                    chain(n, inputs, dy, $side, gradient, scratch, $part);
+                    chain.gradient($side, gradient, $part);
                 }
             };
         }

@@ -1,6 +1,6 @@
 //! Operands side by side.
 
-use super::nest::around;
+use super::strided_loop::split_at_axis;
 use super::{Gradient, Input, Kernel};
 use crate::ops::OperandShape;
 use crate::real::Real;
@@ -46,10 +46,10 @@ impl Concat {
     /// How many numbers of each operand stand side by side, and how often in an image.
     fn parts<T>(self, inputs: &[Input<'_, T>]) -> (Vec<usize>, usize) {
         let part = |input: &Input<'_, T>| {
-            let (_, length, after) = around(input.shape, self.axis);
+            let (_, length, after) = split_at_axis(input.shape, self.axis);
             length * after
         };
-        let (rows, ..) = around(inputs[0].shape, self.axis);
+        let (rows, ..) = split_at_axis(inputs[0].shape, self.axis);
         (inputs.iter().map(part).collect(), rows)
     }
 }

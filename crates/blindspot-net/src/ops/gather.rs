@@ -1,6 +1,6 @@
 //! Chosen positions of an axis.
 
-use super::nest::around;
+use super::strided_loop::split_at_axis;
 use super::{Gradient, Input, Kernel, only_value};
 use crate::ops::OperandShape;
 use crate::real::Real;
@@ -35,7 +35,7 @@ impl Gather {
     /// Where each part of the output comes from, in order: (place in the value, place in the
     /// output), and how long a part is.
     fn parts(&self, n: usize, shape: &[usize]) -> (impl Iterator<Item = (usize, usize)>, usize) {
-        let (rows, length, part) = around(shape, self.axis);
+        let (rows, length, part) = split_at_axis(shape, self.axis);
         let starts = (0..n * rows).flat_map(move |row| {
             let positions = self.positions.iter();
             positions.map(move |position| (row * length + position) * part)

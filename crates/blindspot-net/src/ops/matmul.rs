@@ -1,6 +1,6 @@
 //! Matrix products of values.
 
-use super::nest::{Nest, broadcast, dense, image_step, repeated, significant};
+use super::strided_loop::{StridedLoop, broadcast, dense, image_stride, repeated, significant};
 use super::{Gradient, Input, Kernel};
 use crate::matmul::{Matrix, product};
 use crate::ops::OperandShape;
@@ -41,7 +41,7 @@ impl Sizes {
     }
 
     /// Loops over the products: through the output, a and b.
-    fn nest<T>(&self, n: usize, inputs: &[Input<'_, T>]) -> Nest<3> {
+    fn strided_loop<T>(&self, n: usize, inputs: &[Input<'_, T>]) -> StridedLoop<3> {
         let &Sizes { p, k, m, .. } = self;
         let outer = &self.repeats[..];
         let own = |i: usize| {
@@ -49,20 +49,23 @@ impl Sizes {
             own
         };
         let count = |shape: &[usize]| shape.iter().product::<usize>();
-        let scaled = |steps: Vec<isize>, by: usize| -> Vec<isize> {
-            steps.into_iter().map(|step| step * by as isize).collect()
+        let scaled = |strides: Vec<isize>, by: usize| -> Vec<isize> {
+            strides
+                .into_iter()
+                .map(|stride| stride * by as isize)
+                .collect()
         };
         let images = [
             (count(outer) * p * m) as isize,
-            image_step(&inputs[0], count(own(0)) * p * k),
-            image_step(&inputs[1], count(own(1)) * k * m),
+            image_stride(&inputs[0], count(own(0)) * p * k),
+            image_stride(&inputs[1], count(own(1)) * k * m),
         ];
-        let steps = [
+        let strides = [
             &scaled(dense(outer), p * m)[..],
             &scaled(repeated(own(0), outer), p * k),
             &scaled(repeated(own(1), outer), k * m),
         ];
-        Nest::new(n, images, outer, steps)
+        StridedLoop::new(n, images, outer, strides)
     }
 }
 
@@ -90,11 +93,13 @@ impl<T: Real> Kernel<T> for MatMul {
         let sizes = Sizes::of(inputs);
         let Sizes { p, k, m, .. } = sizes;
         // One product after the other, so that none's order of sums depends on the batch.
-        sizes.nest(n, inputs).places([0; 3], |[at, a, b]| {
-            let a = Matrix::new(&inputs[0].data[a..][..p * k], p, k);
-            let b = Matrix::new(&inputs[1].data[b..][..k * m], k, m);
-            product(a, b, &mut output[at..][..p * m], false);
-        });
+        sizes
+            .strided_loop(n, inputs)
+            .for_each_position([0; 3], |[at, a, b]| {
+                let a = Matrix::new(&inputs[0].data[a..][..p * k], p, k);
+                let b = Matrix::new(&inputs[1].data[b..][..k * m], k, m);
+                product(a, b, &mut output[at..][..p * m], false);
+            });
     }
 
     fn backward(
@@ -108,15 +113,15 @@ impl<T: Real> Kernel<T> for MatMul {
     ) {
         let sizes = Sizes::of(inputs);
         let Sizes { p, k, m, .. } = sizes;
-        let nest = sizes.nest(n, inputs);
+        let lanes = sizes.strided_loop(n, inputs);
         for (side, gradient) in gradients.iter_mut().enumerate() {
             let Some(gradient) = gradient else {
                 continue;
             };
-            if nest.repeats(side + 1) {
+            if lanes.repeats(side + 1) {
                 gradient.begin_sum();
             }
-            nest.places([0; 3], |[at, a, b]| {
+            lanes.for_each_position([0; 3], |[at, a, b]| {
                 let dy = Matrix::new(&output_gradient[at..][..p * m], p, m);
                 let accumulate = gradient.accumulate;
                 if side == 0 {

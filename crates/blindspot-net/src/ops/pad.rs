@@ -1,6 +1,6 @@
 //! More at the borders.
 
-use super::nest::{Nest, around, dense};
+use super::strided_loop::{StridedLoop, dense, split_at_axis};
 use super::{Gradient, Input, Kernel, only_value};
 use crate::ops::OperandShape;
 use crate::real::Real;
@@ -67,7 +67,7 @@ impl Pad {
 
     /// Where the first number that is kept stands in the value and in the output, and the loops
     /// over all that are; nothing where none is.
-    fn nest(&self, n: usize, shape: &[usize]) -> Option<([usize; 2], Nest<2>)> {
+    fn strided_loop(&self, n: usize, shape: &[usize]) -> Option<([usize; 2], StridedLoop<2>)> {
         let padded = self.padded(shape);
         let (own, out) = (dense(shape), dense(&padded));
         let mut start = [0; 2];
@@ -83,7 +83,7 @@ impl Pad {
         }
         let count = |shape: &[usize]| shape.iter().product::<usize>() as isize;
         let images = [count(shape), count(&padded)];
-        Some((start, Nest::new(n, images, &kept, [&own, &out])))
+        Some((start, StridedLoop::new(n, images, &kept, [&own, &out])))
     }
 
     /// Calls `each(border, inside)` for every place of the border along an axis of the output, and
@@ -113,20 +113,20 @@ impl<T: Real> Kernel<T> for Pad {
         if let PadMode::Constant(constant) = self.mode {
             output.fill(T::of(constant));
         }
-        if let Some((start, nest)) = self.nest(n, shape) {
-            let (x, length) = (inputs[0].data, nest.length);
-            match nest.steps {
-                [1, 1] => nest.runs(start, |[from, to]| {
+        if let Some((start, lanes)) = self.strided_loop(n, shape) {
+            let (x, length) = (inputs[0].data, lanes.lane_len);
+            match lanes.strides {
+                [1, 1] => lanes.for_each_lane(start, |[from, to]| {
                     output[to..to + length].copy_from_slice(&x[from..from + length]);
                 }),
-                _ => nest.places(start, |[from, to]| output[to] = x[from]),
+                _ => lanes.for_each_position(start, |[from, to]| output[to] = x[from]),
             }
         }
         if let PadMode::Reflect | PadMode::Edge = self.mode {
             // One axis after the other, the borders of those done before taken along.
             let padded = self.padded(shape);
             for axis in (0..shape.len()).rev() {
-                let (rows, length, part) = around(&padded, axis);
+                let (rows, length, part) = split_at_axis(&padded, axis);
                 for row in output.chunks_exact_mut(length * part).take(n * rows) {
                     self.border(axis, shape[axis], |to, from| {
                         row.copy_within(from * part..(from + 1) * part, to * part);
@@ -156,7 +156,7 @@ impl<T: Real> Kernel<T> for Pad {
             scratch.extend_from_slice(output_gradient);
             let padded = self.padded(shape);
             for axis in 0..shape.len() {
-                let (_, length, part) = around(&padded, axis);
+                let (_, length, part) = split_at_axis(&padded, axis);
                 for row in scratch.chunks_exact_mut(length * part) {
                     self.border(axis, shape[axis], |from, to| {
                         for i in 0..part {
@@ -170,8 +170,8 @@ impl<T: Real> Kernel<T> for Pad {
         }
         // What was taken away has no gradient.
         gradient.begin_sum();
-        if let Some((start, nest)) = self.nest(n, shape) {
-            nest.places(start, |[to, from]| gradient.data[to] += dy[from]);
+        if let Some((start, lanes)) = self.strided_loop(n, shape) {
+            lanes.for_each_position(start, |[to, from]| gradient.data[to] += dy[from]);
         }
     }
 

@@ -128,60 +128,94 @@ where
     }
 }
 
+/// Folds the numbers of each window of a plane into `out`, from `start` on, in the order of the
+/// window's positions.
+#[inline(always)]
+fn fold_windows<T: Real>(
+    plane: &Plane,
+    x: &[T],
+    out: &mut [T],
+    start: T,
+    fold: impl Fn(T, T) -> T,
+) {
+    out.fill(start);
+    for y in 0..plane.output[0] {
+        each_tap(plane, y, |outputs, from| {
+            let out = out[outputs].iter_mut();
+            strided(x[from..].iter(), plane.stride[1], out, |&x, out| {
+                *out = fold(*out, x);
+            });
+        });
+    }
+}
+
+/// Adds the gradient of each window's output to all its positions.
+#[inline(always)]
+fn spread_gradient<T: Real>(plane: &Plane, dx: &mut [T], dy: &[T]) {
+    for y in 0..plane.output[0] {
+        each_tap(plane, y, |outputs, from| {
+            let dx = dx[from..].iter_mut();
+            strided(dx, plane.stride[1], dy[outputs].iter(), |dx, dy| *dx += *dy);
+        });
+    }
+}
+
+/// Adds the gradient of each window's output to the first of its positions that equals the output.
+/// `left` is what is left of the gradients: first all, then nothing.
+#[inline(always)]
+fn give_gradient<T: Real>(plane: &Plane, (x, y): (&[T], &[T]), dx: &mut [T], left: &mut [T]) {
+    for row in 0..plane.output[0] {
+        each_tap(plane, row, |outputs, from| {
+            let left = left[outputs.clone()].iter_mut();
+            let at = x[from..].iter().zip(dx[from..].iter_mut());
+            let outputs = y[outputs].iter().zip(left);
+            strided(at, plane.stride[1], outputs, |(&x, dx), (&y, left)| {
+                let given = if x == y { *left } else { T::zero() };
+                *dx += given;
+                *left -= given;
+            });
+        });
+    }
+}
+
+/// The larger one; written so that NaN stays NaN.
+#[inline(always)]
+fn larger<T: Real>(largest: T, x: T) -> T {
+    if x <= largest { largest } else { x }
+}
+
 impl<T: Real> Kernel<T> for Pool {
     fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], scratch: &mut Vec<T>) {
         let plane = self.plane(&inputs[0]);
-        let (length, stride) = (plane.output_len(), plane.stride[1]);
-        scratch.resize(length.max(scratch.len()), T::zero());
-        let share = &mut scratch[..length];
-        if let PoolKind::Average { count_padding } = self.kind {
-            shares(&plane, count_padding, share);
-        }
-        let (kind, share) = (self.kind, &*share);
+        let length = plane.output_len();
         let planes = inputs[0].data.chunks_exact(plane.input_len());
-        vectorised(
-            #[inline(always)]
-            || {
-                for (x, out) in planes.zip(output.chunks_exact_mut(length)) {
-                    match kind {
-                        PoolKind::Max => {
-                            out.fill(T::neg_infinity());
-                            for y in 0..plane.output[0] {
-                                each_tap(&plane, y, |outputs, from| {
-                                    strided(
-                                        x[from..].iter(),
-                                        stride,
-                                        out[outputs].iter_mut(),
-                                        |&x, out| {
-                                            // Written so that NaN stays NaN.
-                                            *out = if x <= *out { *out } else { x };
-                                        },
-                                    );
-                                });
-                            }
-                        }
-                        PoolKind::Average { .. } => {
-                            out.fill(T::zero());
-                            for y in 0..plane.output[0] {
-                                each_tap(&plane, y, |outputs, from| {
-                                    strided(
-                                        x[from..].iter(),
-                                        stride,
-                                        out[outputs].iter_mut(),
-                                        |&x, out| {
-                                            *out += x;
-                                        },
-                                    );
-                                });
-                            }
-                            for (out, &share) in out.iter_mut().zip(share) {
+        let planes = planes.zip(output.chunks_exact_mut(length));
+        match self.kind {
+            PoolKind::Max => vectorised(
+                #[inline(always)]
+                || {
+                    for (x, out) in planes {
+                        fold_windows(&plane, x, out, T::neg_infinity(), larger);
+                    }
+                },
+            ),
+            PoolKind::Average { count_padding } => {
+                scratch.resize(length.max(scratch.len()), T::zero());
+                let share = &mut scratch[..length];
+                shares(&plane, count_padding, share);
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (x, out) in planes {
+                            fold_windows(&plane, x, out, T::zero(), |sum, x| sum + x);
+                            for (out, &share) in out.iter_mut().zip(&*share) {
                                 *out *= share;
                             }
                         }
-                    }
-                }
-            },
-        );
+                    },
+                );
+            }
+        }
     }
 
     fn backward(
@@ -198,50 +232,39 @@ impl<T: Real> Kernel<T> for Pool {
         };
         gradient.begin_sum();
         let plane = self.plane(&inputs[0]);
-        let (length, stride) = (plane.output_len(), plane.stride[1]);
+        let length = plane.output_len();
         scratch.resize((2 * length).max(scratch.len()), T::zero());
         let (share, left) = scratch[..2 * length].split_at_mut(length);
-        if let PoolKind::Average { count_padding } = self.kind {
-            shares(&plane, count_padding, share);
-        }
-        let (kind, share) = (self.kind, &*share);
-        let planes = inputs[0].data.chunks_exact(plane.input_len());
-        let planes = planes.zip(output.chunks_exact(length));
-        let planes = planes.zip(output_gradient.chunks_exact(length));
+        let planes = output_gradient.chunks_exact(length);
         let planes = planes.zip(gradient.data.chunks_exact_mut(plane.input_len()));
-        vectorised(
-            #[inline(always)]
-            || {
-                for (((x, y), dy), dx) in planes {
-                    match kind {
-                        PoolKind::Max => left.copy_from_slice(dy),
-                        PoolKind::Average { .. } => {
+        match self.kind {
+            PoolKind::Max => {
+                let x = inputs[0].data.chunks_exact(plane.input_len());
+                let planes = planes.zip(x.zip(output.chunks_exact(length)));
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for ((dy, dx), numbers) in planes {
+                            left.copy_from_slice(dy);
+                            give_gradient(&plane, numbers, dx, left);
+                        }
+                    },
+                );
+            }
+            PoolKind::Average { count_padding } => {
+                shares(&plane, count_padding, share);
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (dy, dx) in planes {
                             for (i, left) in left.iter_mut().enumerate() {
                                 *left = dy[i] * share[i];
                             }
+                            spread_gradient(&plane, dx, left);
                         }
-                    }
-                    for row in 0..plane.output[0] {
-                        each_tap(&plane, row, |outputs, from| {
-                            let left = left[outputs.clone()].iter_mut();
-                            let dx = dx[from..].iter_mut();
-                            if let PoolKind::Average { .. } = kind {
-                                strided(dx, stride, left, |dx, left| *dx += *left);
-                                return;
-                            }
-                            // What is left of an output's gradient goes to the first position that
-                            // equals the output.
-                            let at = x[from..].iter().zip(dx);
-                            let outputs = y[outputs].iter().zip(left);
-                            strided(at, stride, outputs, |(&x, dx), (&y, left)| {
-                                let given = if x == y { *left } else { T::zero() };
-                                *dx += given;
-                                *left -= given;
-                            });
-                        });
-                    }
-                }
-            },
-        );
+                    },
+                );
+            }
+        }
     }
 }

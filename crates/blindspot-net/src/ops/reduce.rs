@@ -1,9 +1,9 @@
 //! Mean, sum or maximum over axes.
 
-use super::nest::{Nest, dense, repeated, sum};
+use super::strided_loop::{StridedLoop, dense, repeated, sum};
 use super::{Gradient, Input, Kernel, only_value};
 use crate::ops::OperandShape;
-use crate::real::{Real, vectorised};
+use crate::real::Real;
 
 /// How the numbers along the axes become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,11 +65,11 @@ impl Reduce {
     }
 
     /// Loops over the value and the output.
-    fn nest(&self, n: usize, shape: &[usize]) -> Nest<2> {
+    fn strided_loop(&self, n: usize, shape: &[usize]) -> StridedLoop<2> {
         let reduced = self.reduced(shape);
         let count = |shape: &[usize]| shape.iter().product::<usize>() as isize;
-        let steps = [&dense(shape)[..], &repeated(&reduced, shape)];
-        Nest::new(n, [count(shape), count(&reduced)], shape, steps)
+        let strides = [&dense(shape)[..], &repeated(&reduced, shape)];
+        StridedLoop::new(n, [count(shape), count(&reduced)], shape, strides)
     }
 
     /// What a sum is multiplied with.
@@ -82,50 +82,56 @@ impl Reduce {
     }
 }
 
-/// Whether a number takes the place of the largest one so far; NaN does, and stays.
-fn beats<T: Real>(x: T, largest: T) -> bool {
-    x > largest || x.is_nan()
+/// The larger one, or NaN if one is.
+#[inline(always)]
+fn larger<T: Real>(largest: T, x: T) -> T {
+    if x > largest || x.is_nan() {
+        x
+    } else {
+        largest
+    }
+}
+
+/// Folds the numbers of `data` into `output`: number by number with `fold`, or a lane at a time with
+/// `fold_lane` if all of it goes into one place.
+fn fold_lanes<T: Real>(
+    lanes: &StridedLoop<2>,
+    data: &[T],
+    output: &mut [T],
+    fold: impl Fn(T, T) -> T,
+    fold_lane: impl Fn(T, &[T]) -> T,
+) {
+    let one_place = lanes.strides[1] == 0;
+    lanes.for_each_lane_vectorised(
+        #[inline(always)]
+        |[from, to]| {
+            let lane = &data[from..from + lanes.lane_len];
+            if one_place {
+                output[to] = fold_lane(output[to], lane);
+            } else {
+                for (out, &x) in output[to..].iter_mut().zip(lane) {
+                    *out = fold(*out, x);
+                }
+            }
+        },
+    );
 }
 
 impl<T: Real> Kernel<T> for Reduce {
     fn forward(&self, n: usize, inputs: &[Input<'_, T>], output: &mut [T], _scratch: &mut Vec<T>) {
-        let nest = self.nest(n, inputs[0].shape);
-        let one_place = nest.steps[1] == 0;
-        let largest = self.kind == ReduceKind::Max;
-        output.fill(if largest {
-            T::neg_infinity()
+        let lanes = self.strided_loop(n, inputs[0].shape);
+        if self.kind == ReduceKind::Max {
+            output.fill(T::neg_infinity());
+            fold_lanes(&lanes, inputs[0].data, output, larger, |largest, lane| {
+                lane.iter().fold(largest, |largest, &x| larger(largest, x))
+            });
         } else {
-            T::zero()
-        });
-        vectorised(
-            #[inline(always)]
-            || {
-                nest.runs(
-                    [0; 2],
-                    #[inline(always)]
-                    |[from, to]| {
-                        let run = &inputs[0].data[from..from + nest.length];
-                        match (largest, one_place) {
-                            (false, true) => output[to] += sum(run),
-                            (false, false) => {
-                                let places = output[to..].iter_mut();
-                                places.zip(run).for_each(|(sum, &x)| *sum += x);
-                            }
-                            (true, true) => {
-                                let start = output[to];
-                                let larger = |m, &x| if beats(x, m) { x } else { m };
-                                output[to] = run.iter().fold(start, larger);
-                            }
-                            (true, false) => {
-                                for (m, &x) in output[to..].iter_mut().zip(run) {
-                                    *m = if beats(x, *m) { x } else { *m };
-                                }
-                            }
-                        }
-                    },
-                );
-            },
-        );
+            output.fill(T::zero());
+            let add = |sum, x| sum + x;
+            fold_lanes(&lanes, inputs[0].data, output, add, |total, lane| {
+                total + sum(lane)
+            });
+        }
         if self.kind == ReduceKind::Mean {
             let scale = self.scale(inputs[0].shape);
             output.iter_mut().for_each(|sum| *sum *= scale);
@@ -144,13 +150,13 @@ impl<T: Real> Kernel<T> for Reduce {
         let Some(gradient) = &mut gradients[0] else {
             return;
         };
-        let nest = self.nest(n, inputs[0].shape);
+        let lanes = self.strided_loop(n, inputs[0].shape);
         if self.kind == ReduceKind::Max {
             gradient.begin_sum();
             // What is left to be given to the first of the largest.
             scratch.clear();
             scratch.extend_from_slice(output_gradient);
-            nest.places([0; 2], |[from, to]| {
+            lanes.for_each_position([0; 2], |[from, to]| {
                 if inputs[0].data[from] == output[to] {
                     gradient.data[from] += std::mem::replace(&mut scratch[to], T::zero());
                 }
@@ -158,14 +164,14 @@ impl<T: Real> Kernel<T> for Reduce {
             return;
         }
         let scale = self.scale(inputs[0].shape);
-        nest.runs([0; 2], |[from, to]| {
-            let mut run = Gradient {
-                data: &mut gradient.data[from..from + nest.length],
+        lanes.for_each_lane([0; 2], |[from, to]| {
+            let mut lane = Gradient {
+                data: &mut gradient.data[from..from + lanes.lane_len],
                 accumulate: gradient.accumulate,
             };
-            match nest.steps[1] {
-                0 => run.put(|_| output_gradient[to] * scale),
-                _ => run.put(|i| output_gradient[to + i] * scale),
+            match lanes.strides[1] {
+                0 => lane.put(|_| output_gradient[to] * scale),
+                _ => lane.put(|i| output_gradient[to + i] * scale),
             }
         });
     }

@@ -1,6 +1,6 @@
 //! A part of a value.
 
-use super::nest::{Nest, dense};
+use super::strided_loop::{StridedLoop, dense};
 use super::{Gradient, Input, Kernel, only_value};
 use crate::ops::OperandShape;
 use crate::real::Real;
@@ -53,33 +53,33 @@ impl Slice {
 
     /// Where the first number taken stands in an image, and the loops over the value and the
     /// output.
-    fn nest(&self, n: usize, shape: &[usize]) -> (usize, Nest<2>) {
-        let (mut steps, mut taken, mut first) = (dense(shape), shape.to_vec(), 0);
+    fn strided_loop(&self, n: usize, shape: &[usize]) -> (usize, StridedLoop<2>) {
+        let (mut strides, mut taken, mut first) = (dense(shape), shape.to_vec(), 0);
         let image = shape.iter().product::<usize>() as isize;
         for part in &self.axes {
-            first += part.start * steps[part.axis] as usize;
+            first += part.start * strides[part.axis] as usize;
             // A step that is never taken may be too large for anything.
             if part.length > 1 {
-                steps[part.axis] *= part.step as isize;
+                strides[part.axis] *= part.step as isize;
             }
             taken[part.axis] = part.length;
         }
         let count = taken.iter().product::<usize>() as isize;
-        let nest = Nest::new(n, [image, count], &taken, [&steps, &dense(&taken)]);
-        (first, nest)
+        let lanes = StridedLoop::new(n, [image, count], &taken, [&strides, &dense(&taken)]);
+        (first, lanes)
     }
 }
 
 impl<T: Real> Kernel<T> for Slice {
     fn forward(&self, n: usize, inputs: &[Input<'_, T>], output: &mut [T], _scratch: &mut Vec<T>) {
-        let (first, nest) = self.nest(n, inputs[0].shape);
-        let (x, length) = (inputs[0].data, nest.length);
-        if nest.steps[0] == 1 {
-            nest.runs([first, 0], |[from, to]| {
+        let (first, lanes) = self.strided_loop(n, inputs[0].shape);
+        let (x, length) = (inputs[0].data, lanes.lane_len);
+        if lanes.strides[0] == 1 {
+            lanes.for_each_lane([first, 0], |[from, to]| {
                 output[to..to + length].copy_from_slice(&x[from..from + length]);
             });
         } else {
-            nest.places([first, 0], |[from, to]| output[to] = x[from]);
+            lanes.for_each_position([first, 0], |[from, to]| output[to] = x[from]);
         }
     }
 
@@ -94,8 +94,8 @@ impl<T: Real> Kernel<T> for Slice {
     ) {
         if let Some(gradient) = &mut gradients[0] {
             gradient.begin_sum();
-            let (first, nest) = self.nest(n, inputs[0].shape);
-            nest.places([first, 0], |[to, from]| {
+            let (first, lanes) = self.strided_loop(n, inputs[0].shape);
+            lanes.for_each_position([first, 0], |[to, from]| {
                 gradient.data[to] += output_gradient[from]
             });
         }

@@ -1,6 +1,6 @@
 //! Exponentials normalised to sum 1.
 
-use super::nest::around;
+use super::strided_loop::split_at_axis;
 use super::{Gradient, Input, Kernel, only_value};
 use crate::matmul::dot;
 use crate::ops::OperandShape;
@@ -105,7 +105,7 @@ fn softmax_columns<T: Real>(
 
 impl<T: Real> Kernel<T> for Softmax {
     fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], scratch: &mut Vec<T>) {
-        let (_, classes, width) = around(inputs[0].shape, self.axis);
+        let (_, classes, width) = split_at_axis(inputs[0].shape, self.axis);
         match (width, self.log) {
             (1, false) => softmax_rows(inputs[0].data, output, classes),
             _ => softmax_columns(inputs[0].data, output, classes, width, self.log, scratch),
@@ -124,7 +124,7 @@ impl<T: Real> Kernel<T> for Softmax {
         let Some(gradient) = &mut gradients[0] else {
             return;
         };
-        let (_, classes, width) = around(inputs[0].shape, self.axis);
+        let (_, classes, width) = split_at_axis(inputs[0].shape, self.axis);
         let size = classes * width;
         let parts = output
             .chunks_exact(size)

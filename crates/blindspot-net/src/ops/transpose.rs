@@ -1,6 +1,6 @@
 //! The axes in another order.
 
-use super::nest::{Nest, dense};
+use super::strided_loop::{StridedLoop, dense};
 use super::{Gradient, Input, Kernel, only_value};
 use crate::ops::OperandShape;
 use crate::real::Real;
@@ -31,7 +31,7 @@ impl Transpose {
     }
 
     /// Loops over the value (0) and the output (1), in the output's order.
-    fn nest(&self, n: usize, shape: &[usize]) -> Nest<2> {
+    fn strided_loop(&self, n: usize, shape: &[usize]) -> StridedLoop<2> {
         let order = |of: &dyn Fn(usize) -> isize| -> Vec<isize> {
             self.permutation.iter().map(|&axis| of(axis)).collect()
         };
@@ -39,15 +39,15 @@ impl Transpose {
         let from = order(&|axis| own[axis]);
         let out: Vec<usize> = self.permutation.iter().map(|&axis| shape[axis]).collect();
         let image = shape.iter().product::<usize>() as isize;
-        Nest::new(n, [image; 2], &out, [&from, &dense(&out)])
+        StridedLoop::new(n, [image; 2], &out, [&from, &dense(&out)])
     }
 }
 
-/// Puts each number of `from`, which is array `side` of the nest, where it belongs in the other.
-fn put<T: Real>(mut nest: Nest<2>, from: &[T], side: usize, to: &mut Gradient<'_, T>) {
-    let (length, inner) = (nest.length, nest.steps);
+/// Puts each number of `from`, which is array `side` of the lanes, where it belongs in the other.
+fn put<T: Real>(mut lanes: StridedLoop<2>, from: &[T], side: usize, to: &mut Gradient<'_, T>) {
+    let (length, inner) = (lanes.lane_len, lanes.strides);
     if inner == [1, 1] {
-        nest.runs([0; 2], |at| {
+        lanes.for_each_lane([0; 2], |at| {
             let mut run = Gradient {
                 data: &mut to.data[at[1 - side]..][..length],
                 accumulate: to.accumulate,
@@ -58,8 +58,8 @@ fn put<T: Real>(mut nest: Nest<2>, from: &[T], side: usize, to: &mut Gradient<'_
         return;
     }
     // The innermost loop of the value lies across that of the output.
-    let (across, outer) = nest.take_dense(0);
-    nest.runs([0; 2], |start| {
+    let (across, outer) = lanes.take_dense(0);
+    lanes.for_each_lane([0; 2], |start| {
         for tile in tiles(across, length) {
             for i in tile.0.clone() {
                 for j in tile.1.clone() {
@@ -88,7 +88,7 @@ impl<T: Real> Kernel<T> for Transpose {
             accumulate: false,
         };
         put(
-            self.nest(n, inputs[0].shape),
+            self.strided_loop(n, inputs[0].shape),
             inputs[0].data,
             0,
             &mut output,
@@ -105,7 +105,12 @@ impl<T: Real> Kernel<T> for Transpose {
         _scratch: &mut Vec<T>,
     ) {
         if let Some(gradient) = &mut gradients[0] {
-            put(self.nest(n, inputs[0].shape), output_gradient, 1, gradient);
+            put(
+                self.strided_loop(n, inputs[0].shape),
+                output_gradient,
+                1,
+                gradient,
+            );
         }
     }
 
