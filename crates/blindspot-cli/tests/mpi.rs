@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use blindspot_testing::{data_dir, skip};
+use blindspot_testing::{Noise, data_dir, skip};
 use common::{folder, run};
 
 /// A job of so many ranks with a thread each.
@@ -93,14 +93,10 @@ fn a_replication_by_ranks_is_that_of_one_process() {
 
 /// Images of noise, in a folder.
 fn noise(dir: &Path) {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
+    let mut noise = Noise::new(1);
     std::fs::create_dir(dir.join("noise")).unwrap();
     for i in 0..40 {
-        let levels: Vec<u8> = (0..3 * 16 * 16).map(|_| next()).collect();
+        let levels: Vec<u8> = (0..3 * 16 * 16).map(|_| noise.byte()).collect();
         let png = blindspot_data::png(&levels, [3, 16, 16]).unwrap();
         std::fs::write(dir.join(format!("noise/{i}.png")), png).unwrap();
     }

@@ -4,18 +4,15 @@ mod common;
 
 use std::path::Path;
 
-use blindspot_testing::{python, run_python, skip};
+use blindspot_testing::{Noise, python, run_python, skip};
 use common::run;
 
 const SIDE: usize = 18;
 
 /// A folder of images with bars that lie or stand, in noise.
 fn images(folder: &Path, count: usize) {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 24) as u8
-    };
+    let mut noise = Noise::new(1);
+    let mut next = || noise.byte();
     for (class, lies) in [("lying", true), ("standing", false)] {
         std::fs::create_dir_all(folder.join("images").join(class)).unwrap();
         for i in 0..count / 2 {

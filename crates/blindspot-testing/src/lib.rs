@@ -1,9 +1,10 @@
-//! What tests need beyond Rust.
+//! What the tests of Blindspot's crates share. Nothing here is part of the tool.
 //!
 //! - [`python`] and [`run_python`]: a Python with NumPy, SciPy, ONNX and onnxruntime, the
 //!   independent references that results are compared with. It is set up once, below the target
 //!   directory, from this crate's `requirements.txt`.
-//! - [`data_dir`]: the folder of image sets, where the machine has one.
+//! - [`data_dir`]: the folder of image sets, if the machine has one.
+//! - [`Noise`]: numbers that look random and are the same on every machine.
 //! - [`skip!`]: ends a test that lacks one of these, and says so.
 //!
 //! ```no_run
@@ -17,8 +18,10 @@
 //! ```
 
 mod python;
+mod random;
 
 pub use python::{python, run_python};
+pub use random::Noise;
 
 use std::env;
 use std::io::Write;

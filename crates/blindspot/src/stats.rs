@@ -100,7 +100,7 @@ pub(crate) fn wilson(successes: u64, count: u64) -> [f64; 2] {
 
 #[cfg(test)]
 mod tests {
-    use blindspot_testing::{python, run_python, skip};
+    use blindspot_testing::{Noise, python, run_python, skip};
 
     use super::*;
 
@@ -162,11 +162,8 @@ json.dump(answers, sys.stdout)
         if let Err(why) = python() {
             skip!("{why}");
         }
-        let mut state = 1u32;
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            f64::from(state >> 8) / f64::from(1 << 24)
-        };
+        let mut noise = Noise::new(1);
+        let mut next = || f64::from(noise.unit());
         // Without ties, with few and with many, of several sizes and shifts.
         let mut cases = Vec::new();
         for (n, m) in [(5, 9), (40, 40), (128, 100)] {

@@ -9,7 +9,7 @@ use blindspot::search::{Example, norm};
 use blindspot::transfer::{Matrix, Rate, SavedExamples, Variant, matrix};
 use blindspot_net::{Network, onnx};
 use blindspot_paper::train::Recipe;
-use blindspot_testing::{python, run_python, skip};
+use blindspot_testing::{Noise, python, run_python, skip};
 
 /// More values than a block has.
 const COUNT: usize = 6_000;
@@ -17,12 +17,8 @@ const LENGTH: usize = 784;
 const CLASSES: usize = 3;
 
 /// Numbers in [0, 1).
-fn numbers(count: usize, mut state: u32) -> Vec<f32> {
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32
-    };
-    (0..count).map(|_| next()).collect()
+fn numbers(count: usize, seed: u32) -> Vec<f32> {
+    Noise::new(seed).units(count)
 }
 
 /// Networks that know a little.

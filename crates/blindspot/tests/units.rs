@@ -12,7 +12,7 @@ use blindspot::units::{
 use blindspot_net::{Network, onnx};
 use blindspot_paper::architectures::conv;
 use blindspot_paper::train::Recipe;
-use blindspot_testing::{python, run_python, skip};
+use blindspot_testing::{Noise, python, run_python, skip};
 use serde::Deserialize;
 
 const IMAGES: usize = 60;
@@ -20,13 +20,7 @@ const TOP: usize = 9;
 
 /// Numbers in [0, 1); every seventh image is the one before it again, so that there are ties.
 fn images(length: usize) -> InMemory {
-    let mut state = 12345u32;
-    let mut values: Vec<f32> = (0..IMAGES * length)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 8) as f32 / (1 << 24) as f32
-        })
-        .collect();
+    let mut values = Noise::new(12345).units(IMAGES * length);
     for image in (7..IMAGES).step_by(7) {
         let (before, after) = values.split_at_mut(image * length);
         after[..length].copy_from_slice(&before[(image - 1) * length..]);

@@ -9,6 +9,7 @@ use std::time::Instant;
 use blindspot::inputs::InMemory;
 use blindspot_paper::LabelledData;
 use blindspot_paper::train::{Recipe, TrainingLoss};
+use blindspot_testing::Noise;
 
 fn main() {
     let mut arguments = std::env::args()
@@ -23,12 +24,7 @@ fn main() {
 }
 
 fn run(count: usize) {
-    let mut state = 1u32;
-    let mut random = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32
-    };
-    let images = InMemory::new((0..count * 784).map(|_| random()).collect(), 784);
+    let images = InMemory::new(Noise::new(1).units(count * 784), 784);
     let labels: Vec<usize> = (0..count).map(|i| i % 10).collect();
     let recipe = Recipe::named("FC100-100-10").expect("it is one of the paper's");
     let few = InMemory::new(images.values()[..784 * 20].to_vec(), 784);

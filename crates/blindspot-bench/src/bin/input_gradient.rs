@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use blindspot_net::{Evaluator, Network, cross_entropy, onnx};
 use blindspot_paper::architectures;
+use blindspot_testing::Noise;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,11 +33,10 @@ fn main() {
 }
 
 fn run(network: &Network<f32>, batch: usize) {
-    let mut state = 1u32;
+    let mut noise = Noise::new(1);
     let mut evaluator = Evaluator::new(network);
     for value in evaluator.input(batch) {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        *value = (state >> 8) as f32 / (1 << 24) as f32;
+        *value = noise.unit();
     }
     let classes = network.output_len();
     let labels: Vec<usize> = (0..batch).map(|i| i % classes).collect();

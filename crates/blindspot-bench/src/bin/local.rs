@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use blindspot_net::ops::{Fields, Local, Transpose};
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand};
+use blindspot_testing::Noise;
 
 fn main() {
     let numbers = std::env::args().skip(1).map(|number| number.parse().ok());
@@ -27,12 +28,8 @@ fn main() {
 }
 
 fn random(count: usize) -> Vec<f32> {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..count).map(|_| next()).collect()
+    let mut noise = Noise::new(1);
+    (0..count).map(|_| noise.unit() - 0.5).collect()
 }
 
 /// Filters at each position, their outputs map after map.

@@ -11,18 +11,15 @@ use crate::train::{Batch, CutNetwork, ExtraBatch, Recipe};
 use blindspot::classify::error;
 use blindspot::inputs::{InMemory, Inputs};
 use blindspot::run::monitor::{CancelAfter, Monitor, Unwatched};
+use blindspot_testing::Noise;
 
 /// Images of 12 values around one of three corners.
 fn blobs() -> (InMemory, Vec<usize>) {
-    let mut state = 7u32;
-    let mut noise = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32
-    };
+    let mut noise = Noise::new(7);
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     for i in 0..900 {
         labels.push(i % 3);
-        values.extend((0..12).map(|j| 0.6 * noise() + if j % 3 == i % 3 { 0.3 } else { 0.0 }));
+        values.extend((0..12).map(|j| 0.6 * noise.unit() + if j % 3 == i % 3 { 0.3 } else { 0.0 }));
     }
     (InMemory::new(values, 12), labels)
 }

@@ -169,17 +169,15 @@ mod tests {
     use crate::reproduce::{Outcome, reproduce};
     use crate::train::Decay;
     use blindspot::run::monitor::Unwatched;
+    use blindspot_testing::Noise;
 
     /// Images of 10 classes: a bright pixel where the class says, in noise.
-    fn images(name: &str, count: usize, mut state: u32) -> ImageSet {
-        let mut next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        };
+    fn images(name: &str, count: usize, seed: u32) -> ImageSet {
+        let mut noise = Noise::new(seed);
         let mut pixels = Vec::new();
         for image in 0..count {
             let class = image % 10;
-            pixels.extend((0..16).map(|i| next() / 4 + if i == class { 150 } else { 0 }));
+            pixels.extend((0..16).map(|i| noise.byte() / 4 + if i == class { 150 } else { 0 }));
         }
         let labels = (0..count).map(|image| image % 10).collect();
         let hashes = vec![(name.to_owned(), files::sha256_hex(&pixels))];
