@@ -338,11 +338,11 @@ fn places<T: Real>(network: &Network<T>, kept: &[ValueId]) -> Vec<usize> {
         else {
             continue;
         };
-        let may = uses[input.0] == 1 && (free[input.0] || !in_place.is_root());
+        let may = uses[input.0] == 1 && (free[input.0] || !in_place.writes());
         if may {
             place[output] = place[input.0];
             // Without a write, whoever needs what is below needs what is here.
-            free[output] &= in_place.is_root() || free[input.0];
+            free[output] &= in_place.writes() || free[input.0];
         }
     }
     place

@@ -244,7 +244,7 @@ pub(crate) trait InPlace<T: Real> {
     fn backward(&self, output: &[T], gradient: &mut [T]);
 
     /// False where the numbers stay as they are (another shape).
-    fn is_root(&self) -> bool {
+    fn writes(&self) -> bool {
         true
     }
 }
