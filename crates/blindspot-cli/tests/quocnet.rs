@@ -99,7 +99,11 @@ fn features_are_learned_from_a_folder_and_wrong_use_ends_in_one_line() {
             2,
             "--input",
         ),
-        ("train quocnet --trial --input 4000 --maps 8", 2, "--memory"),
+        (
+            "train quocnet --trial --input 4000 --maps 8",
+            2,
+            "allow more memory",
+        ),
         (
             "train quocnet --data folder:images --harden --out b.onnx",
             2,

@@ -29,7 +29,7 @@ impl<'a> LabelledData<'a> {
         }
     }
 
-    /// The same inputs with the hash that checkpoints know them by.
+    /// Gives the inputs the hash that checkpoints know them by.
     pub fn with_hash(self, data_hash: &'a str) -> LabelledData<'a> {
         LabelledData { data_hash, ..self }
     }

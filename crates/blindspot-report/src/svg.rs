@@ -36,7 +36,7 @@ pub(crate) struct Frame<'a> {
 }
 
 impl Canvas {
-    /// A drawing in a file of its own, coordinates with so many `decimals`.
+    /// A drawing in a file of its own, coordinates with `decimals` digits after the point.
     pub(crate) fn new(decimals: usize) -> Canvas {
         Canvas {
             body: String::new(),
@@ -215,7 +215,8 @@ mod tests {
             font_size: Some(12),
         });
         let document = roxmltree::Document::parse(&svg).unwrap();
-        let texts = document.descendants().filter_map(|node| node.text());
+        let texts = document.descendants().filter(|node| node.is_text());
+        let texts = texts.filter_map(|node| node.text());
         let said = texts.filter(|text| *text == words).count();
         assert_eq!(said, 3, "{svg}");
         assert!(svg.contains("<text x=\"1.0\" y=\"2.2\" text-anchor=\"start\""));

@@ -39,7 +39,7 @@ pub static EXPERIMENT: Experiment = Experiment {
 /// FC100-100-10 trained from several seeds in one way (section 4.2, hardening).
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
 pub struct HardeningRow {
-    /// The way, in words.
+    /// The way, for people.
     pub training: String,
     /// Mean over the seeds of the error on the test images, a fraction.
     pub test_error_mean: f64,
@@ -62,7 +62,7 @@ pub struct HardeningRow {
     pub pool_made: u64,
     /// Searches for the pools that found nothing; nothing of them entered.
     pub pool_failed: u64,
-    /// How many seeds.
+    /// The number of seeds.
     pub seeds: u64,
 }
 
@@ -110,8 +110,8 @@ fn plan(way: &str, quick: bool) -> Plan {
     }
 }
 
-/// A network of one seed, judged.
-struct Judged {
+/// A network of one seed, evaluated.
+struct Evaluated {
     test_error: f64,
     train_error: f64,
     distortion: Distortion,
@@ -120,7 +120,7 @@ struct Judged {
     counts: Vec<PoolCount>,
 }
 
-/// Trains in each way from each seed, or takes what is kept in `folder`, and searches with the
+/// Trains in each way from each seed, or takes what an earlier run has kept, and searches with the
 /// same targets for all; also gives the networks' records. Each network has a start of its own, so
 /// the means of two ways are independent.
 fn hardening(
@@ -135,7 +135,7 @@ fn hardening(
     };
     let (mut rows, mut records) = (BTreeMap::new(), Vec::new());
     for (way, words) in WAYS {
-        let mut judged = Vec::new();
+        let mut evaluated = Vec::new();
         for seed in (0..options.seeds).map(|number| options.seed.wrapping_add(number)) {
             let mut recipe = Recipe::named("FC100-100-10").expect("it is one of the names");
             recipe.name = format!("hardening-{way}-{seed}");
@@ -156,7 +156,7 @@ fn hardening(
             if monitor.cancelled() {
                 return Err(ReproduceError::Cancelled(folder));
             }
-            judged.push(Judged {
+            evaluated.push(Evaluated {
                 test_error: error(&network, run.test(), test_labels)?,
                 train_error: error(&network, run.train(), train_labels)?,
                 distortion: Distortion::of_examples(&found),
@@ -165,36 +165,41 @@ fn hardening(
                 counts,
             });
         }
-        rows.insert(way.to_owned(), row(words, &judged));
+        rows.insert(way.to_owned(), row(words, &evaluated));
     }
     Ok((rows, records))
 }
 
 /// Means over the seeds.
-fn row(words: &str, judged: &[Judged]) -> HardeningRow {
-    let count = judged.len() as f64;
-    let mean = |of: &dyn Fn(&Judged) -> f64| judged.iter().map(of).sum::<f64>() / count;
+fn row(words: &str, evaluated: &[Evaluated]) -> HardeningRow {
+    let count = evaluated.len() as f64;
+    let mean = |of: &dyn Fn(&Evaluated) -> f64| evaluated.iter().map(of).sum::<f64>() / count;
     let counted = |of: &dyn Fn(&PoolCount) -> u64| {
-        let counts = judged.iter().flat_map(|judged| &judged.counts);
+        let counts = evaluated.iter().flat_map(|evaluated| &evaluated.counts);
         counts.map(of).sum()
     };
-    let test_error_mean = mean(&|judged| judged.test_error);
-    let square = mean(&|judged| (judged.test_error - test_error_mean).powi(2));
-    let samples: usize = judged.iter().map(|judged| judged.samples).sum();
-    let successes: usize = judged.iter().map(|judged| judged.successes).sum();
+    let test_error_mean = mean(&|evaluated| evaluated.test_error);
+    let square = mean(&|evaluated| (evaluated.test_error - test_error_mean).powi(2));
+    let samples: usize = evaluated.iter().map(|evaluated| evaluated.samples).sum();
+    let successes: usize = evaluated.iter().map(|evaluated| evaluated.successes).sum();
     HardeningRow {
         training: words.to_owned(),
         test_error_mean,
         test_error_std: (square * count / (count - 1.0).max(1.0)).sqrt(),
-        test_errors: judged.iter().map(|judged| judged.test_error).collect(),
-        train_error_mean: mean(&|judged| judged.train_error),
-        distortion_mean: mean(&|judged| judged.distortion.mean),
-        distortion_pooled: mean(&|judged| judged.distortion.pooled),
-        samples: judged.first().map_or(0, |judged| judged.samples as u64),
+        test_errors: evaluated
+            .iter()
+            .map(|evaluated| evaluated.test_error)
+            .collect(),
+        train_error_mean: mean(&|evaluated| evaluated.train_error),
+        distortion_mean: mean(&|evaluated| evaluated.distortion.mean),
+        distortion_pooled: mean(&|evaluated| evaluated.distortion.pooled),
+        samples: evaluated
+            .first()
+            .map_or(0, |evaluated| evaluated.samples as u64),
         success: successes as f64 / samples.max(1) as f64,
         pool_made: counted(&|count| count.made),
         pool_failed: counted(&|count| count.failed),
-        seeds: judged.len() as u64,
+        seeds: evaluated.len() as u64,
     }
 }
 
@@ -325,8 +330,8 @@ fn papers(way: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn judged(test_error: f64, distortion: f64, failed: u64) -> Judged {
-        Judged {
+    fn evaluated(test_error: f64, distortion: f64, failed: u64) -> Evaluated {
+        Evaluated {
             test_error,
             train_error: 0.0,
             distortion: Distortion {
@@ -350,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_row_has_means_and_the_standard_deviation_over_the_seeds() {
-        let two = row("", &[judged(0.02, 0.05, 1), judged(0.04, 0.07, 2)]);
+        let two = row("", &[evaluated(0.02, 0.05, 1), evaluated(0.04, 0.07, 2)]);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
         close(two.test_error_mean, 0.03);
         // sqrt(((0.01)^2 + (0.01)^2) / 1)
@@ -359,7 +364,7 @@ mod tests {
         close(two.distortion_pooled, 0.12);
         assert_eq!((two.pool_made, two.pool_failed, two.seeds), (20, 3, 2));
         assert_eq!((two.samples, two.success), (4, 0.75));
-        close(row("", &[judged(0.02, 0.05, 0)]).test_error_std, 0.0);
+        close(row("", &[evaluated(0.02, 0.05, 0)]).test_error_std, 0.0);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod transfer;
 
 use std::fmt;
 
+use blindspot_data::ErrorKind;
 use blindspot_report::{Artifact, Table};
 use serde::{Serialize, Serializer};
 
@@ -214,6 +215,13 @@ pub struct UnknownExperiment {
     pub name: String,
     /// The known name that is most like it.
     pub suggestion: &'static str,
+}
+
+impl UnknownExperiment {
+    /// What the error is about: another name helps.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
 }
 
 /// Shown below every table of a quick look.

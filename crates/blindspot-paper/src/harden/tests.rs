@@ -295,7 +295,7 @@ fn the_same_bits_come_out_for_any_threads_and_when_gone_on_with() {
         assert_eq!(resumed.network, through.network, "after {after}");
         assert_eq!(resumed_counts, counts);
     }
-    // Another pool's checkpoint is not gone on with.
+    // Another pool's checkpoint is not resumed.
     let cancel = CancelAfter::new(3);
     hardened(Some(options(&["hidden2"])), Some(&checkpoint), &cancel).unwrap_err();
     let (other, _) = hardened(pool(), Some(&checkpoint), &Unwatched).unwrap();

@@ -7,7 +7,7 @@ use blindspot_net::ops::{
 use blindspot_net::{Graph, GraphError, Network, Op, Operand, ValueId};
 
 use super::plan::{Size, Stage};
-use super::tica::EPSILON;
+use super::pooling::EPSILON;
 use super::whitening::Whitening;
 
 /// Side of the window of local contrast normalisation.
@@ -41,7 +41,7 @@ impl Builder {
         self.clone().into_network()
     }
 
-    /// The same where nothing is added any more: large weights are not there twice.
+    /// The network, if nothing is added any more: large weights are not copied.
     pub(crate) fn into_network(self) -> Network<f32> {
         let network = Network::new(self.graph, self.weights);
         network.expect("as many finite numbers as each weight has")

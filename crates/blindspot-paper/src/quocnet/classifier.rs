@@ -19,7 +19,7 @@ use blindspot::run::random::Stream;
 const ITERATIONS: usize = 100;
 /// Images whose features a thread computes at a time.
 const PART: usize = 16;
-/// One training image of so many is held out to choose the decay.
+/// One training image of this many is held out to choose the decay.
 const HELD_OUT: usize = 5;
 /// Thresholds that the reference tries over a unit's range.
 const THRESHOLDS: usize = 20;
@@ -30,12 +30,12 @@ const LEAST_DEVIATION: f64 = 1e-6;
 
 /// How well features tell a class from the rest, on images that nothing was learned from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Judgement {
+pub struct Evaluation {
     /// Features of an image.
     pub features: u64,
     /// Average precision of the linear classifier on all test images.
     pub average_precision: f64,
-    /// The same with as many others as there are images of the class.
+    /// Average precision with as many others as there are images of the class.
     pub average_precision_balanced: f64,
     /// Mean of the class's and the others' accuracy, at the training images' best threshold.
     pub balanced_accuracy: f64,
@@ -44,29 +44,29 @@ pub struct Judgement {
     /// Balanced accuracy of the feature that alone is the best on the training images, at its best
     /// threshold there.
     pub best_neuron_accuracy: f64,
-    /// Which one.
+    /// Which feature that is, by its position.
     pub best_neuron: u64,
 }
 
 /// The images that a classifier is trained on, or tried on: places in a set, and whether each is of
 /// the class.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Labelled {
+pub(crate) struct BinaryLabels {
     pub(crate) indices: Vec<usize>,
     pub(crate) positive: Vec<bool>,
 }
 
-impl Labelled {
-    /// All of these.
-    pub(crate) fn all(indices: &[usize], is: impl Fn(usize) -> bool) -> Labelled {
-        Labelled {
+impl BinaryLabels {
+    /// These images; `is` says whether one is of the class.
+    pub(crate) fn all(indices: &[usize], is: impl Fn(usize) -> bool) -> BinaryLabels {
+        BinaryLabels {
             indices: indices.to_vec(),
             positive: indices.iter().map(|&index| is(index)).collect(),
         }
     }
 
-    /// Those of the class, and as many others, a seeded choice.
-    pub(crate) fn balanced(&self, seed: u64) -> Labelled {
+    /// The images of the class, and as many others, a seeded choice.
+    pub(crate) fn balanced(&self, seed: u64) -> BinaryLabels {
         let places = |positive: bool| -> Vec<usize> {
             let all = 0..self.indices.len();
             all.filter(|&i| self.positive[i] == positive).collect()
@@ -76,7 +76,7 @@ impl Labelled {
         let some = order.iter().take(of_class.len()).map(|&i| others[i]);
         let mut chosen: Vec<usize> = of_class.iter().copied().chain(some).collect();
         chosen.sort_unstable();
-        Labelled {
+        BinaryLabels {
             indices: chosen.iter().map(|&i| self.indices[i]).collect(),
             positive: chosen.iter().map(|&i| self.positive[i]).collect(),
         }
@@ -292,15 +292,15 @@ fn best_decay(
 ///
 /// # Errors
 /// [`TrainError`].
-pub(crate) fn judge(
+pub(crate) fn evaluate(
     network: Option<&Network<f32>>,
     images: &(impl Inputs + ?Sized),
-    train: &Labelled,
-    test: &Labelled,
+    train: &BinaryLabels,
+    test: &BinaryLabels,
     decays: &[f64],
     seed: u64,
     monitor: &dyn Monitor,
-) -> Result<(Judgement, Linear), TrainError> {
+) -> Result<(Evaluation, Linear), TrainError> {
     let tried = features(network, images, &test.indices)?;
     let mut known = features(network, images, &train.indices)?;
     let neuron = BestNeuron::of(&known, &train.positive);
@@ -323,7 +323,7 @@ pub(crate) fn judge(
         .iter()
         .map(|index| scores[places[index]])
         .collect();
-    let judgement = Judgement {
+    let evaluation = Evaluation {
         features: tried.input_len() as u64,
         average_precision: average_precision(&scores, &test.positive),
         average_precision_balanced: average_precision(&some, &balanced.positive),
@@ -332,7 +332,7 @@ pub(crate) fn judge(
         best_neuron_accuracy,
         best_neuron: neuron.unit as u64,
     };
-    Ok((judgement, linear))
+    Ok((evaluation, linear))
 }
 
 fn rows(features: &InMemory) -> std::slice::ChunksExact<'_, f32> {
@@ -346,7 +346,7 @@ struct BestNeuron {
 }
 
 impl BestNeuron {
-    /// As the reference finds it: evenly spaced thresholds over each unit's range.
+    /// The best unit as Le et al. find it: evenly spaced thresholds over each unit's range.
     fn of(features: &InMemory, positive: &[bool]) -> BestNeuron {
         let length = features.input_len();
         let blocks = (0..length).step_by(BESIDE).collect::<Vec<_>>();
@@ -355,13 +355,14 @@ impl BestNeuron {
             best_thresholds(rows(features).map(|row| &row[units.clone()]), positive)
         });
         let found: Vec<(f64, f64)> = found.collect();
-        let unit = (1..length).fold(0, |best, unit| {
+        let better = |best: usize, unit: usize| {
             if found[unit].0 > found[best].0 {
                 unit
             } else {
                 best
             }
-        });
+        };
+        let unit = (1..length).fold(0, better);
         BestNeuron {
             unit,
             above: found[unit].1,

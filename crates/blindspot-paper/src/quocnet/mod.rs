@@ -8,15 +8,16 @@
 
 mod architecture;
 mod classifier;
-mod division;
 mod files;
 mod filters;
 mod measures;
 mod pca;
 mod plan;
 mod pooling;
+mod row_partition;
 mod speed;
 mod tica;
+mod tile_memory;
 mod train;
 mod trial;
 mod whitening;
@@ -24,8 +25,8 @@ mod whitening;
 #[cfg(test)]
 mod tests;
 
-pub use classifier::Judgement;
-pub(crate) use classifier::{Labelled, judge};
+pub use classifier::Evaluation;
+pub(crate) use classifier::{BinaryLabels, evaluate};
 pub(crate) use files::kept_or_learned;
 pub use files::learn_and_save;
 pub use filters::filters;

@@ -5,7 +5,8 @@ use std::ops::Range;
 use blindspot_net::ops::tiles::{LANES, Lane};
 use blindspot_net::{Real, vectorised};
 
-use super::tica::EPSILON;
+/// Added under the root of L2 pooling.
+pub(crate) const EPSILON: f64 = 1e-4;
 
 /// Pooling over square neighbourhoods of some rows of positions, [rows, across, maps].
 #[derive(Debug, Clone)]
@@ -17,9 +18,9 @@ pub(super) struct Pooling {
     pub(super) pool: usize,
     /// Weight of the sum in the loss.
     pub(super) lambda: f64,
-    /// The rows that the responses are given of.
+    /// The rows of positions whose responses are given.
     pub(super) rows: Range<usize>,
-    /// Those of them whose gradient is asked for.
+    /// Those rows whose gradient is asked for.
     pub(super) own: Range<usize>,
     /// The rows of neighbourhoods that are summed up: those that begin in these.
     pub(super) summed: Range<usize>,

@@ -3,7 +3,8 @@
 use std::time::Instant;
 
 use super::plan::Plan;
-use super::tica::{Memory, Tica};
+use super::tica::Tica;
+use super::tile_memory::Memory;
 use crate::train::{Adam, TrainError};
 use blindspot::run::communicator::SingleProcess;
 use blindspot::run::random::Stream;

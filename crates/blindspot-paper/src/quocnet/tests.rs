@@ -5,10 +5,12 @@ use blindspot_net::{Evaluator, Network, onnx};
 use blindspot_testing::{python, run_python, skip};
 
 use super::architecture::Builder;
-use super::classifier::{Labelled, judge};
-use super::division::Rows;
+use super::classifier::{BinaryLabels, evaluate};
 use super::plan::{Plan, Size, Stage};
-use super::tica::{EPSILON, Memory, Tica, TicaLoss};
+use super::pooling::EPSILON;
+use super::row_partition::Rows;
+use super::tica::{Tica, TicaLoss};
+use super::tile_memory::Memory;
 use super::train::{Learned, Untrained, learn, untrained};
 use crate::session::Session;
 use crate::train::TrainError;
@@ -79,7 +81,7 @@ fn by_matrices(plan: &Plan, size: &Size, images: &[f64], [encode, decode]: [&[f6
     loss
 }
 
-/// The loss, and its gradients by both weights, of a stage divided among so many ranks.
+/// The loss, and its gradients by both weights, of a stage divided among `count` ranks.
 fn over_ranks(
     (plan, size): &(Plan, Size),
     images: &[f64],
@@ -90,9 +92,9 @@ fn over_ranks(
         let tica = Tica::new(plan, 0, size, ranks);
         let whole = Rows {
             rows: 0..SHAPE[1],
-            ..tica.seen(0)
+            ..tica.needed(0)
         };
-        let own = whole.read(images, &tica.seen(ranks.rank()).rows);
+        let own = whole.read(images, &tica.needed(ranks.rank()).rows);
         let own: Vec<f64> = bytemuck::pod_collect_to_vec(&own);
         let weights = weights.map(|weights| &weights[tica.weights()]);
         let mut gradients = [vec![0.0; tica.weight_len()], vec![0.0; tica.weight_len()]];
@@ -211,7 +213,7 @@ fn reconstruction_falls_below_principal_components() {
     assert_eq!(super::filters(&learned.network).len(), 12 * 4);
 }
 
-/// Stops after so many questions.
+/// Stops when it has been asked this many times.
 pub(super) struct Stop(pub(super) AtomicUsize);
 
 impl Monitor for Stop {
@@ -263,15 +265,15 @@ fn stopped_and_gone_on_with_it_has_the_same_bits() {
 }
 
 #[test]
-fn a_classifier_on_features_is_a_network_that_answers_as_it_was_judged() {
+fn a_classifier_on_features_is_a_network_that_answers_as_it_was_evaluated() {
     let images = bars(240);
     let network = untrained(&plan(), Untrained::First, &images, 3).unwrap();
     let network = network.up_to(network.graph().find("stage1").unwrap());
     let labels = images.labels().unwrap();
     let all: Vec<usize> = (0..240).collect();
-    let part = |range: &[usize]| Labelled::all(range, |index| labels[index] == 1);
+    let part = |range: &[usize]| BinaryLabels::all(range, |index| labels[index] == 1);
     let (train, test) = (part(&all[..160]), part(&all[160..]));
-    let (judgement, linear) = judge(
+    let (evaluation, linear) = evaluate(
         Some(&network),
         &images,
         &train,
@@ -281,8 +283,8 @@ fn a_classifier_on_features_is_a_network_that_answers_as_it_was_judged() {
         &Unwatched,
     )
     .unwrap();
-    assert!(judgement.balanced_accuracy > 0.75, "{judgement:?}");
-    assert!(judgement.average_precision > 0.75 && judgement.best_neuron_accuracy > 0.55);
+    assert!(evaluation.balanced_accuracy > 0.75, "{evaluation:?}");
+    assert!(evaluation.average_precision > 0.75 && evaluation.best_neuron_accuracy > 0.55);
     let whole = linear.on(&network).unwrap();
     let answers = blindspot::classify::predictions(&whole, &images.select(&test.indices)).unwrap();
     let right = answers
@@ -292,8 +294,8 @@ fn a_classifier_on_features_is_a_network_that_answers_as_it_was_judged() {
     // As many of one class as of the other.
     let part = right.count() as f64 / 80.0;
     assert!(
-        (part - judgement.balanced_accuracy).abs() < 1e-12,
-        "{part} {judgement:?}"
+        (part - evaluation.balanced_accuracy).abs() < 1e-12,
+        "{part} {evaluation:?}"
     );
 }
 

@@ -5,11 +5,13 @@
 //! adds up a pooling neighbourhood of one map (Le et al. 2012, section 3). Filtering by W1 or W2,
 //! the way back, and the gradient with respect to either are the three products of [`Local`].
 //!
-//! A rank has some rows of positions ([`Division`]). Every sum over positions is one over rows of
+//! A rank has some rows of positions ([`RowPartition`]). Every sum over positions is one over rows of
 //! them, in order, whose terms are the sums of one row each: so its bits are the same for any number of
 //! ranks.
 //!
 //! [`Local`]: blindspot_net::ops::Local
+
+use std::ops::Range;
 
 use blindspot_net::Real;
 use blindspot_net::ops::Fields;
@@ -17,24 +19,22 @@ use blindspot_net::ops::tiles::{LANES, Lane, correlate, filter, scatter, tile};
 use bytemuck::Pod;
 use rayon::prelude::*;
 
-use super::division::{Division, Rows, chain, halo};
 use super::plan::{Plan, Size};
-use super::pooling::Pooling;
+use super::pooling::{EPSILON, Pooling};
+use super::row_partition::{RowPartition, Rows, halo, pipelined_sum};
+use super::tile_memory::{Layout, Memory};
 use blindspot::run::communicator::{Communicator, all_gather};
-
-/// Added under the root of L2 pooling.
-pub(crate) const EPSILON: f64 = 1e-4;
 
 /// One stage's loss as a function of its weights: a rank's part of it.
 pub(crate) struct Tica<'a> {
     /// The ranks that the stage is divided among.
     ranks: &'a dyn Communicator,
-    division: Division,
-    /// What this part sees.
-    seen: Rows,
-    /// Its own positions' fields, by places of what it sees.
+    partition: RowPartition,
+    /// The rows of the input that this part needs.
+    needed: Rows,
+    /// The fields of this part's positions, by places of the rows that it needs.
     fields: Fields,
-    /// Those of one row of positions, by places of the rows that it sees.
+    /// The fields of one row of positions, by places of the rows of the input that they cover.
     of_row: Fields,
     stride: usize,
     /// Positions across.
@@ -46,7 +46,7 @@ pub(crate) struct Tica<'a> {
     lambda: f64,
 }
 
-/// The two parts of the loss, summed over images.
+/// The two parts of the loss, summed over images, and what to compare them with.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct TicaLoss {
     /// Squared error of the reconstructions.
@@ -58,7 +58,7 @@ pub(crate) struct TicaLoss {
 }
 
 impl TicaLoss {
-    /// Adds that of other images.
+    /// Adds the loss of other images.
     pub(crate) fn add(&mut self, other: TicaLoss) {
         self.error += other.error;
         self.sparsity += other.sparsity;
@@ -71,15 +71,17 @@ impl TicaLoss {
         (self.error / energy, self.sparsity / energy)
     }
 
+    /// Whether error and pooled responses are finite.
     pub(super) fn is_finite(&self) -> bool {
         (self.error + self.sparsity).is_finite()
     }
 
-    /// As three numbers, to be sent.
+    /// The loss as three numbers, to be sent.
     pub(super) fn numbers(&self) -> [f64; 3] {
         [self.error, self.sparsity, self.energy]
     }
 
+    /// The loss that [`numbers`](TicaLoss::numbers) has made three numbers of.
     pub(super) fn of([error, sparsity, energy]: [f64; 3]) -> TicaLoss {
         TicaLoss {
             error,
@@ -87,20 +89,6 @@ impl TicaLoss {
             energy,
         }
     }
-}
-
-/// The memory of a batch: kept from one to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Memory<T> {
-    x: Vec<Lane<T>>,
-    /// What the filters gave, with the rows of neighbours that are pooled over, too.
-    h: Vec<Lane<T>>,
-    /// The reconstruction's error.
-    e: Vec<Lane<T>>,
-    /// The gradient with respect to `h`.
-    dh: Vec<Lane<T>>,
-    /// What the first rows of positions add to the reconstruction, until those before them have.
-    waiting: Vec<Lane<T>>,
 }
 
 impl<'a> Tica<'a> {
@@ -112,9 +100,9 @@ impl<'a> Tica<'a> {
         ranks: &'a dyn Communicator,
     ) -> Tica<'a> {
         let of = plan.stages[stage];
-        let division = Division::new(size, of, ranks.count());
+        let partition = RowPartition::new(size, of, ranks.count());
         let [planes, _, width] = size.input;
-        let rows = division.seen(ranks.rank());
+        let rows = partition.needed(ranks.rank());
         let windows = |height: usize| {
             let (fields, _) = Fields::windows([planes, height, width], of.field, of.stride)
                 .expect("checked when the sizes were computed");
@@ -122,10 +110,10 @@ impl<'a> Tica<'a> {
         };
         Tica {
             ranks,
-            division,
+            partition,
             fields: windows(rows.len()),
             of_row: windows(of.field),
-            seen: Rows {
+            needed: Rows {
                 planes,
                 width,
                 rows,
@@ -144,18 +132,18 @@ impl<'a> Tica<'a> {
         self.fields.places().len() * self.maps
     }
 
-    /// Where they lie in those of the whole stage.
-    pub(super) fn weights(&self) -> std::ops::Range<usize> {
+    /// Where this part's weights lie in those of the whole stage.
+    pub(super) fn weights(&self) -> Range<usize> {
         let a_row = self.across * self.field_len();
-        let rows = self.division.positions(self.ranks.rank());
+        let rows = self.partition.positions(self.ranks.rank());
         rows.start * a_row..rows.end * a_row
     }
 
-    /// The rows of what the stage sees that a part needs.
-    pub(super) fn seen(&self, part: usize) -> Rows {
+    /// The rows of the stage's input that a part needs.
+    pub(super) fn needed(&self, part: usize) -> Rows {
         Rows {
-            rows: self.division.seen(part),
-            ..self.seen.clone()
+            rows: self.partition.needed(part),
+            ..self.needed.clone()
         }
     }
 
@@ -164,8 +152,8 @@ impl<'a> Tica<'a> {
         self.fields.field_len() * self.maps
     }
 
-    /// The loss of a batch of images on all ranks, of which each has the rows that it sees, one image
-    /// after the other. Where `gradients` are given, the gradient of the sum with respect to this part's W1
+    /// The loss of a batch of images on all ranks, of which each has the rows that it needs, one image
+    /// after the other. If `gradients` are given, the gradient of the sum with respect to this part's W1
     /// and W2 is written to them. The same bits for any number of ranks and threads.
     pub(crate) fn evaluate<T: Real + Pod>(
         &self,
@@ -174,120 +162,145 @@ impl<'a> Tica<'a> {
         gradients: Option<[&mut [T]; 2]>,
         memory: &mut Memory<T>,
     ) -> TicaLoss {
+        let layout = self.layout(images.len());
+        memory.fit(&layout);
+        tile(images, layout.input, &mut memory.x);
+        let tiles = memory.tiles(&layout).into_par_iter();
+        tiles.for_each(|tile| {
+            let h = &mut tile.h[layout.own.clone()];
+            // Positions outermost: their weights are read once for the tiles of a thread.
+            self.filter(encode, tile.x, h);
+            self.reconstruct(decode, h, tile.e, tile.waiting);
+        });
+        self.complete_shared_rows(&layout, memory);
+        let errors = self.errors(&memory.x, &mut memory.e);
+        self.exchange_halo(&layout, memory);
+        let pooling = self.pooling();
+        let tiles = memory.tiles(&layout).into_par_iter();
+        let pooled: Vec<Vec<f64>> = tiles
+            .map(|tile| {
+                self.filter(decode, tile.e, tile.dh);
+                pooling.add(tile.h, tile.dh)
+            })
+            .collect();
+        if let Some(gradients) = gradients {
+            self.gradients(&layout, memory, gradients);
+        }
+        let mut total = self.sum(&errors, &pooled);
+        // The places that fill up the last tile are images of zeros.
+        let filled = (layout.tiles * LANES - images.len() / layout.input) as f64;
+        total.sparsity -= filled * EPSILON.sqrt() * self.pooled_len() as f64;
+        total
+    }
+
+    /// How a batch of images with `numbers` numbers in this part's rows lies in memory.
+    fn layout(&self, numbers: usize) -> Layout {
         let part = self.ranks.rank();
         let pooled = Rows {
             planes: 1,
             width: self.across * self.maps,
-            rows: self.division.pooled(part),
+            rows: self.partition.pooled(part),
         };
-        let (from, to) = (self.seen.len(), self.fields.count() * self.maps);
-        let own = pooled.places(&self.division.positions(part)).next();
-        let own = own.expect("one plane");
-        let count = (images.len() / from).div_ceil(LANES);
-        let waiting_len = self.waiting() * self.row_len();
-        let zero = [T::zero(); LANES];
-        let Memory {
-            x,
-            h,
-            e,
-            dh,
-            waiting,
-        } = memory;
-        for (place, length) in [
-            (&mut *x, from),
-            (&mut *e, from),
-            (&mut *h, pooled.len()),
-            (&mut *dh, to),
-            // A thread's part must not be empty.
-            (&mut *waiting, waiting_len.max(1)),
-        ] {
-            place.resize(count * length, zero);
+        let own = pooled.places(&self.partition.positions(part)).next();
+        let input = self.needed.len();
+        Layout {
+            tiles: (numbers / input).div_ceil(LANES),
+            input,
+            own: own.expect("one plane"),
+            pooled,
+            waiting: self.waiting() * self.row_len(),
         }
-        tile(images, from, x);
-        let field = self.field_len();
-        // Positions outermost: their weights are read once for the tiles of a thread.
-        x.par_chunks(from)
-            .zip(e.par_chunks_mut(from))
-            .zip(h.par_chunks_mut(pooled.len()))
-            .zip(waiting.par_chunks_mut(waiting_len.max(1)))
-            .for_each(|(((x, e), h), waiting)| {
-                let h = &mut h[own.clone()];
-                let positions = self.fields.each().zip(rows(self.maps));
-                for ((places, rows), w) in positions.zip(encode.chunks_exact(field)) {
-                    filter(places, w, x, &mut h[rows]);
-                }
-                self.put_together(decode, h, e, &mut waiting[..waiting_len]);
-            });
-        chain(self.ranks, &self.division, &self.seen, e, |e| {
-            let tiles = e.chunks_exact_mut(from);
-            for (e, waiting) in tiles.zip(waiting.chunks_exact(waiting_len)) {
+    }
+
+    /// The responses of this part's positions to a tile of inputs.
+    fn filter<T: Real>(&self, weights: &[T], inputs: &[Lane<T>], responses: &mut [Lane<T>]) {
+        let positions = self.fields.each().zip(rows(self.maps));
+        for ((places, rows), w) in positions.zip(weights.chunks_exact(self.field_len())) {
+            filter(places, w, inputs, &mut responses[rows]);
+        }
+    }
+
+    /// Ends the reconstruction of the rows that several parts need: each adds what has waited for those
+    /// before it.
+    fn complete_shared_rows<T: Real + Pod>(&self, layout: &Layout, memory: &mut Memory<T>) {
+        let Memory { e, waiting, .. } = memory;
+        pipelined_sum(self.ranks, &self.partition, &self.needed, e, |e| {
+            let tiles = e.chunks_exact_mut(layout.input);
+            for (e, waiting) in tiles.zip(waiting.chunks_exact(layout.waiting)) {
                 for (row, term) in waiting.chunks_exact(self.row_len()).enumerate() {
                     self.add(row, term, 0..self.shared(), e);
                 }
             }
         });
-        let errors = self.errors(x, e);
-        let of_input = (
-            |part| self.division.own(part),
-            |part| self.division.seen(part),
+    }
+
+    /// Brings this part the errors and the responses that it needs of other parts' rows.
+    fn exchange_halo<T: Pod>(&self, layout: &Layout, memory: &mut Memory<T>) {
+        let partition = &self.partition;
+        halo(
+            self.ranks,
+            &self.needed,
+            &mut memory.e,
+            |part| partition.owned(part),
+            |part| partition.needed(part),
         );
-        halo(self.ranks, &self.seen, e, of_input.0, of_input.1);
-        let of_positions = (
-            |part| self.division.positions(part),
-            |part| self.division.pooled(part),
+        halo(
+            self.ranks,
+            &layout.pooled,
+            &mut memory.h,
+            |part| partition.positions(part),
+            |part| partition.pooled(part),
         );
-        halo(self.ranks, &pooled, h, of_positions.0, of_positions.1);
-        let pooling = Pooling {
+    }
+
+    /// L2 pooling of this part's rows.
+    fn pooling(&self) -> Pooling {
+        let part = self.ranks.rank();
+        Pooling {
             width: self.across,
             maps: self.maps,
             pool: self.pool,
             lambda: self.lambda,
-            rows: self.division.pooled(part),
-            own: self.division.positions(part),
-            summed: self.division.neighbourhoods(part),
+            rows: self.partition.pooled(part),
+            own: self.partition.positions(part),
+            summed: self.partition.neighbourhoods(part),
             all: self.down + 1 - self.pool,
-        };
-        let sparsities: Vec<Vec<f64>> = e
-            .par_chunks(from)
-            .zip(h.par_chunks(pooled.len()).zip(dh.par_chunks_mut(to)))
-            .map(|(e, (h, dh))| {
-                let positions = self.fields.each().zip(rows(self.maps));
-                for ((places, rows), w) in positions.zip(decode.chunks_exact(field)) {
-                    filter(places, w, e, &mut dh[rows]);
-                }
-                pooling.add(h, dh)
-            })
-            .collect();
-        if let Some([by_encode, by_decode]) = gradients {
-            by_encode
-                .par_chunks_mut(field)
-                .zip(by_decode.par_chunks_mut(field))
-                .zip(self.fields.places().par_chunks(self.fields.field_len()))
-                .enumerate()
-                .for_each(|(p, ((by_encode, by_decode), places))| {
-                    by_encode.fill(T::zero());
-                    by_decode.fill(T::zero());
-                    let maps = p * self.maps..(p + 1) * self.maps;
-                    for t in 0..count {
-                        let [x, e] = [&x, &e].map(|values| &values[t * from..(t + 1) * from]);
-                        let h = &h[t * pooled.len()..][own.clone()][maps.clone()];
-                        let dh = &dh[t * to..][maps.clone()];
-                        correlate(places, e, h, by_decode);
-                        correlate(places, x, dh, by_encode);
-                    }
-                    by_decode.iter_mut().for_each(|g| *g += *g);
-                });
         }
-        let mut total = self.sum(&errors, &sparsities);
-        // The places that fill up the last tile are images of zeros.
-        let filled = (count * LANES - images.len() / from) as f64;
-        total.sparsity -= filled * EPSILON.sqrt() * self.pooled_len() as f64;
-        total
     }
 
-    /// Makes the gradient of each position what all have in common: their sum, smaller so that chance
-    /// has the size that it has in the gradient of one.
-    pub(super) fn together(&self, gradient: &mut [f32]) {
+    /// The gradients with respect to this part's weights, position by position: sums over the tiles, in
+    /// order.
+    fn gradients<T: Real>(
+        &self,
+        layout: &Layout,
+        memory: &Memory<T>,
+        [by_encode, by_decode]: [&mut [T]; 2],
+    ) {
+        let field = self.field_len();
+        let Memory { x, h, e, dh, .. } = memory;
+        by_encode
+            .par_chunks_mut(field)
+            .zip(by_decode.par_chunks_mut(field))
+            .zip(self.fields.places().par_chunks(self.fields.field_len()))
+            .enumerate()
+            .for_each(|(p, ((by_encode, by_decode), places))| {
+                by_encode.fill(T::zero());
+                by_decode.fill(T::zero());
+                let maps = p * self.maps..(p + 1) * self.maps;
+                for t in 0..layout.tiles {
+                    let inputs = t * layout.input..(t + 1) * layout.input;
+                    let h = &h[t * layout.pooled.len()..][layout.own.clone()][maps.clone()];
+                    let dh = &dh[t * layout.own.len()..][maps.clone()];
+                    correlate(places, &e[inputs.clone()], h, by_decode);
+                    correlate(places, &x[inputs], dh, by_encode);
+                }
+                by_decode.iter_mut().for_each(|g| *g += *g);
+            });
+    }
+
+    /// Ties the weights of all positions: makes the gradient of each position the sum over all of them,
+    /// scaled so that chance has the size that it has in the gradient of one.
+    pub(super) fn tie_weights(&self, gradient: &mut [f32]) {
         let length = self.field_len();
         let add = |sum: &mut [f32], terms: &mut dyn Iterator<Item = &[f32]>| {
             for term in terms {
@@ -314,24 +327,24 @@ impl<'a> Tica<'a> {
 
     /// Numbers in the rows of the input that one row of positions sees.
     fn row_len(&self) -> usize {
-        let field = self.of_row.field_len() / self.seen.planes;
-        self.seen.planes * field.isqrt() * self.seen.width
+        let field = self.of_row.field_len() / self.needed.planes;
+        self.needed.planes * field.isqrt() * self.needed.width
     }
 
     /// Rows of what this part sees that parts before it see, too.
     fn shared(&self) -> usize {
-        self.division.above(self.ranks.rank()).len()
+        self.partition.shared_above(self.ranks.rank()).len()
     }
 
     /// Rows of positions that see some of those.
     fn waiting(&self) -> usize {
-        let rows = self.division.positions(self.ranks.rank()).len();
+        let rows = self.partition.positions(self.ranks.rank()).len();
         self.shared().div_ceil(self.stride).min(rows)
     }
 
     /// One tile's reconstruction from the responses of this part, without what its first rows of positions
     /// add to rows that parts before it see: that is left in `waiting`.
-    fn put_together<T: Real>(
+    fn reconstruct<T: Real>(
         &self,
         decode: &[T],
         h: &[Lane<T>],
@@ -351,22 +364,16 @@ impl<'a> Tica<'a> {
             for ((places, h), w) in positions.zip(weights.chunks_exact(self.field_len())) {
                 scatter(places, w, h, term);
             }
-            self.add(row, term, self.shared()..self.seen.rows.len(), e);
+            self.add(row, term, self.shared()..self.needed.rows.len(), e);
         }
     }
 
     /// Adds what a row of positions gives to the reconstruction, in some of the rows that this part sees,
     /// counted from its first.
-    fn add<T: Real>(
-        &self,
-        row: usize,
-        term: &[Lane<T>],
-        some: std::ops::Range<usize>,
-        e: &mut [Lane<T>],
-    ) {
-        let (width, first) = (self.seen.width, row * self.stride);
-        let planes = e.chunks_exact_mut(self.seen.rows.len() * width);
-        for (e, term) in planes.zip(term.chunks_exact(self.row_len() / self.seen.planes)) {
+    fn add<T: Real>(&self, row: usize, term: &[Lane<T>], some: Range<usize>, e: &mut [Lane<T>]) {
+        let (width, first) = (self.needed.width, row * self.stride);
+        let planes = e.chunks_exact_mut(self.needed.rows.len() * width);
+        for (e, term) in planes.zip(term.chunks_exact(self.row_len() / self.needed.planes)) {
             let end = (first + term.len() / width).min(some.end);
             let begin = first.max(some.start);
             if begin < end {
@@ -383,14 +390,14 @@ impl<'a> Tica<'a> {
     /// Makes errors of the reconstructions in this part's own rows. Gives for each of them the sum of
     /// squares of the errors, and of the images.
     fn errors<T: Real>(&self, x: &[Lane<T>], e: &mut [Lane<T>]) -> Vec<[f64; 2]> {
-        let own = self.division.own(self.ranks.rank());
-        let (from, width) = (self.seen.len(), self.seen.width);
+        let own = self.partition.owned(self.ranks.rank());
+        let (from, width) = (self.needed.len(), self.needed.width);
         let of_tiles: Vec<Vec<[f64; 2]>> = x
             .par_chunks(from)
             .zip(e.par_chunks_mut(from))
             .map(|(x, e)| {
                 let mut of_rows = vec![[0.0; 2]; own.len()];
-                for place in self.seen.places(&own) {
+                for place in self.needed.places(&own) {
                     let rows = e[place.clone()]
                         .chunks_mut(width)
                         .zip(x[place].chunks(width));
@@ -416,7 +423,7 @@ impl<'a> Tica<'a> {
 
     /// The loss of all parts: of their rows, in order.
     fn sum(&self, errors: &[[f64; 2]], sparsities: &[Vec<f64>]) -> TicaLoss {
-        let rows = self.division.neighbourhoods(self.ranks.rank()).len();
+        let rows = self.partition.neighbourhoods(self.ranks.rank()).len();
         let of_row = |row: usize| sparsities.iter().map(|tile| tile[row]).sum::<f64>();
         let sparsities = (0..rows).map(of_row);
         let numbers: Vec<f64> = errors
@@ -429,7 +436,7 @@ impl<'a> Tica<'a> {
         let all = all_gather(self.ranks, bytemuck::cast_slice(&numbers).to_vec());
         for (part, numbers) in all.iter().enumerate() {
             let numbers: Vec<f64> = bytemuck::pod_collect_to_vec(numbers);
-            let (errors, sparsities) = numbers.split_at(2 * self.division.own(part).len());
+            let (errors, sparsities) = numbers.split_at(2 * self.partition.owned(part).len());
             for error in errors.as_chunks().0 {
                 let [error, energy]: &[f64; 2] = error;
                 total.error += error;
@@ -448,6 +455,6 @@ impl<'a> Tica<'a> {
 }
 
 /// The rows of each position's maps, one position after the other.
-fn rows(maps: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+fn rows(maps: usize) -> impl Iterator<Item = Range<usize>> {
     (0..).map(move |p| p * maps..(p + 1) * maps)
 }

@@ -34,7 +34,7 @@ pub struct Trial {
     pub peak_bytes: Option<u64>,
     /// The slope of the sum along a random direction of the images, as the gradient has it.
     pub slope: f64,
-    /// The same by the difference of two more passes.
+    /// That slope as the difference of two more passes has it.
     pub slope_by_differences: f64,
 }
 
@@ -183,6 +183,6 @@ mod tests {
             needed(200)
         );
         let why = trial(&Plan::paper(), [3, 4096, 4096], 16 << 30, 0).unwrap_err();
-        assert!(why.to_string().contains("more memory"), "{why}");
+        assert!(why.to_string().contains("allow more memory"), "{why}");
     }
 }

@@ -140,7 +140,7 @@ impl<'a> Lanes<'a> {
         Ok(())
     }
 
-    /// Tells the other ranks all but the gradients; so many `sums` are counted besides.
+    /// Tells the other ranks all but the gradients; `sums` numbers are counted besides.
     fn tell(&mut self, sums: usize) {
         if self.ranks.count() == 1 {
             return;
@@ -190,7 +190,7 @@ impl<'a> Lanes<'a> {
         }
     }
 
-    /// The same over several ranks: each adds up its part of the weights, for which all send it
+    /// Adds the gradients up over several ranks: each adds up its part of the weights, for which all send it
     /// their partial sums, and tells the others.
     fn gradient_of_all(&self, scale: f64, out: &mut [f64]) {
         let (rank, count) = (self.ranks.rank(), self.ranks.count());

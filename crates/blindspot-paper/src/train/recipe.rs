@@ -162,13 +162,6 @@ pub struct UnknownModel {
     pub suggestion: &'static str,
 }
 
-impl UnknownModel {
-    /// [`ErrorKind::Usage`].
-    pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Usage
-    }
-}
-
 impl fmt::Display for UnknownModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let UnknownModel { name, suggestion } = self;
@@ -181,6 +174,13 @@ impl fmt::Display for UnknownModel {
 }
 
 impl std::error::Error for UnknownModel {}
+
+impl UnknownModel {
+    /// What the error is about: another name helps.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+}
 
 impl Recipe {
     /// The models that can be trained by name.

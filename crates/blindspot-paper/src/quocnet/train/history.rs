@@ -25,7 +25,7 @@ pub struct Point {
 }
 
 /// The losses since the last point.
-pub(super) struct Course {
+pub(super) struct LossCurve {
     stage: usize,
     /// Steps from one point to the next.
     every: u64,
@@ -34,10 +34,10 @@ pub(super) struct Course {
     shown: f64,
 }
 
-impl Course {
-    /// That of a stage, from 0, with so many steps; the error before the first is known.
-    pub(super) fn new(stage: usize, steps: u64, error: f64) -> Course {
-        Course {
+impl LossCurve {
+    /// The curve of stage number `stage`, from 0, with this many steps, from the error before the first.
+    pub(super) fn new(stage: usize, steps: u64, error: f64) -> LossCurve {
+        LossCurve {
             stage,
             every: steps.div_ceil(POINTS).max(1),
             since: TicaLoss::default(),

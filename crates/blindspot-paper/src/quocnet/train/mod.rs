@@ -1,13 +1,13 @@
 //! Unsupervised training, stage by stage.
 
-mod below;
+mod frozen_stages;
 mod history;
+mod rank_grid;
 mod schedule;
 mod server;
 mod stage;
 mod start;
 mod state;
-mod team;
 #[cfg(test)]
 mod tests;
 
@@ -21,17 +21,18 @@ use super::tica::Tica;
 use super::whitening::Whitening;
 use crate::session::Session;
 use crate::train::TrainError;
-use below::Below;
 use blindspot::run::random::Stream;
+use frozen_stages::FrozenStages;
 pub use history::{Point, history_plot};
-use stage::Work;
+use rank_grid::RankGrid;
+use stage::StageTraining;
 use start::{first_weights, normal};
 use state::State;
-use team::Team;
 
-/// One image of so many is held out, but no more than [`MOST_HELD_OUT`].
+/// One image of this many is held out, but no more than [`MAX_HELD_OUT`].
 const HELD_OUT: usize = 20;
-const MOST_HELD_OUT: usize = 1000;
+/// The most images held out.
+const MAX_HELD_OUT: usize = 1000;
 
 /// A network that was trained without labels.
 #[derive(Debug, Clone)]
@@ -60,9 +61,10 @@ pub struct StageRecord {
     /// Squared error of the reconstruction of held-out images, as a part of their sum of squares:
     /// before the first step.
     pub error_before: f64,
-    /// The same at the end.
+    /// The error of the reconstruction of held-out images at the end, as a part of their sum of squares.
     pub error: f64,
-    /// The same of what principal components leave of each field, as many as there are maps.
+    /// What principal components, as many as there are maps, leave of each field of held-out images, as a part
+    /// of the fields' sum of squares.
     pub error_pca: f64,
     /// Sum of the pooled responses to held-out images at the end, over their sum of squares.
     pub sparsity: f64,
@@ -85,8 +87,8 @@ pub fn learn(
 ) -> Result<Learned, TrainError> {
     let (seed, ranks) = (session.seed, session.ranks);
     let sizes = checked(plan, images)?;
-    let team = Team::new(plan, ranks);
-    team.check(plan, &sizes)?;
+    let grid = RankGrid::new(plan, ranks);
+    grid.check(plan, &sizes)?;
     if images.len() < 2 {
         let why = format!(
             "{} images are too few: some are held out; give at least 2",
@@ -103,27 +105,27 @@ pub fn learn(
     );
     let mut state = State::load(session.checkpoint, key, ranks)?;
     let order = Stream::new(seed, "images held out", 0).order(images.len());
-    let held_out = (images.len() / HELD_OUT).clamp(1, MOST_HELD_OUT);
+    let held_out = (images.len() / HELD_OUT).clamp(1, MAX_HELD_OUT);
     let (held_out, trained_on) = order.split_at(held_out);
     let mut builder = begin(images, seed)?;
     for (i, (stage, size)) in plan.stages.iter().zip(&sizes).enumerate() {
         let name = format!("stage{}", i + 1);
         if state.done.len() == i {
-            let below = Below {
+            let below = FrozenStages {
                 network: builder.network(),
                 images,
             };
-            let work = Work {
+            let training = StageTraining {
                 plan,
                 below,
-                team: &team,
-                tica: Tica::new(plan, i, size, &team.parts),
+                grid: &grid,
+                tica: Tica::new(plan, i, size, &grid.parts),
                 images: [trained_on, held_out],
                 session,
                 stage: i,
                 size: *size,
             };
-            work.run(&mut state)?;
+            training.run(&mut state)?;
         }
         let weights = state.done[i].0.clone();
         builder.stage(&name, *stage, size, weights, plan.normalise)?;
@@ -142,9 +144,9 @@ pub fn learn(
 /// Filters that nothing was learned for: a control.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Untrained {
-    /// Random, others at each position.
+    /// Random filters, drawn for each position.
     Independent,
-    /// The same at all positions: what [`learn`] begins with.
+    /// One set of random filters for all positions: what [`learn`] begins with.
     First,
 }
 
@@ -168,7 +170,7 @@ pub fn untrained(
             }
             Untrained::First => {
                 let network = builder.network();
-                let mean = Below { network, images }.mean(size.input[0], seed)?;
+                let mean = FrozenStages { network, images }.mean(size.input[0], seed)?;
                 let [filters, _] = first_weights(size, seed, i, &mean);
                 filters.repeat(size.grid[0] * size.grid[1])
             }

@@ -4,9 +4,9 @@ use super::super::plan::Plan;
 use crate::train::{TrainError, cosine};
 use blindspot::run::random::Stream;
 
-/// The part of a stage's steps in which the filters of all positions stay the same: what one learns, all
+/// The fraction of a stage's steps in which the filters of all positions stay the same: what one learns, all
 /// do. In the rest each position learns its own from there.
-const TOGETHER: f64 = 0.5;
+const TIED: f64 = 0.5;
 
 /// The steps of one stage.
 pub(super) struct Schedule<'a> {
@@ -22,10 +22,10 @@ pub(super) struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    /// That of a stage, from 0, on these images.
+    /// The steps of stage number `stage`, from 0, on these images.
     ///
     /// # Errors
-    /// [`TrainError::Options`] where there are more replicas than images.
+    /// [`TrainError::Options`] if there are more replicas than images.
     pub(super) fn new(
         plan: &'a Plan,
         images: &'a [usize],
@@ -59,7 +59,7 @@ impl<'a> Schedule<'a> {
         (self.images.len() / self.images_a_step()) as u64
     }
 
-    /// How many there are.
+    /// The number of steps.
     pub(super) fn steps(&self) -> u64 {
         self.steps_a_pass() * self.plan.epochs as u64
     }
@@ -82,18 +82,18 @@ impl<'a> Schedule<'a> {
         chosen.iter().map(|&i| self.images[i]).collect()
     }
 
-    /// Which part of all steps has been made before this one.
-    fn part(&self, step: u64) -> f64 {
+    /// The fraction of all steps that was made before this one.
+    fn fraction(&self, step: u64) -> f64 {
         step as f64 / self.steps() as f64
     }
 
     /// Whether all positions learn the same in this step.
-    pub(super) fn together(&self, step: u64) -> bool {
-        self.part(step) < TOGETHER
+    pub(super) fn ties_weights(&self, step: u64) -> bool {
+        self.fraction(step) < TIED
     }
 
     /// The size of this step.
     pub(super) fn rate(&self, step: u64) -> f64 {
-        cosine(self.plan.rate, self.part(step))
+        cosine(self.plan.rate, self.fraction(step))
     }
 }

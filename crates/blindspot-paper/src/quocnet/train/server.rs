@@ -4,25 +4,29 @@
 //! server, which makes a step with it at once. Meanwhile others have changed the weights: which gradients
 //! meet which weights depends on who is faster, and so do the bits of what comes out.
 
-use super::super::tica::{Memory, TicaLoss};
-use super::history::Course;
+use super::super::tica::TicaLoss;
+use super::super::tile_memory::Memory;
+use super::history::LossCurve;
 use super::schedule::Schedule;
-use super::stage::Work;
+use super::stage::StageTraining;
 use super::state::State;
 use crate::train::{Adam, TrainError};
 use blindspot::inputs::InputError;
 use blindspot::run::communicator::broadcast;
 
-/// How a stage ends.
+/// A stage ended after its last step.
 const DONE: u8 = 0;
+/// A stage ended because a rank was asked to stop.
 const STOPPED: u8 = 1;
+/// A stage ended because its loss was not finite.
 const NOT_FINITE: u8 = 2;
 
-/// Bytes of a loss, and of a step's number.
-const LOSS: usize = 24;
-const STEP: usize = 8;
+/// Bytes of a loss in a message.
+const LOSS_BYTES: usize = 24;
+/// Bytes of a step's number in a message.
+const STEP_BYTES: usize = 8;
 
-impl Work<'_> {
+impl StageTraining<'_> {
     pub(super) fn asynchronous(
         &self,
         state: &mut State,
@@ -30,7 +34,7 @@ impl Work<'_> {
         schedule: &mut Schedule<'_>,
         memory: &mut Memory<f32>,
     ) -> Result<Adam, TrainError> {
-        let ranks = self.team.all;
+        let ranks = self.grid.all;
         let mut end = DONE;
         if ranks.is_root() {
             end = self.serve(state, &mut adam, schedule)?;
@@ -55,8 +59,8 @@ impl Work<'_> {
         adam: &mut Adam,
         schedule: &Schedule<'_>,
     ) -> Result<u8, TrainError> {
-        let ranks = self.team.all;
-        let mut course = Course::new(self.stage, schedule.steps(), state.error_before);
+        let ranks = self.grid.all;
+        let mut curve = LossCurve::new(self.stage, schedule.steps(), state.error_before);
         let scale = 1.0 / schedule.images_a_step() as f64;
         let mut end = DONE;
         let mut handed = adam.steps();
@@ -67,7 +71,7 @@ impl Work<'_> {
             if stop && end == DONE {
                 end = STOPPED;
             }
-            if let Some((loss, gradient)) = push.split_at_checked(LOSS)
+            if let Some((loss, gradient)) = push.split_at_checked(LOSS_BYTES)
                 && end != NOT_FINITE
             {
                 let numbers: Vec<f64> = bytemuck::pod_collect_to_vec(loss);
@@ -75,7 +79,7 @@ impl Work<'_> {
                 if loss.is_finite() {
                     let step = adam.steps();
                     adam.step(&tensors(gradient), scale, &[], schedule.rate(step));
-                    self.tell(state, &mut course, schedule, step, loss);
+                    self.report(state, &mut curve, schedule, step, loss);
                 } else {
                     end = NOT_FINITE;
                 }
@@ -103,22 +107,22 @@ impl Work<'_> {
         schedule: &mut Schedule<'_>,
         memory: &mut Memory<f32>,
     ) -> Result<(), InputError> {
-        let ranks = self.team.all;
+        let ranks = self.grid.all;
         let mut gradient = vec![vec![0.0f32; self.tica.weight_len()]; 2];
         let mut push = Vec::new();
         loop {
             push.push(u8::from(self.session.monitor.cancelled()));
             ranks.send(0, push);
             let pull = ranks.receive(0);
-            let Some((step, weights)) = pull.split_first_chunk::<STEP>() else {
+            let Some((step, weights)) = pull.split_first_chunk::<STEP_BYTES>() else {
                 return Ok(());
             };
             let step = u64::from_le_bytes(*step);
             let images = schedule.images(step, 0);
             let loss = self.evaluate(&images, &tensors(weights), Some(&mut gradient), memory)?;
-            if schedule.together(step) {
+            if schedule.ties_weights(step) {
                 for gradient in &mut gradient {
-                    self.tica.together(gradient);
+                    self.tica.tie_weights(gradient);
                 }
             }
             push = message(bytemuck::cast_slice(&loss.numbers()), &gradient);

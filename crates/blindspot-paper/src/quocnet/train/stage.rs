@@ -4,40 +4,42 @@ use std::path::Path;
 
 use super::super::pca;
 use super::super::plan::{Plan, Size};
-use super::super::tica::{Memory, Tica, TicaLoss};
+use super::super::tica::{Tica, TicaLoss};
+use super::super::tile_memory::Memory;
 use super::StageRecord;
-use super::below::Below;
-use super::history::Course;
+use super::frozen_stages::FrozenStages;
+use super::history::LossCurve;
+use super::rank_grid::RankGrid;
 use super::schedule::Schedule;
 use super::start::first_weights;
 use super::state::State;
-use super::team::Team;
 use crate::session::Session;
 use crate::train::{Adam, TrainError};
 use blindspot::inputs::InputError;
 use blindspot::run::communicator::{Communicator, all_gather};
 
-/// Steps between words to the monitor.
-const TELL_EVERY: u64 = 16;
-/// What a rank says before a step.
+/// Steps between reports to the monitor.
+const REPORT_EVERY: u64 = 16;
+/// What a rank asks for before a step: to stop.
 const STOP: u8 = 1;
+/// What a rank asks for before a step: a checkpoint.
 const SAVE: u8 = 2;
 
 /// The training of one stage.
-pub(super) struct Work<'a> {
+pub(super) struct StageTraining<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) below: Below<'a>,
-    pub(super) team: &'a Team<'a>,
+    pub(super) below: FrozenStages<'a>,
+    pub(super) grid: &'a RankGrid<'a>,
     /// This rank's part of the stage.
     pub(super) tica: Tica<'a>,
-    /// Those trained on, and those held out.
+    /// The images trained on, and those held out.
     pub(super) images: [&'a [usize]; 2],
     pub(super) session: &'a Session<'a>,
     pub(super) stage: usize,
     pub(super) size: Size,
 }
 
-impl Work<'_> {
+impl StageTraining<'_> {
     pub(super) fn run(&self, state: &mut State) -> Result<(), TrainError> {
         let mut memory = Memory::default();
         let mut schedule = Schedule::new(self.plan, self.images[0], self.session.seed, self.stage)?;
@@ -71,14 +73,13 @@ impl Work<'_> {
         };
         let own = bytemuck::cast_slice(&adam.weights[0]).to_vec();
         drop(adam);
-        let filters = all_gather(&self.team.parts, own).concat();
+        let filters = all_gather(&self.grid.parts, own).concat();
         let filters = bytemuck::pod_collect_to_vec(&filters);
         state.done.push((filters, record));
-        if self.team.all.is_root() {
-            state.save(self.session.checkpoint, None)
-        } else {
-            Ok(())
+        if self.grid.all.is_root() {
+            state.save(self.session.checkpoint, None)?;
         }
+        Ok(())
     }
 
     fn name(&self) -> String {
@@ -93,9 +94,9 @@ impl Work<'_> {
         memory: &mut Memory<f32>,
     ) -> Result<Adam, TrainError> {
         let steps = schedule.steps();
-        let mut course = Course::new(self.stage, steps, state.error_before);
+        let mut curve = LossCurve::new(self.stage, steps, state.error_before);
         let weight = vec![0.0f32; self.tica.weight_len()];
-        let mut gradients = vec![vec![weight; 2]; self.team.replicas.len()];
+        let mut gradients = vec![vec![weight; 2]; self.grid.replicas.len()];
         while adam.steps() < steps {
             let mut mine = if self.session.monitor.cancelled() {
                 STOP
@@ -103,7 +104,7 @@ impl Work<'_> {
                 0
             };
             mine |= if state.is_due() { SAVE } else { 0 };
-            let said = all_gather(self.team.all, vec![mine]);
+            let said = all_gather(self.grid.all, vec![mine]);
             let said = said.iter().flatten().fold(0, |all, said| all | said);
             if said != 0 {
                 self.save(state, &adam)?;
@@ -113,24 +114,24 @@ impl Work<'_> {
             }
             let step = adam.steps();
             let mut losses = Vec::new();
-            for (replica, gradient) in self.team.replicas.clone().zip(&mut gradients) {
+            for (replica, gradient) in self.grid.replicas.clone().zip(&mut gradients) {
                 let images = schedule.images(step, replica);
                 losses.push(self.evaluate(&images, &adam.weights, Some(gradient), memory)?);
             }
-            let loss = self.team.add_losses(&losses);
+            let loss = self.grid.add_losses(&losses);
             if !loss.is_finite() {
                 return Err(self.not_finite());
             }
-            self.team.add_gradients(&mut gradients);
+            self.grid.add_gradients(&mut gradients);
             let gradient = &mut gradients[0];
-            if schedule.together(step) {
+            if schedule.ties_weights(step) {
                 for gradient in &mut *gradient {
-                    self.tica.together(gradient);
+                    self.tica.tie_weights(gradient);
                 }
             }
             let scale = 1.0 / schedule.images_a_step() as f64;
             adam.step(gradient, scale, &[], schedule.rate(step));
-            self.tell(state, &mut course, schedule, step, loss);
+            self.report(state, &mut curve, schedule, step, loss);
         }
         Ok(adam)
     }
@@ -146,8 +147,8 @@ impl Work<'_> {
         gradient: Option<&mut Vec<Vec<f32>>>,
         memory: &mut Memory<f32>,
     ) -> Result<TicaLoss, InputError> {
-        let seen = |part| self.tica.seen(part);
-        let inputs = self.below.rows_of(images, &self.team.parts, seen)?;
+        let needed = |part| self.tica.needed(part);
+        let inputs = self.below.rows_of(images, &self.grid.parts, needed)?;
         let weights = [&weights[0][..], &weights[1]];
         let gradient = gradient.map(|gradient| {
             let [encode, decode] = &mut gradient[..] else {
@@ -159,18 +160,18 @@ impl Work<'_> {
     }
 
     /// Tells how it goes after a step.
-    pub(super) fn tell(
+    pub(super) fn report(
         &self,
         state: &mut State,
-        course: &mut Course,
+        curve: &mut LossCurve,
         schedule: &Schedule<'_>,
         step: u64,
         loss: TicaLoss,
     ) {
-        let point = course.add(loss, step + 1, schedule.images_a_step(), state.seconds());
+        let point = curve.add(loss, step + 1, schedule.images_a_step(), state.seconds());
         state.history.extend(point);
-        if step.is_multiple_of(TELL_EVERY) || step + 1 == schedule.steps() {
-            let error = 100.0 * course.shown(loss);
+        if step.is_multiple_of(REPORT_EVERY) || step + 1 == schedule.steps() {
+            let error = 100.0 * curve.shown(loss);
             let detail = format!("epoch {}, error {error:.1}%", schedule.pass(step) + 1);
             self.session.monitor.progress(step + 1, &detail);
         }
@@ -178,15 +179,15 @@ impl Work<'_> {
 
     /// Keeps a checkpoint, for which all parts of the first group bring theirs to rank 0.
     fn save(&self, state: &mut State, adam: &Adam) -> Result<(), TrainError> {
-        if self.team.groups.rank() > 0 {
+        if self.grid.groups.rank() > 0 {
             // Nothing is written here, but the next is due as late as on rank 0.
             return state.save(None, None);
         }
-        let gathered = match self.team.parts.count() {
+        let gathered = match self.grid.parts.count() {
             1 => None,
-            _ => adam.gathered(&self.team.parts),
+            _ => adam.gathered(&self.grid.parts),
         };
-        let path = self.session.checkpoint.filter(|_| self.team.all.is_root());
+        let path = self.session.checkpoint.filter(|_| self.grid.all.is_root());
         state.save(path, Some(gathered.as_ref().unwrap_or(adam)))
     }
 
@@ -220,7 +221,7 @@ impl Work<'_> {
         weights: &[Vec<f32>],
         memory: &mut Memory<f32>,
     ) -> Result<TicaLoss, InputError> {
-        let groups = &self.team.groups;
+        let groups = &self.grid.groups;
         let batches = self.images[1].chunks(self.plan.batch);
         let mut own = Vec::new();
         for indices in batches.clone().skip(groups.rank()).step_by(groups.count()) {

@@ -32,7 +32,7 @@ pub(super) struct State {
 /// What a checkpoint has.
 #[derive(Deserialize)]
 struct Kept {
-    /// What is trained how on what, in words that show the difference to another training.
+    /// What is trained how on what, as text that shows the difference to another training.
     key: String,
     done: Vec<(Vec<f32>, StageRecord)>,
     adam: Option<Adam>,
@@ -41,7 +41,7 @@ struct Kept {
     seconds: f64,
 }
 
-/// The same, to be written.
+/// What a checkpoint has, to be written.
 #[derive(Serialize)]
 struct Keep<'a> {
     key: &'a str,

@@ -13,20 +13,22 @@ use blindspot::run::communicator::Communicator;
 
 /// How the rows of a stage are divided into parts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Division {
-    /// Rows of positions, and of what the stage sees.
+pub(super) struct RowPartition {
+    /// Rows of positions.
     positions: usize,
+    /// Rows of the stage's input.
     input: usize,
     field: usize,
     stride: usize,
     pool: usize,
-    /// How many parts; no more than rows of positions.
+    /// The number of parts, at most that of rows of positions.
     parts: usize,
 }
 
-impl Division {
-    pub(super) fn new(size: &Size, stage: Stage, parts: usize) -> Division {
-        Division {
+impl RowPartition {
+    /// The partition of a stage among `parts` ranks.
+    pub(super) fn new(size: &Size, stage: Stage, parts: usize) -> RowPartition {
+        RowPartition {
             positions: size.grid[0],
             input: size.input[1],
             field: stage.field,
@@ -42,15 +44,15 @@ impl Division {
         first(part)..first(part + 1)
     }
 
-    /// The rows of the input that a part puts together: no later part sees them.
-    pub(super) fn own(&self, part: usize) -> Range<usize> {
+    /// The rows of the input that a part puts together: no later part needs them.
+    pub(super) fn owned(&self, part: usize) -> Range<usize> {
         let rows = self.positions(part);
         rows.start * self.stride..self.end(part, rows.end * self.stride)
     }
 
-    /// The rows of the input that a part sees: its own, and those that its fields reach into.
-    pub(super) fn seen(&self, part: usize) -> Range<usize> {
-        let own = self.own(part);
+    /// The rows of the input that a part needs: its own, and those that its fields reach into.
+    pub(super) fn needed(&self, part: usize) -> Range<usize> {
+        let own = self.owned(part);
         let reach = (self.positions(part).end - 1) * self.stride + self.field;
         own.start..self.end(part, reach.max(own.end))
     }
@@ -76,16 +78,16 @@ impl Division {
         rows.start.min(all)..rows.end.min(all)
     }
 
-    /// The rows of the input that a part sees and one before it sees, too.
-    pub(super) fn above(&self, part: usize) -> Range<usize> {
+    /// The rows of the input that a part needs and the part before it needs, too.
+    pub(super) fn shared_above(&self, part: usize) -> Range<usize> {
         match part {
             0 => 0..0,
-            _ => intersection(&self.seen(part), &self.seen(part - 1)),
+            _ => intersection(&self.needed(part), &self.needed(part - 1)),
         }
     }
 }
 
-/// What is in both.
+/// The rows that are in both ranges.
 fn intersection(one: &Range<usize>, other: &Range<usize>) -> Range<usize> {
     let start = one.start.max(other.start);
     start..one.end.min(other.end).max(start)
@@ -165,20 +167,19 @@ pub(super) fn halo<T: Pod>(
     }
 }
 
-/// Ends the sums over parts of the rows that several parts see, from the first part to the last: each
-/// goes on from what those before it have added up. `add` adds this part's, `above` being the rows
-/// that it shares with those before it.
-pub(super) fn chain<T: Pod>(
+/// Completes the sums of the rows that several parts need, from the first part to the last: each adds its
+/// terms (by `add`) to what the parts before it have added up.
+pub(super) fn pipelined_sum<T: Pod>(
     ranks: &dyn Communicator,
-    division: &Division,
+    partition: &RowPartition,
     layout: &Rows,
     tiles: &mut [Lane<T>],
     add: impl FnOnce(&mut [Lane<T>]),
 ) {
     let (me, count) = (ranks.rank(), ranks.count());
-    let above = division.above(me);
+    let above = partition.shared_above(me);
     let below = if me + 1 < count {
-        division.above(me + 1)
+        partition.shared_above(me + 1)
     } else {
         0..0
     };
@@ -210,7 +211,7 @@ mod tests {
         for (input, field, stride, pool) in [(11, 3, 1, 2), (13, 2, 3, 1), (14, 5, 2, 3)] {
             let positions = (input - field) / stride + 1;
             for parts in 1..=positions.min(5) {
-                let division = Division {
+                let partition = RowPartition {
                     positions,
                     input,
                     field,
@@ -220,16 +221,16 @@ mod tests {
                 };
                 let mut owned = vec![0; input];
                 for part in 0..parts {
-                    let (seen, rows) = (division.seen(part), division.positions(part));
+                    let (needed, rows) = (partition.needed(part), partition.positions(part));
                     assert!(!rows.is_empty());
-                    division.own(part).for_each(|row| owned[row] += 1);
+                    partition.owned(part).for_each(|row| owned[row] += 1);
                     for row in rows.clone() {
-                        assert!(seen.start <= row * stride && row * stride + field <= seen.end);
+                        assert!(needed.start <= row * stride && row * stride + field <= needed.end);
                     }
-                    assert_eq!((seen.len() - field) / stride + 1, rows.len());
+                    assert_eq!((needed.len() - field) / stride + 1, rows.len());
                     // Whoever sees a row after its owner would have to complete it.
-                    for row in division.own(part) {
-                        assert!((part + 1..parts).all(|p| !division.seen(p).contains(&row)));
+                    for row in partition.owned(part) {
+                        assert!((part + 1..parts).all(|p| !partition.needed(p).contains(&row)));
                     }
                 }
                 assert_eq!(owned, vec![1; input]);

@@ -9,20 +9,20 @@ use blindspot::run::communicator::{Communicator, Group, all_gather, all_to_all};
 
 /// The ranks in groups. Each group has the whole stage, divided into parts, and does some of the replicas,
 /// one after the other.
-pub(super) struct Team<'a> {
+pub(super) struct RankGrid<'a> {
     pub(super) all: &'a dyn Communicator,
     /// The ranks of this one's group, in the order of their parts.
     pub(super) parts: Group<'a>,
-    /// Those that have the same part in each group, in the order of these.
+    /// The ranks that have this one's part in each group, in the order of the groups.
     pub(super) groups: Group<'a>,
     /// The replicas that this group does.
     pub(super) replicas: Range<usize>,
 }
 
-impl<'a> Team<'a> {
-    /// As many groups as there can be with the same number of ranks and of replicas each. In asynchronous
-    /// training each rank is by itself.
-    pub(super) fn new(plan: &Plan, ranks: &'a dyn Communicator) -> Team<'a> {
+impl<'a> RankGrid<'a> {
+    /// The most groups with the same number of ranks and of replicas each. In asynchronous training each
+    /// rank is a group by itself.
+    pub(super) fn new(plan: &Plan, ranks: &'a dyn Communicator) -> RankGrid<'a> {
         let (rank, count) = (ranks.rank(), ranks.count());
         let (groups, each) = if plan.asynchronous {
             (count, 1)
@@ -32,7 +32,7 @@ impl<'a> Team<'a> {
         };
         let parts = count / groups;
         let (group, part) = (rank / parts, rank % parts);
-        Team {
+        RankGrid {
             all: ranks,
             parts: Group::new(ranks, group * parts, 1, parts),
             groups: Group::new(ranks, part, parts, groups),
@@ -40,7 +40,10 @@ impl<'a> Team<'a> {
         }
     }
 
-    /// Refuses what can't be divided among so many ranks.
+    /// Refuses a plan that can't be divided among the ranks.
+    ///
+    /// # Errors
+    /// [`TrainError::Options`].
     pub(super) fn check(&self, plan: &Plan, sizes: &[Size]) -> Result<(), TrainError> {
         let refuse = |why: String| Err(TrainError::Options(why));
         if plan.asynchronous && self.all.count() < 2 {
@@ -57,7 +60,7 @@ impl<'a> Team<'a> {
                 let ranks = self.all.count();
                 return refuse(format!(
                     "stage {stage} has {rows} rows of positions, which {parts} ranks can't share: start \
-                     fewer than these {ranks}, or train replicas"
+                     fewer than these {ranks}, or train several replicas"
                 ));
             }
         }
@@ -122,7 +125,7 @@ fn add(sum: &mut [f32], terms: &[f32]) {
         .for_each(|(sum, term)| *sum += term);
 }
 
-/// The greatest one.
+/// The greatest common divisor (Euclid).
 fn common_divisor(a: usize, b: usize) -> usize {
     match b {
         0 => a,

@@ -4,7 +4,7 @@ use blindspot_data::ImageSet;
 use blindspot_net::{Evaluator, Network};
 use rayon::prelude::*;
 
-use super::super::division::Rows;
+use super::super::row_partition::Rows;
 use blindspot::inputs::{InputError, read_batch};
 use blindspot::run::communicator::{Communicator, all_to_all};
 use blindspot::run::random::Stream;
@@ -15,12 +15,12 @@ const PART: usize = 16;
 const OF_MEAN: usize = 256;
 
 /// The stages below, trained already, and the images.
-pub(super) struct Below<'a> {
+pub(super) struct FrozenStages<'a> {
     pub(super) network: Network<f32>,
     pub(super) images: &'a ImageSet,
 }
 
-impl Below<'_> {
+impl FrozenStages<'_> {
     /// The stage's inputs of some images, one after the other.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Below<'_> {
         Ok(values)
     }
 
-    /// The rows of the same that a rank needs, where `seen` says which each of them does. The images are
+    /// The rows of the same that a rank needs, where `needed` says which each of them does. The images are
     /// dealt out to the ranks, which compute all rows of theirs.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Below<'_> {
         &self,
         indices: &[usize],
         ranks: &dyn Communicator,
-        seen: impl Fn(usize) -> Rows,
+        needed: impl Fn(usize) -> Rows,
     ) -> Result<Vec<f32>, InputError> {
         let (rank, count) = (ranks.rank(), ranks.count());
         if count == 1 {
@@ -61,12 +61,12 @@ impl Below<'_> {
         }
         let first = |rank: usize| rank * indices.len() / count;
         let values = self.of(&indices[first(rank)..first(rank + 1)])?;
-        let height = self.network.output_len() / (seen(rank).planes * seen(rank).width);
+        let height = self.network.output_len() / (needed(rank).planes * needed(rank).width);
         let whole = Rows {
             rows: 0..height,
-            ..seen(rank)
+            ..needed(rank)
         };
-        let parts = (0..count).map(|to| whole.read(&values, &seen(to).rows));
+        let parts = (0..count).map(|to| whole.read(&values, &needed(to).rows));
         let parts = all_to_all(ranks, parts.collect());
         let parts = parts.iter().flat_map(|part| {
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(part);

@@ -1,5 +1,8 @@
 //! Figure 6 (section 4.1): a classifier of one class on features that were learned without labels.
 
+mod pictures;
+mod tables;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -13,20 +16,19 @@ use blindspot::search::{Criterion, Example, SearchOptions, Target, search};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
 use blindspot_net::{Network, onnx};
-use blindspot_report::{Artifact, Cell, Table, sheet_png};
 use serde::{Deserialize, Serialize};
 
-use super::figure5::{self, MAGNIFIED};
-use super::pictures::{Pair, pair, perturbation};
-use super::{Experiment, Needs, Source, note};
-use crate::page::{Figure, Section};
+use super::pictures::{Pair, pair};
+use super::{Experiment, Needs, Source};
 use crate::quocnet::{
-    Cost, Judgement, Labelled, Learned, Plan, StageRecord, Untrained, costs, filters, judge,
-    kept_or_learned, ladder, untrained,
+    BinaryLabels, Cost, Evaluation, Learned, Plan, StageRecord, Untrained, costs, evaluate,
+    filters, kept_or_learned, ladder, untrained,
 };
 use crate::reproduce::{Options, ReproduceError};
-use crate::results::{Pictures, Results};
 use crate::session::Session;
+use pictures::{captions, files, section};
+pub use tables::costs_table;
+use tables::{features_table, stages_table};
 
 /// Figure 6.
 pub static EXPERIMENT: Experiment = Experiment {
@@ -87,10 +89,10 @@ pub struct QuocNet {
     pub tested: u64,
     /// The features of the last stage.
     #[serde(flatten)]
-    pub judgement: Judgement,
-    /// The same of `random weights`, of the `first weights` that training began with, of `one stage`, of
-    /// `no contrast normalisation` and of `raw pixels`.
-    pub controls: BTreeMap<String, Judgement>,
+    pub evaluation: Evaluation,
+    /// Other features to compare with: `random weights`, the `first weights` that training began with,
+    /// `one stage`, `no contrast normalisation` and `raw pixels`.
+    pub controls: BTreeMap<String, Evaluation>,
     /// How each stage's training went.
     pub stages: Vec<StageRecord>,
     /// What was trained and how.
@@ -135,9 +137,10 @@ struct Study<'a> {
     labels: Vec<usize>,
     /// Images that features and classifiers are learned from.
     known: Vec<usize>,
-    /// Those that classifiers are trained on, balanced, and those that they are tried on.
-    train: Labelled,
-    test: Labelled,
+    /// The images that classifiers are trained on, balanced.
+    train: BinaryLabels,
+    /// The images that classifiers are tried on.
+    test: BinaryLabels,
     class: &'a str,
     seed: u64,
     monitor: &'a dyn Monitor,
@@ -193,9 +196,9 @@ fn figure6(
     let one_stage = learned.network.graph().find("stage1");
     let one_stage = one_stage.expect("the first stage has this name");
 
-    let (judgement, network) = study.judge(Some(&learned.network))?;
+    let (evaluation, network) = study.evaluate(Some(&learned.network))?;
     let network = network.expect("there are features below it");
-    let (_, other) = study.judge(Some(&other.network))?;
+    let (_, other) = study.evaluate(Some(&other.network))?;
     let other = other.expect("there are features below it");
     let controls = [
         ("random weights", Some(random?)),
@@ -204,10 +207,10 @@ fn figure6(
         ("no contrast normalisation", Some(without.network)),
         ("raw pixels", None),
     ];
-    let mut judged = BTreeMap::new();
+    let mut evaluated = BTreeMap::new();
     for (name, features) in controls {
-        let (judgement, _) = study.judge(features.as_ref())?;
-        judged.insert(name.to_owned(), judgement);
+        let (evaluation, _) = study.evaluate(features.as_ref())?;
+        evaluated.insert(name.to_owned(), evaluation);
     }
     let bytes = onnx::write(
         &network,
@@ -226,8 +229,8 @@ fn figure6(
         class: class.to_owned(),
         images: study.known.len() as u64,
         tested: study.test.indices.len() as u64,
-        judgement,
-        controls: judged,
+        evaluation,
+        controls: evaluated,
         stages: learned.stages.clone(),
         plan: plan.clone(),
         sha256: files::sha256_hex(&bytes),
@@ -270,7 +273,7 @@ impl Study<'_> {
         let (test, known) = order.split_at(images.len() / TESTED);
         let mut known = known.to_vec();
         known.sort_unstable();
-        let labelled = |indices: &[usize]| Labelled::all(indices, |index| labels[index] == 1);
+        let labelled = |indices: &[usize]| BinaryLabels::all(indices, |index| labels[index] == 1);
         let (train, test) = (labelled(&known).balanced(seed), labelled(test));
         for part in [&train, &test] {
             if !part.positive.contains(&true) || !part.positive.contains(&false) {
@@ -297,12 +300,12 @@ impl Study<'_> {
 
     /// How good the features are, and their network with a classifier on top; the images themselves
     /// without one.
-    fn judge(
+    fn evaluate(
         &self,
         features: Option<&Network<f32>>,
-    ) -> Result<(Judgement, Option<Network<f32>>), ReproduceError> {
+    ) -> Result<(Evaluation, Option<Network<f32>>), ReproduceError> {
         let (train, test, seed) = (&self.train, &self.test, self.seed);
-        let (judgement, linear) = judge(
+        let (evaluation, linear) = evaluate(
             features,
             self.images,
             train,
@@ -312,7 +315,7 @@ impl Study<'_> {
             self.monitor,
         )?;
         let network = features.map(|network| linear.on(network)).transpose()?;
-        Ok((judgement, network))
+        Ok((evaluation, network))
     }
 
     /// Perturbs images of a label that the network gets right until it is wrong; keeps them in `file`.
@@ -380,257 +383,5 @@ impl Study<'_> {
         };
         let pairs = examples.iter().map(|example| pair(images, example));
         Ok((direction, pairs.collect::<Result<_, _>>()?))
-    }
-}
-
-/// The features of the last stage beside the controls.
-fn features_table(results: &QuocNet, quick: bool) -> Table {
-    let heads = [
-        "features",
-        "number",
-        "average precision",
-        "balanced",
-        "balanced accuracy",
-        "accuracy",
-        "best neuron",
-    ];
-    let row = |(name, judgement): (&str, &Judgement)| {
-        vec![
-            Cell::Text(name.to_owned()),
-            Cell::Count(judgement.features),
-            Cell::Rate(judgement.average_precision, None),
-            Cell::Rate(judgement.average_precision_balanced, None),
-            Cell::Rate(judgement.balanced_accuracy, None),
-            Cell::Rate(judgement.accuracy, None),
-            Cell::Rate(judgement.best_neuron_accuracy, None),
-        ]
-    };
-    let own = std::iter::once(("QuocNet, all stages", &results.judgement));
-    let controls = results.controls.iter();
-    let all = own.chain(controls.map(|(name, judgement)| (name.as_str(), judgement)));
-    let QuocNet {
-        class,
-        images,
-        tested,
-        ..
-    } = results;
-    let method = format!(
-        "`{class}` against the rest by logistic regression, learned from {images} images, tried on \
-         {tested} others; average precision and accuracy of all of these, balanced with as many others \
-         as there are of the class. The best neuron: one feature alone, its threshold and itself chosen \
-         on the former images; balanced accuracy."
-    );
-    Table {
-        title: "QuocNet: what features are worth that were learned without labels".into(),
-        note: note(quick, &method),
-        heads: heads.map(str::to_owned).to_vec(),
-        rows: all.map(row).collect(),
-    }
-}
-
-/// How each stage was trained.
-fn stages_table(results: &QuocNet, quick: bool) -> Table {
-    let heads = [
-        "stage",
-        "positions",
-        "numbers in a field",
-        "maps",
-        "weights",
-        "steps",
-        "error before",
-        "error",
-        "principal components",
-    ];
-    let row = |(i, stage): (usize, &StageRecord)| {
-        vec![
-            Cell::Count(i as u64 + 1),
-            Cell::Text(format!("{}x{}", stage.grid[0], stage.grid[1])),
-            Cell::Count(stage.field_len as u64),
-            Cell::Count(stage.maps as u64),
-            Cell::Count(stage.weights),
-            Cell::Count(stage.steps),
-            Cell::Rate(stage.error_before, None),
-            Cell::Rate(stage.error, None),
-            Cell::Rate(stage.error_pca, None),
-        ]
-    };
-    let method = "Error: of the reconstruction of images held out, squared, as a part of their sum of \
-                  squares. Principal components: what they leave of each field, as many as there are \
-                  maps, chosen for this error alone and for single fields.";
-    Table {
-        title: "QuocNet: how the stages put images together again".into(),
-        note: note(quick, method),
-        heads: heads.map(str::to_owned).to_vec(),
-        rows: results.stages.iter().enumerate().map(row).collect(),
-    }
-}
-
-/// What sizes cost, up to the paper's.
-pub fn costs_table(costs: &[Cost]) -> Table {
-    let heads = [
-        "images",
-        "fields",
-        "maps",
-        "weights",
-        "trained",
-        "memory, GB",
-        "forward, GFLOP",
-        "training, GFLOP",
-    ];
-    let row = |cost: &Cost| {
-        vec![
-            Cell::Text(format!("{0}x{0}", cost.input)),
-            Cell::Text(format!("{0}x{0}", cost.field)),
-            Cell::Count(cost.maps),
-            Cell::Count(cost.weights),
-            Cell::Count(cost.trained),
-            Cell::Figure(Some(cost.training_bytes as f64 / 1e9), None),
-            Cell::Figure(Some(cost.forward / 1e9), None),
-            Cell::Figure(Some(cost.training / 1e9), None),
-        ]
-    };
-    Table {
-        title: "QuocNet: what a size costs".into(),
-        note: "Fields and maps of the first stage. Trained: with the weights that put images together \
-               again. Memory: of training, a stage at a time, in single precision. Floating-point \
-               operations of one image."
-            .into(),
-        heads: heads.map(str::to_owned).to_vec(),
-        rows: costs.iter().map(row).collect(),
-    }
-}
-
-/// A difference is visible from this value on.
-const VISIBLE: f32 = 0.2;
-/// Differences are never magnified more than this.
-const MAX_MAGNIFIED: f32 = 1e6;
-/// Images in a row of the figure.
-const GROUPS: usize = 4;
-
-/// By which power of ten the differences are magnified: at least 10, and so much that the largest of
-/// them is visible.
-fn magnification(pairs: &[Pair]) -> f32 {
-    let values = pairs
-        .iter()
-        .flat_map(|pair| perturbation(pair, 1.0, 0.0).values);
-    let largest = values.fold(0.0, |max: f32, value| max.max(value.abs()));
-    let mut magnified = MAGNIFIED;
-    while magnified * largest < VISIBLE && magnified < MAX_MAGNIFIED {
-        magnified *= 10.0;
-    }
-    magnified
-}
-
-/// As the paper has it: recognised, not recognised, and the magnitude of the difference, magnified;
-/// such a group for each image (PNG).
-fn png(pairs: &[Pair]) -> Vec<u8> {
-    let magnified = magnification(pairs);
-    let difference = |pair: &Pair| {
-        let mut difference = perturbation(pair, magnified, 0.0);
-        let values = difference.values.iter_mut();
-        values.for_each(|value| *value = value.abs());
-        difference
-    };
-    let group = |pair: &Pair| {
-        vec![
-            pair.original.clone(),
-            pair.perturbed.clone(),
-            difference(pair),
-        ]
-    };
-    let rows = pairs.chunks(GROUPS);
-    let rows = rows.map(|row| row.iter().map(group).collect());
-    sheet_png(&rows.collect::<Vec<_>>())
-}
-
-fn files(pictures: &Pictures) -> Vec<Artifact> {
-    let names = ["figure6", "figure6-other"].into_iter();
-    let made = names
-        .zip(&pictures.figure6)
-        .filter(|(_, pairs)| !pairs.is_empty());
-    let file = |(name, pairs): (&str, &Vec<Pair>)| Artifact {
-        name: format!("{name}.png"),
-        bytes: png(pairs),
-    };
-    made.map(file).collect()
-}
-
-fn section(results: &Results, pictures: &Pictures) -> Option<Section> {
-    let captions = captions(results.quocnet.as_ref()?).into_iter();
-    let made = captions
-        .zip(&pictures.figure6)
-        .filter(|(_, pairs)| !pairs.is_empty());
-    let figure = |(caption, pairs): (String, &Vec<Pair>)| {
-        let shown = figure5::shown(pairs);
-        Figure::of_png(
-            &png(shown),
-            "Groups of three: an image that is answered rightly, the changed one that is not, and the \
-             magnitude of the difference, magnified",
-            vec![format!(
-                "{caption} The difference is magnified {} times.",
-                magnification(shown)
-            )],
-        )
-    };
-    let figures: Vec<Figure> = made.map(figure).collect();
-    (!figures.is_empty()).then_some(Section::Figures {
-        title: "Figure 6: a classifier on features learned without labels, and what fools it",
-        figures,
-    })
-}
-
-/// What is said below figure 6.
-fn captions(results: &QuocNet) -> Vec<String> {
-    let class = &results.class;
-    let direction = |what: &str, direction: &QuocNetDirection| {
-        let QuocNetDirection {
-            samples,
-            fooled,
-            distortion_mean,
-            other_samples,
-            other_fooled,
-            ..
-        } = direction;
-        format!(
-            "{samples} {what}: {:.0}% of them, average distortion {distortion_mean:.6}; a network \
-             trained from another seed gets {:.1}% of those wrong that it knows ({other_samples}).",
-            100.0 * fooled,
-            100.0 * other_fooled
-        )
-    };
-    vec![
-        direction(
-            &format!("recognised images of `{class}`, changed until they are not recognised"),
-            &results.away,
-        ),
-        direction(
-            &format!("other images, changed until they are taken for `{class}`"),
-            &results.towards,
-        ),
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn differences_are_magnified_by_as_many_powers_of_ten_as_bring_the_largest_into_sight() {
-        let grey = |value: f32| Picture {
-            width: 2,
-            height: 2,
-            values: vec![value; 4],
-        };
-        let pair = |perturbed| Pair {
-            original: grey(0.2),
-            perturbed: grey(perturbed),
-            label: 1,
-            prediction_before: 1,
-            prediction: 2,
-            distortion: 0.1,
-        };
-        assert_eq!(magnification(&[pair(0.2), pair(0.3)]), 10.0);
-        assert_eq!(magnification(&[pair(0.2003)]), 1000.0);
-        assert_eq!(magnification(&[pair(0.2)]), MAX_MAGNIFIED);
     }
 }
