@@ -11,6 +11,11 @@ use super::{Classifier, ClassifierError, Evaluate};
 /// What a function of a [`FnClassifier`] returns: the numbers of a batch, or why there are none.
 pub type FnResult<T> = Result<Vec<T>, Box<dyn Error + Send + Sync>>;
 
+/// The outputs of a batch of inputs.
+type Outputs<'f, T> = dyn Fn(&[T]) -> FnResult<T> + Sync + 'f;
+/// Gradients by the inputs of a batch, from those inputs and gradients by their outputs.
+type PullBack<'f, T> = dyn Fn(&[T], &[T]) -> FnResult<T> + Sync + 'f;
+
 /// A [`Classifier`] made of two functions, one for the outputs of a batch and one for its
 /// gradients.
 ///
@@ -30,8 +35,8 @@ pub struct FnClassifier<'f, T: Real = f32> {
     input_shape: Vec<usize>,
     classes: usize,
     input_box: InputBox,
-    outputs: Box<dyn Fn(&[T]) -> FnResult<T> + Sync + 'f>,
-    pull_back: Box<dyn Fn(&[T], &[T]) -> FnResult<T> + Sync + 'f>,
+    outputs: Box<Outputs<'f, T>>,
+    pull_back: Box<PullBack<'f, T>>,
     exact: Option<Box<dyn Classifier<f64> + 'f>>,
 }
 

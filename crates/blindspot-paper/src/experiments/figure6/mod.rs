@@ -60,7 +60,6 @@ pub static EXPERIMENT: Experiment = Experiment {
     },
     files,
     section,
-    ..Experiment::NOTHING
 };
 
 /// The margin that the wrong class must reach, in logits, which are some units apart on clean images.
