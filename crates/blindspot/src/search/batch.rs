@@ -4,7 +4,7 @@
 //! network gives an image the same bits whatever else is in the batch, so results depend neither on
 //! the size of the batch nor on the number of threads.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use blindspot_net::Real;
@@ -85,6 +85,7 @@ pub(super) fn run<S: Search>(
         count,
         next: AtomicUsize::new(0),
         ended: AtomicUsize::new(0),
+        failed: AtomicBool::new(false),
         results: Mutex::new((0..count).map(|_| None).collect()),
     };
     let threads = rayon::current_num_threads();
@@ -94,8 +95,7 @@ pub(super) fn run<S: Search>(
         .try_for_each(|_| {
             let worked = Worker::new(classifier, &start, &board).run(stop);
             if worked.is_err() {
-                // Nobody begins another search.
-                board.next.store(count, Ordering::Relaxed);
+                board.failed.store(true, Ordering::Relaxed);
             }
             worked
         })?;
@@ -110,6 +110,8 @@ struct Board {
     count: usize,
     next: AtomicUsize,
     ended: AtomicUsize,
+    /// Whether the classifier has failed on one of the threads.
+    failed: AtomicBool,
     results: Mutex<Vec<Option<Found>>>,
 }
 
@@ -161,7 +163,7 @@ impl<'w, S: Search, F: Fn(usize, Option<S>) -> S> Worker<'w, S, F> {
     }
 
     fn run(mut self, stop: StopCondition<'_>) -> Result<(), ClassifierError> {
-        while !stop.monitor.cancelled() {
+        while !stop.monitor.cancelled() && !self.board.failed.load(Ordering::Relaxed) {
             if stop.timed_out() {
                 for (index, search) in &self.active {
                     self.board.keep(*index, search);
