@@ -42,6 +42,24 @@ impl Iterate<'_> {
         }
     }
 
+    /// Moves a point by `step` (L2) against the gradient's values that the box doesn't hold, and
+    /// clips it.
+    pub(super) fn step_in_box(&self, step: f64, point: &mut [f32]) {
+        let free = |i: usize, value: f32| {
+            let gradient = self.gradient[i];
+            let held = gradient > 0.0 && value <= self.lower(i)
+                || gradient < 0.0 && value >= self.upper(i);
+            if held { 0.0 } else { gradient }
+        };
+        let square: f64 = (0..point.len())
+            .map(|i| f64::from(free(i, point[i])).powi(2))
+            .sum();
+        let factor = (step / square.sqrt().max(f64::MIN_POSITIVE)) as f32;
+        for i in 0..point.len() {
+            point[i] = self.clip_value(i, point[i] - factor * free(i, point[i]));
+        }
+    }
+
     /// Moves a point by `step` (L2) against the gradient, projects its perturbation onto the
     /// sphere of radius `norm`, and clips it.
     pub(super) fn step_on_sphere(&self, step: f64, norm: f64, point: &mut [f32]) {

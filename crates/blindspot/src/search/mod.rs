@@ -112,6 +112,8 @@
 //! search on c for the smallest perturbation that makes the classifier answer l. The sequential
 //! quadratic programming falls back on it where it finds nothing.
 
+#[cfg(test)]
+mod against_attacks;
 mod attack;
 pub mod attacks;
 mod batch;

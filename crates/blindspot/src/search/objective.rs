@@ -2,6 +2,9 @@
 
 use blindspot_net::{Real, cross_entropy};
 
+/// Temperature of the soft maximum over the other classes, as a fraction of the margin's size.
+const SOFTNESS: f64 = 0.3;
+
 /// The answer that one image is to be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
@@ -45,6 +48,35 @@ impl Objective {
             Goal::Untargeted { label, top_k } => {
                 (nth_largest(outputs, others(label), top_k), label)
             }
+        }
+    }
+
+    /// Writes into `descent` the direction of the outputs against which the margin rises, of the
+    /// classes near the binding one together: the margin's own gradient, negated, where the class
+    /// that binds it is replaced by a soft maximum with the temperature `SOFTNESS * |margin|`.
+    ///
+    /// It does not depend on the scale of the outputs, as the cross entropy does, and becomes the
+    /// margin's own at the boundary. `outputs` and `descent` have one value a class.
+    pub(super) fn descent(self, outputs: &[f32], descent: &mut [f32]) {
+        let temperature = (SOFTNESS * self.margin(outputs).abs()).max(f64::MIN_POSITIVE);
+        let (own, wanted, top_k) = match self.goal {
+            Goal::Targeted(target) => (target, -1.0, 1),
+            Goal::Untargeted { label, top_k } => (label, 1.0, top_k),
+        };
+        let others = (0..outputs.len()).filter(|&class| class != own);
+        let max = outputs[nth_largest(outputs, others, top_k)];
+        let weight = |output: f32| ((f64::from(output) - f64::from(max)) / temperature).exp();
+        let counts = |class: usize| class != own && outputs[class] <= max;
+        let counted = (0..outputs.len()).filter(|&class| counts(class));
+        let sum: f64 = counted.map(|class| weight(outputs[class])).sum();
+        for (class, (descent, &output)) in descent.iter_mut().zip(outputs).enumerate() {
+            *descent = if class == own {
+                wanted
+            } else if counts(class) {
+                (-f64::from(wanted) * weight(output) / sum) as f32
+            } else {
+                0.0
+            };
         }
     }
 

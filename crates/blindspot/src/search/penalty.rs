@@ -62,6 +62,12 @@ pub(super) struct Penalty {
     phase: Phase,
     line_search: LineSearch,
     best: Best,
+    /// What outputs are divided by in the loss: their spread at the original, if it is below 1. The
+    /// cross entropy of smaller outputs is nearly flat.
+    temperature: f64,
+    /// What the function told to the solver is multiplied by, so that its tolerance doesn't end the
+    /// minimisation of a flat one. A power of two, which changes nothing else.
+    unit: f64,
     /// Of the point evaluated last.
     loss: f64,
     margin: f64,
@@ -128,6 +134,8 @@ impl Penalty {
                 phase: Phase::Start,
                 line_search: LineSearch::default(),
                 best: Best::default(),
+                temperature: 1.0,
+                unit: 1.0,
                 loss: 0.0,
                 margin: 0.0,
                 success: false,
@@ -155,13 +163,35 @@ impl Penalty {
         search
     }
 
+    /// The loss of the outputs divided by the temperature; writes its gradient by the outputs.
+    fn scaled_loss(&self, outputs: &[f32], gradient: &mut [f32]) -> f64 {
+        if self.temperature == 1.0 {
+            return self.objective.loss(outputs, gradient);
+        }
+        let factor = (1.0 / self.temperature) as f32;
+        let scaled: Vec<f32> = outputs.iter().map(|&output| factor * output).collect();
+        let objective = Objective {
+            confidence: self.objective.confidence / self.temperature,
+            ..self.objective
+        };
+        let loss = objective.loss(&scaled, gradient);
+        gradient.iter_mut().for_each(|value| *value *= factor);
+        loss
+    }
+
     /// At the original: chooses the first c and begins to minimise.
     fn begin(&mut self, gradient: &[f32]) -> Phase {
         self.margin_at_start = self.margin;
         // Were the classifier linear and only two classes counted, the perturbation needed would
         // be |margin| / |gradient| long, and this c would balance the two terms at its end.
         let square: f64 = gradient.iter().map(|&g| f64::from(g * g)).sum();
-        self.line_search.c = (square / (4.0 * self.margin.abs().max(1e-6))).clamp(1e-6, 1e6);
+        let margin = (self.margin / self.temperature).abs().max(1e-6);
+        self.line_search.c = (square / (4.0 * margin)).clamp(1e-30, 1e30);
+        self.unit = if square > 0.0 {
+            (-0.5 * square.log2()).max(0.0).ceil().exp2()
+        } else {
+            1.0
+        };
         if self.success {
             self.best.offer(&self.original, &self.point, self.margin);
             return Phase::Done;
@@ -173,15 +203,16 @@ impl Penalty {
     /// Tells the solver the value at its point; goes on to the next c when it has ended.
     fn solve(&mut self, gradient: &[f32]) -> Phase {
         self.effort.gradients += 1;
-        let c = self.line_search.c;
+        let (c, unit) = (self.line_search.c, self.unit);
         let square = norm(&self.original, self.solver.point()).powi(2);
         let scale = (2.0 * c) as f32;
         let values = self.solver.point().iter().zip(&self.original);
         for ((place, gradient), (x, original)) in self.gradient.iter_mut().zip(gradient).zip(values)
         {
-            *place = gradient + scale * (x - original);
+            *place = unit as f32 * (gradient + scale * (x - original));
         }
-        let status = self.solver.tell(c * square + self.loss, &self.gradient);
+        let value = unit * (c * square + self.loss);
+        let status = self.solver.tell(value, &self.gradient);
         if status != Status::Evaluate {
             self.iterate_succeeds = self.success;
         }
@@ -247,6 +278,15 @@ impl Penalty {
     }
 }
 
+/// The difference of the largest output and the smallest.
+fn spread(outputs: &[f32]) -> f64 {
+    let (least, most) = outputs.iter().fold(
+        (f32::INFINITY, f32::NEG_INFINITY),
+        |(least, most), &output| (least.min(output), most.max(output)),
+    );
+    f64::from(most) - f64::from(least)
+}
+
 impl Search for Penalty {
     fn best(&self) -> Option<&[f32]> {
         self.best.image()
@@ -265,7 +305,11 @@ impl Search for Penalty {
 
     fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
         self.effort.evaluations += 1;
-        self.loss = self.objective.loss(outputs, gradient);
+        if self.effort.evaluations == 1 {
+            let spread = spread(outputs);
+            self.temperature = if spread > 0.0 { spread.min(1.0) } else { 1.0 };
+        }
+        self.loss = self.scaled_loss(outputs, gradient);
         self.margin = self.objective.margin(outputs);
         self.success = self.margin > SAFETY * scale(outputs);
     }

@@ -8,10 +8,10 @@ use super::bounds::FeasibleBox;
 /// `f32` rounding, so that any runtime gives the same answer to the final image.
 pub(super) const SAFETY: f64 = 2e-6;
 
-/// The largest absolute output, at least 1: what margins are measured against.
+/// The largest absolute output: what margins are measured against.
 pub(super) fn scale<T: Real>(outputs: &[T]) -> f64 {
     let sizes = outputs.iter().map(|output| output.f64().abs());
-    sizes.fold(1.0, f64::max)
+    sizes.fold(0.0, f64::max)
 }
 
 /// The L2 norm of the perturbation that leads from `original` to `adversarial`, images of one

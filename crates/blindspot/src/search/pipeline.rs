@@ -92,17 +92,35 @@ pub(super) fn run(
     let sqp = |job: &Job<'_>, recycled| Sqp::new(&job.rest(), options, recycled);
     first_stage(classifier, jobs, sqp, stop)?;
 
-    // Where the decision boundary wasn't met, the paper's search takes over.
-    let mut unsolved: Vec<&mut Job<'_>> = jobs.iter_mut().filter(|job| job.is_unsolved()).collect();
-    if unsolved.is_empty() || stop.should_stop() {
-        return Ok(());
-    }
+    // Where the decision boundary wasn't met, other searches take over, one after the other.
     let silenced = Silenced(stop.monitor);
     let stop = StopCondition {
         monitor: &silenced,
         ..stop
     };
-    let found = stage(classifier, &unsolved, penalty, stop)?;
+    fall_back(classifier, jobs, options, penalty, stop)?;
+    for method in [Method::Ddn, Method::DeepFool] {
+        let make = attacks::baseline(method).expect("it is a baseline");
+        let begin = |job: &Job<'_>, _| MethodSearch::new(&job.rest(), make());
+        fall_back(classifier, jobs, options, begin, stop)?;
+    }
+    Ok(())
+}
+
+/// Runs another search for the jobs without success, and goes on from what it finds to the nearest
+/// points of the boundary.
+fn fall_back<S: Search>(
+    classifier: &dyn Classifier,
+    jobs: &mut [Job<'_>],
+    options: &SearchOptions,
+    begin: impl Fn(&Job<'_>, Option<S>) -> S + Sync,
+    stop: StopCondition<'_>,
+) -> Result<(), ClassifierError> {
+    let mut unsolved: Vec<&mut Job<'_>> = jobs.iter_mut().filter(|job| job.is_unsolved()).collect();
+    if unsolved.is_empty() || stop.should_stop() {
+        return Ok(());
+    }
+    let found = stage(classifier, &unsolved, begin, stop)?;
     let cancelled = stop.monitor.cancelled();
     for (job, found) in unsolved.iter_mut().zip(found) {
         match found {
@@ -112,7 +130,6 @@ pub(super) fn run(
         }
     }
 
-    // From its minimisers to the nearest points of the boundary.
     unsolved.retain(|job| job.adversarial().is_some() && job.evaluations_left() > 0);
     let polish = |job: &Job<'_>, recycled| {
         let end = job.adversarial().expect("jobs without one were left out");

@@ -253,7 +253,7 @@ fn what_does_not_fit_is_said() {
         error(&[0], &[0, 0], options)
     };
     let none = with(|options| options.input_box.lower = 1.0);
-    assert!(none.contains("no box"), "{none}");
+    assert!(none.contains("invalid box"), "{none}");
     assert!(with(|options| options.criterion.top_k = 2).contains("without a target class"));
     assert!(with(|options| options.criterion.top_k = 3).contains("takes 1 to 2"));
     assert!(with(|options| options.criterion.confidence = -1.0).contains("confidence of -1"));

@@ -7,7 +7,7 @@ mod soundness;
 
 use blindspot_data::{ErrorKind, ImageSet};
 use blindspot_net::ops::{Binary, Concat, Conv, Gemm, Pool, PoolKind, Reshape, Unary, Window};
-use blindspot_net::{Evaluator, Graph, Network, Op, Operand, argmax};
+use blindspot_net::{Evaluator, Network, Op, argmax};
 
 use super::*;
 use crate::inputs::{InMemory, Inputs as _};
@@ -15,8 +15,8 @@ use crate::model::Model;
 use crate::run::monitor::Unwatched;
 use crate::run::random::Stream;
 use crate::search::{Block, InputBox, Method, SearchOptions, Target, search};
-use crate::testing::network;
-use networks::{Stack, networks};
+use crate::testing::{Stack, network};
+use networks::networks;
 
 /// Where no unit ever stops, a network with a skip connection is linear, and its certificate must
 /// be the exact minimum.

@@ -13,15 +13,21 @@
 //! |---|---|---|
 //! | `Ranking` | all runner-ups ranked | `SmoothSqp` for the nearest |
 //! | `SmoothSqp` | settled, beaten or too long | `SmoothSqp` for the next runner-up, after the last `Ray` |
-//! | `SmoothSqp` | a kink | `PerClassDdn` for the same runner-up |
+//! | `SmoothSqp` | a kink | `PerClassDdn` for the same runner-up, `Ascent` for a target class |
 //! | `PerClassDdn` | end of its schedule | `PerClassDdn` for the next runner-up, after the last `PolishDdn` |
+//! | `Ascent` | the objective, or too many steps | `PolishDdn` |
 //! | `PolishDdn` | end of its schedule | `FinalSqp` |
 //! | `FinalSqp` | settled, a kink or too long | `Ray` |
 //! | `Ray` | at the boundary | `Done` |
 //!
-//! A target class begins with `SmoothSqp`. `PolishDdn` and `FinalSqp` start from the best point so
-//! far; where there is none, the search is done. A search that has made all its evaluations is
-//! done, too.
+//! A target class begins with `SmoothSqp`. `PolishDdn`, `FinalSqp` and `Ray` start from the best
+//! point so far. Where there is none, an `Ascent` looks for one; where it finds none either, the
+//! search is done. A search that has made all its evaluations is done, too.
+//!
+//! Everything here is free of the scale of the outputs: what follows a loss follows the margin
+//! with a soft maximum over the classes near the binding one
+//! ([`Objective::descent`](super::objective::Objective)). The cross entropy of small outputs, by
+//! contrast, pushes all other classes down alike.
 
 mod anderson;
 mod constraints;
@@ -52,10 +58,13 @@ const FIRST_NORM: f64 = 2.0;
 const PER_RUNNER_UP: Schedule = Schedule::new(20, 1.5);
 /// Schedule at kinks from the best point of all runner-ups.
 const POLISH: Schedule = Schedule::new(100, 2.0);
-/// Schedule at kinks for a target class, from the original: it is far off, and asks for more care.
-const PER_TARGET: Schedule = Schedule::new(50, 1.0);
-/// Schedule at kinks from the best point for a target class.
-const POLISH_TARGET: Schedule = Schedule::new(100, 1.0);
+/// Schedule from the point that an ascent has reached: it is near the boundary, and first steps as
+/// long as the perturbation lose it.
+const POLISH_ASCENT: Schedule = Schedule::new(100, 0.2);
+/// Length of an ascent's steps, as a fraction of the linearised distance.
+const ASCENT_STEP: f64 = 0.3;
+/// Steps of an ascent at most.
+const ASCENT_STEPS: u32 = 100;
 /// Steps that tell a kink by staying long.
 const KINK_STEPS: u64 = 12;
 /// Steps that tell a kink from the best point found at kinks.
@@ -107,6 +116,13 @@ impl Evaluation {
     }
 }
 
+/// Steps on the way to the objective.
+#[derive(Debug, Clone, Copy)]
+struct Ascent {
+    length: f64,
+    steps: u32,
+}
+
 /// Where a search stands; the module's table says what follows what.
 #[derive(Debug)]
 enum Phase {
@@ -116,6 +132,9 @@ enum Phase {
     SmoothSqp,
     /// From the original by decoupled direction and norm, for one class.
     PerClassDdn(RelativeDdn),
+    /// From the original by short steps against the gradient until the objective is reached, for a
+    /// target class at kinks, or where nothing else has reached it.
+    Ascent(Ascent),
     /// From the best point by decoupled direction and norm.
     PolishDdn(RelativeDdn),
     /// From the best point along the linearised boundary, as long as steps are short.
@@ -239,22 +258,67 @@ impl Sqp {
     /// From the original along the linearised boundary of the next runner-up, if there is one.
     fn next_smooth(&mut self) -> Phase {
         if !self.runner_ups.advance(self.problem.objective) {
-            return self.shrink();
+            return if self.best.norm().is_some() {
+                self.shrink()
+            } else {
+                self.ascend()
+            };
         }
         self.restart_at_original();
         Phase::SmoothSqp
     }
 
-    /// From the original by decoupled direction and norm, for the class that is searched.
+    /// From the original by decoupled direction and norm, for the runner-up that is searched; for a
+    /// target class by an ascent.
     fn per_class_ddn(&mut self) -> Phase {
-        let (distance, schedule) = match self.runner_ups.current() {
-            Some(runner_up) => (runner_up.linearized_distance, PER_RUNNER_UP),
-            None => (self.linearized.first_distance(), PER_TARGET),
+        let Some(runner_up) = self.runner_ups.current() else {
+            return self.ascend();
         };
+        let distance = runner_up.linearized_distance;
         self.point.copy_from_slice(&self.problem.original);
         let guess = || (FIRST_NORM * distance).min(self.problem.feasible_box.widest());
         let norm = self.best.norm().map(|best| BELOW_BEST * best);
-        Phase::PerClassDdn(RelativeDdn::new(norm.unwrap_or_else(guess), schedule))
+        Phase::PerClassDdn(RelativeDdn::new(norm.unwrap_or_else(guess), PER_RUNNER_UP))
+    }
+
+    /// From the original against the gradient.
+    fn ascend(&mut self) -> Phase {
+        let distance = match self.runner_ups.nearest() {
+            Some(runner_up) => runner_up.linearized_distance,
+            None => self.linearized.first_distance(),
+        };
+        self.restart_at_original();
+        Phase::Ascent(Ascent {
+            length: ASCENT_STEP * distance.min(self.problem.feasible_box.widest()),
+            steps: 0,
+        })
+    }
+
+    /// A step of an ascent, or on from what it has reached.
+    fn climb(&mut self, mut ascent: Ascent, gradient: &[f32]) -> Phase {
+        self.effort.gradients += 1;
+        if self.at.success() || ascent.steps == ASCENT_STEPS {
+            return self.polish(POLISH_ASCENT);
+        }
+        ascent.steps += 1;
+        let iterate = Iterate {
+            original: &self.problem.original,
+            gradient,
+            margin: self.at.margin,
+            success: self.at.success(),
+            feasible_box: &self.problem.feasible_box,
+        };
+        iterate.step_in_box(ascent.length, &mut self.point);
+        Phase::Ascent(ascent)
+    }
+
+    /// From the best point by decoupled direction and norm, if there is one.
+    fn polish(&mut self, schedule: Schedule) -> Phase {
+        let Some(norm) = self.best.norm() else {
+            return self.shrink();
+        };
+        self.restart_at_best();
+        Phase::PolishDdn(RelativeDdn::new(norm, schedule))
     }
 
     /// After one class at kinks: the next one, or on from the best point.
@@ -265,15 +329,10 @@ impl Sqp {
             self.restart_at_original();
             return self.per_class_ddn();
         }
-        let Some(norm) = self.best.norm() else {
-            return self.shrink();
-        };
-        self.restart_at_best();
-        let schedule = match self.problem.objective.goal {
-            Goal::Untargeted { .. } => POLISH,
-            Goal::Targeted(_) => POLISH_TARGET,
-        };
-        Phase::PolishDdn(RelativeDdn::new(norm, schedule))
+        if self.best.norm().is_none() {
+            return self.ascend();
+        }
+        self.polish(POLISH)
     }
 
     /// From the best point along the linearised boundary: it was smooth there after all.
@@ -376,8 +435,8 @@ impl Search for Sqp {
                 gradient.fill(0.0);
                 (gradient[label], gradient[runner_up.class]) = (1.0, -1.0);
             }
-            (Phase::PerClassDdn(_) | Phase::PolishDdn(_), _) => {
-                objective.loss(outputs, gradient);
+            (Phase::PerClassDdn(_) | Phase::Ascent(_) | Phase::PolishDdn(_), _) => {
+                objective.descent(outputs, gradient);
             }
             (Phase::Ray(_) | Phase::Done, _) => gradient.fill(0.0),
             (phase, goal) => {
@@ -407,6 +466,7 @@ impl Search for Sqp {
                     self.next_per_class()
                 }
             }
+            Phase::Ascent(ascent) => self.climb(ascent, gradient),
             Phase::PolishDdn(mut ddn) => {
                 if self.step_ddn(&mut ddn, gradient) {
                     Phase::PolishDdn(ddn)

@@ -77,6 +77,11 @@ impl RunnerUps {
         self.all.get(self.current).copied()
     }
 
+    /// The runner-up with the smallest linearised distance.
+    pub(super) fn nearest(&self) -> Option<RunnerUp> {
+        self.all.first().copied()
+    }
+
     /// Goes on to the next runner-up; whether there is one for this objective.
     pub(super) fn advance(&mut self, objective: Objective) -> bool {
         self.current += 1;

@@ -1,11 +1,15 @@
 //! What unit tests share: MNIST where the machine has it, and networks trained on it once each.
 
+mod stack;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use blindspot_data::{DataSpec, ImageSet, Locations, Silent};
 use blindspot_net::Network;
 use blindspot_paper::train::Recipe;
+
+pub(crate) use stack::Stack;
 
 /// MNIST's training images, where the machine has them.
 fn mnist() -> Option<&'static ImageSet> {
