@@ -99,7 +99,7 @@ pub(super) fn run(
         ..stop
     };
     fall_back(classifier, jobs, options, penalty, stop)?;
-    for method in [Method::Ddn, Method::DeepFool] {
+    for method in [Method::Ddn, Method::DeepFool, Method::Pgd] {
         let make = attacks::baseline(method).expect("it is a baseline");
         let begin = |job: &Job<'_>, _| MethodSearch::new(&job.rest(), make());
         fall_back(classifier, jobs, options, begin, stop)?;
