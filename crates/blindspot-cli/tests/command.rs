@@ -258,8 +258,8 @@ fn hardening_trains_and_says_what_it_can_not_do() {
     let harden = "train FC100-100-10 --harden --out hard.onnx";
     let cases = [
         ("--layers input,hidden3", "input, hidden1, hidden2"),
-        ("--pool 0", "an empty pool"),
-        ("--refresh 1.5", "1.5 of a pool"),
+        ("--pool 0", "pool size must be at least 1"),
+        ("--refresh 1.5", "to replace is 1.5"),
         ("--beyond 0.5", "at least 1"),
         ("--within 0", "above 0"),
     ];

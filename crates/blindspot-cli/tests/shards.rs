@@ -272,7 +272,7 @@ fn units_in_shards_are_those_of_one_process() {
                  --synthesize";
     succeeds(dir, &format!("{words} --quiet --out one"));
     let other = words.replace("--seed 3", "--seed 2");
-    in_three(dir, words, "merged", (&other, "command.seed is 3, not 2"));
+    in_three(dir, words, "merged", (&other, "seed is 3, not 2"));
     assert!(contents(&dir.join("one")).len() > 5);
     assert!(contents(&dir.join("one")) == contents(&dir.join("merged")));
     // No shard does what the whole would refuse at its end.

@@ -4,7 +4,7 @@
 //! Plots are SVG ([`curves_plot`], [`spectrum_plot`], [`certificate_plot`], [`heat_map`],
 //! [`histogram`], [`distributions`], [`rotation`]), pictures PNG ([`picture_png`], [`sheet_png`],
 //! [`filters_png`]), and the page of a study of units is one file of HTML ([`units_page`]). Functions
-//! give text or bytes; [`write`] writes a list of [`Artifact`]s into a folder.
+//! give text or bytes; [`write()`] writes a list of [`Artifact`]s into a folder.
 //!
 //! ```
 //! use blindspot_report::{Cell, Table};

@@ -1,7 +1,9 @@
 //! How a plan does on images that no network of the replication is judged by: trained on the first
 //! 50,000 images of MNIST's training set, judged on the other 10,000.
 //!
-//!     cargo run --release -p blindspot-bench --bin harden -- '{"epochs":20}' '{"layers":["input"]}' [SEED]
+//! ```text
+//! cargo run --release -p blindspot-bench --bin harden -- '{"epochs":20}' '{"layers":["input"]}' [SEED]
+//! ```
 //!
 //! The first argument changes the batches' defaults, the second (or `-` for no pool) the pool's.
 

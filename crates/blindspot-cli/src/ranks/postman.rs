@@ -17,7 +17,7 @@ use mpi::collective::CommunicatorCollectives;
 use mpi::datatype::Equivalence;
 use mpi::point_to_point::{Destination, Source};
 use mpi::request::{Request, StaticScope};
-use mpi::topology::{Communicator, SimpleCommunicator};
+use mpi::topology::{Communicator as _, SimpleCommunicator};
 
 /// Tags: a message or its last piece, the sign that a rank is there, and a piece before the last.
 const MESSAGE: i32 = 1;
