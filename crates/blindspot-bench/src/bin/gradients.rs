@@ -7,9 +7,9 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use blindspot::inputs::InMemory;
+use blindspot::run::random::Stream;
 use blindspot_paper::LabelledData;
 use blindspot_paper::train::{Recipe, TrainingLoss};
-use blindspot_testing::Noise;
 
 fn main() {
     let mut arguments = std::env::args()
@@ -24,7 +24,9 @@ fn main() {
 }
 
 fn run(count: usize) {
-    let images = InMemory::new(Noise::new(1).units(count * 784), 784);
+    let mut noise = Stream::new(1, "values", 0);
+    let values = (0..count * 784).map(|_| noise.uniform() as f32);
+    let images = InMemory::new(values.collect(), 784);
     let labels: Vec<usize> = (0..count).map(|i| i % 10).collect();
     let recipe = Recipe::named("FC100-100-10").expect("it is one of the paper's");
     let few = InMemory::new(images.values()[..784 * 20].to_vec(), 784);

@@ -7,9 +7,9 @@
 use std::io::BufRead;
 use std::time::Instant;
 
+use blindspot::run::random::Stream;
 use blindspot_net::{Evaluator, Network, cross_entropy, onnx};
 use blindspot_paper::architectures;
-use blindspot_testing::Noise;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,10 +33,10 @@ fn main() {
 }
 
 fn run(network: &Network<f32>, batch: usize) {
-    let mut noise = Noise::new(1);
+    let mut noise = Stream::new(1, "values", 0);
     let mut evaluator = Evaluator::new(network);
     for value in evaluator.input(batch) {
-        *value = noise.unit();
+        *value = noise.uniform() as f32;
     }
     let classes = network.output_len();
     let labels: Vec<usize> = (0..batch).map(|i| i % classes).collect();

@@ -7,9 +7,9 @@
 use std::io::BufRead;
 use std::time::Instant;
 
+use blindspot::run::random::Stream;
 use blindspot_net::ops::{Fields, Local, Transpose};
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand};
-use blindspot_testing::Noise;
 
 fn main() {
     let numbers = std::env::args().skip(1).map(|number| number.parse().ok());
@@ -28,8 +28,8 @@ fn main() {
 }
 
 fn random(count: usize) -> Vec<f32> {
-    let mut noise = Noise::new(1);
-    (0..count).map(|_| noise.unit() - 0.5).collect()
+    let mut noise = Stream::new(1, "values", 0);
+    (0..count).map(|_| noise.uniform() as f32 - 0.5).collect()
 }
 
 /// Filters at each position, their outputs map after map.
