@@ -83,9 +83,9 @@ fn parse_weight(text: &str) -> Result<f64, String> {
 /// Which units to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum WantedUnits {
-    /// So many, a random choice.
+    /// A number of units chosen at random.
     Count(usize),
-    /// These.
+    /// The units with these numbers.
     These(Vec<usize>),
 }
 

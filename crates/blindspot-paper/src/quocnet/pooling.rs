@@ -20,7 +20,7 @@ pub(super) struct Pooling {
     pub(super) lambda: f64,
     /// The rows of positions whose responses are given.
     pub(super) rows: Range<usize>,
-    /// Those rows whose gradient is asked for.
+    /// The rows of positions whose gradient is asked for.
     pub(super) own: Range<usize>,
     /// The rows of neighbourhoods that are summed up: those that begin in these.
     pub(super) summed: Range<usize>,

@@ -33,7 +33,7 @@ pub trait Classifier<T: Real = f32>: Sync {
     /// What evaluates batches, one for each thread that works with the classifier.
     fn evaluator(&self) -> Box<dyn Evaluate<T> + '_>;
 
-    /// The same classifier in double precision, where there is one. The search verifies its
+    /// This classifier in double precision, if it has such a form. The search verifies its
     /// examples with it; without one, with this classifier.
     fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
         None

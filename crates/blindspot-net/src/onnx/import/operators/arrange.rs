@@ -1,4 +1,4 @@
-//! The same numbers in another arrangement: other shapes, other orders, repeated.
+//! Operators that rearrange numbers: into other shapes and orders, or repeated.
 
 use super::{OnConstants, Operator};
 use crate::graph::MAX_VALUES;

@@ -37,7 +37,7 @@ const TABLES: [&[Operator]; 8] = [
 
 /// The names of ONNX's operators that are read, in the order of the alphabet.
 ///
-/// Those of them that are arithmetic with shapes (such as `Range` and `Where`) take constants only.
+/// Operators for arithmetic with shapes (such as `Range` and `Where`) take constants only.
 pub static OPERATORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names: Vec<&str> = Operator::all().map(|operator| operator.name).collect();
     names.sort_unstable();
