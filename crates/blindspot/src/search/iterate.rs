@@ -60,8 +60,8 @@ impl Iterate<'_> {
         }
     }
 
-    /// Moves a point by `step` (L2) against the gradient, projects its perturbation onto the
-    /// sphere of radius `norm`, and clips it.
+    /// Moves a point by `step` (L2) against the gradient and projects its perturbation onto the
+    /// sphere of radius `norm`, which may leave the box.
     pub(super) fn step_on_sphere(&self, step: f64, norm: f64, point: &mut [f32]) {
         let factor = (step / length(self.gradient).max(f64::MIN_POSITIVE)) as f32;
         let values = point.iter_mut().zip(self.original).zip(self.gradient);
@@ -72,7 +72,6 @@ impl Iterate<'_> {
         for (point, &x) in point.iter_mut().zip(self.original) {
             *point = x + scale * *point;
         }
-        self.clip(point);
     }
 }
 

@@ -108,6 +108,7 @@ impl AttackMethod for Ddn {
             };
         }
         self.step += 1;
+        // The search moves what leaves the box back into it.
         iterate.step_on_sphere(length, self.norm, point);
         true
     }

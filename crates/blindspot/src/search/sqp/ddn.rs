@@ -88,6 +88,7 @@ impl RelativeDdn {
         }
         let step = cosine((first_step, LAST_STEP), fraction) * self.norm;
         iterate.step_on_sphere(step, self.norm, point);
+        iterate.clip(point);
         true
     }
 }
