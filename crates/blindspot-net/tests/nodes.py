@@ -80,7 +80,7 @@ def cases():
 
 answers = []
 for name, model, inputs, outputs in cases():
-    operators = {node.op_type if not node.domain else node.domain for node in model.graph.node}
+    operators = {node.op_type if not node.domain else f"{node.domain}.{node.op_type}" for node in model.graph.node}
     if not operators <= claimed:
         continue
     try:

@@ -31,6 +31,18 @@ pub enum Binary {
     Max,
     /// a where it is at least 0, a b elsewhere.
     PRelu,
+    /// What is left of a after whole times b, with the sign of a: C's fmod.
+    Mod,
+    /// 1 where a is below b, 0 elsewhere; without a gradient, as all comparisons.
+    Less,
+    /// 1 where a is at most b, 0 elsewhere.
+    LessOrEqual,
+    /// 1 where a is above b, 0 elsewhere.
+    Greater,
+    /// 1 where a is at least b, 0 elsewhere.
+    GreaterOrEqual,
+    /// 1 where a is b, 0 elsewhere.
+    Equal,
 }
 
 impl Binary {
@@ -44,7 +56,25 @@ impl Binary {
             Binary::Min => "Min",
             Binary::Max => "Max",
             Binary::PRelu => "PRelu",
+            Binary::Mod => "Mod",
+            Binary::Less => "Less",
+            Binary::LessOrEqual => "LessOrEqual",
+            Binary::Greater => "Greater",
+            Binary::GreaterOrEqual => "GreaterOrEqual",
+            Binary::Equal => "Equal",
         }
+    }
+
+    /// Whether it gives truth values, 1 and 0.
+    pub fn is_comparison(self) -> bool {
+        matches!(
+            self,
+            Binary::Less
+                | Binary::LessOrEqual
+                | Binary::Greater
+                | Binary::GreaterOrEqual
+                | Binary::Equal
+        )
     }
 
     pub(super) fn infer(self, inputs: &[OperandShape<'_>]) -> Result<Vec<usize>, String> {
@@ -109,6 +139,12 @@ fn pairs<T: Real>(
             }
         }
     }
+}
+
+/// A truth value as a number.
+#[inline(always)]
+fn truth<T: Real>(holds: bool) -> T {
+    if holds { T::one() } else { T::zero() }
 }
 
 fn apply<T: Real>(
@@ -235,6 +271,12 @@ impl<T: Real> Kernel<T> for Binary {
                 output,
                 |a, b| if a < T::zero() { a * b } else { a },
             ),
+            Binary::Mod => apply(n, inputs, output, |a, b| a % b),
+            Binary::Less => apply(n, inputs, output, |a, b| truth(a < b)),
+            Binary::LessOrEqual => apply(n, inputs, output, |a, b| truth(a <= b)),
+            Binary::Greater => apply(n, inputs, output, |a, b| truth(a > b)),
+            Binary::GreaterOrEqual => apply(n, inputs, output, |a, b| truth(a >= b)),
+            Binary::Equal => apply(n, inputs, output, |a, b| truth(a == b)),
         }
     }
 
@@ -301,6 +343,19 @@ impl<T: Real> Kernel<T> for Binary {
             Binary::PRelu => {
                 chain!(0, |a, b, dy| if a < zero { dy * b } else { dy });
                 chain!(1, |a, _, dy| if a < zero { dy * a } else { zero });
+            }
+            Binary::Mod => {
+                chain!(0, |_, _, dy| dy);
+                chain!(1, |a, b, dy: T| -dy * (a / b).trunc());
+            }
+            Binary::Less
+            | Binary::LessOrEqual
+            | Binary::Greater
+            | Binary::GreaterOrEqual
+            | Binary::Equal => {
+                for gradient in gradients.iter_mut().flatten() {
+                    gradient.begin_sum();
+                }
             }
         }
     }

@@ -6,6 +6,7 @@
 //! line in each `match` below.
 
 mod binary;
+mod choose;
 mod concat;
 mod conv;
 mod dropout;
@@ -15,6 +16,7 @@ mod linear;
 mod local;
 mod lrn;
 mod matmul;
+mod normalize;
 mod pad;
 mod pool;
 mod reduce;
@@ -28,6 +30,7 @@ mod unary;
 mod window;
 
 pub use binary::Binary;
+pub use choose::Where;
 pub use concat::Concat;
 pub use conv::Conv;
 pub use dropout::Dropout;
@@ -36,6 +39,7 @@ pub use linear::Gemm;
 pub use local::{Fields, Local, tiles};
 pub use lrn::Lrn;
 pub use matmul::MatMul;
+pub use normalize::Normalize;
 pub use pad::{Pad, PadMode};
 pub use pool::{Pool, PoolKind};
 pub use reduce::{Reduce, ReduceKind};
@@ -58,6 +62,8 @@ pub enum Op {
     Unary(Unary),
     /// A function of two numbers, with broadcasting: Add, Mul, PRelu and so on.
     Binary(Binary),
+    /// Numbers of one operand or of another, by a condition.
+    Where(Where),
     /// `x w + b`: a fully connected layer.
     Gemm(Gemm),
     /// The matrix product of two values, or of a weight and a value.
@@ -70,9 +76,11 @@ pub enum Op {
     Pool(Pool),
     /// Local response normalisation over neighbouring channels.
     Lrn(Lrn),
+    /// Numbers brought to mean 0 and variance 1, along the last axes.
+    Normalize(Normalize),
     /// Exponentials normalised to sum 1 along an axis, or their logarithms.
     Softmax(Softmax),
-    /// Mean, sum or maximum over axes.
+    /// Mean, sum, maximum, norm and the like over axes.
     Reduce(Reduce),
     /// The same numbers under another shape.
     Reshape(Reshape),
@@ -96,12 +104,14 @@ macro_rules! each {
         match $op {
             Op::Unary($inner) => $result,
             Op::Binary($inner) => $result,
+            Op::Where($inner) => $result,
             Op::Gemm($inner) => $result,
             Op::MatMul($inner) => $result,
             Op::Conv($inner) => $result,
             Op::Local($inner) => $result,
             Op::Pool($inner) => $result,
             Op::Lrn($inner) => $result,
+            Op::Normalize($inner) => $result,
             Op::Softmax($inner) => $result,
             Op::Reduce($inner) => $result,
             Op::Reshape($inner) => $result,
@@ -121,12 +131,14 @@ impl Op {
         match self {
             Op::Unary(op) => op.name(),
             Op::Binary(op) => op.name(),
+            Op::Where(_) => "Where",
             Op::Gemm(_) => "Gemm",
             Op::MatMul(_) => "MatMul",
             Op::Conv(_) => "Conv",
             Op::Local(_) => "MatMul",
             Op::Pool(op) => op.name(),
             Op::Lrn(_) => "LRN",
+            Op::Normalize(op) => op.name(),
             Op::Softmax(op) => op.name(),
             Op::Reduce(op) => op.name(),
             Op::Reshape(_) => "Reshape",

@@ -1,5 +1,7 @@
 //! Functions of one number, applied to each.
 
+mod by_input;
+
 use super::{Gradient, InPlace, Input, Kernel, only_value};
 use crate::ops::OperandShape;
 use crate::real::{Real, vectorised};
@@ -56,6 +58,88 @@ pub enum Unary {
     Neg,
     /// |x|; its gradient at 0 is 0.
     Abs,
+    /// x times x / 6 + 1/2 cut to [0, 1].
+    HardSwish,
+    /// x times the logistic function of `alpha` x; SiLU where `alpha` is 1.
+    Swish {
+        /// The steepness.
+        alpha: f64,
+    },
+    /// x tanh(log(1 + e^x)).
+    Mish,
+    /// `gamma` times [`Elu`](Unary::Elu).
+    Selu {
+        /// The depth reached below 0, before it is scaled.
+        alpha: f64,
+        /// The scale.
+        gamma: f64,
+    },
+    /// x where it is above 0, `alpha` (e^(x / `alpha`) - 1) elsewhere.
+    Celu {
+        /// The depth reached below 0, not 0 itself.
+        alpha: f64,
+    },
+    /// x / (1 + |x|).
+    Softsign,
+    /// x where it is above `alpha`, 0 elsewhere.
+    ThresholdedRelu {
+        /// The threshold.
+        alpha: f64,
+    },
+    /// x nearer to 0 by `bias` where |x| is above `lambda`, 0 elsewhere.
+    Shrink {
+        /// The threshold.
+        lambda: f64,
+        /// By how much.
+        bias: f64,
+    },
+    /// 1 / x.
+    Reciprocal,
+    /// -1, 0 or 1; without a gradient, as all that follow but the trigonometric ones.
+    Sign,
+    /// The largest integer that is not above x.
+    Floor,
+    /// The smallest integer that is not below x.
+    Ceil,
+    /// The nearest integer, of two the even one.
+    Round {
+        /// Whether the gradient is that of x itself: the straight-through estimate of quantised
+        /// networks (Bengio et al. 2013).
+        straight_through: bool,
+    },
+    /// 1 where x is 0, 0 elsewhere: the opposite of a truth value.
+    Not,
+    /// 1 where x is no number, 0 elsewhere.
+    IsNan,
+    /// 1 where x is infinite, with one of the signs asked for, 0 elsewhere.
+    IsInf {
+        /// Whether -infinity counts.
+        negative: bool,
+        /// Whether infinity counts.
+        positive: bool,
+    },
+    /// The sine.
+    Sin,
+    /// The cosine.
+    Cos,
+    /// The tangent.
+    Tan,
+    /// The arc sine.
+    Asin,
+    /// The arc cosine.
+    Acos,
+    /// The arc tangent.
+    Atan,
+    /// The hyperbolic sine.
+    Sinh,
+    /// The hyperbolic cosine.
+    Cosh,
+    /// The inverse hyperbolic sine.
+    Asinh,
+    /// The inverse hyperbolic cosine.
+    Acosh,
+    /// The inverse hyperbolic tangent.
+    Atanh,
 }
 
 impl Unary {
@@ -76,6 +160,33 @@ impl Unary {
             Unary::Sqrt => "Sqrt",
             Unary::Neg => "Neg",
             Unary::Abs => "Abs",
+            Unary::HardSwish => "HardSwish",
+            Unary::Swish { .. } => "Swish",
+            Unary::Mish => "Mish",
+            Unary::Selu { .. } => "Selu",
+            Unary::Celu { .. } => "Celu",
+            Unary::Softsign => "Softsign",
+            Unary::ThresholdedRelu { .. } => "ThresholdedRelu",
+            Unary::Shrink { .. } => "Shrink",
+            Unary::Reciprocal => "Reciprocal",
+            Unary::Sign => "Sign",
+            Unary::Floor => "Floor",
+            Unary::Ceil => "Ceil",
+            Unary::Round { .. } => "Round",
+            Unary::Not => "Not",
+            Unary::IsNan => "IsNaN",
+            Unary::IsInf { .. } => "IsInf",
+            Unary::Sin => "Sin",
+            Unary::Cos => "Cos",
+            Unary::Tan => "Tan",
+            Unary::Asin => "Asin",
+            Unary::Acos => "Acos",
+            Unary::Atan => "Atan",
+            Unary::Sinh => "Sinh",
+            Unary::Cosh => "Cosh",
+            Unary::Asinh => "Asinh",
+            Unary::Acosh => "Acosh",
+            Unary::Atanh => "Atanh",
         }
     }
 
@@ -90,8 +201,16 @@ impl Unary {
             // Only where its sign is that of the input.
             Unary::LeakyRelu { alpha } => alpha > 0.0,
             Unary::Elu { alpha } => alpha >= 0.0,
-            Unary::Erf | Unary::Gelu { .. } | Unary::Log | Unary::Abs => false,
-            _ => true,
+            Unary::Relu
+            | Unary::Clip { .. }
+            | Unary::Sigmoid
+            | Unary::HardSigmoid { .. }
+            | Unary::Tanh
+            | Unary::Softplus
+            | Unary::Exp
+            | Unary::Sqrt
+            | Unary::Neg => true,
+            _ => false,
         }
     }
 }
@@ -206,6 +325,7 @@ impl Unary {
             Unary::Sqrt => each(data, T::sqrt),
             Unary::Neg => each(data, |x| -x),
             Unary::Abs => each(data, T::abs),
+            _ => self.function_by_input(data),
         }
     }
 
@@ -264,6 +384,7 @@ impl Unary {
                 let below = if x < zero { -dy } else { zero };
                 if x > zero { dy } else { below }
             }),
+            _ => self.slopes_by_input(at, dy),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Small networks around one operator, with random shapes, attributes and operands.
 
 use blindspot_net::ops::{
-    Binary, Concat, Conv, Dropout, Fields, Gather, Gemm, Local, Lrn, MatMul, Pad, PadMode, Pool,
-    PoolKind, Reduce, ReduceKind, Reshape, Slice, SliceAxis, Softmax, Transpose, Unary, Window,
+    Binary, Concat, Conv, Dropout, Fields, Gather, Gemm, Local, Lrn, MatMul, Normalize, Pad,
+    PadMode, Pool, PoolKind, Reduce, ReduceKind, Reshape, Slice, SliceAxis, Softmax, Transpose,
+    Unary, Where, Window,
 };
 use blindspot_net::{Graph, GraphError, Network, Op, Operand};
 use proptest::prelude::*;
@@ -93,6 +94,14 @@ impl Case {
                     graph.node(&name, Op::Binary(Binary::Mul), &[operand, factor], &name)?;
                 operand = Operand::Value(scaled);
             }
+            if i == 0 && matches!(self.op, Op::Where(_)) {
+                // A condition that holds in some places.
+                let zero = Operand::Weight(graph.weight("zero", &[1])?);
+                weights.push(vec![0.0]);
+                let compare = Op::Binary(Binary::Greater);
+                let condition = graph.node("condition", compare, &[operand, zero], "condition")?;
+                operand = Operand::Value(condition);
+            }
             operands.push(operand);
         }
         let y = graph.node("y", self.op.clone(), &operands, "y")?;
@@ -162,7 +171,38 @@ pub(crate) fn unary() -> BoxedStrategy<Case> {
             Unary::Sqrt,
             Unary::Neg,
             Unary::Abs,
+            Unary::HardSwish,
+            Unary::Mish,
+            Unary::Softsign,
+            Unary::Reciprocal,
+            Unary::Sign,
+            Unary::Floor,
+            Unary::Ceil,
+            Unary::Not,
+            Unary::IsNan,
+            Unary::Sin,
+            Unary::Cos,
+            Unary::Tan,
+            Unary::Asin,
+            Unary::Acos,
+            Unary::Atan,
+            Unary::Sinh,
+            Unary::Cosh,
+            Unary::Asinh,
+            Unary::Acosh,
+            Unary::Atanh,
         ]),
+        (select(vec![1.0, 1.5]), select(vec![1.0, 1.05]))
+            .prop_map(|(alpha, gamma)| Unary::Selu { alpha, gamma }),
+        select(vec![1.0, -0.5, 1.5]).prop_map(|alpha| Unary::Swish { alpha }),
+        select(vec![1.0, 0.5, 2.0]).prop_map(|alpha| Unary::Celu { alpha }),
+        alpha().prop_map(|alpha| Unary::ThresholdedRelu { alpha }),
+        (select(vec![0.5, 0.25]), select(vec![0.0, 0.25]))
+            .prop_map(|(lambda, bias)| Unary::Shrink { lambda, bias }),
+        Just(Unary::Round {
+            straight_through: false
+        }),
+        any::<[bool; 2]>().prop_map(|[negative, positive]| Unary::IsInf { negative, positive }),
         alpha().prop_map(|alpha| Unary::LeakyRelu { alpha }),
         alpha().prop_map(|alpha| Unary::Elu { alpha }),
         (
@@ -177,7 +217,8 @@ pub(crate) fn unary() -> BoxedStrategy<Case> {
     let shape = prop_oneof![9 => shape(0..=4), 1 => Just(vec![3, 350])];
     case((op, shape).prop_map(|(op, shape)| {
         let range = match op {
-            Unary::Log | Unary::Sqrt => POSITIVE,
+            Unary::Log | Unary::Sqrt | Unary::Reciprocal | Unary::Acosh => POSITIVE,
+            Unary::Tan | Unary::Asin | Unary::Acos | Unary::Atanh => (-1, 1),
             _ => ANY,
         };
         (Op::Unary(op), vec![(true, shape)], range)
@@ -222,14 +263,44 @@ pub(crate) fn binary() -> BoxedStrategy<Case> {
         Binary::Min,
         Binary::Max,
         Binary::PRelu,
+        Binary::Mod,
+        Binary::Less,
+        Binary::LessOrEqual,
+        Binary::Greater,
+        Binary::GreaterOrEqual,
+        Binary::Equal,
     ]);
     case((op, pair(shape(0..=4))).prop_map(|(op, operands)| {
         let range = match op {
-            Binary::Div | Binary::Pow => POSITIVE,
+            Binary::Div | Binary::Pow | Binary::Mod => POSITIVE,
             _ => ANY,
         };
         (Op::Binary(op), operands.to_vec(), range)
     }))
+}
+
+pub(crate) fn choose() -> BoxedStrategy<Case> {
+    let parts = (pair(shape(0..=4)), any::<Index>(), any::<bool>());
+    case(parts.prop_map(|([a, b], from, value)| {
+        // The condition is one of the two, or a part of it.
+        let own = if value { &a.1 } else { &b.1 };
+        let condition = (true, own[from.index(own.len() + 1)..].to_vec());
+        (Op::Where(Where), vec![condition, a, b], ANY)
+    }))
+}
+
+pub(crate) fn normalize() -> BoxedStrategy<Case> {
+    let epsilon = select(vec![1e-5, 0.1]);
+    case((shape_and_axis(), epsilon, any::<bool>()).prop_map(
+        |((shape, axis), epsilon, centred)| {
+            let op = Normalize {
+                axis,
+                epsilon,
+                centred,
+            };
+            on_value(Op::Normalize(op), shape)
+        },
+    ))
 }
 
 pub(crate) fn gemm() -> BoxedStrategy<Case> {
@@ -262,7 +333,18 @@ pub(crate) fn softmax() -> BoxedStrategy<Case> {
 }
 
 pub(crate) fn reduce() -> BoxedStrategy<Case> {
-    let kind = select(vec![ReduceKind::Mean, ReduceKind::Sum, ReduceKind::Max]);
+    let kind = select(vec![
+        ReduceKind::Mean,
+        ReduceKind::Sum,
+        ReduceKind::Max,
+        ReduceKind::Min,
+        ReduceKind::Prod,
+        ReduceKind::L1,
+        ReduceKind::L2,
+        ReduceKind::SumSquare,
+        ReduceKind::LogSum,
+        ReduceKind::LogSumExp,
+    ]);
     let axes = shape(1..=4).prop_flat_map(|shape| {
         let axes: Vec<usize> = (0..shape.len()).collect();
         let count = 1..=axes.len();
@@ -270,14 +352,16 @@ pub(crate) fn reduce() -> BoxedStrategy<Case> {
     });
     case(
         (kind, axes, any::<bool>()).prop_map(|(kind, (shape, axes), keep_axes)| {
-            on_value(
-                Op::Reduce(Reduce {
-                    kind,
-                    axes,
-                    keep_axes,
-                }),
-                shape,
-            )
+            let op = Op::Reduce(Reduce {
+                kind,
+                axes,
+                keep_axes,
+            });
+            let range = match kind {
+                ReduceKind::LogSum => POSITIVE,
+                _ => ANY,
+            };
+            (op, vec![(true, shape)], range)
         }),
     )
 }

@@ -82,9 +82,11 @@ fn every_operator_gives_the_numbers_of_onnxruntime() {
     if let Err(why) = python() {
         skip!("{why}");
     }
-    let strategies: [(&str, BoxedStrategy<Case>); 17] = [
+    let strategies: [(&str, BoxedStrategy<Case>); 19] = [
         ("unary", cases::unary()),
         ("binary", cases::binary()),
+        ("choose", cases::choose()),
+        ("normalize", cases::normalize()),
         ("gemm", cases::gemm()),
         ("matmul", cases::matmul()),
         ("softmax", cases::softmax()),

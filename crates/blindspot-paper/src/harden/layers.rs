@@ -96,9 +96,12 @@ fn range(function: Unary) -> Option<(f32, f32)> {
         // Its least value, at -0.75, is -0.16997, that of its approximation -0.17004.
         Unary::Gelu { .. } => (-0.1701, all),
         Unary::LeakyRelu { .. } | Unary::Elu { .. } => (-all, all),
-        Unary::Erf | Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Neg | Unary::Abs => {
-            return None;
-        }
+        // Their least values, at -1.5 and -1.1924, are -0.375 and -0.3088.
+        Unary::HardSwish => (-0.375, all),
+        Unary::Mish => (-0.3089, all),
+        Unary::Softsign => (-1.0, 1.0),
+        Unary::Celu { alpha } => (-alpha as f32, all),
+        _ => return None,
     })
 }
 

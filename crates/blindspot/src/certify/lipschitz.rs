@@ -179,7 +179,21 @@ fn unary_constant(unary: Unary) -> Option<f64> {
         Unary::Erf => Some(std::f64::consts::FRAC_2_SQRT_PI),
         // The largest slope is 1.1289...
         Unary::Gelu { .. } => Some(1.13),
-        Unary::Exp | Unary::Log | Unary::Sqrt => None,
+        // The largest slopes are 1.5, 1.0885... and at 0.
+        Unary::HardSwish => Some(1.5),
+        Unary::Mish => Some(1.09),
+        Unary::Softsign | Unary::Celu { .. } => Some(1.0),
+        Unary::Selu { alpha, gamma } => Some(gamma.abs() * alpha.abs().max(1.0)),
+        // That of x gate(x) does not depend on how steep the gate is, but for signs.
+        Unary::Swish { .. } => Some(1.1),
+        Unary::Sin | Unary::Cos | Unary::Atan | Unary::Asinh => Some(1.0),
+        // Unbounded slopes, or jumps.
+        Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Reciprocal => None,
+        Unary::ThresholdedRelu { .. } | Unary::Shrink { .. } | Unary::Sign => None,
+        Unary::Floor | Unary::Ceil | Unary::Round { .. } => None,
+        Unary::Not | Unary::IsNan | Unary::IsInf { .. } => None,
+        Unary::Tan | Unary::Asin | Unary::Acos | Unary::Sinh | Unary::Cosh => None,
+        Unary::Acosh | Unary::Atanh => None,
     }
 }
 

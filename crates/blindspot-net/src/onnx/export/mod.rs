@@ -12,8 +12,8 @@ pub use file::write;
 use super::proto::*;
 use crate::graph::{Graph, Node, Operand};
 use crate::ops::{
-    Binary, Concat, Conv, Gemm, Local, Op, Pad, PadMode, Pool, PoolKind, Reduce, ReduceKind, Slice,
-    Unary, Window,
+    Binary, Concat, Conv, Gemm, Local, Normalize, Op, Pad, PadMode, Pool, PoolKind, Reduce,
+    ReduceKind, Slice, Unary, Window,
 };
 
 /// The version of ONNX's operators that is written: one that every runtime of the last years has.
@@ -70,6 +70,8 @@ impl<'a> Export<'a> {
         let (op_type, inputs, attributes) = match &node.op {
             Op::Unary(op) => return self.unary(node, *op, &inputs[0]),
             Op::Binary(op) => return self.binary(node, *op),
+            Op::Where(_) => return self.choose(node),
+            Op::Normalize(op) => return self.normalize(node, *op, inputs, &shape),
             Op::Gemm(op) => return self.gemm(node, *op, inputs),
             Op::Concat(op) => return self.concat(node, *op, inputs),
             Op::MatMul(_) => ("MatMul", self.aligned(node), Vec::new()),
@@ -165,8 +167,41 @@ impl<'a> Export<'a> {
                 inputs.truncate(given.map_or(1, |last| last + 1));
                 self.emit(node, op.name(), inputs, Vec::new());
             }
-            Unary::LeakyRelu { alpha } | Unary::Elu { alpha } => {
+            Unary::Swish { alpha } => {
+                let scaled = self.scaled(node, &x, alpha);
+                let gate = self.helper(node, "Sigmoid", vec![scaled]);
+                self.emit(node, "Mul", vec![x, gate], Vec::new());
+            }
+            Unary::Mish => {
+                let gate = self.helper(node, "Softplus", vec![x.clone()]);
+                let gate = self.helper(node, "Tanh", vec![gate]);
+                self.emit(node, "Mul", vec![x, gate], Vec::new());
+            }
+            Unary::LeakyRelu { alpha }
+            | Unary::Elu { alpha }
+            | Unary::Celu { alpha }
+            | Unary::ThresholdedRelu { alpha } => {
                 self.emit(node, op.name(), vec![x], vec![float("alpha", alpha)]);
+            }
+            Unary::Selu { alpha, gamma } => {
+                let attributes = vec![float("alpha", alpha), float("gamma", gamma)];
+                self.emit(node, op.name(), vec![x], attributes);
+            }
+            Unary::Shrink { lambda, bias } => {
+                let attributes = vec![float("lambd", lambda), float("bias", bias)];
+                self.emit(node, op.name(), vec![x], attributes);
+            }
+            Unary::Not => {
+                let truth = self.cast(node, x, BOOL);
+                self.truth(node, op.name(), vec![truth], Vec::new());
+            }
+            Unary::IsNan => self.truth(node, op.name(), vec![x], Vec::new()),
+            Unary::IsInf { negative, positive } => {
+                let attributes = vec![
+                    integer("detect_negative", i64::from(negative)),
+                    integer("detect_positive", i64::from(positive)),
+                ];
+                self.truth(node, op.name(), vec![x], attributes);
             }
             Unary::HardSigmoid { alpha, beta } => {
                 let attributes = vec![float("alpha", alpha), float("beta", beta)];
@@ -200,7 +235,62 @@ impl<'a> Export<'a> {
             let below = self.helper(node, "Mul", vec![below, b.clone()]);
             return self.emit(node, "Add", vec![above, below], Vec::new());
         }
-        self.emit(node, op.name(), inputs, Vec::new());
+        if op.is_comparison() {
+            return self.truth(node, op.name(), inputs, Vec::new());
+        }
+        let attributes = (op == Binary::Mod).then(|| integer("fmod", 1));
+        self.emit(node, op.name(), inputs, attributes.into_iter().collect());
+    }
+
+    /// An operator that gives truth values, as 1 and 0.
+    fn truth(
+        &mut self,
+        node: &Node,
+        op_type: &str,
+        inputs: Vec<String>,
+        attributes: Vec<AttributeProto>,
+    ) {
+        let truth = self.helper_with(node, op_type, inputs, attributes);
+        let to = vec![integer("to", i64::from(FLOAT))];
+        self.emit(node, "Cast", vec![truth], to);
+    }
+
+    /// A value in another type.
+    fn cast(&mut self, node: &Node, x: String, data_type: i32) -> String {
+        let to = vec![integer("to", i64::from(data_type))];
+        self.helper_with(node, "Cast", vec![x], to)
+    }
+
+    fn choose(&mut self, node: &Node) {
+        let mut inputs = self.aligned(node);
+        inputs[0] = self.cast(node, inputs[0].clone(), BOOL);
+        self.emit(node, "Where", inputs, Vec::new());
+    }
+
+    fn normalize(&mut self, node: &Node, op: Normalize, inputs: Vec<String>, shape: &[usize]) {
+        let row = &shape[op.axis..];
+        if op.centred {
+            let scale = self.fresh(node, "scale");
+            let dims = row.iter().map(|&size| size as i64).collect();
+            let ones = vec![1.0; row.iter().product()];
+            self.constants.push(tensor(&scale, dims, &ones));
+            let attributes = vec![
+                integer("axis", op.axis as i64 + 1),
+                float("epsilon", op.epsilon),
+            ];
+            let inputs = vec![inputs[0].clone(), scale];
+            return self.emit(node, op.name(), inputs, attributes);
+        }
+        // x / sqrt(mean of squares + epsilon), which runtimes have for longer.
+        let x = inputs[0].clone();
+        let square = self.helper(node, "Mul", vec![x.clone(), x.clone()]);
+        let axes = (op.axis..shape.len()).collect();
+        let (inputs, attributes) = self.over_axes(node, vec![square], axes, true, false);
+        let mean = self.helper_with(node, "ReduceMean", inputs, attributes);
+        let epsilon = self.number(node, "epsilon", op.epsilon);
+        let mean = self.helper(node, "Add", vec![mean, epsilon]);
+        let root = self.helper(node, "Sqrt", vec![mean]);
+        self.emit(node, "Div", vec![x, root], Vec::new());
     }
 
     fn gemm(&mut self, node: &Node, op: Gemm, mut inputs: Vec<String>) {
@@ -290,20 +380,34 @@ impl<'a> Export<'a> {
         self.emit(node, "Concat", inputs, vec![axis]);
     }
 
-    fn reduce(&mut self, node: &Node, op: &Reduce, mut inputs: Vec<String>) {
-        let axes: Vec<i64> = op.axes.iter().map(|&axis| axis as i64 + 1).collect();
-        if axes.is_empty() {
+    fn reduce(&mut self, node: &Node, op: &Reduce, inputs: Vec<String>) {
+        if op.axes.is_empty() {
             // ONNX would take all axes.
             return self.emit(node, "Identity", inputs, Vec::new());
         }
-        let mut attributes = vec![integer("keepdims", i64::from(op.keep_axes))];
+        let sum = op.kind == ReduceKind::Sum;
+        let (inputs, attributes) = self.over_axes(node, inputs, op.axes.clone(), op.keep_axes, sum);
+        self.emit(node, op.name(), inputs, attributes);
+    }
+
+    /// Inputs and attributes of a reduction over some axes of an image, `sum` if it is ReduceSum.
+    fn over_axes(
+        &mut self,
+        node: &Node,
+        mut inputs: Vec<String>,
+        axes: Vec<usize>,
+        keep_axes: bool,
+        sum: bool,
+    ) -> (Vec<String>, Vec<AttributeProto>) {
+        let axes = axes.into_iter().map(|axis| axis as i64 + 1).collect();
+        let mut attributes = vec![integer("keepdims", i64::from(keep_axes))];
         // The sum's axes became an input in version 13, the others' in version 18.
-        if op.kind == ReduceKind::Sum || self.opset >= 18 {
+        if sum || self.opset >= 18 {
             inputs.push(self.whole(node, "axes", axes));
         } else {
             attributes.push(integers("axes", axes));
         }
-        self.emit(node, op.name(), inputs, attributes);
+        (inputs, attributes)
     }
 
     fn slice(&mut self, node: &Node, op: &Slice, mut inputs: Vec<String>, shape: &[usize]) {
@@ -411,8 +515,19 @@ impl<'a> Export<'a> {
 
     /// A node on the way to the output of a node of the network; gives the name of what it gives.
     fn helper(&mut self, node: &Node, op_type: &str, inputs: Vec<String>) -> String {
+        self.helper_with(node, op_type, inputs, Vec::new())
+    }
+
+    /// The same with attributes.
+    fn helper_with(
+        &mut self,
+        node: &Node,
+        op_type: &str,
+        inputs: Vec<String>,
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let output = self.fresh(node, &op_type.to_lowercase());
-        self.push(output.clone(), output.clone(), op_type, inputs, Vec::new());
+        self.push(output.clone(), output.clone(), op_type, inputs, attributes);
         output
     }
 

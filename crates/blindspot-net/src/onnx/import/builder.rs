@@ -207,6 +207,12 @@ impl Builder {
         &self.graph.value(value.id).shape
     }
 
+    /// The operator that gives a value, unless that is the input.
+    pub(super) fn op(&self, value: Value) -> Option<&Op> {
+        let node = self.graph.nodes().get(value.id.0.checked_sub(1)?)?;
+        Some(&node.op)
+    }
+
     /// Adds an operator of a node. Its value has a made-up name until the node is done.
     pub(super) fn push_node(
         &mut self,

@@ -33,14 +33,19 @@ pub(super) fn fold(r: &mut Reader<'_>, operator: &Operator) -> Result<Vec<Bindin
     let constants = match &operator.on_constants {
         OnConstants::Import => return operator.import(r),
         OnConstants::Function(function) => vec![function(r)?],
+        OnConstants::Truth => vec![truth(r)?],
         _ if r.required_constant(0)?.reals().is_some() => compute(r)?,
+        OnConstants::Whole => whole(r)?,
         OnConstants::Arrange => arrange(r)?,
         OnConstants::Integers(operator) => vec![shape_arith::apply(r, operator)?],
         OnConstants::Compute => {
             let known = Operator::all().filter(|operator| {
                 matches!(
                     operator.on_constants,
-                    OnConstants::Integers(_) | OnConstants::Arrange
+                    OnConstants::Integers(_)
+                        | OnConstants::Arrange
+                        | OnConstants::Whole
+                        | OnConstants::Truth
                 )
             });
             let names: Vec<&str> = known.map(|operator| operator.name).collect();
@@ -59,6 +64,71 @@ pub(super) fn fold(r: &mut Reader<'_>, operator: &Operator) -> Result<Vec<Bindin
     Ok(bindings)
 }
 
+/// The largest whole number that goes through the network's operators, and above which an `f32` has
+/// not all of them.
+const MAX_WHOLE: i64 = 1 << 24;
+
+/// Integers through the network's operators, as real numbers; gives integers.
+fn whole(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
+    for position in 0..r.node.input.len() {
+        for &number in r
+            .constant(position)?
+            .iter()
+            .flat_map(|c| c.ints())
+            .flatten()
+        {
+            let number = r.known(number)?;
+            if !(-MAX_WHOLE..=MAX_WHOLE).contains(&number) {
+                return Err(r.fail(format!(
+                    "it computes with the integer {number}; the largest it can is {MAX_WHOLE}"
+                )));
+            }
+        }
+    }
+    let as_reals = |constant: &Rc<Constant>| match constant.ints() {
+        None => constant.clone(),
+        Some(ints) => {
+            let numbers = ints.iter().map(|&dim| r.known(dim).unwrap_or(0) as f32);
+            Rc::new(Constant {
+                shape: constant.shape.clone(),
+                numbers: Numbers::Real(numbers.collect()),
+            })
+        }
+    };
+    let outputs = run(r, MAX_INTS, as_reals)?;
+    let constants = outputs.into_iter().map(|(shape, values)| {
+        let ints = values.iter().map(|&value| {
+            let whole = value.fract() == 0.0 && value.abs() <= MAX_WHOLE as f32;
+            let number = Dim::Known(value as i64);
+            whole
+                .then_some(number)
+                .ok_or_else(|| r.fail(format!("on these integers it gives {value}")))
+        });
+        let numbers = Numbers::Int(ints.collect::<Result<_, _>>()?);
+        Ok(Constant { shape, numbers })
+    });
+    constants.collect()
+}
+
+/// Numbers of either kind through an operator that gives truth values, as 0 and 1.
+pub(super) fn truth(r: &Reader<'_>) -> Result<Constant, OnnxError> {
+    let Constant { shape, numbers } = match r.required_constant(0)?.reals() {
+        None => return whole(r)?.pop().ok_or_else(|| r.fail("it gives nothing")),
+        Some(_) => compute_one(r)?,
+    };
+    let numbers = match numbers {
+        Numbers::Int(ints) => Numbers::Int(ints),
+        Numbers::Real(values) if values.len() > MAX_INTS => {
+            return Err(r.fail(format!("it gives more than {MAX_INTS} truth values")));
+        }
+        Numbers::Real(values) => {
+            let truth = |value: f32| Dim::Known(i64::from(value != 0.0));
+            Numbers::Int(values.into_iter().map(truth).collect())
+        }
+    };
+    Ok(Constant { shape, numbers })
+}
+
 /// Real numbers through the network's operators.
 fn compute(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
     let outputs = run(r, MAX_VALUES, |constant| constant.clone())?;
@@ -67,6 +137,11 @@ fn compute(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
         numbers: Numbers::Real(values),
     });
     Ok(constants.collect())
+}
+
+/// The one output of real numbers through the network's operators.
+pub(super) fn compute_one(r: &Reader<'_>) -> Result<Constant, OnnxError> {
+    compute(r)?.pop().ok_or_else(|| r.fail("it gives nothing"))
 }
 
 /// Integers in another arrangement: that of their positions in one list of them all.

@@ -12,6 +12,7 @@ mod builder;
 mod constant;
 mod external;
 mod fold;
+mod lower;
 mod operators;
 mod reader;
 mod shape_arith;

@@ -35,6 +35,22 @@ pub(super) const DIV: IntOperator = IntOperator {
     neutral: Some(1),
     commutes: false,
 };
+/// With the sign of the divisor.
+pub(super) const MOD: IntOperator = IntOperator {
+    apply: |a, b| {
+        let rest = a.checked_rem(b)?;
+        let other_sign = rest != 0 && (rest < 0) != (b < 0);
+        Some(if other_sign { rest + b } else { rest })
+    },
+    neutral: None,
+    commutes: false,
+};
+/// With the sign of the dividend.
+pub(super) const REMAINDER: IntOperator = IntOperator {
+    apply: i64::checked_rem,
+    neutral: None,
+    commutes: false,
+};
 pub(super) const MIN: IntOperator = IntOperator {
     apply: |a, b| Some(a.min(b)),
     neutral: None,
@@ -85,19 +101,33 @@ pub(super) fn equal(r: &Reader<'_>) -> Result<Constant, OnnxError> {
 
 /// Where: numbers of one or of the other list.
 pub(super) fn choose(r: &Reader<'_>) -> Result<Constant, OnnxError> {
-    let condition = r.required_constant(0)?;
-    let (a, b) = (r.required_constant(1)?, r.required_constant(2)?);
-    // Numbers of both, side by side, in the shape of all three.
-    let first = pairs(r, &a, &b, |a, _| Ok(a))?;
-    let second = pairs(r, &a, &b, |_, b| Ok(b))?;
-    let first = pairs(r, &first, &condition, |a, _| Ok(a))?;
-    let second = pairs(r, &second, &condition, |b, _| Ok(b))?;
-    let condition = pairs(r, &condition, &first, |condition, _| Ok(condition))?;
-    let lists = [&condition, &first, &second].map(|list| list.ints().unwrap_or_default());
-    let chosen = (lists[0].iter().zip(lists[1]).zip(lists[2]))
-        .map(|((&condition, &a), &b)| if condition == Dim::Known(0) { b } else { a });
-    let numbers = Numbers::Int(chosen.collect());
-    let shape = first.shape.clone();
+    let inputs = [0, 1, 2].map(|position| r.required_constant(position));
+    let [condition, a, b] = inputs;
+    let (condition, a, b) = (condition?, a?, b?);
+    let shapes = [&condition, &a, &b].map(|constant| &constant.shape[..]);
+    let shape = broadcast(r, &shapes)?;
+    let truth: Vec<bool> = match &condition.numbers {
+        Numbers::Int(ints) => ints.iter().map(|&dim| dim != Dim::Known(0)).collect(),
+        Numbers::Real(values) => values.iter().map(|&value| value != 0.0).collect(),
+    };
+    let count: usize = shape.iter().product();
+    // For each number of the result whether it is one of a, and where it stands in its list.
+    let places = (0..count).map(|i| match truth[place(&shape, shapes[0], i)] {
+        true => (true, place(&shape, shapes[1], i)),
+        false => (false, place(&shape, shapes[2], i)),
+    });
+    let numbers = match (a.ints(), b.ints()) {
+        (Some(a), Some(b)) => {
+            let chosen = places.map(|(first, place)| if first { a[place] } else { b[place] });
+            Numbers::Int(chosen.collect())
+        }
+        _ => {
+            let (_, a) = r.reals(1)?.unwrap_or_default();
+            let (_, b) = r.reals(2)?.unwrap_or_default();
+            let chosen = places.map(|(first, place)| if first { a[place] } else { b[place] });
+            Numbers::Real(chosen.collect())
+        }
+    };
     Ok(Constant { shape, numbers })
 }
 
@@ -134,43 +164,53 @@ fn pairs(
     let (Some(first), Some(second)) = (a.ints(), b.ints()) else {
         return Err(r.fail("it is supported for integers only"));
     };
-    let rank = a.shape.len().max(b.shape.len());
-    let size = |shape: &[usize], axis: usize| match (axis + shape.len()).checked_sub(rank) {
-        Some(axis) => shape[axis],
-        None => 1,
-    };
-    let mut shape = Vec::with_capacity(rank);
-    for axis in 0..rank {
-        shape.push(match (size(&a.shape, axis), size(&b.shape, axis)) {
-            (1, n) | (n, 1) => n,
-            (n, m) if n == m => n,
-            _ => {
-                let why = format!("the shapes {:?} and {:?} don't fit", a.shape, b.shape);
-                return Err(r.fail(why));
-            }
-        });
-    }
-    let count = shape
-        .iter()
-        .try_fold(1usize, |n, &size| n.checked_mul(size));
-    let Some(count) = count.filter(|&count| count <= MAX_INTS) else {
-        return Err(r.fail(format!("it gives more than {MAX_INTS} integers")));
-    };
-    // Where the i-th number of the result stands in an operand.
-    let place = |of: &[usize], i: usize| {
-        let (mut rest, mut place, mut stride) = (i, 0, 1);
-        for axis in (0..rank).rev() {
-            let n = size(of, axis);
-            if n > 1 {
-                place += rest % shape[axis] * stride;
-            }
-            stride *= n;
-            rest /= shape[axis];
-        }
-        place
-    };
-    let numbers =
-        (0..count).map(|i| function(first[place(&a.shape, i)], second[place(&b.shape, i)]));
+    let shape = broadcast(r, &[&a.shape, &b.shape])?;
+    let count: usize = shape.iter().product();
+    let numbers = (0..count).map(|i| {
+        let (first, second) = (
+            first[place(&shape, &a.shape, i)],
+            second[place(&shape, &b.shape, i)],
+        );
+        function(first, second)
+    });
     let numbers = Numbers::Int(numbers.collect::<Result<_, _>>()?);
     Ok(Constant { shape, numbers })
+}
+
+/// The shape to which constants are repeated, as in NumPy.
+fn broadcast(r: &Reader<'_>, shapes: &[&[usize]]) -> Result<Vec<usize>, OnnxError> {
+    let rank = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
+    let mut joined = vec![1; rank];
+    for shape in shapes {
+        let first = rank - shape.len();
+        for (joined, &size) in joined[first..].iter_mut().zip(*shape) {
+            *joined = match (*joined, size) {
+                (1, n) | (n, 1) => n,
+                (n, m) if n == m => n,
+                _ => return Err(r.fail(format!("the shapes {shapes:?} don't fit"))),
+            };
+        }
+    }
+    let count = joined
+        .iter()
+        .try_fold(1usize, |n, &size| n.checked_mul(size));
+    match count {
+        Some(count) if count <= MAX_INTS => Ok(joined),
+        _ => Err(r.fail(format!("it gives more than {MAX_INTS} numbers"))),
+    }
+}
+
+/// Where the i-th number of a shape stands in an operand of shape `own` that is repeated to it.
+fn place(shape: &[usize], own: &[usize], i: usize) -> usize {
+    let (mut rest, mut place, mut stride) = (i, 0, 1);
+    let first = shape.len() - own.len();
+    for axis in (0..shape.len()).rev() {
+        let n = axis.checked_sub(first).map_or(1, |axis| own[axis]);
+        if n > 1 {
+            place += rest % shape[axis] * stride;
+        }
+        stride *= n;
+        rest /= shape[axis];
+    }
+    place
 }

@@ -14,6 +14,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Flatten", flatten).on_constants(OnConstants::Arrange),
     Operator::new("Reshape", reshape).on_constants(OnConstants::Arrange),
     Operator::new("Squeeze", squeeze).on_constants(OnConstants::Arrange),
+    Operator::new("Tile", tile).on_constants(OnConstants::Arrange),
     Operator::new("Transpose", transpose).on_constants(OnConstants::Arrange),
     Operator::new("Unsqueeze", unsqueeze).on_constants(OnConstants::Arrange),
 ];
@@ -274,6 +275,43 @@ fn expand(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
                 let why = format!("an axis of length {length} can't be repeated to {size}");
                 return Err(r.fail(why));
             }
+        }
+    }
+    Ok(value)
+}
+
+/// Tile: each axis repeated as a whole.
+fn tile(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
+    let mut value = r.value(0)?;
+    let rank = r.value_rank(value);
+    let repeats = r.dims(1)?.unwrap_or_default();
+    if repeats.len() != rank {
+        let why = format!("it repeats {} axes of {rank}", repeats.len());
+        return Err(r.fail(why));
+    }
+    let mut counts = Vec::with_capacity(rank);
+    for repeat in repeats {
+        let repeat = r.known(repeat)?;
+        let count = usize::try_from(repeat).ok().filter(|&count| count > 0);
+        counts.push(count.ok_or_else(|| r.fail(format!("it repeats an axis {repeat} times")))?);
+    }
+    if value.batched {
+        match counts[0] {
+            1 => drop(counts.remove(0)),
+            _ => value = r.unbatched(value)?,
+        }
+    }
+    for (axis, count) in counts.into_iter().enumerate() {
+        let length = r.shape(value)[axis];
+        let size = length.checked_mul(count).filter(|&size| size <= MAX_VALUES);
+        let Some(size) = size else {
+            return Err(r.fail(format!(
+                "it repeats an axis of length {length} {count} times"
+            )));
+        };
+        if count > 1 {
+            let positions = (0..size).map(|i| i % length).collect();
+            value = r.apply(Op::Gather(Gather { axis, positions }), value)?;
         }
     }
     Ok(value)

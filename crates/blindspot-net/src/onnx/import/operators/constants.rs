@@ -10,16 +10,17 @@ use crate::onnx::import::constant::{Constant, Dim, MAX_INTS, Numbers, is_real};
 use crate::onnx::import::reader::Reader;
 use crate::onnx::import::shape_arith;
 use crate::onnx::proto::{BOOL, INT8, INT64, UINT8, UINT32, UINT64};
+use crate::ops::{Op, Unary};
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Cast", cast).on_constants(OnConstants::Function(cast_constant)),
+    Operator::with_outputs("CastLike", cast_like).on_constants(OnConstants::Import),
     Operator::of_constants("Constant", constant),
     Operator::of_constants("ConstantOfShape", constant_of_shape),
-    Operator::of_constants("Equal", shape_arith::equal),
     Operator::with_outputs("Identity", identity).on_constants(OnConstants::Import),
     Operator::of_constants("Range", shape_arith::range),
     Operator::with_outputs("Shape", shape).on_constants(OnConstants::Import),
-    Operator::of_constants("Where", shape_arith::choose),
+    Operator::with_outputs("Size", size).on_constants(OnConstants::Import),
 ];
 
 /// Another name for the same value or constant.
@@ -41,12 +42,59 @@ fn shape(r: &mut Reader<'_>) -> Outputs {
     Ok(vec![Binding::Constant(Constant::list(part).into())])
 }
 
-/// A value in another type of floats is the same value: networks compute in one type.
+/// The number of numbers, which must be known.
+fn size(r: &mut Reader<'_>) -> Outputs {
+    let shape = r.file_shape(&r.required(0)?);
+    let sizes = shape.into_iter().map(|dim| r.known(dim));
+    let sizes = sizes.collect::<Result<Vec<_>, _>>()?;
+    let count = sizes.iter().try_fold(1i64, |n, &size| n.checked_mul(size));
+    let count = count.ok_or_else(|| r.fail("it counts more numbers than there are"))?;
+    let numbers = Numbers::Int(vec![Dim::Known(count)]);
+    let shape = Vec::new();
+    Ok(vec![Binding::Constant(Constant { shape, numbers }.into())])
+}
+
+/// A value in another type of floats is the same value: networks compute in one type. So is one of
+/// whole numbers in a type of integers.
 fn cast(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
-    if is_real(r.attr_i64("to", 0) as i32) {
-        return r.value(0);
+    let (value, target) = (r.value(0)?, r.attr_i64("to", 0) as i32);
+    if is_real(target) {
+        return Ok(value);
     }
-    Err(r.fail("it makes integers of a value that depends on the image, which have no gradient"))
+    let (whole, truth) = match r.builder.op(value) {
+        Some(Op::Unary(Unary::Not | Unary::IsNan | Unary::IsInf { .. })) => (true, true),
+        Some(Op::Unary(Unary::Sign | Unary::Floor | Unary::Ceil | Unary::Round { .. })) => {
+            (true, false)
+        }
+        Some(Op::Binary(op)) if op.is_comparison() => (true, true),
+        _ => (false, false),
+    };
+    match target {
+        BOOL if truth => Ok(value),
+        BOOL => {
+            let zero = r.unary(Unary::Not, value)?;
+            r.unary(Unary::Not, zero)
+        }
+        _ if whole => Ok(value),
+        _ => Err(r.fail(
+            "it makes integers of a value that depends on the image, which have no gradient",
+        )),
+    }
+}
+
+/// Cast to the type of the second input.
+fn cast_like(r: &mut Reader<'_>) -> Outputs {
+    let (data, like) = (r.required(0)?, r.required(1)?);
+    let ints = |binding: &Binding| binding.constant().is_some_and(|c| c.ints().is_some());
+    Ok(vec![match (&data, ints(&data), ints(&like)) {
+        (_, true, true) | (_, false, false) => data,
+        (Binding::Constant(constant), true, false) => {
+            let numbers = Numbers::Real(r.reals(0)?.unwrap_or_default().1);
+            let shape = constant.shape.clone();
+            Binding::Constant(Constant { shape, numbers }.into())
+        }
+        _ => return Err(r.fail("it makes integers of real numbers")),
+    }])
 }
 
 /// Integers to real numbers and back; types of one kind are not told apart.

@@ -8,9 +8,11 @@ mod arrange;
 mod constants;
 mod elementwise;
 mod linear;
+mod logic;
 mod normalise;
 mod part;
 mod reduce;
+mod statistics;
 mod window;
 
 use std::sync::LazyLock;
@@ -24,20 +26,22 @@ use crate::onnx::OnnxError;
 use crate::onnx::proto::NodeProto;
 
 /// All operators that are read.
-const TABLES: [&[Operator]; 8] = [
+const TABLES: [&[Operator]; 10] = [
     arrange::OPERATORS,
     constants::OPERATORS,
     elementwise::OPERATORS,
     linear::OPERATORS,
+    logic::OPERATORS,
     normalise::OPERATORS,
     part::OPERATORS,
     reduce::OPERATORS,
+    statistics::OPERATORS,
     window::OPERATORS,
 ];
 
 /// The names of ONNX's operators that are read, in the order of the alphabet.
 ///
-/// Operators for arithmetic with shapes (such as `Range` and `Where`) take constants only.
+/// Operators for arithmetic with shapes (such as `Range`) take constants only.
 pub static OPERATORS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names: Vec<&str> = Operator::all().map(|operator| operator.name).collect();
     names.sort_unstable();
@@ -77,6 +81,11 @@ pub(super) enum OnConstants {
     Arrange,
     /// [`Compute`](OnConstants::Compute) for real numbers, this for integers.
     Integers(&'static IntOperator),
+    /// As on values that depend on the image, for integers too, which it computes with as with real
+    /// numbers.
+    Whole,
+    /// The same, and gives truth values.
+    Truth,
     /// By a function of its own.
     Function(fn(&Reader<'_>) -> Result<Constant, OnnxError>),
     /// By the function for values that depend on the image, which takes constants as they are.

@@ -5,14 +5,15 @@ use crate::graph::{MAX_VALUES, Operand};
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
 use crate::onnx::import::reader::Reader;
-use crate::ops::{Concat, Gather, Op, Pad, PadMode, Slice, SliceAxis};
+use crate::ops::{Concat, Gather, Op, Pad, PadMode, Slice, SliceAxis, Where};
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Concat", concat).on_constants(OnConstants::Arrange),
     Operator::new("Gather", gather).on_constants(OnConstants::Arrange),
-    Operator::new("Pad", pad),
+    Operator::new("Pad", pad).on_constants(OnConstants::Whole),
     Operator::new("Slice", slice).on_constants(OnConstants::Arrange),
     Operator::with_outputs("Split", split).on_constants(OnConstants::Arrange),
+    Operator::new("Trilu", triangle).on_constants(OnConstants::Whole),
 ];
 
 /// Concat: values and constants one after the other along an axis.
@@ -248,4 +249,35 @@ fn pad(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
         mode,
     });
     r.apply(op, value)
+}
+
+/// Trilu: what stands above or below a diagonal of the last two axes, and 0 elsewhere.
+fn triangle(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
+    let mut value = r.value(0)?;
+    if r.shape(value).len() < 2 {
+        value = r.unbatched(value)?;
+    }
+    let &[.., rows, columns] = r.shape(value) else {
+        return Err(r.fail("its input has fewer than two axes"));
+    };
+    let diagonal = match r.ints(1)?.unwrap_or_default()[..] {
+        [] => 0,
+        [k] => i128::from(k),
+        _ => return Err(r.fail("its k must be one integer")),
+    };
+    let upper = r.attr_bool("upper", true);
+    let kept = |row: usize, column: usize| {
+        let right = column as i128 - row as i128;
+        if upper {
+            right >= diagonal
+        } else {
+            right <= diagonal
+        }
+    };
+    let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+    let mask = places.map(|(row, column)| f32::from(u8::from(kept(row, column))));
+    let mask = r.own_weight("mask", &[rows, columns], mask.collect())?;
+    let zero = r.own_weight("zero", &[], vec![0.0])?;
+    let operands = [mask, Operand::Value(value.id), zero];
+    r.push_node(Op::Where(Where), &operands, value.batched)
 }

@@ -1,6 +1,6 @@
 //! Operators that make one number of many along axes.
 
-use super::Operator;
+use super::{OnConstants, Operator};
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::Value;
 use crate::onnx::import::reader::Reader;
@@ -9,12 +9,53 @@ use crate::ops::{Op, Reduce, ReduceKind};
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("GlobalAveragePool", |r| global(r, ReduceKind::Mean)),
     Operator::new("GlobalMaxPool", |r| global(r, ReduceKind::Max)),
-    Operator::new("ReduceMax", |r| reduce(r, ReduceKind::Max)),
-    Operator::new("ReduceMean", |r| reduce(r, ReduceKind::Mean)),
-    Operator::new("ReduceSum", |r| reduce(r, ReduceKind::Sum)),
+    Operator::new("CumSum", cumulative_sum).on_constants(OnConstants::Whole),
+    Operator::new("GlobalLpPool", |r| match r.attr_i64("p", 2) {
+        1 => global(r, ReduceKind::L1),
+        2 => global(r, ReduceKind::L2),
+        p => Err(r.fail(format!("its p is {p}; supported are 1 and 2"))),
+    }),
+    reduction("ReduceL1", |r| reduce(r, ReduceKind::L1)),
+    reduction("ReduceL2", |r| reduce(r, ReduceKind::L2)),
+    reduction("ReduceLogSum", |r| reduce(r, ReduceKind::LogSum)),
+    reduction("ReduceLogSumExp", |r| reduce(r, ReduceKind::LogSumExp)),
+    reduction("ReduceMax", |r| reduce(r, ReduceKind::Max)),
+    reduction("ReduceMean", |r| reduce(r, ReduceKind::Mean)),
+    reduction("ReduceMin", |r| reduce(r, ReduceKind::Min)),
+    reduction("ReduceProd", |r| reduce(r, ReduceKind::Prod)),
+    reduction("ReduceSum", |r| reduce(r, ReduceKind::Sum)),
+    reduction("ReduceSumSquare", |r| reduce(r, ReduceKind::SumSquare)),
 ];
 
-/// GlobalAveragePool and GlobalMaxPool: over all axes after the channels.
+/// An operator that also reduces the integers of shapes.
+const fn reduction(
+    name: &'static str,
+    import: fn(&mut Reader<'_>) -> Result<Value, OnnxError>,
+) -> Operator {
+    Operator::new(name, import).on_constants(OnConstants::Whole)
+}
+
+/// CumSum: each number the sum of all up to it, or of all before it.
+fn cumulative_sum(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
+    let value = r.value(0)?;
+    let axis = r.ints(1)?.unwrap_or_default();
+    let &[axis] = &axis[..] else {
+        return Err(r.fail("its axis must be one integer"));
+    };
+    let (value, axis) = r.along(value, axis)?;
+    let (exclusive, reverse) = (
+        r.attr_bool("exclusive", false),
+        r.attr_bool("reverse", false),
+    );
+    let length = r.shape(value)[axis];
+    r.matrix_along(value, axis, length, |o, i| {
+        let before = if reverse { i > o } else { i < o };
+        let counts = before || i == o && !exclusive;
+        f64::from(u8::from(counts))
+    })
+}
+
+/// GlobalAveragePool and its kin: over all axes after the channels.
 fn global(r: &mut Reader<'_>, kind: ReduceKind) -> Result<Value, OnnxError> {
     let value = r.value(0)?;
     let value = r.batched(value)?;
@@ -30,9 +71,9 @@ fn global(r: &mut Reader<'_>, kind: ReduceKind) -> Result<Value, OnnxError> {
     r.apply(op, value)
 }
 
-/// ReduceMean, ReduceSum and ReduceMax, whose axes are an attribute or, in newer versions, an input.
+/// ReduceMean and its kin, whose axes are an attribute or, in newer versions, an input.
 fn reduce(r: &mut Reader<'_>, kind: ReduceKind) -> Result<Value, OnnxError> {
-    let mut value = r.value(0)?;
+    let value = r.value(0)?;
     let keep_axes = r.attr_bool("keepdims", true);
     let mut named = r.ints_or_attr(1, "axes")?.unwrap_or_default();
     if named.is_empty() {
@@ -41,19 +82,7 @@ fn reduce(r: &mut Reader<'_>, kind: ReduceKind) -> Result<Value, OnnxError> {
         }
         named = (0..r.value_rank(value) as i64).collect();
     }
-    let mut axes = Vec::with_capacity(named.len());
-    for axis in named {
-        axes.push(r.axis(value, axis)?);
-    }
-    if axes.contains(&None) {
-        value = r.unbatched(value)?;
-        for axis in &mut axes {
-            *axis = Some(axis.map_or(0, |axis| axis + 1));
-        }
-    }
-    let mut axes: Vec<usize> = axes.into_iter().flatten().collect();
-    axes.sort_unstable();
-    axes.dedup();
+    let (value, axes) = r.axes(value, &named)?;
     if axes.is_empty() {
         return Ok(value);
     }
