@@ -5,6 +5,7 @@
 //!   directory, from this crate's `requirements.txt`.
 //! - [`data_dir`]: the folder of image sets, if the machine has one.
 //! - [`Noise`]: numbers that look random and are the same on every machine.
+//! - `Stack`: networks built layer by layer, with the feature `networks`.
 //! - [`skip!`]: ends a test that lacks one of these, and says so.
 //!
 //! ```no_run
@@ -19,9 +20,13 @@
 
 mod python;
 mod random;
+#[cfg(feature = "networks")]
+mod stack;
 
 pub use python::{python, run_python};
 pub use random::Noise;
+#[cfg(feature = "networks")]
+pub use stack::Stack;
 
 use std::env;
 use std::io::Write;

@@ -128,7 +128,7 @@ mod tests {
     use blindspot_data::numpy::{AutoSerialize, write_array};
 
     use super::*;
-    use crate::search::InputBox;
+    use blindspot_model::InputBox;
 
     fn npy<T: AutoSerialize>(shape: &[u64], numbers: Vec<T>) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -8,8 +8,9 @@
 use std::time::{Duration, Instant};
 
 use blindspot::certify::Certifier;
+use blindspot::model::InputBox;
 use blindspot::run::monitor::Unwatched;
-use blindspot::search::{InputBox, Method, SearchOptions, Target, search};
+use blindspot::search::{Method, SearchOptions, Target, search};
 use blindspot_data::{DataSpec, Locations, Silent};
 use blindspot_net::onnx;
 

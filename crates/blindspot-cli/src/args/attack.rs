@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
-use blindspot::search::{InputBox, Method, Target};
+use blindspot::search::{Method, Target};
 
 use super::options::{ChoiceArgs, DataArgs, ModelArgs};
 use super::parse::{parse_box, parse_shard};

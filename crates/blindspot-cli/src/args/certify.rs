@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
-use blindspot::search::InputBox;
 
 use super::options::{ChoiceArgs, DataArgs, ModelArgs};
 use super::parse::{parse_box, parse_seconds, parse_shard};

@@ -1,7 +1,7 @@
 //! How the values of options are read.
 
+use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
-use blindspot::search::InputBox;
 use blindspot_data::Resize;
 
 pub(super) fn parse_shard(text: &str) -> Result<Shard, String> {

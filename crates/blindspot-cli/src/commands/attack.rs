@@ -11,13 +11,15 @@ use blindspot::examples::{
     write_stored,
 };
 use blindspot::image_files::save_images;
+use blindspot::inputs::InMemory;
+use blindspot::model::InputBox;
 use blindspot::preprocess::Preprocess;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::run::communicator::{Communicator, Task, distribute};
 use blindspot::run::journal::{Entries, Journal, Work as _};
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{
-    Block, Bounds, Criterion, InputBox, SearchOptions, Target, eight_bit, search_in_blocks,
+    Block, Bounds, Criterion, SearchOptions, Target, eight_bit, search_in_blocks,
 };
 use blindspot_data::files;
 use blindspot_data::{ImageRequest, ImageSet};
@@ -216,28 +218,33 @@ impl Work<'_> {
         let Block {
             examples,
             originals,
-        } = &block;
+        } = block;
         let eight_bit = if self.layout.eight_bit {
             Some(eight_bit(
                 self.network,
                 self.options,
-                examples,
-                originals,
+                &examples,
+                &originals,
                 monitor,
             )?)
         } else {
             None
         };
+        let originals = InMemory::new(originals, self.images.image_len());
         let certificates = match &self.certifier {
-            Some(certifier) => Some(certifier.certify_block(&block, monitor)?),
+            Some(certifier) => {
+                let labels: Vec<usize> = examples.iter().map(|example| example.label).collect();
+                let all: Vec<usize> = (0..examples.len()).collect();
+                Some(certifier.certify_inputs(&originals, &labels, &all, monitor)?)
+            }
             None => None,
         };
         if (eight_bit.is_some() || certificates.is_some()) && interrupted() {
             return Ok(None);
         }
         let mut rows = Vec::new();
-        let originals = originals.chunks_exact(self.images.image_len());
-        for (i, (example, original)) in examples.iter().zip(originals).enumerate() {
+        for (i, example) in examples.iter().enumerate() {
+            let original = originals.input(i);
             let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
             let certificate = certificates.as_ref().map(|found| found[i].radius);
             let layout = self.layout;

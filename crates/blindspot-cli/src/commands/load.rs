@@ -4,10 +4,10 @@ use std::path::Path;
 
 use blindspot::classify::predictions;
 use blindspot::inputs::InputError;
+use blindspot::model::InputBox;
 use blindspot::model::{Model, ModelError, read_network};
 use blindspot::preprocess::{Preprocess, near_chance};
 use blindspot::run::monitor::Monitor;
-use blindspot::search::InputBox;
 use blindspot_data::{
     Choice, DataError, DataSpec, ImageRequest, ImageSet, Locations, read_classes,
 };

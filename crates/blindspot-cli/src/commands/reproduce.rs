@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use blindspot::model::InputBox;
 use blindspot::model::Model;
 use blindspot::preprocess::Preprocess;
-use blindspot::search::InputBox;
 use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
 use blindspot_paper::experiments::{Experiment, Source, figure5};

@@ -5,9 +5,9 @@ mod parts;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use blindspot::model::InputBox;
 use blindspot::model::Model;
 use blindspot::preprocess::Preprocess;
-use blindspot::search::InputBox;
 use blindspot::units::{
     ActivationReader, Context, DirectionImages, Layer, PictureRow, Plan, RankedImages, Reduction,
     Regularisation, Study, SurveyRequest, SynthesisOptions, TopImages, UnitsOptions, picture_rows,

@@ -1,11 +1,12 @@
 //! Where adversarial examples can enter a network: at its input, and at the output of each hidden
 //! layer, that of its activation function.
 
+use blindspot::model::InputBox;
+use blindspot::search::Bounds;
 use blindspot_net::ops::Unary;
 use blindspot_net::{Network, Op};
 
 use crate::train::TrainError;
-use blindspot::search::{Bounds, InputBox};
 
 /// The input's name among the layers, whatever the network calls it.
 pub const INPUT: &str = "input";

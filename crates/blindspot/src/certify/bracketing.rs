@@ -3,13 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use blindspot_model::inputs::Inputs;
 use blindspot_net::Network;
+use blindspot_run::BlockSizer;
+use blindspot_run::monitor::{BlockProgress, Monitor};
 
-use super::certifier::MAX_TIME;
-use super::{Bracket, Certifier, CertifyError};
-use crate::inputs::Inputs;
-use crate::run::BlockSizer;
-use crate::run::monitor::{BlockProgress, Monitor};
+use super::{Bracket, Certifier, CertifyError, MAX_TIME};
 use crate::search::{Example, SearchError, SearchOptions, search};
 
 /// Images of the first block for each thread.
@@ -89,5 +88,38 @@ impl Bracketing<'_> {
         }
         monitor.end();
         Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::Target;
+    use blindspot_data::ImageSet;
+    use blindspot_model::InputBox;
+    use blindspot_paper::train::Recipe;
+    use blindspot_run::monitor::Unwatched;
+
+    #[test]
+    fn results_know_their_position_in_a_choice_and_their_index_in_the_data_set() {
+        let pixels = (0..24).map(|i| (i * 53 % 256) as u8).collect();
+        let labels = vec![0, 1, 0, 1, 0, 1];
+        let all = ImageSet::new("test", [1, 2, 2], pixels, Some(labels), Vec::new()).unwrap();
+        let images = all.select(&[5, 1, 4, 2]);
+        let network = Recipe::named("FC100-100-10").unwrap().start(4, 10, 1);
+        let (labels, positions) = (images.labels().unwrap(), [3, 0, 2]);
+        let options = SearchOptions {
+            target: Target::Untargeted,
+            ..SearchOptions::default()
+        };
+        let found = search(&network, &images, labels, &positions, &options, &Unwatched).unwrap();
+        let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
+        let certified = certifier.certify_inputs(&images, labels, &positions, &Unwatched);
+        let found = found.iter().map(|found| [found.position, found.index]);
+        let certified = certified.unwrap();
+        let certified = certified.iter().map(|it| [it.position, it.index]);
+        for numbers in [found.collect::<Vec<_>>(), certified.collect()] {
+            assert_eq!(numbers, [[3, 2], [0, 5], [2, 4]]);
+        }
     }
 }

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use blindspot_data::files::{self, FileError};
 use blindspot_data::numpy::NpzWriter;
+use blindspot_model::preprocess::Preprocess;
+use blindspot_run::journal::{Entries, JournalError, Work, take};
 use serde::{Deserialize, Serialize};
 
 use super::Certificate;
-use crate::preprocess::Preprocess;
-use crate::run::journal::{Entries, JournalError, Work, take};
 use crate::search::SearchOptions;
 
 /// Where certificates come from.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use blindspot_data::files::{self, FileError};
 use blindspot_data::numpy::NpzWriter;
+use blindspot_run::journal::{Entries, Header, Journal, JournalError, Shard};
 
 use super::stored::{Layout, Numbers, StoredExamples};
-use crate::run::journal::{Entries, Header, Journal, JournalError, Shard};
 use crate::search::{EightBit, Example};
 
 /// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,

@@ -12,11 +12,11 @@ use std::path::Path;
 use blindspot_data::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 
-use crate::preprocess::Preprocess;
-use crate::run::journal::{JournalError, Work};
 use crate::search::SearchOptions;
 use crate::transfer::Distortion;
 pub use arrays::{write_arrays, write_stored};
+use blindspot_model::preprocess::Preprocess;
+use blindspot_run::journal::{JournalError, Work};
 pub use stored::{Layout, StoredExamples};
 
 /// Where a set of examples comes from.

@@ -3,10 +3,10 @@
 use std::io;
 use std::ops::Range;
 
+use blindspot_run::journal::{Entries, JournalError, take};
 use serde::{Deserialize, Serialize};
 
 use crate::image_files::Saved;
-use crate::run::journal::{Entries, JournalError, take};
 use crate::search::{EightBit, Example};
 
 /// What an entry holds.

@@ -1,14 +1,14 @@
 //! What any attack finds, the default search finds, whatever the scale of the outputs.
 
+use blindspot_model::inputs::{InMemory, Inputs};
 use blindspot_net::Network;
 use blindspot_net::Op;
 use blindspot_net::ops::{Conv, Reduce, ReduceKind, Reshape, Unary, Window};
+use blindspot_run::monitor::Unwatched;
+use blindspot_run::random::Stream;
+use blindspot_testing::Stack;
 
 use super::*;
-use crate::inputs::{InMemory, Inputs};
-use crate::run::monitor::Unwatched;
-use crate::run::random::Stream;
-use crate::testing::Stack;
 
 const CLASSES: usize = 6;
 const IMAGE: [usize; 3] = [3, 8, 8];
@@ -73,7 +73,7 @@ fn images(network: &Network<f32>, count: usize) -> (InMemory, Vec<usize>) {
         }
     }
     let images = InMemory::new(values, channels * height * width);
-    let labels = crate::classify::predictions(network, &images).unwrap();
+    let labels = blindspot_model::classify::predictions(network, &images).unwrap();
     (images, labels)
 }
 

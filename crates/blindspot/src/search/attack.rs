@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use blindspot_data::ImageSet;
+use blindspot_model::InputBox;
+use blindspot_model::classifier::Classifier;
+use blindspot_model::inputs::Inputs;
+use blindspot_run::monitor::{Monitor, Unwatched};
 
 use super::attacks::AttackMethod;
-use super::bounds::{Bounds, InputBox};
+use super::bounds::Bounds;
 use super::pipeline::MakeMethod;
 use super::{Block, Example, Method, SearchError, SearchOptions, Target, searcher};
-use crate::classifier::Classifier;
-use crate::inputs::Inputs;
-use crate::run::monitor::{Monitor, Unwatched};
 
 /// An attack to be run on a classifier and images, built step by step.
 ///

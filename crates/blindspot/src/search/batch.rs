@@ -7,11 +7,11 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
+use blindspot_model::classifier::{CheckedEvaluator, Classifier, ClassifierError};
 use blindspot_net::Real;
 use rayon::prelude::*;
 
 use super::task::{Effort, Found, StopCondition};
-use crate::classifier::{CheckedEvaluator, Classifier, ClassifierError};
 
 /// Searches that a thread has under way at most: more share the cost of an evaluation, fewer keep
 /// their solvers' memory in the processor's cache.

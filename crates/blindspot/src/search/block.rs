@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use blindspot_model::classifier::{Classifier, ClassifierError};
 use blindspot_net::argmax;
 
 use super::bounds::{FeasibleBox, FeasibleBoxes};
@@ -13,7 +14,6 @@ use super::pipeline::{self, Job, MakeMethod};
 use super::task::{StopCondition, Task};
 use super::verify::{self, Candidate};
 use super::{SearchOptions, Target, batch};
-use crate::classifier::{Classifier, ClassifierError};
 
 /// What is searched with, and how.
 pub(super) struct Searcher<'a> {

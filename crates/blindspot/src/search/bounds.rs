@@ -2,26 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-/// The valid range of every input value, [0, 1] unless the user says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct InputBox {
-    /// The smallest valid value.
-    pub lower: f32,
-    /// The largest valid value.
-    pub upper: f32,
-}
-
-impl Default for InputBox {
-    /// The box [0, 1].
-    fn default() -> Self {
-        InputBox {
-            lower: 0.0,
-            upper: 1.0,
-        }
-    }
-}
+use blindspot_model::InputBox;
 
 /// Limits of each input value: its valid range, and how far it may move from the original. Each
 /// list has one number for each value of an input.

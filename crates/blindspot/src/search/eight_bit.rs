@@ -11,7 +11,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use blindspot_model::InputBox;
+use blindspot_model::classifier::{self, CheckedEvaluator, Classifier, ClassifierError};
 use blindspot_net::argmax;
+use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
 
 use super::bounds::{FeasibleBox, FeasibleBoxes};
@@ -20,9 +23,7 @@ use super::levels::{level, value};
 use super::objective::Objective;
 use super::perturbation::{SAFETY, norm, scale};
 use super::task::StopCondition;
-use super::{Example, InputBox, SearchError, SearchOptions, batch};
-use crate::classifier::{self, CheckedEvaluator, Classifier, ClassifierError};
-use crate::run::monitor::Monitor;
+use super::{Example, SearchError, SearchOptions, batch};
 
 /// The last stretch that is tried.
 const LAST_STRETCH: f64 = 64.0;

@@ -1,10 +1,11 @@
 //! Why a search can't be done.
 
 use blindspot_data::ErrorKind;
+use blindspot_model::InputBox;
+use blindspot_model::classifier::ClassifierError;
+use blindspot_model::inputs::InputError;
 
-use super::bounds::{BoundsError, InputBox};
-use crate::classifier::ClassifierError;
-use crate::inputs::InputError;
+use super::bounds::BoundsError;
 
 /// Why a search can't be done.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -8,7 +8,7 @@ pub struct Example {
     /// Position of the image in the set that was searched.
     pub position: usize,
     /// Index of the image in the data set that the searched set was chosen from
-    /// ([`Inputs::index`](crate::inputs::Inputs::index)).
+    /// ([`Inputs::index`](blindspot_model::inputs::Inputs::index)).
     pub index: usize,
     /// The true class.
     pub label: usize,

@@ -1,7 +1,7 @@
 //! The nearest point of a box on the far side of a hyperplane: what the search comes to where the
 //! network is linear and one runner-up counts.
 
-use super::bounds::InputBox;
+use blindspot_model::InputBox;
 
 /// The smallest change r of `original` with `normal · r >= offset` that keeps the image in the
 /// box, written into `change`; false where the box has no such point.
@@ -52,7 +52,7 @@ pub(super) fn nearest_beyond(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::random::Stream;
+    use blindspot_run::random::Stream;
 
     #[test]
     fn no_point_of_the_box_that_is_nearer_satisfies_the_constraint() {

@@ -107,14 +107,14 @@ mod tests {
     use blindspot_net::{Evaluator, Network};
 
     use super::super::batch::run;
-    use super::super::bounds::InputBox;
+    use blindspot_model::InputBox;
 
     use super::super::objective::Goal;
     use super::super::perturbation::norm;
     use super::super::task::StopCondition;
     use super::*;
-    use crate::run::monitor::Unwatched;
     use blindspot_paper::train::Recipe;
+    use blindspot_run::monitor::Unwatched;
 
     /// The least norm of a change of an image of two values, over all 65,536 images.
     fn brute(network: &Network<f32>, original: &[f32], objective: Objective) -> Option<f64> {

@@ -147,7 +147,7 @@ use std::time::{Duration, Instant};
 
 pub use attack::Attack;
 pub use attacks::AttackMethod;
-pub use bounds::{Bounds, BoundsError, InputBox};
+pub use bounds::{Bounds, BoundsError};
 pub use eight_bit::{EightBit, eight_bit};
 pub use error::SearchError;
 pub use example::{Block, Example};
@@ -159,10 +159,10 @@ pub use perturbation::norm;
 pub use shared::search_over;
 pub use target::{Criterion, Target};
 
-use crate::classifier::Classifier;
-use crate::inputs::Inputs;
-use crate::run::BlockSizer;
-use crate::run::monitor::{BlockProgress, Monitor};
+use blindspot_model::classifier::Classifier;
+use blindspot_model::inputs::Inputs;
+use blindspot_run::BlockSizer;
+use blindspot_run::monitor::{BlockProgress, Monitor};
 use block::{Originals, Searcher};
 use bounds::FeasibleBoxes;
 use options::check_class;

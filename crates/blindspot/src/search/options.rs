@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
+use blindspot_model::InputBox;
+use blindspot_run::random::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::SearchError;
-use super::bounds::{Bounds, InputBox};
+use super::bounds::Bounds;
 use super::method::Method;
 use super::objective::{Goal, Objective};
 use super::target::{Criterion, Target};
-use crate::run::random::Stream;
 
 /// What is searched for, and where; [`Attack`](super::Attack) is the front door to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

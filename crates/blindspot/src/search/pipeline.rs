@@ -1,5 +1,8 @@
 //! From tasks to what was found: the stages of each method, over the jobs that a stage is for.
 
+use blindspot_model::classifier::{Classifier, ClassifierError};
+use blindspot_run::monitor::Silenced;
+
 use super::SearchOptions;
 use super::attacks::{self, AttackMethod, MethodSearch};
 use super::batch::{self, Search};
@@ -8,8 +11,6 @@ use super::penalty::Penalty;
 use super::perturbation::norm;
 use super::sqp::Sqp;
 use super::task::{Found, StopCondition, Task};
-use crate::classifier::{Classifier, ClassifierError};
-use crate::run::monitor::Silenced;
 
 /// One task and what has been found for it so far; `None` where its search was not begun, or was
 /// cancelled.

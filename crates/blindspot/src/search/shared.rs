@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use blindspot_model::classifier::Classifier;
+use blindspot_model::inputs::Inputs;
+use blindspot_run::communicator::{Communicator, Task, distribute};
+use blindspot_run::monitor::Monitor;
+
 use super::{Block, Example, SearchError, SearchOptions, search_in_blocks};
-use crate::classifier::Classifier;
-use crate::inputs::Inputs;
-use crate::run::communicator::{Communicator, Task, distribute};
-use crate::run::monitor::Monitor;
 
 /// Finds smallest perturbations as [`search`](super::search()) does, by several ranks: the root gets
 /// the examples, in the order of `positions`, the others none. All ranks must be given the same

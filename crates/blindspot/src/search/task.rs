@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use blindspot_run::monitor::Monitor;
+
 use super::bounds::FeasibleBox;
 use super::objective::Objective;
-use crate::run::monitor::Monitor;
 
 /// One image and the objective that is searched for.
 #[derive(Debug, Clone)]

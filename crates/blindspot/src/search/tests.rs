@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use blindspot_data::ImageSet;
+use blindspot_model::InputBox;
+use blindspot_model::inputs::{InMemory, Inputs};
 use blindspot_net::{Evaluator, Network, argmax};
+use blindspot_paper::train::Recipe;
+use blindspot_run::monitor::Unwatched;
+use blindspot_run::random::Stream;
 
 use super::bounds::FeasibleBoxes;
 use super::halfspace::nearest_beyond;
 use super::verify::Candidate;
 use super::*;
-use crate::inputs::{InMemory, Inputs};
-use crate::run::monitor::Unwatched;
-use crate::run::random::Stream;
 use crate::testing::network;
-use blindspot_paper::train::Recipe;
 
 fn options(target: Target) -> SearchOptions {
     SearchOptions {

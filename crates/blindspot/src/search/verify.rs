@@ -1,6 +1,7 @@
 //! Verification: the classifier is evaluated again, in both number types, on the final images, and
 //! the KKT residual tells how far each perturbation is from a local minimum.
 
+use blindspot_model::classifier::{self, CheckedEvaluator, Classifier, ClassifierError};
 use blindspot_net::argmax;
 use rayon::prelude::*;
 
@@ -9,7 +10,6 @@ use super::objective::Goal;
 use super::perturbation::{self, scale};
 use super::vectors::solve_small;
 use super::{Example, SearchOptions, Target, batch};
-use crate::classifier::{self, CheckedEvaluator, Classifier, ClassifierError};
 
 /// A constraint is active at an example where its margin is below this share of the largest
 /// output.

@@ -1,8 +1,9 @@
 //! The transfer study in a few lines.
 
+use blindspot_model::classifier::Classifier;
+use blindspot_run::monitor::{Monitor, Unwatched};
+
 use super::{ExampleSource, Matrix, SavedError, Variant, matrix};
-use crate::classifier::Classifier;
-use crate::run::monitor::{Monitor, Unwatched};
 
 /// The errors of networks on each other's examples: tables 2 and 4 of the paper, for any examples and any
 /// networks.

@@ -1,5 +1,8 @@
 //! The errors of networks on examples, as in tables 2 and 4.
 
+use blindspot_model::classifier::Classifier;
+use blindspot_run::journal::{Entries, JournalError, Work, take};
+use blindspot_run::monitor::Monitor;
 use serde::{Deserialize, Serialize};
 
 use super::Distortion;
@@ -7,9 +10,6 @@ use super::saved::SavedError;
 use super::source::ExampleSource;
 use super::trial::{About, ExampleSet, Trial};
 use super::variant::Variant;
-use crate::classifier::Classifier;
-use crate::run::journal::{Entries, JournalError, Work, take};
-use crate::run::monitor::Monitor;
 use crate::stats::wilson;
 
 /// The fraction of a set of images that a network misclassifies.

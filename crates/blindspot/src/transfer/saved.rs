@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use blindspot_data::ErrorKind;
 use blindspot_data::numpy::{NpzArray, NpzReader, Order};
+use blindspot_model::classifier::ClassifierError;
+use blindspot_model::inputs::InputError;
 
 use super::source::{BLOCK_VALUES, ExampleBlock};
-use crate::classifier::ClassifierError;
-use crate::inputs::InputError;
 
 /// Why a set of examples can't be used.
 #[derive(Debug, thiserror::Error)]

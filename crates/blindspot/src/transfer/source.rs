@@ -3,8 +3,9 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
+use blindspot_model::inputs::{Inputs, read_batch};
+
 use super::saved::{SavedError, SavedExamples};
-use crate::inputs::{Inputs, read_batch};
 use crate::search::Example;
 
 /// Values of a block's images, about: 16 MiB of `f32`.

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use blindspot_model::classifier::Classifier;
+use blindspot_model::classify::answers;
+use blindspot_model::preprocess::Preprocess;
 use blindspot_net::Network;
+use blindspot_run::journal::Work;
+use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::saved::{SavedError, SavedExamples};
 use super::source::{ExampleBlock, ExampleSource};
 use super::variant::Variant;
-use crate::classifier::Classifier;
-use crate::classify::answers;
-use crate::preprocess::Preprocess;
-use crate::run::journal::Work;
-use crate::run::monitor::Monitor;
 
 /// A set of examples, by name and size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! What is done to examples before networks see them.
 
+use blindspot_model::inputs::InMemory;
+use blindspot_run::random::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::source::ExampleBlock;
 use super::{Distortion, ExampleSource, SavedError};
-use crate::inputs::InMemory;
-use crate::run::random::Stream;
 use crate::search::norm;
 
 /// What is done to examples before the networks see them.

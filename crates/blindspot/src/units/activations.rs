@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use blindspot_model::inputs::{InputError, Inputs};
 use blindspot_net::{Graph, Network};
+use blindspot_run::BlockSizer;
+use blindspot_run::journal::{Entries, JournalError, Reader};
+use blindspot_run::monitor::Monitor;
 
 use super::distances::load;
 use super::{Context, Layer, Plan, UnitsError, untrained};
-use crate::inputs::{InputError, Inputs};
-use crate::run::BlockSizer;
-use crate::run::journal::{Entries, JournalError, Reader};
-use crate::run::monitor::Monitor;
 
 /// Memory for one block's activations, in bytes.
 const MAX_BLOCK_BYTES: usize = 64 << 20;

@@ -1,11 +1,11 @@
 //! The study of a layer in a few lines.
 
 use blindspot_data::ImageSet;
+use blindspot_model::inputs::Inputs;
 use blindspot_net::Network;
+use blindspot_run::monitor::{Monitor, Unwatched};
 
 use super::{Context, Layer, LayerReport, Plan, Reduction, UnitsError, survey};
-use crate::inputs::Inputs;
-use crate::run::monitor::{Monitor, Unwatched};
 
 /// A survey of a layer: the images that excite its units and random directions the most, and whether units
 /// mean more than random directions (section 3 of the paper).

@@ -1,12 +1,12 @@
 //! The principal components of a layer: the directions in which its activations vary the most.
 
+use blindspot_run::monitor::Monitor;
+use blindspot_run::random::Stream;
 use rayon::prelude::*;
 
 use super::projector::Projector;
 use super::vectors::{add, dot, make_perpendicular, normalised};
 use super::{Context, Directions, Reduction, UnitsError};
-use crate::run::monitor::Monitor;
-use crate::run::random::Stream;
 
 /// Largest number of units of a layer whose covariance matrix is held in memory.
 pub(super) const MAX_COVARIANCE_UNITS: usize = 4096;
@@ -200,11 +200,11 @@ mod tests {
     use blindspot_testing::{python, run_python, skip};
 
     use super::*;
-    use crate::classify::outputs;
-    use crate::inputs::InMemory;
-    use crate::run::monitor::Unwatched;
     use crate::units::Layer;
+    use blindspot_model::classify::outputs;
+    use blindspot_model::inputs::InMemory;
     use blindspot_paper::train::Recipe;
+    use blindspot_run::monitor::Unwatched;
 
     #[test]
     fn components_are_numpys_eigenvectors() {

@@ -1,7 +1,8 @@
 //! Units and directions of a layer, and random choices of them.
 
+use blindspot_run::random::Stream;
+
 use super::vectors::normalised;
-use crate::run::random::Stream;
 
 /// The units and directions that images are projected on.
 #[derive(Debug, Clone, PartialEq, Default)]

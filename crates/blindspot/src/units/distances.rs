@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use blindspot_model::inputs::{InputError, Inputs, read_batch};
 use blindspot_net::{Network, vectorised};
+use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
 
 use super::UnitsError;
 use super::evaluator_pool::EvaluatorPool;
-use crate::inputs::{InputError, Inputs, read_batch};
-use crate::run::monitor::Monitor;
 
 /// Memory for one tile of inputs, in bytes.
 const MAX_TILE_BYTES: usize = 256 << 20;
@@ -177,10 +177,10 @@ fn square_distance(a: &[f32], b: &[f32]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::classify::outputs;
-    use crate::inputs::InMemory;
-    use crate::run::monitor::Unwatched;
+    use blindspot_model::classify::outputs;
+    use blindspot_model::inputs::InMemory;
     use blindspot_paper::train::Recipe;
+    use blindspot_run::monitor::Unwatched;
 
     #[test]
     fn means_are_those_of_all_pairs_whatever_the_tiles() {

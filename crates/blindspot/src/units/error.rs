@@ -3,7 +3,7 @@
 use blindspot_data::ErrorKind;
 use blindspot_net::GraphError;
 
-use crate::inputs::InputError;
+use blindspot_model::inputs::InputError;
 
 /// Why a layer can't be studied.
 #[derive(Debug, PartialEq, thiserror::Error)]

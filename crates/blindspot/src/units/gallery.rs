@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use blindspot_data::ImageSet;
+use blindspot_model::inputs::{InputError, Inputs};
 use blindspot_net::Network;
 
 use super::{Layer, LayerReport, RankedImages, Reduction, Synthesis, TopImages, receptive_field};
-use crate::inputs::{InputError, Inputs};
 use crate::picture::Picture;
 
 /// A picture in a row, with its caption's facts.

@@ -1,10 +1,10 @@
 //! How alike the top images of a unit or direction are.
 
+use blindspot_run::monitor::Monitor;
 use serde::{Deserialize, Serialize};
 
 use super::distances::mean_distances;
 use super::{Context, TopImages, UnitsError};
-use crate::run::monitor::Monitor;
 
 /// A measure of how alike the top images of a unit or a direction are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 //! What a survey looks at, and what it finds out.
 
+use blindspot_model::inputs::Inputs;
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use super::components::MAX_COVARIANCE_UNITS;
 use super::projector::max_directions;
 use super::{Layer, Reduction, UnitsError};
-use crate::inputs::Inputs;
 
 /// The angles, in degrees, by which a study rotates the units. At 0 they are the units themselves.
 pub(super) const ROTATION_DEGREES: [f64; 6] = [15.0, 30.0, 45.0, 60.0, 75.0, 90.0];

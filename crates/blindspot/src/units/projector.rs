@@ -3,15 +3,15 @@
 //! The directions become one more layer of the network: fully connected, or a pointwise convolution.
 //! A projection therefore has the same bits whichever images are evaluated with it.
 
+use blindspot_model::inputs::{InputError, Inputs, read_batch};
 use blindspot_net::ops::{Conv, Gemm, Reduce, ReduceKind, Window};
 use blindspot_net::{Evaluator, Network, Op, Operand, ValueId};
+use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::evaluator_pool::EvaluatorPool;
 use super::{Directions, Layer, UnitsError};
-use crate::inputs::{InputError, Inputs, read_batch};
-use crate::run::monitor::Monitor;
 
 /// How the values at all positions of a convolutional layer become one number for each channel or
 /// direction.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use blindspot_data::ImageRequest;
+use blindspot_model::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, Regularisation};
-use crate::preprocess::Preprocess;
 
 /// A survey of a layer with all that is needed to do it again: the journals of its shards keep it,
 /// since whoever merges them reads model and images once more.

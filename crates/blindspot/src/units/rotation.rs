@@ -2,8 +2,9 @@
 
 use std::f64::consts::PI;
 
+use blindspot_run::random::Stream;
+
 use super::vectors::{add, make_perpendicular};
-use crate::run::random::Stream;
 
 /// Largest number of units that are rotated into each other; the work grows with its cube.
 const MAX_BLOCK_UNITS: usize = 512;

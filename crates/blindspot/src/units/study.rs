@@ -1,13 +1,13 @@
 //! Do units mean more than random directions? How alike the top images of units, of random directions
 //! and of controls are, and tests of the differences. The paper compared pictures by eye.
 
+use blindspot_run::monitor::Monitor;
+use blindspot_run::random::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::measures::{Measure, Measures, measures};
 use super::top_images::class_counts;
 use super::{Context, RankedImages, TopImages, UnitsError};
-use crate::run::monitor::Monitor;
-use crate::run::random::Stream;
 use crate::stats::MannWhitney;
 
 /// Directions of one kind, or random sets of images, with their measures.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use blindspot_run::monitor::Monitor;
+
 use super::activations::ActivationReader;
 use super::components::{Component, MAX_COVARIANCE_UNITS, principal};
 use super::plan::{MAX_STUDY_COMPONENTS, ROTATION_DEGREES};
@@ -11,7 +13,6 @@ use super::{
     Context, Directions, Plan, TopImages, UnitsError, random_directions, random_units, top_images,
     untrained,
 };
-use crate::run::monitor::Monitor;
 
 /// A unit and what was found for it.
 #[derive(Debug, Clone, PartialEq)]

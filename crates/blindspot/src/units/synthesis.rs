@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use blindspot_data::ImageSet;
+use blindspot_model::inputs::Inputs;
 use blindspot_net::{Evaluator, Network, argmax};
 use blindspot_solve::{BoxLbfgs, LbfgsOptions};
 use rayon::prelude::*;
@@ -10,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::projector::Projector;
 use super::{Directions, Layer, LayerReport, Reduction, TopImages, UnitsError};
-use crate::inputs::Inputs;
 
 /// Largest number of evaluations for one image.
 const MAX_EVALUATIONS: usize = 300;

@@ -1,12 +1,12 @@
 //! The images that excite a unit or a direction the most, found in one pass over a set.
 
+use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::projector::Projector;
 use super::ranking::{Entry, Ranking};
 use super::{Context, Directions, UnitsError, UnitsOptions};
-use crate::run::monitor::Monitor;
 
 /// The images at one end of the projections on a unit or direction, the outermost first. Of equal
 /// projections the image with the lower index leads.

@@ -3,7 +3,7 @@
 use blindspot_net::ops::{Binary, Unary};
 use blindspot_net::{Network, Node, Op, Operand, ValueId};
 
-use crate::run::random::Stream;
+use blindspot_run::random::Stream;
 
 /// An untrained network of the same architecture: the weights of the fully connected and convolutional
 /// layers are drawn anew from a normal distribution, with variance 2 / inputs below a rectifier (He et

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use blindspot::model::InputBox;
 use blindspot::run::journal::{Entries, Shard, Work};
-use blindspot::search::InputBox;
 use blindspot::units::{ActivationReader, Layer, LayerEvaluator, SurveyRequest};
 use serde::{Deserialize, Serialize};
 

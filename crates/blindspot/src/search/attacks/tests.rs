@@ -1,13 +1,14 @@
 //! The baselines against closed forms, and on each kind of network.
 
+use blindspot_model::InputBox;
+use blindspot_model::inputs::{InMemory, Inputs};
 use blindspot_net::Network;
-
-use super::super::{Example, InputBox, Method, SearchOptions, Target, norm, search};
-use crate::inputs::{InMemory, Inputs};
-use crate::run::monitor::Unwatched;
-use crate::run::random::Stream;
 use blindspot_paper::architectures::conv;
 use blindspot_paper::train::Recipe;
+use blindspot_run::monitor::Unwatched;
+use blindspot_run::random::Stream;
+
+use super::super::{Example, Method, SearchOptions, Target, norm, search};
 
 const BASELINES: [Method; 5] = [
     Method::Fgsm,
@@ -23,7 +24,7 @@ fn images(network: &Network<f32>, count: usize) -> (InMemory, Vec<usize>) {
     let mut stream = Stream::new(5, "images", 0);
     let values = (0..count * length).map(|_| stream.below(256) as f32 / 255.0);
     let images = InMemory::new(values.collect(), length);
-    let labels = crate::classify::predictions(network, &images).unwrap();
+    let labels = blindspot_model::classify::predictions(network, &images).unwrap();
     (images, labels)
 }
 

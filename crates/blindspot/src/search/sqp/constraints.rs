@@ -315,9 +315,10 @@ fn write_perturbation(
 mod tests {
     use std::sync::Arc;
 
-    use super::super::super::bounds::{Bounds, FeasibleBoxes, InputBox};
+    use super::super::super::bounds::{Bounds, FeasibleBoxes};
     use super::*;
-    use crate::run::random::Stream;
+    use blindspot_model::InputBox;
+    use blindspot_run::random::Stream;
 
     /// Projected gradient on the dual with tiny steps, in f64: slow, and nothing else.
     fn brute(

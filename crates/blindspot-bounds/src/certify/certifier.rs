@@ -1,0 +1,358 @@
+//! The front door to certificates.
+
+use std::time::{Duration, Instant};
+
+use blindspot_data::ImageSet;
+use blindspot_model::inputs::{InputError, Inputs};
+use blindspot_model::{InputBox, Model};
+use blindspot_net::{Evaluator, Network, argmax};
+use blindspot_run::monitor::{Monitor, Unwatched};
+use rayon::prelude::*;
+
+use super::affine::AffineLayers;
+use super::ball::PerturbationBox;
+use super::curvature::CurvatureBound;
+use super::lipschitz::Lipschitz;
+use super::propagation::{BoundPropagation, FirstLayer};
+use super::radius::RadiusSearch;
+use super::verify::{Neighbourhood, RunnerUp};
+use super::{Certificate, CertifyError};
+
+/// The relative tolerance of the radius that linear bounds certify.
+const TOLERANCE: f64 = 5e-3;
+/// The relative tolerance if the network is affine: then the bounds are exact.
+const AFFINE_TOLERANCE: f64 = 1e-10;
+/// The largest number of entries of the first affine layer's matrix.
+const MAX_FIRST_ENTRIES: usize = 1 << 27;
+
+/// The longest time limit, a year: an [`Instant`] can't be arbitrarily far away.
+pub const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
+
+/// Certifies the images of one model.
+///
+/// ```no_run
+/// use blindspot_bounds::certify::Certifier;
+/// use blindspot_data::ImageSet;
+/// use blindspot_model::Model;
+///
+/// let model = Model::open("fc100.onnx")?;
+/// let images = ImageSet::open("mnist:test")?.first(100);
+/// for certificate in Certifier::new(&model)?.certify(&images)? {
+///     println!("{}: {:.4}", certificate.label, certificate.radius);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a certifier does nothing until it certifies images"]
+pub struct Certifier {
+    network: Network<f64>,
+    input_box: InputBox,
+    time_limit: Option<Duration>,
+    lipschitz: Result<Lipschitz, CertifyError>,
+    linear: Result<LinearBounding, CertifyError>,
+}
+
+/// What linear bounds need of a network.
+struct LinearBounding {
+    layers: AffineLayers,
+    first: FirstLayer,
+    /// For refining; None if the network has no curvature bound.
+    curvature: Option<CurvatureBound>,
+}
+
+impl LinearBounding {
+    /// Prepares a network whose inputs have absolute values up to `largest`.
+    fn new(network: &Network<f32>, largest: f64) -> Result<LinearBounding, CertifyError> {
+        let layers = AffineLayers::new(network, largest)?;
+        let first = &layers.affine[0];
+        if first.inputs.saturating_mul(first.outputs) > MAX_FIRST_ENTRIES {
+            return Err(CertifyError::Unsupported {
+                node: "the first layer".into(),
+                op: "Conv",
+                why: "it is too large to bound each of its outputs".into(),
+            });
+        }
+        Ok(LinearBounding {
+            first: FirstLayer::new(first),
+            curvature: CurvatureBound::new(&layers),
+            layers,
+        })
+    }
+}
+
+impl Certifier {
+    /// Prepares the certificates of a model, for images in its input box.
+    ///
+    /// # Errors
+    /// [`CertifyError`] as of [`for_network`](Certifier::for_network).
+    pub fn new(model: &Model) -> Result<Certifier, CertifyError> {
+        Certifier::for_network(model, model.input_box())
+    }
+
+    /// Prepares the certificates of a network that gives logits, for images in an input box.
+    ///
+    /// # Errors
+    /// [`CertifyError`] if the network has fewer than two classes, or neither linear bounds nor a
+    /// Lipschitz constant are known for it; the error then says why it has no linear bounds.
+    pub fn for_network(
+        network: &Network<f32>,
+        input_box: InputBox,
+    ) -> Result<Certifier, CertifyError> {
+        if network.output_len() < 2 {
+            return Err(CertifyError::Classes(network.output_len()));
+        }
+        let largest = f64::from(input_box.lower.abs().max(input_box.upper.abs()));
+        let linear = LinearBounding::new(network, largest);
+        let lipschitz = Lipschitz::new(network);
+        if let (Err(_), Err(why)) = (&lipschitz, &linear) {
+            return Err(why.clone());
+        }
+        Ok(Certifier {
+            network: network.cast(),
+            input_box,
+            time_limit: None,
+            lipschitz,
+            linear,
+        })
+    }
+
+    /// Spends up to this long to refine the certificates of [`certify`](Certifier::certify), if
+    /// [`refines`](Certifier::refines) says that more time helps; a year at most. They stay sound,
+    /// but how large they become then depends on the machine. Without a limit nothing is refined.
+    pub fn time_limit(self, limit: Duration) -> Certifier {
+        let time_limit = Some(limit.min(MAX_TIME));
+        Certifier { time_limit, ..self }
+    }
+
+    /// Why certificates rest on the Lipschitz constant alone, if they do.
+    pub fn without_linear(&self) -> Option<&CertifyError> {
+        self.linear.as_ref().err()
+    }
+
+    /// Why the network has no Lipschitz constant, if it has none.
+    pub fn without_lipschitz(&self) -> Option<&CertifyError> {
+        self.lipschitz.as_ref().err()
+    }
+
+    /// Certifies all images of a set: one certificate for each, in their order. The same bits come
+    /// out for any number of threads, unless there is a time limit.
+    ///
+    /// # Errors
+    /// [`CertifyError::NoLabels`] if the set has no labels, [`CertifyError::Size`] and
+    /// [`CertifyError::Label`] if it does not fit the model, [`CertifyError::Input`] if an image
+    /// can't be read.
+    pub fn certify(&self, images: &ImageSet) -> Result<Vec<Certificate>, CertifyError> {
+        let began = Instant::now();
+        let labels = images.labels().ok_or(CertifyError::NoLabels)?;
+        let all: Vec<usize> = (0..images.len()).collect();
+        let mut certificates = self.certify_inputs(images, labels, &all, &Unwatched)?;
+        if let Some(limit) = self.time_limit {
+            self.refine(&mut certificates, images, began + limit, &Unwatched)?;
+        }
+        Ok(certificates)
+    }
+
+    /// Certifies the images at `positions` of a set; `labels` are the true classes of the whole
+    /// set. The same bits come out for any number of threads. If the monitor cancels the work, the
+    /// certificates finished so far are returned.
+    ///
+    /// # Errors
+    /// [`CertifyError::Size`] and [`CertifyError::Label`] if images, labels and network don't fit
+    /// each other, [`CertifyError::Input`] if an image can't be read.
+    pub fn certify_inputs(
+        &self,
+        inputs: &(impl Inputs + ?Sized),
+        labels: &[usize],
+        positions: &[usize],
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Certificate>, CertifyError> {
+        self.check(inputs.input_len(), positions.iter().map(|&i| labels[i]))?;
+        self.certify_each(positions.len(), monitor, |worker, i| {
+            let position = positions[i];
+            let mut image = vec![0.0; self.input_len()];
+            inputs.read(position, &mut image)?;
+            let label = labels[position];
+            let Radii { radius, lipschitz } = worker.certify(&image, label);
+            Ok(Certificate {
+                position,
+                index: inputs.index(position),
+                label,
+                radius,
+                lipschitz,
+            })
+        })
+    }
+
+    /// Whether images of `image_len` values with these labels fit the network.
+    fn check(
+        &self,
+        image_len: usize,
+        mut labels: impl Iterator<Item = usize>,
+    ) -> Result<(), CertifyError> {
+        if image_len != self.input_len() {
+            return Err(CertifyError::Size {
+                network: self.input_len(),
+                image: image_len,
+            });
+        }
+        let classes = self.classes();
+        if let Some(label) = labels.find(|&label| label >= classes) {
+            return Err(CertifyError::Label { label, classes });
+        }
+        Ok(())
+    }
+
+    /// The certificates that `certify` makes of each of `count` images, all at once; those finished
+    /// if the monitor cancels the work.
+    fn certify_each(
+        &self,
+        count: usize,
+        monitor: &dyn Monitor,
+        certify: impl Fn(&mut Worker<'_>, usize) -> Result<Certificate, InputError> + Sync,
+    ) -> Result<Vec<Certificate>, CertifyError> {
+        monitor.begin("certify", count as u64);
+        let done = std::sync::atomic::AtomicU64::new(0);
+        let found: Result<Vec<Option<Certificate>>, InputError> = (0..count)
+            .into_par_iter()
+            .map_init(
+                || self.worker(),
+                |worker, i| {
+                    if monitor.cancelled() {
+                        return Ok(None);
+                    }
+                    let certificate = certify(worker, i)?;
+                    let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    monitor.progress(done, "");
+                    Ok(Some(certificate))
+                },
+            )
+            .collect();
+        monitor.end();
+        Ok(found?.into_iter().flatten().collect())
+    }
+
+    pub(super) fn worker(&self) -> Worker<'_> {
+        Worker {
+            certifier: self,
+            evaluator: Evaluator::new(&self.network),
+            propagation: self
+                .linear
+                .as_ref()
+                .ok()
+                .map(|linear| BoundPropagation::new(&linear.layers, &linear.first)),
+        }
+    }
+
+    pub(super) fn input_len(&self) -> usize {
+        self.network.input_len()
+    }
+
+    pub(super) fn classes(&self) -> usize {
+        self.network.output_len()
+    }
+
+    /// The network's layers, if it has linear bounds.
+    pub(super) fn layers(&self) -> Option<&AffineLayers> {
+        Some(&self.linear.as_ref().ok()?.layers)
+    }
+
+    pub(super) fn curvature(&self) -> Option<&CurvatureBound> {
+        self.linear.as_ref().ok()?.curvature.as_ref()
+    }
+}
+
+/// What is certified of one image, as in a [`Certificate`].
+struct Radii {
+    radius: f64,
+    lipschitz: Option<f64>,
+}
+
+/// The memory of one thread.
+pub(super) struct Worker<'c> {
+    pub(super) certifier: &'c Certifier,
+    pub(super) evaluator: Evaluator<'c, f64>,
+    pub(super) propagation: Option<BoundPropagation<'c>>,
+}
+
+impl Worker<'_> {
+    fn certify(&mut self, image: &[f32], label: usize) -> Radii {
+        let logits = self.logits(image);
+        let lipschitz = self.certifier.lipschitz.as_ref().ok();
+        // Nothing is certified around an image that is misclassified or outside of the box.
+        let InputBox { lower, upper } = self.certifier.input_box;
+        if argmax(&logits) != label || !image.iter().all(|x| (lower..=upper).contains(x)) {
+            return Radii {
+                radius: 0.0,
+                lipschitz: lipschitz.map(|_| 0.0),
+            };
+        }
+        // The factor covers the logits' own rounding by far.
+        let lipschitz = lipschitz.map(|known| (1.0 - 1e-9) * known.radius(&logits, label));
+        let runners_up = self.runners_up(&logits, label);
+        let distances = runners_up.iter().map(|other| other.distance);
+        let nearest = distances.fold(f64::INFINITY, f64::min);
+        let linear = match &mut self.propagation {
+            Some(propagation) => {
+                let domain = PerturbationBox::new(image, lower, upper);
+                let is_affine = propagation.layers().activations.is_empty();
+                let margins = runners_up.iter().map(|other| other.margin);
+                let search = RadiusSearch {
+                    margin_at_zero: margins.fold(f64::INFINITY, f64::min),
+                    first: 0.45 * nearest,
+                    linear_root: nearest,
+                    max: domain.max_norm(),
+                    tolerance: if is_affine {
+                        AFFINE_TOLERANCE
+                    } else {
+                        TOLERANCE
+                    },
+                };
+                search.run(|radius| propagation.margin(&domain, label, radius))
+            }
+            None => 0.0,
+        };
+        Radii {
+            radius: linear.max(lipschitz.unwrap_or(0.0)),
+            lipschitz,
+        }
+    }
+
+    /// What a query about an image needs.
+    pub(super) fn neighbourhood(&mut self, image: &[f32], label: usize) -> Neighbourhood {
+        let InputBox { lower, upper } = self.certifier.input_box;
+        let logits = self.logits(image);
+        let mut runners_up = self.runners_up(&logits, label);
+        runners_up.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+        Neighbourhood {
+            domain: PerturbationBox::new(image, lower, upper),
+            label,
+            runners_up,
+        }
+    }
+
+    fn logits(&mut self, image: &[f32]) -> Vec<f64> {
+        let input = self.evaluator.input(1).iter_mut();
+        input
+            .zip(image)
+            .for_each(|(x, &value)| *x = f64::from(value));
+        self.evaluator.forward().to_vec()
+    }
+
+    /// All other classes at the image whose logits were computed last, in their order.
+    fn runners_up(&mut self, logits: &[f64], label: usize) -> Vec<RunnerUp> {
+        let others = (0..logits.len()).filter(|&class| class != label);
+        others
+            .map(|class| {
+                let mut direction = vec![0.0; logits.len()];
+                (direction[label], direction[class]) = (1.0, -1.0);
+                let gradient = self.evaluator.backward(&direction);
+                let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+                let margin = logits[label] - logits[class];
+                RunnerUp {
+                    class,
+                    margin,
+                    distance: margin / norm,
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,204 @@
+//! What the search needs of a model, and no more: the shape of its input, the number of its
+//! classes, its outputs for a batch of inputs, and the pull-back of a batch of output gradients to
+//! the inputs.
+//!
+//! A [`Network`] is a classifier. So is anything else that implements [`Classifier`], and a pair of
+//! functions becomes one by [`FnClassifier`].
+
+mod checked;
+mod closure;
+mod widened;
+
+use blindspot_data::ErrorKind;
+use blindspot_net::{Evaluator, Network, Real};
+
+pub use checked::CheckedEvaluator;
+pub use closure::{FnClassifier, FnResult};
+pub use widened::exact;
+
+use crate::{InputBox, Model};
+
+/// A model that gives each input an output (a logit) for each class, the largest for its answer,
+/// and that can be differentiated.
+///
+/// `T` is the number type of inputs, outputs and gradients. Searches take a `dyn Classifier`: one
+/// virtual call for a batch costs nothing, and the search is compiled once.
+///
+/// The same seed gives the same perturbations to the bit as far as the classifier gives an input
+/// the same bits whatever else is in the batch. A [`Network`] does.
+pub trait Classifier<T: Real = f32>: Sync {
+    /// Axes of one input: `[channels, height, width]` of an image, or `[length]`.
+    fn input_shape(&self) -> &[usize];
+
+    /// The number of classes: outputs for one input.
+    fn classes(&self) -> usize;
+
+    /// What evaluates batches, one for each thread that works with the classifier.
+    fn evaluator(&self) -> Box<dyn Evaluate<T> + '_>;
+
+    /// This classifier in double precision, if it has such a form. The search verifies its
+    /// examples with it; without one, with this classifier.
+    fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
+        None
+    }
+
+    /// How many values one input has.
+    fn input_len(&self) -> usize {
+        self.input_shape().iter().product()
+    }
+
+    /// The valid range of every input value, [0, 1] unless the classifier says otherwise.
+    fn input_box(&self) -> InputBox {
+        InputBox::default()
+    }
+
+    /// Numbers that an evaluation holds for one input: the input, its outputs and all activations
+    /// between them. Batches are made small enough for these and their gradients to fit in memory.
+    fn values_per_input(&self) -> usize {
+        self.input_len() + self.classes()
+    }
+}
+
+/// Evaluates a classifier on batches.
+///
+/// Write a batch into [`input`](Evaluate::input), ask for its [`outputs`](Evaluate::outputs), then,
+/// as often as wanted, for the [`pull_back`](Evaluate::pull_back) of output gradients at that batch.
+pub trait Evaluate<T = f32> {
+    /// The place for a batch of `count` inputs, one after the other.
+    fn input(&mut self, count: usize) -> &mut [T];
+
+    /// The outputs of the batch in [`input`](Evaluate::input): `count` rows of one number a class.
+    ///
+    /// # Errors
+    /// [`ClassifierError::Failed`] where the model can't be evaluated.
+    fn outputs(&mut self) -> Result<&[T], ClassifierError>;
+
+    /// The gradients with respect to the inputs of the batch whose outputs were asked for last,
+    /// from gradients with respect to these outputs: for input i, the transposed Jacobian at that
+    /// input times row i of `output_gradients`. `count` rows as long as an input.
+    ///
+    /// # Errors
+    /// [`ClassifierError::Failed`] where the model can't be differentiated.
+    fn pull_back(&mut self, output_gradients: &[T]) -> Result<&[T], ClassifierError>;
+}
+
+/// Why a classifier gives no outputs or gradients.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClassifierError {
+    /// The model itself failed.
+    #[error("the classifier failed: {0}")]
+    Failed(String),
+    /// The model returned the wrong number of values for a batch.
+    #[error("the classifier returned {found} {what} for a batch, not {expected}")]
+    Length {
+        /// `outputs`, `gradients` or `inputs`.
+        what: &'static str,
+        /// Numbers returned.
+        found: usize,
+        /// Numbers that the batch should have.
+        expected: usize,
+    },
+    /// The model returned a value that is not a number.
+    #[error("the classifier returned NaN among its {what}; check its weights and its inputs")]
+    NotANumber {
+        /// `outputs` or `gradients`.
+        what: &'static str,
+    },
+}
+
+impl ClassifierError {
+    /// [`ErrorKind::Model`] for every error.
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Model
+    }
+}
+
+impl<T: Real> Classifier<T> for Network<T> {
+    fn input_shape(&self) -> &[usize] {
+        Network::input_shape(self)
+    }
+
+    fn classes(&self) -> usize {
+        self.output_len()
+    }
+
+    fn evaluator(&self) -> Box<dyn Evaluate<T> + '_> {
+        Box::new(Evaluator::new(self))
+    }
+
+    fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
+        Some(Box::new(self.cast::<f64>()))
+    }
+
+    fn values_per_input(&self) -> usize {
+        let values = self.graph().values().iter();
+        values.map(|value| value.len()).sum()
+    }
+}
+
+impl<T: Real> Evaluate<T> for Evaluator<'_, T> {
+    fn input(&mut self, count: usize) -> &mut [T] {
+        Evaluator::input(self, count)
+    }
+
+    fn outputs(&mut self) -> Result<&[T], ClassifierError> {
+        Ok(self.forward())
+    }
+
+    fn pull_back(&mut self, output_gradients: &[T]) -> Result<&[T], ClassifierError> {
+        Ok(self.backward(output_gradients))
+    }
+}
+
+impl Classifier for Model {
+    fn input_shape(&self) -> &[usize] {
+        self.network().input_shape()
+    }
+
+    fn classes(&self) -> usize {
+        self.network().output_len()
+    }
+
+    fn evaluator(&self) -> Box<dyn Evaluate + '_> {
+        self.network().evaluator()
+    }
+
+    fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
+        self.network().exact()
+    }
+
+    fn input_box(&self) -> InputBox {
+        Model::input_box(self)
+    }
+
+    fn values_per_input(&self) -> usize {
+        self.network().values_per_input()
+    }
+}
+
+impl<T: Real, C: Classifier<T> + ?Sized> Classifier<T> for &C {
+    fn input_shape(&self) -> &[usize] {
+        (**self).input_shape()
+    }
+
+    fn classes(&self) -> usize {
+        (**self).classes()
+    }
+
+    fn evaluator(&self) -> Box<dyn Evaluate<T> + '_> {
+        (**self).evaluator()
+    }
+
+    fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
+        (**self).exact()
+    }
+
+    fn input_box(&self) -> InputBox {
+        (**self).input_box()
+    }
+
+    fn values_per_input(&self) -> usize {
+        (**self).values_per_input()
+    }
+}

@@ -1,0 +1,417 @@
+//! A model: a network with all that is known about it, the one thing that every study takes.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use blindspot_data::files::{self, FileError};
+use blindspot_data::{DataError, ErrorKind, Fit, ImageSet};
+use blindspot_net::{Network, Op, onnx};
+
+use crate::InputBox;
+use crate::preprocess::{ChannelOrder, Layout, Preprocess, PreprocessError};
+
+/// A classifier that takes images as they are, with values in its input box, and gives logits.
+///
+/// The preprocessing that the network was trained with is a part of it, so box, perturbations and
+/// distances are those of the image; a Softmax at the end is left out, so searches see logits.
+///
+/// ```no_run
+/// use blindspot_model::Model;
+///
+/// let model = Model::open("fc100.onnx")?;
+/// let photographs = Model::options()
+///     .mean([0.485, 0.456, 0.406])
+///     .std([0.229, 0.224, 0.225])
+///     .open("resnet.onnx")?;
+/// # Ok::<(), blindspot_model::ModelError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Model {
+    network: Network<f32>,
+    preprocess: Preprocess,
+    input_box: InputBox,
+    image_shape: Option<[usize; 3]>,
+    classes: Option<Vec<String>>,
+    answer: Answer,
+    sha256: String,
+}
+
+/// What a network's file ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// One number for each class, the largest for the likeliest.
+    Logits,
+    /// A Softmax over the classes; the model leaves it out.
+    Softmax,
+    /// A LogSoftmax over the classes; the model leaves it out.
+    LogSoftmax,
+}
+
+/// Why a file or network is no model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The file can't be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file holds no network that runs here.
+    #[error("{}: {source}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: onnx::OnnxError,
+    },
+    /// Network and preprocessing don't fit each other.
+    #[error("{name}: {source}")]
+    Preprocess {
+        /// The file, or "the network" where there is none.
+        name: String,
+        /// What does not fit.
+        source: PreprocessError,
+    },
+    /// There are not as many class names as classes.
+    #[error("{names} class names for a network of {classes} classes; give one for each")]
+    Classes {
+        /// Names given.
+        names: usize,
+        /// Outputs of the network.
+        classes: usize,
+    },
+}
+
+impl ModelError {
+    /// [`ErrorKind::Usage`] for class names that are not as many as the classes;
+    /// [`ErrorKind::Model`] for all else.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ModelError::Classes { .. } => ErrorKind::Usage,
+            ModelError::File(_) | ModelError::Onnx { .. } | ModelError::Preprocess { .. } => {
+                ErrorKind::Model
+            }
+        }
+    }
+}
+
+impl Model {
+    /// Reads an ONNX file whose network takes images as they are, with values in \[0, 1\].
+    ///
+    /// # Errors
+    /// [`ModelError`] if the file can't be read or run.
+    pub fn open(path: impl AsRef<Path>) -> Result<Model, ModelError> {
+        Model::options().open(path)
+    }
+
+    /// What can be said about a model before it is opened: above all the preprocessing that its
+    /// network was trained with.
+    pub fn options() -> ModelOptions {
+        ModelOptions::default()
+    }
+
+    /// Makes a model of a network in memory that takes images as they are.
+    ///
+    /// # Errors
+    /// [`ModelError::Preprocess`] if the input has three axes and channels seem to be the last:
+    /// say so by [`ModelOptions::layout`].
+    pub fn from_network(network: Network<f32>) -> Result<Model, ModelError> {
+        Model::options().from_network(network)
+    }
+
+    /// The network, from an image in the input box to logits, with the preprocessing inside.
+    pub fn network(&self) -> &Network<f32> {
+        &self.network
+    }
+
+    /// What happens to an image before the network of the file sees it.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// The range of an image's values.
+    pub fn input_box(&self) -> InputBox {
+        self.input_box
+    }
+
+    /// Channels, height and width of an image; `None` if any image with as many values will do.
+    pub fn image_shape(&self) -> Option<[usize; 3]> {
+        self.image_shape
+    }
+
+    /// The names of the classes, in the order of the logits, if they are known.
+    pub fn classes(&self) -> Option<&[String]> {
+        self.classes.as_deref()
+    }
+
+    /// What the network ended in before a Softmax was left out.
+    pub fn answer(&self) -> Answer {
+        self.answer
+    }
+
+    /// SHA-256 of the model's file in hexadecimal digits; of a network in memory, of the file that
+    /// [`onnx::write()`] makes of it.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The images as the model takes them. Images in files are resized as `fit` says, and cropped to
+    /// the model's [`image_shape`](Model::image_shape) unless `fit` says otherwise; images in
+    /// memory are only changed if `fit` is given.
+    ///
+    /// # Errors
+    /// [`DataError::Unfit`] if they have another shape than the model takes.
+    pub fn fit(&self, images: &ImageSet, fit: Option<Fit>) -> Result<ImageSet, DataError> {
+        let fitted = match (self.image_shape, fit) {
+            (Some([channels, height, width]), _) if images.is_of_files() => {
+                let asked = fit.unwrap_or_default();
+                images.fitted(&Fit {
+                    resize: asked.resize,
+                    crop: Some(asked.crop.unwrap_or([height, width])),
+                    channels: Some(channels).filter(|channels| matches!(channels, 1 | 3)),
+                })?
+            }
+            (_, Some(fit)) => images.fitted(&fit)?,
+            (_, None) => images.clone(),
+        };
+        if let Some(shape) = self.image_shape {
+            check_shape(&fitted, shape)?;
+        }
+        Ok(fitted)
+    }
+}
+
+impl Deref for Model {
+    type Target = Network<f32>;
+
+    fn deref(&self) -> &Network<f32> {
+        &self.network
+    }
+}
+
+/// Reads the network of an ONNX file as it is, a Softmax at its end included, and the SHA-256 of
+/// the file in hexadecimal digits.
+///
+/// # Errors
+/// [`ModelError`] if the file can't be read or run.
+pub fn read_network(path: &Path) -> Result<(Network<f32>, String), ModelError> {
+    let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
+    let options = onnx::ReadOptions::beside(path);
+    let read = onnx::read_with(&bytes, &options).map_err(|source| ModelError::Onnx {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok((read.network, files::sha256_hex(&bytes)))
+}
+
+/// Whether images have the shape that a network takes.
+fn check_shape(images: &ImageSet, wanted: [usize; 3]) -> Result<(), DataError> {
+    let found = images.shape();
+    // Images that are mere lists of values have no shape to compare.
+    if found == wanted
+        || found[..2] == [1, 1] && images.image_len() == wanted.iter().product::<usize>()
+    {
+        return Ok(());
+    }
+    let text = |[channels, height, width]: [usize; 3]| {
+        format!("{channels} channels of {height}x{width} values (height x width)")
+    };
+    let advice = if found[0] == wanted[0] {
+        format!("resize them to {},{}", wanted[1], wanted[2])
+    } else {
+        "choose other images".to_owned()
+    };
+    let why = format!(
+        "its images have {}, and the network takes {}; {advice}",
+        text(found),
+        text(wanted)
+    );
+    let set = images.name().to_owned();
+    Err(DataError::Unfit { set, why })
+}
+
+/// How a model is made of a file or a network: its preprocessing, input box and class names.
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct ModelOptions {
+    preprocess: Preprocess,
+    input_box: InputBox,
+    classes: Option<Vec<String>>,
+}
+
+impl ModelOptions {
+    /// Replaces the preprocessing as a whole.
+    pub fn preprocess(self, preprocess: Preprocess) -> Self {
+        ModelOptions { preprocess, ..self }
+    }
+
+    /// What an image's 0 and 1 become for the network, as in `[0.0, 255.0]`.
+    pub fn range(mut self, range: [f64; 2]) -> Self {
+        self.preprocess.range = range;
+        self
+    }
+
+    /// Subtracted from each channel after scaling to the range: one number for all channels, or one
+    /// for each in the network's order.
+    pub fn mean(mut self, mean: impl Into<Vec<f64>>) -> Self {
+        self.preprocess.mean = mean.into();
+        self
+    }
+
+    /// What each channel is divided by after the mean was subtracted: one positive number for all
+    /// channels, or one for each in the network's order.
+    pub fn std(mut self, std: impl Into<Vec<f64>>) -> Self {
+        self.preprocess.std = std.into();
+        self
+    }
+
+    /// The order of the network's colour channels.
+    pub fn channel_order(mut self, order: ChannelOrder) -> Self {
+        self.preprocess.channel_order = order;
+        self
+    }
+
+    /// The order of the network's axes.
+    pub fn layout(mut self, layout: Layout) -> Self {
+        self.preprocess.layout = layout;
+        self
+    }
+
+    /// The range of an image's values, \[0, 1\] by default.
+    pub fn input_box(self, input_box: InputBox) -> Self {
+        ModelOptions { input_box, ..self }
+    }
+
+    /// The names of the classes, in the order of the logits.
+    pub fn classes(mut self, names: impl Into<Vec<String>>) -> Self {
+        self.classes = Some(names.into());
+        self
+    }
+
+    /// Reads an ONNX file.
+    ///
+    /// # Errors
+    /// [`ModelError`] if the file can't be read or run, or does not fit what was said about it.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Model, ModelError> {
+        let (network, sha256) = read_network(path.as_ref())?;
+        self.build(&network, sha256, &path.as_ref().display().to_string())
+    }
+
+    /// Makes a model of a network in memory.
+    ///
+    /// # Errors
+    /// [`ModelError`] if the network does not fit what was said about it.
+    pub fn from_network(self, network: Network<f32>) -> Result<Model, ModelError> {
+        let bytes = onnx::write(&network, &Default::default());
+        self.build(&network, files::sha256_hex(&bytes), "the network")
+    }
+
+    fn build(
+        self,
+        network: &Network<f32>,
+        sha256: String,
+        name: &str,
+    ) -> Result<Model, ModelError> {
+        let unfit = |source| ModelError::Preprocess {
+            name: name.to_owned(),
+            source,
+        };
+        let logits = network.without_softmax();
+        let image_shape = self.preprocess.image_shape(logits.input_shape());
+        let classes = logits.output_len();
+        if let Some(names) = &self.classes
+            && names.len() != classes
+        {
+            let names = names.len();
+            return Err(ModelError::Classes { names, classes });
+        }
+        Ok(Model {
+            image_shape: image_shape.map_err(unfit)?,
+            network: self.preprocess.before(&logits).map_err(unfit)?,
+            answer: answer(network, &logits),
+            preprocess: self.preprocess,
+            input_box: self.input_box,
+            classes: self.classes,
+            sha256,
+        })
+    }
+}
+
+/// What a network ends in, beside what is left of it without that.
+fn answer(network: &Network<f32>, logits: &Network<f32>) -> Answer {
+    let nodes = network.graph().nodes();
+    match nodes.last().map(|node| &node.op) {
+        Some(Op::Softmax(softmax)) if logits.graph().nodes().len() < nodes.len() => {
+            if softmax.log {
+                Answer::LogSoftmax
+            } else {
+                Answer::Softmax
+            }
+        }
+        _ => Answer::Logits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use blindspot_net::{Evaluator, Graph, Operand, ops};
+
+    use super::*;
+
+    /// The input, flattened, as logits, and a Softmax over them if `softmax` is true.
+    fn network(shape: &[usize], softmax: bool) -> Network<f32> {
+        let mut graph = Graph::new("x", shape).unwrap();
+        let flat = Op::Reshape(ops::Reshape {
+            shape: vec![shape.iter().product()],
+        });
+        let operand = Operand::Value(graph.input());
+        let logits = graph.node("flat", flat, &[operand], "logits").unwrap();
+        if softmax {
+            let softmax = Op::Softmax(ops::Softmax {
+                axis: 0,
+                log: false,
+            });
+            let operand = Operand::Value(logits);
+            graph.node("softmax", softmax, &[operand], "p").unwrap();
+        }
+        Network::new(graph, Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn a_model_looks_through_softmax_and_has_its_preprocessing_inside() {
+        let options = Model::options().mean([0.5]).std([0.25]);
+        let model = options.from_network(network(&[1, 2, 2], true)).unwrap();
+        assert_eq!(model.answer(), Answer::Softmax);
+        assert_eq!(model.image_shape(), Some([1, 2, 2]));
+        let mut evaluator = Evaluator::new(&model);
+        evaluator.input(1).copy_from_slice(&[0.0, 0.25, 0.5, 1.0]);
+        assert_eq!(evaluator.forward(), [-2.0, -1.0, 0.0, 2.0]);
+        let plain = Model::from_network(network(&[4], false)).unwrap();
+        assert_eq!(
+            (plain.answer(), plain.image_shape()),
+            (Answer::Logits, None)
+        );
+    }
+
+    #[test]
+    fn a_file_and_the_network_in_it_are_the_same_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.onnx");
+        let network = network(&[1, 2, 2], true);
+        std::fs::write(&path, onnx::write(&network, &Default::default())).unwrap();
+        let (file, memory) = (Model::open(&path), Model::from_network(network));
+        let (file, memory) = (file.unwrap(), memory.unwrap());
+        assert_eq!(file.sha256(), memory.sha256());
+        assert_eq!(file.network(), memory.network());
+    }
+
+    #[test]
+    fn what_is_no_model_is_an_error_that_names_the_file() {
+        let missing = Model::open("no/such/file.onnx").unwrap_err();
+        assert!(missing.to_string().contains("no/such/file.onnx"));
+        assert_eq!(missing.kind(), ErrorKind::Model);
+        let network = network(&[4], false);
+        let names = Model::options()
+            .classes(["a".to_owned()])
+            .from_network(network);
+        assert_eq!(names.unwrap_err().kind(), ErrorKind::Usage);
+    }
+}
