@@ -22,6 +22,7 @@
 //! * [`inputs`]: where a study's inputs come from, one at a time.
 //! * [`classify`]: outputs, answers and errors over whole sets.
 //! * [`preprocess`]: what a network wants of its input.
+//! * [`rounding`]: how much of a lead is rounding noise.
 //!
 //! What is done with models stands above: searches, certificates, units, transfer.
 
@@ -31,6 +32,7 @@ mod input_box;
 pub mod inputs;
 mod model;
 pub mod preprocess;
+pub mod rounding;
 
 pub use input_box::InputBox;
 pub use model::{Answer, Model, ModelError, ModelOptions, read_network};

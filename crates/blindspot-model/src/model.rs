@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use blindspot_data::files::{self, FileError};
 use blindspot_data::{DataError, ErrorKind, Fit, ImageSet};
-use blindspot_net::{Network, Op, onnx};
+use blindspot_net::{Network, Op, Precision, onnx};
 
 use crate::InputBox;
 use crate::preprocess::{ChannelOrder, Layout, Preprocess, PreprocessError};
@@ -13,7 +13,8 @@ use crate::preprocess::{ChannelOrder, Layout, Preprocess, PreprocessError};
 /// A classifier that takes images as they are, with values in its input box, and gives logits.
 ///
 /// The preprocessing that the network was trained with is a part of it, so box, perturbations and
-/// distances are those of the image; a Softmax at the end is left out, so searches see logits.
+/// distances are those of the image; a Softmax or Sigmoid at the end is left out
+/// ([`Network::logits`]), so searches see logits.
 ///
 /// ```no_run
 /// use blindspot_model::Model;
@@ -28,6 +29,10 @@ use crate::preprocess::{ChannelOrder, Layout, Preprocess, PreprocessError};
 #[derive(Debug, Clone)]
 pub struct Model {
     network: Network<f32>,
+    /// The network with what it ends in, where that was left out.
+    own_end: Option<Network<f32>>,
+    precision: Precision,
+    input_precision: Precision,
     preprocess: Preprocess,
     input_box: InputBox,
     image_shape: Option<[usize; 3]>,
@@ -45,6 +50,9 @@ pub enum Answer {
     Softmax,
     /// A LogSoftmax over the classes; the model leaves it out.
     LogSoftmax,
+    /// Something else that keeps the order of the classes, such as a Sigmoid; the model leaves it
+    /// out.
+    Increasing,
 }
 
 /// Why a file or network is no model.
@@ -142,9 +150,27 @@ impl Model {
         self.classes.as_deref()
     }
 
-    /// What the network ended in before a Softmax was left out.
+    /// What the network ended in before that was left out.
     pub fn answer(&self) -> Answer {
         self.answer
+    }
+
+    /// The network with what it ends in, from an image in the input box to the file's own outputs;
+    /// `None` where nothing was left out.
+    pub fn own_end(&self) -> Option<&Network<f32>> {
+        self.own_end.as_ref()
+    }
+
+    /// The coarsest number format of the file's values. The [network](Model::network) itself
+    /// computes in single precision.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The number format that an image is rounded to before the network sees it: that of the file's
+    /// input where no preprocessing stands before it.
+    pub fn input_precision(&self) -> Precision {
+        self.input_precision
     }
 
     /// SHA-256 of the model's file in hexadecimal digits; of a network in memory, of the file that
@@ -193,13 +219,19 @@ impl Deref for Model {
 /// # Errors
 /// [`ModelError`] if the file can't be read or run.
 pub fn read_network(path: &Path) -> Result<(Network<f32>, String), ModelError> {
+    let (read, sha256) = read(path)?;
+    Ok((read.network, sha256))
+}
+
+/// Reads an ONNX file; gives its SHA-256 beside what is in it.
+fn read(path: &Path) -> Result<(onnx::Model, String), ModelError> {
     let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
     let options = onnx::ReadOptions::beside(path);
     let read = onnx::read_with(&bytes, &options).map_err(|source| ModelError::Onnx {
         path: path.to_owned(),
         source,
     })?;
-    Ok((read.network, files::sha256_hex(&bytes)))
+    Ok((read, files::sha256_hex(&bytes)))
 }
 
 /// Whether images have the shape that a network takes.
@@ -291,8 +323,10 @@ impl ModelOptions {
     /// # Errors
     /// [`ModelError`] if the file can't be read or run, or does not fit what was said about it.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Model, ModelError> {
-        let (network, sha256) = read_network(path.as_ref())?;
-        self.build(&network, sha256, &path.as_ref().display().to_string())
+        let (read, sha256) = read(path.as_ref())?;
+        let formats = [read.input_precision, read.precision];
+        let name = path.as_ref().display().to_string();
+        self.build(&read.network, formats, sha256, &name)
     }
 
     /// Makes a model of a network in memory.
@@ -301,12 +335,14 @@ impl ModelOptions {
     /// [`ModelError`] if the network does not fit what was said about it.
     pub fn from_network(self, network: Network<f32>) -> Result<Model, ModelError> {
         let bytes = onnx::write(&network, &Default::default());
-        self.build(&network, files::sha256_hex(&bytes), "the network")
+        let formats = [Precision::Single; 2];
+        self.build(&network, formats, files::sha256_hex(&bytes), "the network")
     }
 
     fn build(
         self,
         network: &Network<f32>,
+        [input_precision, precision]: [Precision; 2],
         sha256: String,
         name: &str,
     ) -> Result<Model, ModelError> {
@@ -314,7 +350,7 @@ impl ModelOptions {
             name: name.to_owned(),
             source,
         };
-        let logits = network.without_softmax();
+        let logits = network.logits();
         let image_shape = self.preprocess.image_shape(logits.input_shape());
         let classes = logits.output_len();
         if let Some(names) = &self.classes
@@ -323,10 +359,23 @@ impl ModelOptions {
             let names = names.len();
             return Err(ModelError::Classes { names, classes });
         }
+        let image_shape = image_shape.map_err(unfit)?;
+        let answer = answer(network, &logits);
+        let before = |network| self.preprocess.before(network).map_err(unfit);
         Ok(Model {
-            image_shape: image_shape.map_err(unfit)?,
-            network: self.preprocess.before(&logits).map_err(unfit)?,
-            answer: answer(network, &logits),
+            image_shape,
+            network: before(&logits)?,
+            own_end: match answer {
+                Answer::Logits => None,
+                _ => Some(before(network)?),
+            },
+            answer,
+            precision,
+            input_precision: if self.preprocess.is_identity() {
+                input_precision
+            } else {
+                Precision::Single
+            },
             preprocess: self.preprocess,
             input_box: self.input_box,
             classes: self.classes,
@@ -338,15 +387,14 @@ impl ModelOptions {
 /// What a network ends in, beside what is left of it without that.
 fn answer(network: &Network<f32>, logits: &Network<f32>) -> Answer {
     let nodes = network.graph().nodes();
-    match nodes.last().map(|node| &node.op) {
-        Some(Op::Softmax(softmax)) if logits.graph().nodes().len() < nodes.len() => {
-            if softmax.log {
-                Answer::LogSoftmax
-            } else {
-                Answer::Softmax
-            }
-        }
-        _ => Answer::Logits,
+    match &nodes[logits.graph().nodes().len()..] {
+        [] => Answer::Logits,
+        [node] => match &node.op {
+            Op::Softmax(softmax) if softmax.log => Answer::LogSoftmax,
+            Op::Softmax(_) => Answer::Softmax,
+            _ => Answer::Increasing,
+        },
+        _ => Answer::Increasing,
     }
 }
 

@@ -8,6 +8,7 @@
 use crate::graph::{Node, Operand, ValueId};
 use crate::network::Network;
 use crate::ops::{Gradient, Input};
+use crate::precision::Precision;
 use crate::real::Real;
 
 /// The buffers of one thread to run one network in.
@@ -21,6 +22,8 @@ pub struct Evaluator<'n, T> {
     batch: usize,
     /// The buffer of each value: its own, or that of the value it was written over.
     place: Vec<usize>,
+    /// What the input and each value are rounded to.
+    precision: Precision,
     buffers: Buffers<T>,
 }
 
@@ -48,8 +51,17 @@ impl<'n, T: Real> Evaluator<'n, T> {
             network,
             batch: 0,
             place: places(network, &[]),
+            precision: Precision::Single,
             buffers,
         }
+    }
+
+    /// Rounds the input, and each value as soon as it is computed, to the numbers of a format:
+    /// what a runtime gives that keeps values in it. Gradients are those at the rounded values.
+    #[must_use]
+    pub fn rounding_to(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
     }
 
     /// Lets these values be read after [`forward`](Evaluator::forward), too: none is written over
@@ -80,6 +92,11 @@ impl<'n, T: Real> Evaluator<'n, T> {
     /// n rows.
     pub fn forward(&mut self) -> &[T] {
         let (graph, n) = (self.network.graph(), self.batch);
+        let precision = self.precision;
+        round(
+            precision,
+            &mut self.buffers.values[0][..n * graph.value(graph.input()).len()],
+        );
         for node in graph.nodes() {
             let place = self.place[node.output.0];
             let kernel = node.op.kernel::<T>();
@@ -97,6 +114,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
                 kernel.forward(n, &self.inputs_of(node), out, &mut scratch);
                 self.buffers.scratch = scratch;
             }
+            round(precision, &mut output[..length]);
             self.buffers.values[place] = output;
         }
         self.value(graph.output())
@@ -287,6 +305,15 @@ impl<'n, T: Real> Evaluator<'n, T> {
             },
         };
         node.inputs.iter().map(input).collect()
+    }
+}
+
+/// Rounds numbers to those of a format.
+fn round<T: Real>(precision: Precision, values: &mut [T]) {
+    if precision != Precision::Single {
+        for value in values {
+            *value = T::of(precision.round(value.f64() as f32).into());
+        }
     }
 }
 

@@ -56,6 +56,7 @@ mod matmul;
 mod network;
 pub mod onnx;
 pub mod ops;
+mod precision;
 mod real;
 
 pub use evaluate::{Buffers, Evaluator};
@@ -65,4 +66,5 @@ pub use graph::{
 pub use loss::{argmax, cross_entropy};
 pub use network::{Network, WeightError};
 pub use ops::{Op, OperandShape};
+pub use precision::Precision;
 pub use real::{Real, vectorised};

@@ -1,8 +1,16 @@
 //! A network: a graph and the numbers in its weights.
 
 use crate::graph::{Graph, GraphError, Operand, ValueId, WeightId};
-use crate::ops::Op;
+use crate::ops::{Binary, Op, Unary};
 use crate::real::Real;
+
+/// What an operator at the end of a network does to numbers whose order it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// It squashes them: far from the middle its gradient vanishes.
+    Squashes,
+    Keeps,
+}
 
 /// A graph of operators with its weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,17 +139,85 @@ impl<T: Real> Network<T> {
         })
     }
 
-    /// The same network without a Softmax or LogSoftmax over the classes at its end: its output are
-    /// the logits then. (LogSoftmax's are logits, too, less a constant; so both give the same loss.)
-    pub fn without_softmax(&self) -> Network<T> {
-        match self.graph.nodes().last() {
-            Some(node) if matches!(node.op, Op::Softmax(_)) => match node.inputs[0] {
-                Operand::Value(logits) if self.graph.value(logits).shape.len() == 1 => {
-                    self.up_to(logits)
-                }
-                _ => self.clone(),
+    /// The same network without what it ends in that only squashes its logits and keeps the order
+    /// of the classes: a Softmax, LogSoftmax or Sigmoid, whatever monotone stands above it (a
+    /// Clip of probabilities, a Log, another Softmax, a shape).
+    ///
+    /// In single precision the end can still round different logits to one number: the answer of
+    /// the whole network is then that to a tie.
+    pub fn logits(&self) -> Network<T> {
+        let (mut value, mut logits) = (self.graph.output(), None);
+        while let Some((end, below)) = self.end(value) {
+            if end == End::Squashes {
+                logits = Some(below);
+            }
+            value = below;
+        }
+        logits.map_or_else(|| self.clone(), |logits| self.up_to(logits))
+    }
+
+    /// What the node that gives `value` does to the order of its numbers, and the value that it does
+    /// it to; none where it may change the order.
+    fn end(&self, value: ValueId) -> Option<(End, ValueId)> {
+        let nodes = self.graph.nodes();
+        let node = nodes.iter().find(|node| node.output == value)?;
+        let values = node.inputs.iter().filter_map(|operand| match operand {
+            Operand::Value(id) => Some(*id),
+            Operand::Weight(_) => None,
+        });
+        let [below] = values.collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let end = match &node.op {
+            Op::Reshape(_) | Op::Dropout(_) => End::Keeps,
+            Op::Softmax(softmax) => {
+                let shape = &self.graph.value(below).shape;
+                let all = shape[softmax.axis] == shape.iter().product::<usize>();
+                all.then_some(End::Squashes)?
+            }
+            Op::Unary(Unary::Sigmoid) => End::Squashes,
+            Op::Unary(Unary::Exp | Unary::Log | Unary::Tanh | Unary::Softplus) => End::Keeps,
+            Op::Unary(Unary::Clip { min, max }) => {
+                // The most likely class has 1 / classes at least, and no other one more than 1/2.
+                let least = 1.0 / self.graph.value(below).len() as f64;
+                (*min < least && *max >= 0.5 && self.is_softmax(below)).then_some(End::Keeps)?
+            }
+            Op::Binary(op) => self.keeps_order(*op, &node.inputs).then_some(End::Keeps)?,
+            _ => return None,
+        };
+        Some((end, below))
+    }
+
+    /// Whether a value is a Softmax over all classes, perhaps in another shape.
+    fn is_softmax(&self, value: ValueId) -> bool {
+        let mut nodes = self.graph.nodes().iter();
+        let node = nodes.find(|node| node.output == value);
+        match (node.map(|node| &node.op), self.end(value)) {
+            (Some(Op::Softmax(softmax)), Some(_)) => !softmax.log,
+            (Some(Op::Reshape(_)), Some((_, below))) => self.is_softmax(below),
+            _ => false,
+        }
+    }
+
+    /// Whether an operator on a value and a weight is one increasing function of all numbers.
+    fn keeps_order(&self, op: Binary, operands: &[Operand]) -> bool {
+        let number = |operand: &Operand| match operand {
+            Operand::Weight(id) => match self.weights[id.0][..] {
+                [number] => Some(number),
+                _ => None,
             },
-            _ => self.clone(),
+            Operand::Value(_) => None,
+        };
+        match (
+            op,
+            operands.first().and_then(number),
+            operands.get(1).and_then(number),
+        ) {
+            (Binary::Add, Some(_), None) | (Binary::Add | Binary::Sub, None, Some(_)) => true,
+            (Binary::Mul, Some(factor), None) | (Binary::Mul | Binary::Div, None, Some(factor)) => {
+                factor > T::zero()
+            }
+            _ => false,
         }
     }
 

@@ -58,7 +58,9 @@ fn file(path: &Path) -> SavedExamples {
             evaluations: 1,
             gradients: 1,
             already_misclassified: false,
+            no_gradient: false,
             kkt_residual: 0.0,
+            noise: 1e-6,
         }
     };
     let examples: Vec<Example> = (0..COUNT).map(example).collect();
@@ -190,7 +192,9 @@ fn what_does_not_fit_is_said() {
         evaluations: 1,
         gradients: 1,
         already_misclassified: false,
+        no_gradient: false,
         kkt_residual: 0.0,
+        noise: 1e-6,
     };
     write_arrays(&path, &[example.clone()], &[0.5; 4], None, &[4]).unwrap();
     let said = refused(&path, &networks(5));

@@ -20,7 +20,7 @@ fn main() -> Result<(), Failure> {
     let [model, data, count, method, target, threads] = &arguments[..] else {
         return Err("usage: search MODEL.onnx DATA IMAGES METHOD TARGET THREADS".into());
     };
-    let network = onnx::read_file(model.as_ref())?.network.without_softmax();
+    let network = onnx::read_file(model.as_ref())?.network.logits();
     let locations = Locations::new(None);
     let mut set = data.parse::<DataSpec>()?.load(&locations, &mut Silent)?;
     if let (true, &[_, height, width]) = (set.is_of_files(), network.input_shape()) {

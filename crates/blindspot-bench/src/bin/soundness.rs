@@ -22,7 +22,7 @@ fn main() -> Result<(), Failure> {
         return Err("usage: soundness MODEL.onnx IMAGES SECONDS [EVALUATIONS]".into());
     };
     let max_evaluations = limit.first().map(|limit| limit.parse()).transpose()?;
-    let network = onnx::read_file(model.as_ref())?.network.without_softmax();
+    let network = onnx::read_file(model.as_ref())?.network.logits();
     let set = "mnist:test"
         .parse::<DataSpec>()?
         .load(&Locations::new(None), &mut Silent)?;

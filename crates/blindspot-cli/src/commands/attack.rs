@@ -12,7 +12,7 @@ use blindspot::examples::{
 };
 use blindspot::image_files::save_images;
 use blindspot::inputs::InMemory;
-use blindspot::model::InputBox;
+use blindspot::model::{InputBox, Model};
 use blindspot::preprocess::Preprocess;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::run::communicator::{Communicator, Task, distribute};
@@ -91,7 +91,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let ranks = ranks::here();
     ranks::agree_on([("work", serde_json::to_string(&about)?)])?;
     let work = Work {
-        network,
+        model: &model,
         images: &images,
         labels,
         options: &options,
@@ -157,7 +157,7 @@ fn append(journal: &mut Journal) -> impl FnMut(Vec<u8>) -> anyhow::Result<usize>
 
 /// What is done with each image.
 struct Work<'a> {
-    network: &'a Network<f32>,
+    model: &'a Model,
     images: &'a ImageSet,
     labels: &'a [usize],
     options: &'a SearchOptions,
@@ -196,13 +196,13 @@ impl Work<'_> {
             .time_limit
             .map(|limit| (limit - passed).max(0.0));
         let options = self.options.clone().time_limit(left);
-        let (network, images) = (self.network, self.images);
+        let (model, images) = (self.model, self.images);
         let keep = |block| match self.rows(block, monitor)? {
             Some(rows) => emit(rows),
             None => Ok(()),
         };
         search_in_blocks(
-            network,
+            model,
             images,
             self.labels,
             positions,
@@ -221,7 +221,7 @@ impl Work<'_> {
         } = block;
         let eight_bit = if self.layout.eight_bit {
             Some(eight_bit(
-                self.network,
+                self.model,
                 self.options,
                 &examples,
                 &originals,
@@ -349,13 +349,22 @@ fn text(record: &Record, written: &Written<'_>) -> String {
         samples,
         already_wrong,
         successes,
+        no_gradient,
         distortion,
         evaluations_mean,
         gradients_mean,
     } = record.summary;
+    let no_gradient = match no_gradient {
+        0 => String::new(),
+        count => format!(
+            "no gradient        {count}: nothing is known of them; attack the model's logits in place of \
+             its probabilities\n"
+        ),
+    };
     format!(
         "{samples} images of {}, target {}\n\
          wrong in the end   {successes} ({:.1}%), {already_wrong} of them before any change\n\
+         {no_gradient}\
          distortion         mean {:.4}, pooled {:.4}, median {:.4}\n\
          L2 norm            mean {:.4}\n\
          evaluations        {evaluations_mean:.0} an image, {gradients_mean:.0} gradients\n\

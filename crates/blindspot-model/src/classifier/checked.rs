@@ -4,13 +4,15 @@ use blindspot_net::Real;
 
 use super::{Classifier, ClassifierError, Evaluate};
 
-/// An evaluator whose answers are checked: what comes from outside may have any length, and NaN
-/// would be taken for an answer.
+/// An evaluator whose answers are checked: what comes from outside may have any length, and NaN or
+/// infinities would be taken for an answer.
 pub struct CheckedEvaluator<'c, T> {
     evaluator: Box<dyn Evaluate<T> + 'c>,
     input_len: usize,
     classes: usize,
     count: usize,
+    /// Whether outputs may be infinite.
+    infinities: bool,
 }
 
 impl<'c, T: Real> CheckedEvaluator<'c, T> {
@@ -21,6 +23,16 @@ impl<'c, T: Real> CheckedEvaluator<'c, T> {
             input_len: classifier.input_len(),
             classes: classifier.classes(),
             count: 0,
+            infinities: false,
+        }
+    }
+
+    /// Lets outputs be infinite: of a model whose end makes such of finite logits.
+    #[must_use]
+    pub fn letting_infinities(self) -> Self {
+        CheckedEvaluator {
+            infinities: true,
+            ..self
         }
     }
 
@@ -45,17 +57,22 @@ impl<'c, T: Real> CheckedEvaluator<'c, T> {
         Ok(input)
     }
 
-    /// As [`Evaluate::outputs`]; neither of another length nor NaN.
+    /// As [`Evaluate::outputs`]; not of another length, and finite.
     ///
     /// # Errors
-    /// Those of the classifier, [`ClassifierError::Length`] and [`ClassifierError::NotANumber`].
+    /// Those of the classifier, [`ClassifierError::Length`] and [`ClassifierError::NotFinite`].
     pub fn outputs(&mut self) -> Result<&[T], ClassifierError> {
         let outputs = self.evaluator.outputs()?;
         check_length("outputs", outputs.len(), self.count * self.classes)?;
-        if outputs.iter().any(|output| output.is_nan()) {
-            return Err(ClassifierError::NotANumber { what: "outputs" });
+        let infinities = self.infinities;
+        let fails = |output: &T| output.is_nan() || output.is_infinite() && !infinities;
+        match outputs.iter().position(fails) {
+            Some(place) => Err(ClassifierError::NotFinite {
+                value: outputs[place].to_string(),
+                input: place / self.classes,
+            }),
+            None => Ok(outputs),
         }
-        Ok(outputs)
     }
 
     /// As [`Evaluate::pull_back`]; not of another length.

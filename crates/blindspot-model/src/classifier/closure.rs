@@ -128,7 +128,7 @@ impl<T: Real> Evaluate<T> for FnEvaluator<'_, T> {
         let gradients = (self.classifier.pull_back)(&self.input, output_gradients);
         self.answer = gradients.map_err(failed)?;
         if self.answer.iter().any(|gradient| gradient.is_nan()) {
-            return Err(ClassifierError::NotANumber { what: "gradients" });
+            return Err(ClassifierError::NotANumber);
         }
         Ok(&self.answer)
     }

@@ -7,14 +7,16 @@
 
 mod checked;
 mod closure;
+mod rounded;
 mod widened;
 
 use blindspot_data::ErrorKind;
-use blindspot_net::{Evaluator, Network, Real};
+use blindspot_net::{Evaluator, Network, Precision, Real};
 
 pub use checked::CheckedEvaluator;
 pub use closure::{FnClassifier, FnResult};
-pub use widened::exact;
+pub use rounded::RoundedNetwork;
+pub use widened::widened;
 
 use crate::{InputBox, Model};
 
@@ -37,9 +39,30 @@ pub trait Classifier<T: Real = f32>: Sync {
     fn evaluator(&self) -> Box<dyn Evaluate<T> + '_>;
 
     /// This classifier in double precision, if it has such a form. The search verifies its
-    /// examples with it; without one, with this classifier.
+    /// examples with it, and learns from it how much lead rounding can undo
+    /// ([`rounding`](crate::rounding)); without one, it verifies with this classifier and takes
+    /// 2e-6 of the largest output for that.
     fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
         None
+    }
+
+    /// This classifier with its values rounded as where it is used, if that is to fewer bits than
+    /// here: an example then has to succeed in spite of that rounding.
+    fn rounded(&self) -> Option<Box<dyn Classifier + '_>> {
+        None
+    }
+
+    /// This classifier with the outputs that its users see, if these are others than here
+    /// (probabilities, not logits): an example then has to succeed there, too, where outputs may
+    /// be rounded to the same number.
+    fn answering(&self) -> Option<Box<dyn Classifier + '_>> {
+        None
+    }
+
+    /// The format that each input value is rounded to before this classifier sees it. Examples
+    /// consist of such values.
+    fn input_precision(&self) -> Precision {
+        Precision::Single
     }
 
     /// How many values one input has.
@@ -99,11 +122,19 @@ pub enum ClassifierError {
         /// Numbers that the batch should have.
         expected: usize,
     },
-    /// The model returned a value that is not a number.
-    #[error("the classifier returned NaN among its {what}; check its weights and its inputs")]
-    NotANumber {
-        /// `outputs` or `gradients`.
-        what: &'static str,
+    /// The model returned a gradient that is not a number.
+    #[error("the classifier returned NaN among its gradients; check its weights and its inputs")]
+    NotANumber,
+    /// The model returned outputs that are NaN or infinite: no answer.
+    #[error(
+        "the network gives {value} for image {input}, and so no answer; check its weights, and what \
+         it wants of its input"
+    )]
+    NotFinite {
+        /// `NaN`, `inf` or `-inf`.
+        value: String,
+        /// Place of the input in the batch, or, where it is known, its index in the data set.
+        input: usize,
     },
 }
 
@@ -111,6 +142,15 @@ impl ClassifierError {
     /// [`ErrorKind::Model`] for every error.
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Model
+    }
+
+    /// The error with the index of the input in place of its place in a batch.
+    #[must_use]
+    pub fn of_input(mut self, index: impl Fn(usize) -> usize) -> Self {
+        if let ClassifierError::NotFinite { input, .. } = &mut self {
+            *input = index(*input);
+        }
+        self
     }
 }
 
@@ -156,6 +196,21 @@ impl Classifier for Model {
         self.network().input_shape()
     }
 
+    fn rounded(&self) -> Option<Box<dyn Classifier + '_>> {
+        let precision = self.precision();
+        (precision != Precision::Single)
+            .then(|| Box::new(RoundedNetwork::new(self.network(), precision)) as _)
+    }
+
+    fn answering(&self) -> Option<Box<dyn Classifier + '_>> {
+        let own_end = self.own_end()?;
+        Some(Box::new(RoundedNetwork::new(own_end, self.precision())))
+    }
+
+    fn input_precision(&self) -> Precision {
+        Model::input_precision(self)
+    }
+
     fn classes(&self) -> usize {
         self.network().output_len()
     }
@@ -192,6 +247,18 @@ impl<T: Real, C: Classifier<T> + ?Sized> Classifier<T> for &C {
 
     fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
         (**self).exact()
+    }
+
+    fn rounded(&self) -> Option<Box<dyn Classifier + '_>> {
+        (**self).rounded()
+    }
+
+    fn answering(&self) -> Option<Box<dyn Classifier + '_>> {
+        (**self).answering()
+    }
+
+    fn input_precision(&self) -> Precision {
+        (**self).input_precision()
     }
 
     fn input_box(&self) -> InputBox {

@@ -1,12 +1,11 @@
-//! A classifier in double precision, or as near to it as it comes.
+//! A classifier in single precision, asked in double.
 
 use super::{Classifier, ClassifierError, Evaluate};
 
-/// The classifier in double precision ([`Classifier::exact`]), or as near to it as it comes: inputs
-/// rounded to `f32`, outputs and gradients widened.
-pub fn exact<'a>(classifier: &'a dyn Classifier) -> Box<dyn Classifier<f64> + 'a> {
-    let exact = classifier.exact();
-    exact.unwrap_or_else(|| Box::new(Widened(classifier)))
+/// A classifier that has only `f32`, as one that is asked in `f64`: inputs are rounded, outputs and
+/// gradients widened. What stands in for [`Classifier::exact`] where there is none.
+pub fn widened<'a>(classifier: &'a dyn Classifier) -> Box<dyn Classifier<f64> + 'a> {
+    Box::new(Widened(classifier))
 }
 
 /// The number type that examples are verified in, from a classifier that has only `f32`: inputs are

@@ -16,6 +16,7 @@ pub use export::write;
 pub use import::{OPERATORS, ReadOptions, read, read_file, read_with};
 
 use crate::network::Network;
+use crate::precision::Precision;
 
 /// The largest model file that is read, in bytes: 2 GiB, the format's own limit.
 pub const MAX_BYTES: u64 = 1 << 31;
@@ -25,6 +26,11 @@ pub const MAX_BYTES: u64 = 1 << 31;
 pub struct Model {
     /// The network.
     pub network: Network<f32>,
+    /// The coarsest format that the file has for a value that depends on the image. The network
+    /// itself computes in single precision throughout.
+    pub precision: Precision,
+    /// The format of the input.
+    pub input_precision: Precision,
     /// The file's metadata, by name.
     pub metadata: BTreeMap<String, String>,
 }

@@ -85,6 +85,9 @@ pub struct Summary {
     pub already_wrong: usize,
     /// Images for which the network ends wrong in the way asked for, those already wrong included.
     pub successes: usize,
+    /// Images of which nothing is known: nothing was found, and the network had no gradient there.
+    #[serde(default)]
+    pub no_gradient: usize,
     /// The change of all images: those already wrong, or not changed for want of success, count 0.
     pub distortion: Distortion,
     /// Evaluations of the network for each image searched from, on average.
@@ -100,7 +103,7 @@ impl Record {
     /// [`JournalError`] where they can't be read.
     pub fn of(origin: Origin, examples: &StoredExamples<'_>) -> Result<Record, JournalError> {
         let length = examples.layout().input_len();
-        let (mut already_wrong, mut successes) = (0, 0);
+        let (mut already_wrong, mut successes, mut no_gradient) = (0, 0, 0);
         let (mut evaluations, mut gradients) = (0, 0);
         let mut eight_bit = EightBitSummary {
             successes: 0,
@@ -113,6 +116,7 @@ impl Record {
             let numbers = numbers.map_err(JournalError::unreadable)?;
             already_wrong += usize::from(numbers.wrong_before);
             successes += usize::from(numbers.success);
+            no_gradient += usize::from(numbers.no_gradient);
             evaluations += numbers.evaluations;
             gradients += numbers.gradients;
             norms.push(numbers.l2);
@@ -138,6 +142,7 @@ impl Record {
                 samples,
                 already_wrong,
                 successes,
+                no_gradient,
                 distortion: Distortion::of(&norms, length),
                 evaluations_mean: evaluations as f64 / searched,
                 gradients_mean: gradients as f64 / searched,

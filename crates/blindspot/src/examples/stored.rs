@@ -22,7 +22,7 @@ pub struct Layout {
 }
 
 /// Bytes of the numbers that come before the images.
-const NUMBERS: usize = 65;
+const NUMBERS: usize = 73;
 /// Bytes of the numbers of an 8-bit image.
 const EIGHT_BIT_NUMBERS: usize = 12;
 
@@ -31,6 +31,7 @@ const WRONG_BEFORE: u8 = 1;
 const SUCCESS: u8 = 2;
 const EIGHT_BIT_SUCCESS: u8 = 4;
 const ROUNDED: u8 = 8;
+const NO_GRADIENT: u8 = 16;
 
 impl Layout {
     /// How many values an input has.
@@ -65,6 +66,7 @@ impl Layout {
         let mut flag = |bit, is| flags |= if is { bit } else { 0 };
         flag(WRONG_BEFORE, example.already_misclassified);
         flag(SUCCESS, example.success);
+        flag(NO_GRADIENT, example.no_gradient);
         flag(EIGHT_BIT_SUCCESS, eight_bit.is_some_and(|e| e.success));
         flag(ROUNDED, eight_bit.is_some_and(|e| e.rounded));
         let mut content = Vec::with_capacity(self.bytes());
@@ -85,6 +87,7 @@ impl Layout {
         content.extend(example.gradients.to_le_bytes());
         content.extend(example.l2.to_le_bytes());
         content.extend(example.kkt_residual.to_le_bytes());
+        content.extend(example.noise.to_le_bytes());
         content.extend(certificate.unwrap_or(f64::NAN).to_le_bytes());
         content.push(flags);
         for value in original.iter().chain(&example.adversarial) {
@@ -118,9 +121,11 @@ pub(super) struct Numbers {
     pub(super) gradients: u64,
     pub(super) l2: f64,
     pub(super) kkt: f64,
+    pub(super) noise: f64,
     pub(super) certificate: f64,
     pub(super) wrong_before: bool,
     pub(super) success: bool,
+    pub(super) no_gradient: bool,
     pub(super) eight_bit_success: bool,
     pub(super) rounded: bool,
 }
@@ -186,9 +191,11 @@ impl<'a> StoredExamples<'a> {
                 gradients: u64::from_le_bytes(take(&mut rest)),
                 l2: f64::from_le_bytes(take(&mut rest)),
                 kkt: f64::from_le_bytes(take(&mut rest)),
+                noise: f64::from_le_bytes(take(&mut rest)),
                 certificate: f64::from_le_bytes(take(&mut rest)),
                 wrong_before: flags & WRONG_BEFORE != 0,
                 success: flags & SUCCESS != 0,
+                no_gradient: flags & NO_GRADIENT != 0,
                 eight_bit_success: flags & EIGHT_BIT_SUCCESS != 0,
                 rounded: flags & ROUNDED != 0,
             })
@@ -223,7 +230,9 @@ impl<'a> StoredExamples<'a> {
                     l2: numbers.l2,
                     evaluations: numbers.evaluations,
                     gradients: numbers.gradients,
+                    no_gradient: numbers.no_gradient,
                     kkt_residual: numbers.kkt,
+                    noise: numbers.noise,
                 })
             }))
     }

@@ -23,7 +23,9 @@ fn arrays_hold_what_the_examples_are() {
             l2: i as f64 / 7.0,
             evaluations: 1 << (40 + i),
             gradients: 3,
+            no_gradient: i % 3 == 2,
             kkt_residual: 1e-9 * i as f64,
+            noise: 1e-6 * i as f64,
         })
         .collect();
     let originals: Vec<f32> = (0..6 * count).map(|i| i as f32).collect();

@@ -25,29 +25,6 @@ pub(super) fn size<T: Real>(classifier: &dyn Classifier<T>) -> usize {
     (THREAD_MEMORY / bytes.max(1)).clamp(1, MAX_BATCH)
 }
 
-/// The outputs for images that stand one after the other.
-pub(super) fn outputs(
-    classifier: &dyn Classifier,
-    images: &[f32],
-) -> Result<Vec<f32>, ClassifierError> {
-    let (batch, length) = (size(classifier), classifier.input_len());
-    let classes = classifier.classes();
-    let mut outputs = vec![0.0; images.len() / length * classes];
-    images
-        .par_chunks(batch * length)
-        .zip(outputs.par_chunks_mut(batch * classes))
-        .try_for_each_init(
-            || CheckedEvaluator::new(classifier),
-            |evaluator, (images, outputs)| {
-                let count = images.len() / length;
-                evaluator.input(count)?.copy_from_slice(images);
-                outputs.copy_from_slice(evaluator.outputs()?);
-                Ok(())
-            },
-        )?;
-    Ok(outputs)
-}
-
 /// One search, asked for one point to evaluate at a time.
 pub(super) trait Search: Send {
     /// The point to evaluate.
@@ -74,7 +51,8 @@ pub(super) trait Search: Send {
 /// not begun when the time is over.
 ///
 /// # Errors
-/// [`ClassifierError`] where the classifier fails; all searches end then.
+/// [`ClassifierError`] where the classifier fails, with the number of the search for the input; all
+/// searches end then.
 pub(super) fn run<S: Search>(
     classifier: &dyn Classifier,
     count: usize,
@@ -201,7 +179,9 @@ impl<'w, S: Search, F: Fn(usize, Option<S>) -> S> Worker<'w, S, F> {
         for ((_, search), place) in self.active.iter().zip(input.chunks_exact_mut(length)) {
             place.copy_from_slice(search.point());
         }
-        let outputs = self.evaluator.outputs()?;
+        let active = &self.active;
+        let outputs = self.evaluator.outputs();
+        let outputs = outputs.map_err(|error| error.of_input(|row| active[row].0))?;
         self.output_gradients.resize(outputs.len(), 0.0);
         let rows = outputs
             .chunks_exact(classes)

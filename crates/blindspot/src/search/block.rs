@@ -4,20 +4,26 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use blindspot_model::classifier::{Classifier, ClassifierError};
-use blindspot_net::argmax;
+use rayon::prelude::*;
 
 use super::bounds::{FeasibleBox, FeasibleBoxes};
 use super::example::{Block, Example};
 use super::objective::Goal;
 use super::perturbation::norm;
 use super::pipeline::{self, Job, MakeMethod};
+use super::runtime::Runtime;
 use super::task::{StopCondition, Task};
 use super::verify::{self, Candidate};
-use super::{SearchOptions, Target, batch};
+use super::{SearchOptions, Target};
+
+/// What a search asks a margin to exceed, as a multiple of the rounding noise at the original: that
+/// at the final image may be larger.
+const LEAD: f64 = 1.5;
 
 /// What is searched with, and how.
 pub(super) struct Searcher<'a> {
     pub(super) classifier: &'a dyn Classifier,
+    pub(super) runtime: Runtime<'a>,
     pub(super) options: &'a SearchOptions,
     /// A method of the user's own, in place of that of the options.
     pub(super) own_method: Option<&'a MakeMethod>,
@@ -34,6 +40,17 @@ pub(super) struct Originals<'a> {
     pub(super) indices: Vec<usize>,
     /// True classes of the whole set that is searched.
     pub(super) labels: &'a [usize],
+}
+
+/// What the classifier answers to an original.
+struct At<'a> {
+    position: usize,
+    index: usize,
+    original: &'a [f32],
+    outputs: Vec<f32>,
+    prediction: usize,
+    already_misclassified: bool,
+    noise: f64,
 }
 
 /// An image that is searched, or found to need no search.
@@ -73,27 +90,32 @@ impl Searcher<'_> {
         &self,
         originals: &'o Originals<'_>,
     ) -> Result<(Vec<Prepared<'o>>, Vec<Job<'o>>), ClassifierError> {
-        let (length, classes) = (self.classifier.input_len(), self.classifier.classes());
-        let outputs = batch::outputs(self.classifier, &originals.values)?;
-        let images = originals.values.chunks_exact(length);
-        let rows = images.zip(outputs.chunks_exact(classes));
         let (mut prepared, mut jobs) = (Vec::new(), Vec::new());
-        let places = originals.positions.iter().zip(&originals.indices);
-        for ((&position, &index), (original, outputs)) in places.zip(rows) {
-            let (label, prediction) = (originals.labels[position], argmax(outputs));
+        for found in self.look_at(originals)? {
+            let At {
+                position,
+                index,
+                original,
+                outputs,
+                prediction,
+                already_misclassified,
+                noise,
+            } = found;
+            let label = originals.labels[position];
             if self.options.target == Target::Class(label) {
                 // An image of the target class has no wrong answer to look for.
                 continue;
             }
-            let already_misclassified = self.options.is_misclassified(label, outputs);
             let feasible_box = self.boxes.around(original);
             let first = jobs.len();
             if !already_misclassified {
-                let objectives = self.options.objectives(label, position, outputs);
+                let objectives = self.options.objectives(label, position, &outputs);
                 jobs.extend(objectives.into_iter().map(|objective| {
                     Job::new(Task {
                         original,
+                        index,
                         objective,
+                        lead: LEAD * noise,
                         feasible_box: Arc::clone(&feasible_box),
                         max_evaluations: self.options.max_evaluations.unwrap_or(u64::MAX),
                     })
@@ -113,7 +135,9 @@ impl Searcher<'_> {
                     l2: 0.0,
                     evaluations: 0,
                     gradients: 0,
+                    no_gradient: false,
                     kkt_residual: 0.0,
+                    noise,
                 },
                 original,
                 feasible_box,
@@ -121,6 +145,33 @@ impl Searcher<'_> {
             });
         }
         Ok((prepared, jobs))
+    }
+
+    /// What the classifier answers to the originals, and how clearly.
+    fn look_at<'o>(&self, originals: &'o Originals<'_>) -> Result<Vec<At<'o>>, ClassifierError> {
+        let images = originals
+            .values
+            .par_chunks_exact(self.classifier.input_len());
+        let looked = images.enumerate().map_init(
+            || self.runtime.judge(),
+            |judge, (i, original)| {
+                let (position, index) = (originals.positions[i], originals.indices[i]);
+                judge
+                    .evaluate(original)
+                    .map_err(|error| error.of_input(|_| index))?;
+                let objective = self.options.misclassified(originals.labels[position]);
+                Ok(At {
+                    position,
+                    index,
+                    original,
+                    outputs: judge.outputs().to_vec(),
+                    prediction: judge.prediction(),
+                    already_misclassified: judge.reached(objective),
+                    noise: judge.noise(),
+                })
+            },
+        );
+        looked.collect()
     }
 
     /// Verified examples of what the jobs have found.
@@ -153,7 +204,7 @@ impl Searcher<'_> {
             original: image.original,
             feasible_box: &image.feasible_box,
         });
-        verify::verify(self.classifier, self.options, candidates.collect())?;
+        verify::verify(&self.runtime, self.options, candidates.collect())?;
         let mut block = Block {
             examples: Vec::with_capacity(prepared.len()),
             originals: Vec::with_capacity(prepared.len() * self.classifier.input_len()),

@@ -8,21 +8,19 @@
 //! the rounded image succeeds is searched for. Where none does, 8-bit images are searched step by
 //! step ([`integer`](super::integer)).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use blindspot_model::InputBox;
-use blindspot_model::classifier::{self, CheckedEvaluator, Classifier, ClassifierError};
-use blindspot_net::argmax;
+use blindspot_model::classifier::{Classifier, ClassifierError};
 use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
 
-use super::bounds::{FeasibleBox, FeasibleBoxes};
+use super::bounds::FeasibleBoxes;
 use super::integer::IntegerSearch;
 use super::levels::{level, value};
-use super::objective::Objective;
-use super::perturbation::{SAFETY, norm, scale};
-use super::task::StopCondition;
+use super::perturbation::norm;
+use super::runtime::{Judge, Runtime};
+use super::task::{StopCondition, Task};
 use super::{Example, SearchError, SearchOptions, batch};
 
 /// The last stretch that is tried.
@@ -39,7 +37,7 @@ pub struct EightBit {
     pub levels: Vec<u8>,
     /// The class that the classifier gives this image.
     pub prediction: usize,
-    /// Whether the image reaches the objective, in `f32` and in `f64`.
+    /// Whether the image reaches the objective, by more than rounding noise.
     pub success: bool,
     /// Whether rounding the example was enough.
     pub rounded: bool,
@@ -87,15 +85,18 @@ pub fn eight_bit(
         .zip(originals.chunks_exact(length))
         .map(|(example, original)| Source {
             example,
-            original,
-            objective: options.objective(example.label, example.target),
-            feasible_box: boxes.around(original),
+            task: Task {
+                original,
+                index: example.index,
+                objective: options.objective(example.label, example.target),
+                lead: example.noise,
+                feasible_box: boxes.around(original),
+                max_evaluations: u64::MAX,
+            },
         })
         .collect();
-    let exact = classifier::exact(classifier);
     let rounding = Rounding {
-        classifier,
-        exact: &*exact,
+        runtime: Runtime::of(classifier),
         monitor,
     };
     let mut found = rounding.stretch(&sources)?;
@@ -106,9 +107,7 @@ pub fn eight_bit(
 /// An example with what a search for its 8-bit image needs.
 struct Source<'a> {
     example: &'a Example,
-    original: &'a [f32],
-    objective: Objective,
-    feasible_box: Arc<FeasibleBox>,
+    task: Task<'a>,
 }
 
 impl Source<'_> {
@@ -118,10 +117,9 @@ impl Source<'_> {
     }
 }
 
-/// The classifier in both number types, and who follows.
+/// The classifier as it is used, and who follows.
 struct Rounding<'c> {
-    classifier: &'c dyn Classifier,
-    exact: &'c dyn Classifier<f64>,
+    runtime: Runtime<'c>,
     monitor: &'c dyn Monitor,
 }
 
@@ -131,25 +129,23 @@ impl Rounding<'_> {
         let monitor = self.monitor;
         monitor.begin("8-bit images", sources.len() as u64);
         let done = AtomicU64::new(0);
-        let found: Result<Vec<Vec<EightBit>>, ClassifierError> = sources
-            .par_chunks(batch::size(self.exact))
+        let found: Result<Vec<EightBit>, ClassifierError> = sources
+            .par_iter()
             .map_init(
-                || {
-                    let evaluator = CheckedEvaluator::new(self.classifier);
-                    (evaluator, CheckedEvaluator::new(self.exact))
-                },
-                |(evaluator, exact), sources| {
-                    let mut searches: Vec<Stretch<'_>> = sources.iter().map(Stretch::new).collect();
-                    while !monitor.cancelled() && step(evaluator, exact, &mut searches)? {}
-                    let count = sources.len() as u64;
-                    let before = done.fetch_add(count, Ordering::Relaxed);
-                    monitor.progress(before + count, "");
-                    Ok(searches.into_iter().map(Stretch::end).collect())
+                || self.runtime.judge(),
+                |judge, source| {
+                    let mut search = Stretch::new(source);
+                    while !monitor.cancelled() && !search.over {
+                        search.step(judge)?;
+                    }
+                    let before = done.fetch_add(1, Ordering::Relaxed);
+                    monitor.progress(before + 1, "");
+                    Ok(search.end())
                 },
             )
             .collect();
         monitor.end();
-        Ok(found?.into_iter().flatten().collect())
+        found
     }
 
     /// Searches among 8-bit images where an example was found in floats and no stretch of it
@@ -164,11 +160,9 @@ impl Rounding<'_> {
         if failed.is_empty() || self.monitor.cancelled() {
             return Ok(());
         }
-        let start = |task: usize, _| {
-            let source = &sources[failed[task]];
-            let feasible_box = Arc::clone(&source.feasible_box);
-            let norm = source.example.l2;
-            IntegerSearch::new(source.original, source.objective, feasible_box, norm)
+        let start = |number: usize, _| {
+            let source = &sources[failed[number]];
+            IntegerSearch::new(&source.task, source.example.l2)
         };
         let stop = StopCondition {
             monitor: self.monitor,
@@ -176,57 +170,37 @@ impl Rounding<'_> {
         };
         self.monitor
             .begin("8-bit images that need more", failed.len() as u64);
-        let images = batch::run(self.classifier, failed.len(), start, stop)?;
+        let index = |number: usize| sources[failed[number]].task.index;
+        let images = batch::run(self.runtime.classifier(), failed.len(), start, stop)
+            .map_err(|error| error.of_input(index))?;
         self.monitor.end();
-        let mut exact = CheckedEvaluator::new(self.exact);
+        let mut judge = self.runtime.judge();
         for (&i, image) in failed.iter().zip(images) {
             let Some(image) = image.and_then(|found| found.adversarial) else {
                 continue;
             };
-            let input = exact.input(1)?.iter_mut().zip(&image);
-            input.for_each(|(place, &value)| *place = value.into());
-            let outputs = exact.outputs()?;
-            if sources[i].objective.margin(outputs) > 0.0 {
+            let Task {
+                objective,
+                original,
+                index,
+                ..
+            } = sources[i].task;
+            judge
+                .evaluate(&image)
+                .map_err(|error| error.of_input(|_| index))?;
+            if judge.reached(objective) {
                 let levels = image.iter().map(|value| (value * 255.0).round() as u8);
                 found[i] = EightBit {
                     levels: levels.collect(),
-                    prediction: argmax(outputs),
+                    prediction: judge.prediction(),
                     success: true,
                     rounded: false,
-                    l2: norm(sources[i].original, &image),
+                    l2: norm(original, &image),
                 };
             }
         }
         Ok(())
     }
-}
-
-/// Evaluates the images of all searches that are under way; false where none is.
-fn step(
-    evaluator: &mut CheckedEvaluator<'_, f32>,
-    exact: &mut CheckedEvaluator<'_, f64>,
-    searches: &mut [Stretch<'_>],
-) -> Result<bool, ClassifierError> {
-    let mut active: Vec<&mut Stretch<'_>> = searches.iter_mut().filter(|s| !s.over).collect();
-    if active.is_empty() {
-        return Ok(false);
-    }
-    let (length, classes) = (evaluator.input_len(), evaluator.classes());
-    let input = evaluator.input(active.len())?;
-    let wide = exact.input(active.len())?;
-    let places = input.chunks_exact_mut(length);
-    for ((search, place), wide) in active.iter().zip(places).zip(wide.chunks_exact_mut(length)) {
-        for ((&level, place), wide) in search.levels.iter().zip(place).zip(wide) {
-            *place = value(level);
-            *wide = f64::from(*place);
-        }
-    }
-    let answers = evaluator.outputs()?.chunks_exact(classes);
-    let exact = exact.outputs()?.chunks_exact(classes);
-    for ((search, answer), exact) in active.iter_mut().zip(answers).zip(exact) {
-        search.take(answer, exact);
-    }
-    Ok(true)
 }
 
 /// The search for the smallest stretch that succeeds.
@@ -249,7 +223,7 @@ impl<'a> Stretch<'a> {
         let mut search = Stretch {
             source,
             stretch: 1.0,
-            levels: vec![0; source.original.len()],
+            levels: vec![0; source.task.original.len()],
             fails: 0.0,
             succeeds: None,
             halvings: 0,
@@ -264,27 +238,30 @@ impl<'a> Stretch<'a> {
     /// Rounds the stretched perturbation.
     fn round(&mut self) {
         let stretch = self.stretch as f32;
-        let values = self.source.original.iter();
+        let values = self.source.task.original.iter();
         let values = values.zip(&self.source.example.adversarial);
         for (i, (place, (&from, &to))) in self.levels.iter_mut().zip(values).enumerate() {
             let wanted = from + stretch * (to - from);
-            *place = level(&self.source.feasible_box, i, wanted);
+            *place = level(&self.source.task.feasible_box, i, wanted);
         }
     }
 
-    /// Takes the outputs at the rounded image in both number types; goes on to the next stretch.
-    fn take(&mut self, answer: &[f32], exact: &[f64]) {
-        let (example, objective) = (self.source.example, self.source.objective);
-        let clear =
-            objective.margin(answer) > SAFETY * scale(answer) && objective.margin(exact) > 0.0;
-        let prediction = argmax(answer);
+    /// Judges the rounded image; goes on to the next stretch.
+    fn step(&mut self, judge: &mut Judge<'_>) -> Result<(), ClassifierError> {
+        let (example, task) = (self.source.example, &self.source.task);
+        let rounded: Vec<f32> = self.levels.iter().copied().map(value).collect();
+        judge
+            .evaluate(&rounded)
+            .map_err(|error| error.of_input(|_| task.index))?;
+        let clear = judge.reached(task.objective);
+        let prediction = judge.prediction();
         let misclassified = example.already_misclassified && prediction != example.label;
         let found = EightBit {
             levels: self.levels.clone(),
             prediction,
             success: clear || misclassified,
             rounded: self.stretch == 1.0,
-            l2: self.norm(),
+            l2: norm(task.original, &rounded),
         };
         if self.plain.is_none() {
             self.plain = Some(found.clone());
@@ -312,12 +289,7 @@ impl<'a> Stretch<'a> {
         if !self.over {
             self.round();
         }
-    }
-
-    /// L2 norm of the rounded perturbation.
-    fn norm(&self) -> f64 {
-        let rounded: Vec<f32> = self.levels.iter().copied().map(value).collect();
-        norm(self.source.original, &rounded)
+        Ok(())
     }
 
     fn end(self) -> EightBit {

@@ -21,13 +21,16 @@ pub struct Example {
     /// The class that the classifier gives the adversarial image.
     #[serde(rename = "after")]
     pub prediction: usize,
-    /// Whether the classifier misclassifies the original, as far as the criterion asks: there was
-    /// nothing to search for.
+    /// Whether the classifier misclassifies the original, as far as the criterion asks and by more
+    /// than rounding noise: there was nothing to search for.
     #[serde(rename = "wrong_before")]
     pub already_misclassified: bool,
-    /// Whether the adversarial image reaches the objective, verified on that image in `f32` and in
-    /// `f64`, or the original was misclassified already.
+    /// Whether the adversarial image reaches the objective, verified on that image by a margin above
+    /// the rounding [noise](Example::noise) there, or the original was misclassified already.
     pub success: bool,
+    /// Whether nothing was found and nothing is known of the image either: the classifier's gradient
+    /// at the original is zero, or the outputs that its users see are rounded to one number.
+    pub no_gradient: bool,
     /// The adversarial image, within its bounds; the original where nothing was found or needed.
     pub adversarial: Vec<f32>,
     /// L2 norm of the perturbation, in the unit of the input's values; 0 where there is none.
@@ -42,6 +45,9 @@ pub struct Example {
     /// at a local minimum, and where nothing was perturbed.
     #[serde(rename = "kkt")]
     pub kkt_residual: f64,
+    /// How far a margin at the adversarial image can be from the exact one in the arithmetic of the
+    /// user's runtime ([`rounding`](crate::rounding)), in units of the outputs.
+    pub noise: f64,
 }
 
 impl Example {

@@ -9,9 +9,9 @@ use super::bounds::FeasibleBox;
 use super::iterate::Iterate;
 use super::levels::{level, value};
 use super::objective::Objective;
-use super::perturbation::{Best, SAFETY, scale};
+use super::perturbation::Best;
 use super::sqp::ddn::{RelativeDdn, Schedule};
-use super::task::Effort;
+use super::task::{Effort, Task};
 
 /// Initial norm, as a multiple of that of the example found in floats.
 const FIRST_NORM: f64 = 2.0;
@@ -21,6 +21,7 @@ const SCHEDULE: Schedule = Schedule::new(100, 1.0);
 pub(super) struct IntegerSearch<'a> {
     original: &'a [f32],
     objective: Objective,
+    lead: f64,
     feasible_box: Arc<FeasibleBox>,
     ddn: RelativeDdn,
     unrounded: Vec<f32>,
@@ -32,17 +33,14 @@ pub(super) struct IntegerSearch<'a> {
 }
 
 impl<'a> IntegerSearch<'a> {
-    /// The search from an original; `norm` is the L2 norm of the perturbation found in floats.
-    pub(super) fn new(
-        original: &'a [f32],
-        objective: Objective,
-        feasible_box: Arc<FeasibleBox>,
-        norm: f64,
-    ) -> Self {
+    /// The search of a task; `norm` is the L2 norm of the perturbation found in floats.
+    pub(super) fn new(task: &Task<'a>, norm: f64) -> Self {
+        let original = task.original;
         let mut search = IntegerSearch {
             original,
-            objective,
-            feasible_box,
+            objective: task.objective,
+            lead: task.lead,
+            feasible_box: Arc::clone(&task.feasible_box),
             ddn: RelativeDdn::new(FIRST_NORM * norm, SCHEDULE),
             unrounded: original.to_vec(),
             rounded: original.to_vec(),
@@ -71,7 +69,7 @@ impl Search for IntegerSearch<'_> {
     fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
         self.effort.evaluations += 1;
         self.margin = self.objective.margin(outputs);
-        self.success = self.margin > SAFETY * scale(outputs);
+        self.success = self.margin > self.lead;
         if self.success {
             self.best.offer(self.original, &self.rounded, self.margin);
         }
@@ -116,6 +114,8 @@ mod tests {
     use blindspot_paper::train::Recipe;
     use blindspot_run::monitor::Unwatched;
 
+    const LEAD: f64 = 1e-6;
+
     /// The least norm of a change of an image of two values, over all 65,536 images.
     fn brute(network: &Network<f32>, original: &[f32], objective: Objective) -> Option<f64> {
         let images: Vec<f32> = (0..=255u8)
@@ -125,8 +125,7 @@ mod tests {
         evaluator.input(images.len() / 2).copy_from_slice(&images);
         let logits = evaluator.forward().chunks_exact(network.output_len());
         let reached = images.chunks_exact(2).zip(logits);
-        let reached =
-            reached.filter(|(_, logits)| objective.margin(logits) > SAFETY * scale(logits));
+        let reached = reached.filter(|(_, logits)| objective.margin(logits) > LEAD);
         let norms = reached.map(|(image, _)| norm(original, image));
         norms.min_by(f64::total_cmp)
     }
@@ -140,13 +139,19 @@ mod tests {
             let goal = Goal::Targeted(seed as usize % 4);
             let confidence = 0.0;
             let objective = Objective { goal, confidence };
-            let feasible_box = Arc::new(FeasibleBox::within(InputBox::default(), 2));
             let stop = StopCondition {
                 monitor: &Unwatched,
                 deadline: None,
             };
-            let start =
-                |_, _| IntegerSearch::new(&original, objective, Arc::clone(&feasible_box), 0.01);
+            let task = Task {
+                original: &original,
+                index: 0,
+                objective,
+                lead: LEAD,
+                feasible_box: Arc::new(FeasibleBox::within(InputBox::default(), 2)),
+                max_evaluations: u64::MAX,
+            };
+            let start = |_, _| IntegerSearch::new(&task, 0.01);
             let found = run(&network, 1, start, stop)
                 .unwrap()
                 .remove(0)

@@ -95,8 +95,9 @@
 //!
 //! # Verification
 //!
-//! Each example is evaluated again in `f32` and `f64`; it is a [success](Example::success) if both
-//! have a positive margin. Its [KKT residual](Example::kkt_residual) is, as a fraction of |delta|,
+//! Each example is evaluated again; it is a [success](Example::success) if its margin in `f64`
+//! exceeds the [rounding noise](crate::rounding) of `f32` there, or of a coarser format where the
+//! classifier is used in that, and the outputs that its users see agree. Its [KKT residual](Example::kkt_residual) is, as a fraction of |delta|,
 //!
 //! ```text
 //! min over m >= 0 of | delta - clamp(sum_j m_j a_j) |
@@ -134,6 +135,7 @@ mod penalty;
 mod perturbation;
 mod pipeline;
 mod ray;
+mod runtime;
 mod shared;
 mod sqp;
 mod target;
@@ -167,6 +169,7 @@ use block::{Originals, Searcher};
 use bounds::FeasibleBoxes;
 use options::check_class;
 use pipeline::MakeMethod;
+use runtime::Runtime;
 use task::StopCondition;
 
 /// Images that are held at a time at most.
@@ -237,6 +240,7 @@ fn searcher<'a>(
     bounds.check(length)?;
     Ok(Searcher {
         classifier,
+        runtime: Runtime::of(classifier),
         options,
         own_method,
         boxes: FeasibleBoxes::new(bounds),

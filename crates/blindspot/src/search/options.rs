@@ -171,13 +171,16 @@ impl SearchOptions {
         targets.into_iter().map(objective).collect()
     }
 
-    /// Whether the classifier misclassifies an original already, as far as the criterion asks.
-    pub(super) fn is_misclassified(&self, label: usize, outputs: &[f32]) -> bool {
-        let any_class = matches!(self.target, Target::All | Target::Untargeted);
-        if any_class && self.criterion != Criterion::default() {
-            return self.objective(label, label).margin(outputs) > 0.0;
+    /// What a classifier reaches that misclassifies an original of this label already, as far as the
+    /// criterion asks.
+    pub(super) fn misclassified(&self, label: usize) -> Objective {
+        match self.target {
+            Target::All | Target::Untargeted => self.objective(label, label),
+            Target::Random | Target::Nearest | Target::Class(_) => Objective {
+                goal: Goal::Untargeted { label, top_k: 1 },
+                confidence: 0.0,
+            },
         }
-        blindspot_net::argmax(outputs) != label
     }
 
     /// The limits of each of `length` input values.

@@ -9,7 +9,7 @@ use super::SearchOptions;
 use super::batch::Search;
 use super::bounds::FeasibleBox;
 use super::objective::Objective;
-use super::perturbation::{Best, SAFETY, norm, scale};
+use super::perturbation::{Best, norm};
 use super::ray::RaySearch;
 use super::task::{Effort, Task};
 
@@ -55,6 +55,7 @@ enum Phase {
 pub(super) struct Penalty {
     original: Vec<f32>,
     objective: Objective,
+    lead: f64,
     feasible_box: Arc<FeasibleBox>,
     shrinks: bool,
     max_evaluations: u64,
@@ -127,6 +128,7 @@ impl Penalty {
             Penalty {
                 original: Vec::new(),
                 objective: task.objective,
+                lead: task.lead,
                 feasible_box: Arc::clone(bounds),
                 shrinks: options.shrink,
                 max_evaluations: task.max_evaluations,
@@ -151,6 +153,7 @@ impl Penalty {
         search.point.clear();
         search.point.extend_from_slice(original);
         search.objective = task.objective;
+        search.lead = task.lead;
         search.max_evaluations = task.max_evaluations;
         search.phase = Phase::Start;
         search.line_search = LineSearch::default();
@@ -311,7 +314,7 @@ impl Search for Penalty {
         }
         self.loss = self.scaled_loss(outputs, gradient);
         self.margin = self.objective.margin(outputs);
-        self.success = self.margin > SAFETY * scale(outputs);
+        self.success = self.margin > self.lead;
     }
 
     fn take_gradient(&mut self, gradient: &[f32]) -> bool {

@@ -1,18 +1,7 @@
 //! Perturbations: their size, points on the way to them, and the smallest one found.
 
-use blindspot_net::Real;
-
 use super::bounds::FeasibleBox;
-
-/// An answer counts only where the margin exceeds this share of the largest output: more than
-/// `f32` rounding, so that any runtime gives the same answer to the final image.
-pub(super) const SAFETY: f64 = 2e-6;
-
-/// The largest absolute output: what margins are measured against.
-pub(super) fn scale<T: Real>(outputs: &[T]) -> f64 {
-    let sizes = outputs.iter().map(|output| output.f64().abs());
-    sizes.fold(0.0, f64::max)
-}
+pub(super) use blindspot_model::rounding::scale;
 
 /// The L2 norm of the perturbation that leads from `original` to `adversarial`, images of one
 /// length.

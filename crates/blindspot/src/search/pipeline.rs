@@ -169,4 +169,5 @@ fn stage<S: Search>(
 ) -> Result<Vec<Option<Found>>, ClassifierError> {
     let start = |index: usize, recycled| begin(jobs[index], recycled);
     batch::run(classifier, jobs.len(), start, stop)
+        .map_err(|error| error.of_input(|index| jobs[index].task.index))
 }

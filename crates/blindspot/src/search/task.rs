@@ -12,7 +12,11 @@ use super::objective::Objective;
 #[derive(Debug, Clone)]
 pub(super) struct Task<'a> {
     pub(super) original: &'a [f32],
+    /// Index of the image in the data set.
+    pub(super) index: usize,
     pub(super) objective: Objective,
+    /// What the margin must exceed to count, in units of the outputs: more than rounding can undo.
+    pub(super) lead: f64,
     pub(super) feasible_box: Arc<FeasibleBox>,
     /// Evaluations at most; at least one is made.
     pub(super) max_evaluations: u64,

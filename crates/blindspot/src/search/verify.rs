@@ -1,24 +1,29 @@
-//! Verification: the classifier is evaluated again, in both number types, on the final images, and
-//! the KKT residual tells how far each perturbation is from a local minimum.
+//! Verification: each final image is judged as where the classifier is used, and the KKT residual
+//! tells how far its perturbation is from a local minimum.
 
-use blindspot_model::classifier::{self, CheckedEvaluator, Classifier, ClassifierError};
-use blindspot_net::argmax;
+use blindspot_model::classifier::{CheckedEvaluator, ClassifierError};
 use rayon::prelude::*;
 
 use super::bounds::FeasibleBox;
-use super::objective::Goal;
+use super::objective::{Goal, Objective};
 use super::perturbation::{self, scale};
+use super::runtime::{Judge, Runtime};
 use super::vectors::solve_small;
 use super::{Example, SearchOptions, Target, batch};
 
 /// A constraint is active at an example where its margin is below this share of the largest
-/// output.
+/// output, or near the rounding noise.
 const TIE: f64 = 1e-3;
 /// Constraints that count as active at most.
 const MAX_ACTIVE: usize = 6;
-/// First and last stretch of an example on which the number types disagree, as fractions of its
+/// First and last stretch of an example that does not lead by enough, as fractions of its
 /// perturbation, and the factor from one to the next.
-const STRETCH: (f64, f64, f64) = (1e-6, 1e-2, 4.0);
+const STRETCH: (f64, f64, f64) = (1e-6, 0.2, 4.0);
+/// Halvings between a stretch that is too short and one that does.
+const HALVINGS: u32 = 4;
+/// A gradient counts as zero where its linear change through the whole box is below this share of
+/// the margin.
+const FLAT: f64 = 1e-6;
 
 /// An example to be verified and where it comes from.
 pub(super) struct Candidate<'a> {
@@ -28,30 +33,29 @@ pub(super) struct Candidate<'a> {
 }
 
 /// Fills in what the classifier answers to each adversarial image, whether that is a success, and
-/// the KKT residual.
+/// the KKT residual; of the failures, whether there was a gradient to follow.
 ///
 /// # Errors
 /// [`ClassifierError`] where the classifier fails.
 pub(super) fn verify(
-    classifier: &dyn Classifier,
+    runtime: &Runtime<'_>,
     options: &SearchOptions,
     mut candidates: Vec<Candidate<'_>>,
 ) -> Result<(), ClassifierError> {
-    let exact = classifier::exact(classifier);
-    let exact = &*exact;
-    let chunks = candidates.par_chunks_mut(batch::size(exact));
+    let chunks = candidates.par_chunks_mut(batch::size(runtime.exact()));
     chunks.try_for_each_init(
         || Verifier {
-            evaluator: CheckedEvaluator::new(classifier),
-            exact: CheckedEvaluator::new(exact),
+            judge: runtime.judge(),
+            evaluator: CheckedEvaluator::new(runtime.classifier()),
+            exact: CheckedEvaluator::new(runtime.exact()),
             options,
         },
         Verifier::verify,
     )
 }
 
-/// The classifier in both number types.
 struct Verifier<'c> {
+    judge: Judge<'c>,
     evaluator: CheckedEvaluator<'c, f32>,
     exact: CheckedEvaluator<'c, f64>,
     options: &'c SearchOptions,
@@ -60,94 +64,144 @@ struct Verifier<'c> {
 impl Verifier<'_> {
     /// Verifies the examples of one batch.
     fn verify(&mut self, candidates: &mut [Candidate<'_>]) -> Result<(), ClassifierError> {
-        let mut examples: Vec<&mut Example> = Vec::with_capacity(candidates.len());
-        examples.extend(
-            candidates
-                .iter_mut()
-                .map(|candidate| &mut *candidate.example),
-        );
-        let mut outputs = self.evaluate(&mut examples)?;
-        let mut stretched = false;
         for candidate in candidates.iter_mut() {
-            if candidate.example.l2 > 0.0 && !candidate.example.success {
-                self.stretch(candidate)?;
-                stretched = true;
-            }
+            let index = candidate.example.index;
+            self.verify_one(candidate)
+                .map_err(|error| error.of_input(|_| index))?;
         }
-        // The residuals are about the images that were evaluated last.
-        if stretched {
-            let examples = candidates
-                .iter_mut()
-                .map(|candidate| &mut *candidate.example);
-            outputs = self.evaluate(&mut examples.collect::<Vec<_>>())?;
-        }
-        self.kkt_residuals(candidates, &outputs)
+        let changed: Vec<&mut Candidate<'_>> = candidates
+            .iter_mut()
+            .filter(|candidate| candidate.example.l2 > 0.0)
+            .collect();
+        self.kkt_residuals(changed)
     }
 
-    /// Evaluates examples in both number types and fills in what was answered; gives the outputs
-    /// in `f64`.
-    fn evaluate(&mut self, examples: &mut [&mut Example]) -> Result<Vec<f64>, ClassifierError> {
-        let (length, classes) = (self.evaluator.input_len(), self.evaluator.classes());
-        let input = self.evaluator.input(examples.len())?;
-        let wide = self.exact.input(examples.len())?;
-        let places = input.chunks_exact_mut(length);
-        for ((example, place), wide) in examples
-            .iter()
-            .zip(places)
-            .zip(wide.chunks_exact_mut(length))
-        {
-            place.copy_from_slice(&example.adversarial);
-            for (wide, &value) in wide.iter_mut().zip(&example.adversarial) {
-                *wide = value.into();
-            }
+    fn verify_one(&mut self, candidate: &mut Candidate<'_>) -> Result<(), ClassifierError> {
+        if candidate.example.already_misclassified {
+            return Ok(());
         }
-        let answers = self.evaluator.outputs()?.chunks_exact(classes);
-        let outputs = self.exact.outputs()?.to_vec();
-        let rows = answers.zip(outputs.chunks_exact(classes));
-        for (example, (answer, exact)) in examples.iter_mut().zip(rows) {
-            example.prediction = argmax(answer);
-            if matches!(self.options.target, Target::Untargeted | Target::All) {
-                example.target = example.prediction;
-            }
-            let objective = self.options.objective(example.label, example.target);
-            let reached = objective.margin(answer) > 0.0 && objective.margin(exact) > 0.0;
-            example.success = reached || example.already_misclassified;
+        self.round(candidate);
+        self.judge(candidate.example)?;
+        if candidate.example.l2 > 0.0 && !candidate.example.success {
+            self.stretch(candidate)?;
         }
-        Ok(outputs)
-    }
-
-    /// Of an example so near the boundary that the number types disagree: takes the least of a few
-    /// stretches of its perturbation with which they don't.
-    fn stretch(&mut self, candidate: &mut Candidate<'_>) -> Result<(), ClassifierError> {
-        let (mut stretch, last, growth) = STRETCH;
-        let mut tried = candidate.example.clone();
-        while stretch < last {
-            perturbation::interpolate(
-                candidate.original,
-                &candidate.example.adversarial,
-                1.0 + stretch,
-                candidate.feasible_box,
-                &mut tried.adversarial,
-            );
-            self.evaluate(&mut [&mut tried])?;
-            tried.evaluations += 1;
-            if tried.success {
-                tried.l2 = perturbation::norm(candidate.original, &tried.adversarial);
-                *candidate.example = tried;
-                return Ok(());
-            }
-            stretch *= growth;
+        if !candidate.example.success {
+            let lost = self.is_lost(candidate.example);
+            candidate.example.no_gradient = lost || self.is_flat(candidate)?;
+            self.give_up(candidate)?;
         }
         Ok(())
     }
 
-    /// Fills in the KKT residuals of a batch that has just been evaluated.
+    /// Rounds an adversarial image's values as where the classifier is used.
+    fn round(&self, candidate: &mut Candidate<'_>) {
+        let example = &mut *candidate.example;
+        if example.l2 > 0.0 {
+            self.judge.round(&mut example.adversarial);
+            example.l2 = perturbation::norm(candidate.original, &example.adversarial);
+        }
+    }
+
+    /// Fills in what is answered to an adversarial image.
+    fn judge(&mut self, example: &mut Example) -> Result<(), ClassifierError> {
+        self.judge.evaluate(&example.adversarial)?;
+        example.prediction = self.judge.prediction();
+        if matches!(self.options.target, Target::Untargeted | Target::All) {
+            example.target = example.prediction;
+        }
+        example.noise = self.judge.noise();
+        example.success = self.judge.reached(self.objective(example));
+        Ok(())
+    }
+
+    fn objective(&self, example: &Example) -> Objective {
+        self.options.objective(example.label, example.target)
+    }
+
+    /// Of an example so near the boundary that rounding could undo it: takes about the least stretch
+    /// of its perturbation that it can't.
+    fn stretch(&mut self, candidate: &mut Candidate<'_>) -> Result<(), ClassifierError> {
+        let (first, last, growth) = STRETCH;
+        let short = candidate.example.clone();
+        let (mut fails, mut stretch) = (0.0, first);
+        let mut halvings = 0;
+        while stretch < last && halvings < HALVINGS {
+            let mut tried = candidate.example.clone();
+            perturbation::interpolate(
+                candidate.original,
+                &short.adversarial,
+                1.0 + stretch,
+                candidate.feasible_box,
+                &mut tried.adversarial,
+            );
+            self.judge.round(&mut tried.adversarial);
+            self.judge(&mut tried)?;
+            candidate.example.evaluations += 1;
+            tried.evaluations = candidate.example.evaluations;
+            if tried.success {
+                tried.l2 = perturbation::norm(candidate.original, &tried.adversarial);
+                *candidate.example = tried;
+            } else {
+                fails = stretch;
+            }
+            if candidate.example.success {
+                halvings += 1;
+                stretch = 0.5 * (fails + stretch);
+            } else {
+                stretch *= growth;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the original in the place of an image that does not succeed.
+    fn give_up(&mut self, candidate: &mut Candidate<'_>) -> Result<(), ClassifierError> {
+        let example = &mut *candidate.example;
+        if example.l2 > 0.0 {
+            example.adversarial.copy_from_slice(candidate.original);
+            example.l2 = 0.0;
+            self.judge(candidate.example)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an example, judged last, leads by enough but for the end of the model, which rounds
+    /// the outputs that users see to one number.
+    fn is_lost(&self, example: &Example) -> bool {
+        self.judge.leads(self.objective(example))
+    }
+
+    /// Whether the gradient at the original is zero, as far as single precision can tell.
+    fn is_flat(&mut self, candidate: &Candidate<'_>) -> Result<bool, ClassifierError> {
+        let objective = self.objective(candidate.example);
+        self.evaluator.input(1)?.copy_from_slice(candidate.original);
+        let outputs = self.evaluator.outputs()?;
+        let margin = objective.margin(outputs);
+        let mut direction = vec![0.0; outputs.len()];
+        objective.descent(outputs, &mut direction);
+        let gradient = self.evaluator.pull_back(&direction)?;
+        let FeasibleBox { lower, upper } = candidate.feasible_box;
+        let ranges = lower.iter().zip(upper);
+        let widths = ranges.map(|(&lower, &upper)| f64::from(upper) - f64::from(lower));
+        let change = widths.zip(gradient);
+        let change: f64 = change.map(|(width, &g)| width * f64::from(g).abs()).sum();
+        // NaN leads nowhere, too.
+        Ok(!(change > FLAT * margin.abs()))
+    }
+
+    /// Fills in the KKT residuals of examples that were changed.
     fn kkt_residuals(
         &mut self,
-        candidates: &mut [Candidate<'_>],
-        outputs: &[f64],
+        candidates: Vec<&mut Candidate<'_>>,
     ) -> Result<(), ClassifierError> {
         let (length, classes) = (self.exact.input_len(), self.exact.classes());
+        let input = self.exact.input(candidates.len())?;
+        for (candidate, place) in candidates.iter().zip(input.chunks_exact_mut(length)) {
+            for (place, &value) in place.iter_mut().zip(&candidate.example.adversarial) {
+                *place = value.into();
+            }
+        }
+        let outputs = self.exact.outputs()?.to_vec();
         let pairs: Vec<Vec<(usize, usize)>> = candidates
             .iter()
             .zip(outputs.chunks_exact(classes))
@@ -167,20 +221,18 @@ impl Verifier<'_> {
             }
             normals.push(self.exact.pull_back(&direction)?.to_vec());
         }
-        for (i, candidate) in candidates.iter_mut().enumerate() {
-            if candidate.example.l2 > 0.0 {
-                let rows: Vec<&[f64]> = normals[..pairs[i].len()]
-                    .iter()
-                    .map(|rows| &rows[i * length..(i + 1) * length])
-                    .collect();
-                let distance = kkt_distance(
-                    candidate.original,
-                    &candidate.example.adversarial,
-                    &rows,
-                    candidate.feasible_box,
-                );
-                candidate.example.kkt_residual = distance / candidate.example.l2;
-            }
+        for (i, candidate) in candidates.into_iter().enumerate() {
+            let rows: Vec<&[f64]> = normals[..pairs[i].len()]
+                .iter()
+                .map(|rows| &rows[i * length..(i + 1) * length])
+                .collect();
+            let distance = kkt_distance(
+                candidate.original,
+                &candidate.example.adversarial,
+                &rows,
+                candidate.feasible_box,
+            );
+            candidate.example.kkt_residual = distance / candidate.example.l2;
         }
         Ok(())
     }
@@ -207,10 +259,12 @@ fn active_pairs(
             wanted.rev().map(|class| (class, label)).collect()
         }
     };
-    let scale = scale(outputs);
+    // An example leads by the noise and a little more; what another class leads by beside it is no
+    // more than that.
+    let tie = (TIE * scale(outputs)).max(3.0 * example.noise);
     let tied = pairs
         .iter()
-        .filter(|&&(up, down)| outputs[up] - outputs[down] - objective.confidence < TIE * scale);
+        .filter(|&&(up, down)| outputs[up] - outputs[down] - objective.confidence < tie);
     let count = tied.count().clamp(1, MAX_ACTIVE);
     pairs.truncate(count);
     pairs

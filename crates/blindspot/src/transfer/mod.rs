@@ -28,7 +28,8 @@
 //! # let example = |position, label, adversarial: [f32; 2]| Example {
 //! #     position, index: position, label, target: 1, prediction_before: label, prediction: 1,
 //! #     already_misclassified: false, success: true, adversarial: adversarial.to_vec(), l2: 0.1,
-//! #     evaluations: 1, gradients: 1, kkt_residual: 0.0,
+//! #     evaluations: 1, gradients: 1, no_gradient: false, kkt_residual: 0.0,
+//! #     noise: 1e-6,
 //! # };
 //! // What a search gave for two images: one is misclassified now.
 //! let images = InMemory::new(vec![0.6, 0.4, 0.2, 0.8], 2);

@@ -7,8 +7,9 @@ use super::constant::{Constant, Numbers};
 use crate::graph::{Graph, MAX_VALUES, Operand, ValueId, WeightId};
 use crate::network::Network;
 use crate::onnx::OnnxError;
-use crate::onnx::proto::NodeProto;
+use crate::onnx::proto::{BFLOAT16, FLOAT16, NodeProto};
 use crate::ops::{Gather, Op};
+use crate::precision::Precision;
 
 /// How many bytes the constants of a file may take altogether, however few bytes describe them.
 const MAX_CONSTANT_BYTES: usize = 1 << 31;
@@ -74,6 +75,8 @@ pub(super) struct Builder {
     /// The version of ONNX's operators.
     pub(super) opset: i64,
     pub(super) batch: Batch,
+    /// The coarsest format of a value that depends on the image.
+    pub(super) precision: Precision,
     /// How many numbers one image's values may still have together.
     values_left: usize,
     /// How many bytes constants may still take.
@@ -106,10 +109,20 @@ impl Builder {
             uses: HashMap::new(),
             opset,
             batch,
+            precision: Precision::Single,
             values_left: MAX_VALUES,
             constant_bytes_left: MAX_CONSTANT_BYTES,
             made_up: 0,
         })
+    }
+
+    /// Takes note that a value that depends on the image is of one of ONNX's types.
+    pub(super) fn has_values_of(&mut self, data_type: i32) {
+        self.precision = match (data_type, self.precision) {
+            (BFLOAT16, _) | (_, Precision::Brain) => Precision::Brain,
+            (FLOAT16, _) => Precision::Half,
+            (_, precision) => precision,
+        };
     }
 
     /// Declares the nodes that will be read, and the name of the output.

@@ -31,6 +31,7 @@ pub use self::operators::OPERATORS;
 use super::proto::{Dimension, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::{MAX_BYTES, Model, OnnxError};
 use crate::network::Network;
+use crate::precision::Precision;
 
 /// The oldest version of ONNX's operators that is read: the first in which shapes broadcast as in
 /// NumPy.
@@ -137,20 +138,23 @@ pub fn read_with(bytes: &[u8], options: &ReadOptions) -> Result<Model, OnnxError
         )));
     }
     let entries = model.metadata_props.into_iter();
+    let (network, [input_precision, precision]) = network(&graph, opset, options)?;
     Ok(Model {
-        network: network(&graph, opset, options)?,
+        network,
+        precision,
+        input_precision,
         metadata: entries
             .map(|entry| (entry.key, entry.value))
             .collect::<BTreeMap<_, _>>(),
     })
 }
 
-/// The network of a graph's one output.
+/// The network of a graph's one output, and the formats of its input and of its coarsest value.
 fn network(
     proto: &GraphProto,
     opset: i64,
     options: &ReadOptions,
-) -> Result<Network<f32>, OnnxError> {
+) -> Result<(Network<f32>, [Precision; 2]), OnnxError> {
     let [output] = &proto.output[..] else {
         return Err(OnnxError::Interface(format!(
             "a classifier has one output, this model has {}: {:?}; export the logits only",
@@ -187,6 +191,7 @@ fn network(
         }
     };
     let mut builder = input_only(input, opset, options.unbatched)?;
+    let input_precision = builder.precision;
     builder.declare(&nodes, output);
     for tensor in &proto.initializer {
         if needed.contains(tensor.name.as_str()) {
@@ -199,7 +204,10 @@ fn network(
         operators::import(&mut builder, node)?;
     }
     match builder.binding(output) {
-        Some(&Binding::Value(value)) => builder.finish(value.id),
+        Some(&Binding::Value(value)) => {
+            let formats = [input_precision, builder.precision];
+            Ok((builder.finish(value.id)?, formats))
+        }
         Some(Binding::Constant(_)) => Err(OnnxError::Interface(format!(
             "the output `{output}` does not depend on the numbers of the input `{}`",
             input.name
@@ -271,11 +279,13 @@ fn input_only(input: &ValueInfoProto, opset: i64, unbatched: bool) -> Result<Bui
     };
     let axes = usize::from(first.is_some())..shape.dim.len();
     let shape = axes.map(size).collect::<Result<Vec<_>, _>>()?;
-    Builder::new(
+    let mut builder = Builder::new(
         name,
         &shape,
         first.is_some(),
         first.unwrap_or(Batch::One),
         opset,
-    )
+    )?;
+    builder.has_values_of(tensor.map_or(0, |tensor| tensor.elem_type));
+    Ok(builder)
 }

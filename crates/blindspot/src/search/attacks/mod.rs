@@ -34,7 +34,7 @@ use super::bounds::FeasibleBox;
 use super::iterate::Iterate;
 use super::method::Method;
 use super::objective::Objective;
-use super::perturbation::{Best, SAFETY, scale};
+use super::perturbation::Best;
 use super::pipeline::MakeMethod;
 use super::task::{Effort, Task};
 
@@ -97,6 +97,7 @@ pub(super) struct MethodSearch {
     original: Vec<f32>,
     point: Vec<f32>,
     objective: Objective,
+    lead: f64,
     feasible_box: Arc<FeasibleBox>,
     max_evaluations: u64,
     method: Box<dyn AttackMethod>,
@@ -112,6 +113,7 @@ impl MethodSearch {
             original: task.original.to_vec(),
             point: task.original.to_vec(),
             objective: task.objective,
+            lead: task.lead,
             feasible_box: Arc::clone(&task.feasible_box),
             max_evaluations: task.max_evaluations,
             method,
@@ -131,7 +133,7 @@ impl Search for MethodSearch {
     fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
         self.effort.evaluations += 1;
         self.margin = self.objective.margin(outputs);
-        self.success = self.margin > SAFETY * scale(outputs);
+        self.success = self.margin > self.lead;
         if self.success {
             self.best.offer(&self.original, &self.point, self.margin);
         }

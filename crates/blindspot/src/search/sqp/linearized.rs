@@ -1,7 +1,6 @@
 //! Steps along the linearised boundary, for one runner-up or one target class.
 
 use super::super::objective::Goal;
-use super::super::perturbation::SAFETY;
 use super::super::vectors::{distance, dot};
 use super::anderson::Anderson;
 use super::constraints::{LinearizedConstraints, MAX_CONSTRAINTS};
@@ -232,7 +231,7 @@ impl Linearized {
     /// Replaces the margin asked for by its tangent.
     fn linearize(&mut self, gradient: &[f32], at: Evaluation) {
         self.gradients += 1;
-        let aim = SAFETY * at.scale * (1.0 + self.overshoot);
+        let aim = at.lead * (1.0 + self.overshoot);
         let offset = aim - self.asked_margin + dot(gradient, &self.delta);
         self.constraints.set(self.asked, gradient, offset);
     }
@@ -250,7 +249,7 @@ impl Linearized {
 
     /// Half the square of the perturbation, and the weighted violation of the objective.
     fn merit(&self, at: Evaluation) -> f64 {
-        let violation = (2.0 * SAFETY * at.scale - at.margin).max(0.0);
+        let violation = (2.0 * at.lead - at.margin).max(0.0);
         0.5 * dot(&self.delta, &self.delta) + self.weight * violation
     }
 

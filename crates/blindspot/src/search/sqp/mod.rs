@@ -41,7 +41,7 @@ use super::batch::Search;
 use super::bounds::FeasibleBox;
 use super::iterate::Iterate;
 use super::objective::{Goal, Objective};
-use super::perturbation::{Best, SAFETY, scale};
+use super::perturbation::Best;
 use super::ray::RaySearch;
 use super::task::{Effort, Task};
 use super::{SearchOptions, Target};
@@ -79,6 +79,7 @@ const RAY_WIDTH: f64 = 1e-5;
 struct Problem {
     original: Vec<f32>,
     objective: Objective,
+    lead: f64,
     feasible_box: Arc<FeasibleBox>,
     max_evaluations: u64,
     /// Whether every runner-up is searched, and not only the nearest.
@@ -106,13 +107,13 @@ impl Problem {
 #[derive(Debug, Clone, Copy, Default)]
 struct Evaluation {
     margin: f64,
-    /// What margins are measured against there.
-    scale: f64,
+    /// What the margin must exceed there to count.
+    lead: f64,
 }
 
 impl Evaluation {
     fn success(self) -> bool {
-        self.margin > SAFETY * self.scale
+        self.margin > self.lead
     }
 }
 
@@ -189,6 +190,7 @@ impl Sqp {
             problem: Problem {
                 original,
                 objective: task.objective,
+                lead: task.lead,
                 feasible_box: Arc::clone(&task.feasible_box),
                 max_evaluations: task.max_evaluations,
                 every_runner_up: options.target == Target::All,
@@ -361,7 +363,7 @@ impl Sqp {
     /// To the boundary along the ray of the best perturbation, unless it is there already.
     fn shrink(&mut self) -> Phase {
         match (self.best.image(), self.best.margin()) {
-            (Some(image), Some(margin)) if margin > 3.0 * SAFETY * self.at.scale => {
+            (Some(image), Some(margin)) if margin > 3.0 * self.at.lead => {
                 let start = self.margin_at_start;
                 self.place_on_ray(RaySearch::new(image, start, margin, RAY_EVALUATIONS))
             }
@@ -370,7 +372,7 @@ impl Sqp {
     }
 
     fn place_on_ray(&mut self, mut ray: RaySearch) -> Phase {
-        let fraction = ray.crossing(1.5 * SAFETY * self.at.scale);
+        let fraction = ray.crossing(1.5 * self.at.lead);
         let fraction = fraction.clamp(ray.fails().fraction, ray.succeeds().fraction);
         let Problem {
             original,
@@ -383,7 +385,7 @@ impl Sqp {
 
     fn follow_ray(&mut self, mut ray: RaySearch) -> Phase {
         ray.take(self.at.margin, self.at.success());
-        let near = ray.succeeds().margin <= 3.0 * SAFETY * self.at.scale;
+        let near = ray.succeeds().margin <= 3.0 * self.at.lead;
         if ray.evaluations_left() == 0 || ray.width() <= RAY_WIDTH || near {
             Phase::Done
         } else {
@@ -410,7 +412,7 @@ impl Search for Sqp {
         self.effort.evaluations += 1;
         self.at = Evaluation {
             margin: objective.margin(outputs),
-            scale: scale(outputs),
+            lead: self.problem.lead,
         };
         if self.effort.evaluations == 1 {
             self.margin_at_start = self.at.margin;

@@ -54,11 +54,12 @@ fn size(r: &mut Reader<'_>) -> Outputs {
     Ok(vec![Binding::Constant(Constant { shape, numbers }.into())])
 }
 
-/// A value in another type of floats is the same value: networks compute in one type. So is one of
-/// whole numbers in a type of integers.
+/// A value in another type of floats is the same value: networks compute in one type, and the file's
+/// coarsest is kept beside them. So is one of whole numbers in a type of integers.
 fn cast(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let (value, target) = (r.value(0)?, r.attr_i64("to", 0) as i32);
     if is_real(target) {
+        r.builder.has_values_of(target);
         return Ok(value);
     }
     let (whole, truth) = match r.builder.op(value) {
