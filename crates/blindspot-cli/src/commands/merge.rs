@@ -25,8 +25,8 @@ pub(super) fn run(command: &Merge, common: &Common, progress: &Progress) -> anyh
         transfer::About::KIND => super::transfer::merge(&entries, &command.out, common),
         units::About::KIND => units::merge(&entries, &command.out, common, progress),
         kind => {
-            let why = format!("the journals hold results of `{kind}`, which can't be merged");
-            Err(JournalError::Incomplete(why).into())
+            let (found, wanted) = (kind.to_owned(), "which can't be merged".into());
+            Err(JournalError::Kind { found, wanted }.into())
         }
     }
 }

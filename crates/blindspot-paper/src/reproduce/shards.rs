@@ -148,7 +148,7 @@ pub(super) fn stored(
         entries.check_all()?;
         let examples = StoredExamples::new(&entries, about.layout)?;
         let examples: Result<Vec<Example>, _> = examples.examples()?.collect();
-        let mut examples = examples.map_err(JournalError::unreadable)?;
+        let mut examples = examples.map_err(JournalError::Unreadable)?;
         // From the place in the sample to that in the images.
         for example in &mut examples {
             example.position = run.distorted(name).1[example.position];

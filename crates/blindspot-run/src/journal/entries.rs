@@ -42,30 +42,27 @@ impl Entries {
         for (part, path) in paths.iter().enumerate() {
             let (mut header, found, closed) = read(path, part)?;
             if !closed {
-                return Err(JournalError::Incomplete(format!(
-                    "{}: shard {} is not finished; run its command again, it goes on where it was",
-                    path.display(),
-                    header.shard
-                )));
+                let (path, shard) = (path.clone(), header.shard);
+                return Err(JournalError::Unfinished { path, shard });
             }
             let index = std::mem::take(&mut header.shard.index);
             let first = first.get_or_insert_with(|| header.clone());
             if let Some(difference) = difference(&header, first) {
-                return Err(JournalError::Incomplete(format!(
-                    "{} and {} are of different work: {difference}; merge shards of one command only",
-                    path.display(),
-                    paths[0].display()
-                )));
+                return Err(JournalError::Unrelated {
+                    one: path.clone(),
+                    other: paths[0].clone(),
+                    difference,
+                });
             }
             owners.resize(header.shard.count, None);
             match owners.get_mut(index) {
                 Some(owner @ None) => *owner = Some(path),
                 Some(Some(owner)) => {
-                    return Err(JournalError::Incomplete(format!(
-                        "{} and {} are both shard {index}; leave one of them out",
-                        owner.display(),
-                        path.display()
-                    )));
+                    return Err(JournalError::Twice {
+                        one: owner.to_path_buf(),
+                        other: path.clone(),
+                        shard: index,
+                    });
                 }
                 None => return Err(damaged(path, "its shard is none of its shards")),
             }
@@ -79,23 +76,14 @@ impl Entries {
             }
             places.extend(found);
         }
-        let missing: Vec<String> = owners
-            .iter()
-            .enumerate()
-            .filter(|(_, owner)| owner.is_none())
-            .map(|(index, _)| index.to_string())
+        let missing: Vec<usize> = (0..owners.len())
+            .filter(|&index| owners[index].is_none())
             .collect();
         let Some(header) = first.filter(|_| missing.is_empty()) else {
-            return Err(JournalError::Incomplete(match owners.len() {
-                0 => {
-                    "there are no journals of shards; give the folders that shards were written to"
-                        .into()
-                }
-                count => format!(
-                    "of {count} shards these are missing: {}; run them, or give their folders",
-                    missing.join(", ")
-                ),
-            }));
+            return Err(match owners.len() {
+                0 => JournalError::None { folder: None },
+                count => JournalError::Missing { count, missing },
+            });
         };
         Ok(Entries::sorted(header, paths.to_vec(), places))
     }
@@ -108,8 +96,7 @@ impl Entries {
         let mut journals = Vec::new();
         for folder in folders {
             let found = journals.len();
-            let unreadable =
-                |error| JournalError::Incomplete(format!("{}: {error}", folder.display()));
+            let unreadable = |source| failed("read", folder, source);
             for file in std::fs::read_dir(folder).map_err(unreadable)? {
                 let path = file.map_err(unreadable)?.path();
                 if path.extension().is_some_and(|end| end == "journal") {
@@ -117,10 +104,8 @@ impl Entries {
                 }
             }
             if journals.len() == found {
-                return Err(JournalError::Incomplete(format!(
-                    "{}: there are no journals of shards in it; give a folder that a shard was written to",
-                    folder.display()
-                )));
+                let folder = Some(folder.clone());
+                return Err(JournalError::None { folder });
             }
         }
         journals.sort();
@@ -162,14 +147,14 @@ impl Entries {
     /// Checks that every position has its entry, for work that leaves none out.
     ///
     /// # Errors
-    /// [`JournalError::Incomplete`].
+    /// [`JournalError::Gaps`].
     pub fn check_all(&self) -> Result<(), JournalError> {
         match self.header.positions - self.places.len() {
             0 => Ok(()),
-            missing => Err(JournalError::Incomplete(format!(
-                "{missing} of {} results are not in the journals; remove them, and do their work again",
-                self.header.positions
-            ))),
+            missing => Err(JournalError::Gaps {
+                missing,
+                positions: self.header.positions,
+            }),
         }
     }
 

@@ -7,6 +7,7 @@
 //! position 2^64 - 1 closes the journal.
 
 mod entries;
+mod error;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -17,12 +18,12 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use blindspot_data::ErrorKind;
 use blindspot_data::files::FileError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use entries::{Entries, Reader};
+pub use error::JournalError;
 pub use shard::{Shard, ShardError};
 pub use work::Work;
 
@@ -47,60 +48,6 @@ pub struct Header {
     pub bytes: usize,
     /// Which part of the positions is done here.
     pub shard: Shard,
-}
-
-/// Why a journal can't be written, gone on with, or read.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The system refuses.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// It is of other work.
-    #[error(
-        "{}: it holds results of other work ({difference}); give the options that it was begun with, or \
-         another folder", path.display()
-    )]
-    Other {
-        /// The journal.
-        path: PathBuf,
-        /// What differs.
-        difference: String,
-    },
-    /// Two processes at once.
-    #[error("{}: another process writes to it; wait for its end", path.display())]
-    Busy {
-        /// The journal.
-        path: PathBuf,
-    },
-    /// It is no journal, or something else wrote into it.
-    #[error("{}: {why}; move or remove it, and run the same again", path.display())]
-    Damaged {
-        /// The journal.
-        path: PathBuf,
-        /// What is wrong.
-        why: String,
-    },
-    /// Journals that aren't the whole work.
-    #[error("{0}")]
-    Incomplete(String),
-}
-
-impl JournalError {
-    /// What the error is about.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            JournalError::File(file) => file.kind(),
-            JournalError::Damaged { .. } => ErrorKind::Data,
-            JournalError::Other { .. }
-            | JournalError::Busy { .. }
-            | JournalError::Incomplete(_) => ErrorKind::Usage,
-        }
-    }
-
-    /// An entry that was there can't be read any more.
-    pub fn unreadable(error: io::Error) -> JournalError {
-        JournalError::Incomplete(format!("a journal can't be read any more: {error}"))
-    }
 }
 
 /// A journal that is being written. No other process can write to it at the same time.

@@ -79,7 +79,7 @@ fn a_damaged_byte_is_found() {
         let found = Entries::of_shards(std::slice::from_ref(&path));
         assert!(matches!(
             found,
-            Err(JournalError::Damaged { .. } | JournalError::Incomplete(_))
+            Err(JournalError::Damaged { .. } | JournalError::Unfinished { .. })
         ));
     }
     std::fs::write(&path, b"something else\n").unwrap();

@@ -28,20 +28,20 @@ pub trait Work: Serialize + DeserializeOwned {
     /// What the header of these entries says.
     ///
     /// # Errors
-    /// [`JournalError::Incomplete`] where they are of another kind, or don't fit their header.
+    /// [`JournalError::Kind`] where they are of another kind, [`JournalError::Mismatch`] where they don't
+    /// fit their header.
     fn of(entries: &Entries) -> Result<Self, JournalError> {
         let Header {
             kind, about, bytes, ..
         } = entries.header();
         if kind != Self::KIND {
-            let wanted = Self::KIND;
-            let why = format!("the journals hold results of `{kind}`, not of `{wanted}`");
-            return Err(JournalError::Incomplete(why));
+            return Err(JournalError::Kind {
+                found: kind.clone(),
+                wanted: format!("not of `{}`", Self::KIND),
+            });
         }
         let work: Option<Self> = serde_json::from_value(about.clone()).ok();
-        work.filter(|work| work.bytes() == *bytes).ok_or_else(|| {
-            let why = "the journals' headers don't fit their entries; run their commands again";
-            JournalError::Incomplete(why.into())
-        })
+        work.filter(|work| work.bytes() == *bytes)
+            .ok_or_else(JournalError::mismatch)
     }
 }

@@ -117,7 +117,7 @@ impl Bracket {
         let brackets = entries.positions().zip(contents);
         let brackets = brackets.map(|(position, content)| Ok(Bracket::decode(position, &content?)));
         let brackets: io::Result<Vec<Bracket>> = brackets.collect();
-        brackets.map_err(JournalError::unreadable)
+        brackets.map_err(JournalError::Unreadable)
     }
 }
 

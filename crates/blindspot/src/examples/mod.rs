@@ -113,7 +113,7 @@ impl Record {
         let mut norms = Vec::with_capacity(examples.len());
         let (mut certified, mut found) = (0.0, 0.0);
         for numbers in examples.numbers()? {
-            let numbers = numbers.map_err(JournalError::unreadable)?;
+            let numbers = numbers.map_err(JournalError::Unreadable)?;
             already_wrong += usize::from(numbers.wrong_before);
             successes += usize::from(numbers.success);
             no_gradient += usize::from(numbers.no_gradient);
@@ -131,7 +131,7 @@ impl Record {
         if examples.layout().eight_bit {
             let mut sum = 0.0;
             for numbers in examples.eight_bit_numbers()? {
-                sum += numbers.map_err(JournalError::unreadable)?.l2;
+                sum += numbers.map_err(JournalError::Unreadable)?.l2;
             }
             eight_bit.distortion_mean = sum / (length as f64).sqrt() / samples.max(1) as f64;
         }

@@ -141,7 +141,7 @@ impl<'a> StoredExamples<'a> {
     /// The examples in these entries.
     ///
     /// # Errors
-    /// [`JournalError::Incomplete`] where they are no examples of this layout.
+    /// [`JournalError::Mismatch`] where they are no examples of this layout.
     pub fn new(entries: &'a Entries, layout: Layout) -> Result<Self, JournalError> {
         let length = layout
             .shape
@@ -151,9 +151,7 @@ impl<'a> StoredExamples<'a> {
         if sound && entries.header().bytes == layout.bytes() {
             Ok(StoredExamples { entries, layout })
         } else {
-            Err(JournalError::Incomplete(
-                "the journals' headers don't fit their entries; run their commands again".into(),
-            ))
+            Err(JournalError::mismatch())
         }
     }
 

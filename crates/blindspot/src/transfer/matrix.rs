@@ -169,12 +169,11 @@ impl Tally {
         let about = About::of(entries)?;
         let counts = about.examples.iter().map(|set| set.count);
         if counts.fold(0, usize::saturating_add) != entries.len() {
-            let why = "the journals' headers don't fit their entries; run their commands again";
-            return Err(JournalError::Incomplete(why.into()));
+            return Err(JournalError::mismatch());
         }
         let mut tally = Tally::of(&about);
         for content in entries.bytes(0..about.bytes())? {
-            tally.add(&content.map_err(JournalError::unreadable)?);
+            tally.add(&content.map_err(JournalError::Unreadable)?);
         }
         Ok((about, tally.matrix()))
     }

@@ -120,8 +120,7 @@ impl<'a> ActivationReader<'a> {
         let graph = Graph::new(&layer.name, &shape).ok();
         let network = graph.and_then(|graph| Network::new(graph, Vec::new()).ok());
         let Some(network) = network.filter(|_| [4 * length, 8 * length].contains(&bytes)) else {
-            let why = "the journals hold values of another layer; run their commands again";
-            return Err(JournalError::Incomplete(why.into()));
+            return Err(JournalError::Mismatch("hold values of another layer"));
         };
         let reader = Arc::new(entries.reader()?);
         let values = |from| Values {
@@ -177,7 +176,7 @@ impl Inputs for Values<'_> {
     fn read(&self, position: usize, out: &mut [f32]) -> Result<(), InputError> {
         let mut bytes = vec![0; 4 * self.length];
         let read = self.reader.read(position, self.from, &mut bytes);
-        read.map_err(|error| InputError::new(JournalError::unreadable(error).to_string()))?;
+        read.map_err(|error| InputError::new(JournalError::Unreadable(error).to_string()))?;
         for (place, &value) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
             *place = f32::from_le_bytes(value);
         }
