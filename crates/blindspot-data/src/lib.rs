@@ -44,6 +44,7 @@ pub mod numpy;
 mod request;
 mod set;
 mod spec;
+mod suggest;
 
 pub use decode::{Fit, Resize};
 pub use encode::png;
@@ -56,3 +57,4 @@ pub use npz::Axes;
 pub use request::{Choice, ImageRequest};
 pub use set::{Broken, ImageSet};
 pub use spec::DataSpec;
+pub use suggest::suggest;

@@ -11,6 +11,7 @@ use crate::folder::{Labels, list_images, name};
 use crate::idx::{Idx, read_idx};
 use crate::npz::{Axes, read_npz};
 use crate::set::ImageSet;
+use crate::suggest::suggest;
 
 /// A specification of an image set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,12 +108,10 @@ impl FromStr for DataSpec {
             }
         }
         let names = PARTS.iter().map(|part| part.name).collect::<Vec<_>>();
-        let likely = names
-            .iter()
-            .max_by(|a, b| strsim::jaro_winkler(a, text).total_cmp(&strsim::jaro_winkler(b, text)));
+        let likely = suggest(text, names.iter().copied());
         Err(refused(format!(
             "did you mean `{}`? There are {}, {FORMS}",
-            likely.unwrap_or(&"mnist:test"),
+            likely.unwrap_or("mnist:test"),
             names.join(", ")
         )))
     }

@@ -63,7 +63,6 @@ pub mod quocnet;
 pub mod reproduce;
 pub mod results;
 mod session;
-mod suggest;
 pub mod train;
 
 pub use page::{terminal, write_report};

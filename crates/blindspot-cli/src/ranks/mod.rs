@@ -1,7 +1,7 @@
 //! The processes of a job that `mpirun` has started, of which this is one.
 
 #[cfg(feature = "mpi")]
-mod postman;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -29,7 +29,7 @@ const LOCAL_COUNT: [&str; 3] = [
 ];
 
 #[cfg(feature = "mpi")]
-static HERE: OnceLock<postman::Postman> = OnceLock::new();
+static HERE: OnceLock<transport::MpiTransport> = OnceLock::new();
 #[cfg(not(feature = "mpi"))]
 static HERE: OnceLock<SingleProcess> = OnceLock::new();
 
@@ -80,8 +80,8 @@ pub(crate) fn join(runs_on_ranks: bool, common: &Common) -> anyhow::Result<()> {
 
 #[cfg(feature = "mpi")]
 fn meet(common: &Common) -> anyhow::Result<()> {
-    let postman = postman::Postman::start(common.patience)?;
-    HERE.get_or_init(|| postman);
+    let transport = transport::MpiTransport::start(common.patience)?;
+    HERE.get_or_init(|| transport);
     Ok(())
 }
 
@@ -106,10 +106,10 @@ pub(crate) fn leave(code: u8) {
     #[cfg(feature = "mpi")]
     const INTERRUPTED: u8 = crate::exit::code(blindspot::ErrorKind::Interrupted);
     #[cfg(feature = "mpi")]
-    if let Some(postman) = HERE.get() {
+    if let Some(transport) = HERE.get() {
         match code {
-            0 | INTERRUPTED => postman.finish(),
-            code => postman.abort(code),
+            0 | INTERRUPTED => transport.finish(),
+            code => transport.abort(code),
         }
     }
     let _ = code;

@@ -28,14 +28,13 @@ pub mod transfer;
 
 use std::fmt;
 
-use blindspot_data::ErrorKind;
+use blindspot_data::{ErrorKind, suggest};
 use blindspot_report::{Artifact, Table};
 use serde::{Serialize, Serializer};
 
 use crate::page::Section;
 use crate::reproduce::{Replication, ReproduceError};
 use crate::results::{Pictures, Results};
-use crate::suggest::suggest;
 
 /// The models of tables 1 and 2, in the order of the tables.
 pub const MODELS: [&str; 6] = [
@@ -162,7 +161,7 @@ impl Experiment {
         let known = ALL.into_iter().find(|known| known.name == name);
         known.ok_or_else(|| UnknownExperiment {
             name: name.to_owned(),
-            suggestion: suggest(name, ALL.map(|known| known.name)),
+            suggestion: suggest(name, ALL.map(|known| known.name)).unwrap_or_default(),
         })
     }
 

@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use blindspot_data::ErrorKind;
+use blindspot_data::{ErrorKind, suggest};
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
 use super::dense::{dense, layers};
 use crate::architectures::conv;
-use crate::suggest::suggest;
 
 /// How a layer's weight decay enters the loss.
 ///
@@ -206,7 +205,7 @@ impl Recipe {
         let Some(known) = known else {
             return Err(UnknownModel {
                 name: name.to_owned(),
-                suggestion: suggest(name, Self::NAMES),
+                suggestion: suggest(name, Self::NAMES).unwrap_or_default(),
             });
         };
         Ok(match known {

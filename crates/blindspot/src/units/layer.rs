@@ -1,5 +1,6 @@
 //! Layers of a network by the names of their ONNX values, and their units.
 
+use blindspot_data::suggest;
 use blindspot_net::{Network, Op, Operand, Real, ValueId};
 
 use super::UnitsError;
@@ -31,11 +32,7 @@ impl Layer {
                 .into_iter()
                 .map(|layer| layer.name)
                 .collect();
-            let likeness = |known: &String| strsim::jaro_winkler(known, name);
-            let likely = known
-                .iter()
-                .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-                .cloned();
+            let likely = suggest(name, known.iter().map(String::as_str)).map(str::to_owned);
             return Err(UnitsError::Unknown {
                 name: name.to_owned(),
                 likely,

@@ -42,7 +42,7 @@ enum Order {
 }
 
 /// This process's way to the others.
-pub(crate) struct Postman {
+pub(crate) struct MpiTransport {
     rank: usize,
     count: usize,
     orders: Mutex<Sender<Order>>,
@@ -50,9 +50,9 @@ pub(crate) struct Postman {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Postman {
+impl MpiTransport {
     /// Joins the job. A rank that gives no sign for `patience` seconds ends it.
-    pub(crate) fn start(patience: u64) -> anyhow::Result<Postman> {
+    pub(crate) fn start(patience: u64) -> anyhow::Result<MpiTransport> {
         let (orders, taken) = channel();
         let (arrived, inbox) = channel();
         let (started, place) = channel();
@@ -64,15 +64,13 @@ impl Postman {
             let world = universe.world();
             let (rank, count) = (world.rank() as usize, world.size() as usize);
             if started.send((rank, count)).is_ok() {
-                Round::new(world, arrived, patience).run(&taken);
+                ProgressLoop::new(world, arrived, patience).run(&taken);
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("postman".into())
-            .spawn(carry);
+        let thread = std::thread::Builder::new().name("mpi".into()).spawn(carry);
         let thread = thread.context("can't start a thread for MPI")?;
         let (rank, count) = place.recv().map_err(|_| anyhow!("MPI does not start"))?;
-        Ok(Postman {
+        Ok(MpiTransport {
             rank,
             count,
             orders: Mutex::new(orders),
@@ -114,7 +112,7 @@ impl Postman {
     }
 }
 
-impl Communicator for Postman {
+impl Communicator for MpiTransport {
     fn rank(&self) -> usize {
         self.rank
     }
@@ -143,7 +141,7 @@ struct Sent {
 }
 
 /// What the thread has to do again and again.
-struct Round {
+struct ProgressLoop {
     world: SimpleCommunicator,
     arrived: Sender<(usize, Vec<u8>)>,
     patience: Duration,
@@ -153,26 +151,26 @@ struct Round {
     /// When something was sent or has arrived.
     busy: Instant,
     /// When this rank said last that it is there, and when the one before it did.
-    beat: Instant,
-    heard: Instant,
+    last_beat: Instant,
+    last_heard: Instant,
 }
 
-impl Round {
+impl ProgressLoop {
     fn new(
         world: SimpleCommunicator,
         arrived: Sender<(usize, Vec<u8>)>,
         patience: Duration,
-    ) -> Round {
+    ) -> ProgressLoop {
         let count = world.size() as usize;
-        Round {
+        ProgressLoop {
             world,
             pieces: vec![Vec::new(); count],
             arrived,
             patience,
             sent: Vec::new(),
             busy: Instant::now(),
-            beat: Instant::now(),
-            heard: Instant::now(),
+            last_beat: Instant::now(),
+            last_heard: Instant::now(),
         }
     }
 
@@ -200,7 +198,7 @@ impl Round {
             }
             self.clear_sent();
             self.collect();
-            self.look_around();
+            self.check_heartbeat();
             if let Some(request) = all_here.take() {
                 match request.test() {
                     Ok(_) => return self.wait_for_sent(),
@@ -250,7 +248,7 @@ impl Round {
             message.matched_receive_into(&mut content[..]);
             let from = status.source_rank() as usize;
             match status.tag() {
-                ALIVE => self.heard = Instant::now(),
+                ALIVE => self.last_heard = Instant::now(),
                 PIECE => {
                     self.busy = Instant::now();
                     self.pieces[from].append(&mut content);
@@ -271,13 +269,13 @@ impl Round {
     }
 
     /// Says that this rank is there, and makes sure that its neighbour is.
-    fn look_around(&mut self) {
+    fn check_heartbeat(&mut self) {
         let (rank, count) = (self.world.rank() as usize, self.world.size() as usize);
-        if count > 1 && self.beat.elapsed() > BEAT {
-            self.beat = Instant::now();
+        if count > 1 && self.last_beat.elapsed() > BEAT {
+            self.last_beat = Instant::now();
             self.send((rank + 1) % count, Vec::new(), ALIVE);
         }
-        if count > 1 && self.heard.elapsed() > self.patience {
+        if count > 1 && self.last_heard.elapsed() > self.patience {
             let line = format!(
                 "blindspot: rank {} has given no sign for {} s, so the job ends; the same command goes on \
                  from what has been written\n",
