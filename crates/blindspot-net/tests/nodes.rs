@@ -29,7 +29,7 @@ fn run(
 ) -> Result<Result<(), String>, String> {
     let bytes = std::fs::read(path.with_extension("onnx")).unwrap();
     let options = onnx::ReadOptions::default().unbatched(unbatched);
-    let network = match onnx::read_with(&bytes, &options) {
+    let network = match onnx::read_with(bytes, &options) {
         Ok(model) => model.network,
         Err(error) => return Ok(Err(error.to_string())),
     };

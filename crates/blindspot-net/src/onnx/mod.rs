@@ -6,6 +6,7 @@
 
 mod error;
 mod export;
+mod help;
 mod import;
 mod proto;
 
@@ -33,4 +34,12 @@ pub struct Model {
     pub input_precision: Precision,
     /// The file's metadata, by name.
     pub metadata: BTreeMap<String, String>,
+    /// The names of the files beside it that its numbers were read from, relative to its folder, in
+    /// the order of the alphabet.
+    pub files: Vec<String>,
+    /// The least and the largest number of an image, if the model takes whole numbers.
+    pub whole: Option<[f64; 2]>,
+    /// What has to be said about how the file was read, in sentences without a full stop: which of
+    /// several outputs was taken, whether the batch could not be followed.
+    pub notes: Vec<String>,
 }

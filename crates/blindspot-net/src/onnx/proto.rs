@@ -3,6 +3,7 @@
 //! Source: onnx.proto3 of the ONNX project; the numbers are its field numbers.
 
 use prost::Message;
+use prost::bytes::Bytes;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ModelProto {
@@ -18,6 +19,29 @@ pub(super) struct ModelProto {
     pub(super) opset_import: Vec<OperatorSetIdProto>,
     #[prost(message, repeated, tag = "14")]
     pub(super) metadata_props: Vec<StringStringEntryProto>,
+    #[prost(message, repeated, tag = "25")]
+    pub(super) functions: Vec<FunctionProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct FunctionProto {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) input: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub(super) output: Vec<String>,
+    #[prost(message, repeated, tag = "7")]
+    pub(super) node: Vec<NodeProto>,
+    #[prost(message, repeated, tag = "9")]
+    pub(super) opset_import: Vec<OperatorSetIdProto>,
+    #[prost(string, tag = "10")]
+    pub(super) domain: String,
+    /// Attributes that have a default.
+    #[prost(message, repeated, tag = "11")]
+    pub(super) attribute_proto: Vec<AttributeProto>,
+    #[prost(string, tag = "13")]
+    pub(super) overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -64,6 +88,8 @@ pub(super) struct NodeProto {
     pub(super) attribute: Vec<AttributeProto>,
     #[prost(string, tag = "7")]
     pub(super) domain: String,
+    #[prost(string, tag = "8")]
+    pub(super) overload: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -84,6 +110,9 @@ pub(super) struct AttributeProto {
     pub(super) ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     pub(super) r#type: i32,
+    /// In a function's body: the attribute of the function that gives the value.
+    #[prost(string, tag = "21")]
+    pub(super) ref_attr_name: String,
 }
 
 /// `TensorProto.DataType`.
@@ -120,8 +149,9 @@ pub(super) struct TensorProto {
     pub(super) int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub(super) name: String,
-    #[prost(bytes = "vec", tag = "9")]
-    pub(super) raw_data: Vec<u8>,
+    /// A part of the file's bytes, not a copy.
+    #[prost(bytes = "bytes", tag = "9")]
+    pub(super) raw_data: Bytes,
     #[prost(double, repeated, tag = "10")]
     pub(super) double_data: Vec<f64>,
     #[prost(uint64, repeated, tag = "11")]

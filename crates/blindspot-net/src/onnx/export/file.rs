@@ -57,6 +57,7 @@ pub fn write(network: &Network<f32>, metadata: &BTreeMap<String, String>) -> Vec
             version: opset,
         }],
         metadata_props: metadata.iter().map(note).collect(),
+        functions: Vec::new(),
         graph: Some(GraphProto {
             node: nodes,
             name: "network".into(),

@@ -564,7 +564,7 @@ impl<'a> Export<'a> {
             name,
             op_type: op_type.to_owned(),
             attribute,
-            domain: String::new(),
+            ..NodeProto::default()
         });
     }
 

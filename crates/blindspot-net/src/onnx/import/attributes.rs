@@ -16,9 +16,26 @@ impl NodeProto {
         }
     }
 
+    /// The operator's name, after its domain unless that is ONNX's own.
+    pub(super) fn operator(&self) -> String {
+        match self.domain.as_str() {
+            "" | "ai.onnx" => self.op_type.clone(),
+            domain => format!("{domain}.{}", self.op_type),
+        }
+    }
+
     /// An error about this node.
     pub(super) fn fail(&self, why: impl Into<String>) -> OnnxError {
         OnnxError::Node {
+            node: self.name_or_output().to_owned(),
+            operator: self.op_type.clone(),
+            why: why.into(),
+        }
+    }
+
+    /// The error that this node can't be read in a batch of which each image stands for itself.
+    pub(super) fn fail_in_batch(&self, why: impl Into<String>) -> OnnxError {
+        OnnxError::Batch {
             node: self.name_or_output().to_owned(),
             operator: self.op_type.clone(),
             why: why.into(),

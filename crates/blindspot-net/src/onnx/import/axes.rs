@@ -70,10 +70,7 @@ impl Reader<'_> {
             return Ok(value);
         }
         if self.builder.batch != Batch::One {
-            return Err(self.fail(
-                "it works along the batch's axis; the images of a batch must not depend on each \
-                 other. If the first axis is not the batch's, read the model without one",
-            ));
+            return Err(self.node.fail_in_batch("it works along the batch's axis"));
         }
         let shape = std::iter::once(1).chain(self.shape(value).iter().copied());
         let shape = shape.collect();
@@ -138,7 +135,7 @@ impl Reader<'_> {
             let (operand, length) = match binding {
                 Binding::Value(value) => {
                     if self.builder.batch != Batch::One && self.rank(binding) != rank {
-                        return Err(self.fail(
+                        return Err(self.node.fail_in_batch(
                             "its operands have different numbers of axes, so that the batch's \
                              axis of one meets another axis of the other",
                         ));
@@ -171,9 +168,8 @@ impl Reader<'_> {
         match &constant.shape[..] {
             [1, shape @ ..] if shape.len() + 1 == rank => Ok(shape.to_vec()),
             shape if shape.len() < rank || self.builder.batch == Batch::One => Ok(shape.to_vec()),
-            shape => Err(self.fail(format!(
-                "its constant `{}` of shape {shape:?} differs from image to image of a batch; its \
-                 first axis must be 1",
+            shape => Err(self.node.fail_in_batch(format!(
+                "its constant `{}` of shape {shape:?} differs from image to image of a batch",
                 self.input_name(position)
             ))),
         }

@@ -1,6 +1,6 @@
 //! The network under construction, and what the file's names stand for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::constant::{Constant, Numbers};
@@ -12,7 +12,11 @@ use crate::ops::{Gather, Op};
 use crate::precision::Precision;
 
 /// How many bytes the constants of a file may take altogether, however few bytes describe them.
+/// Those in files beside it count by the lengths of these, beside that.
 const MAX_CONSTANT_BYTES: usize = 1 << 31;
+
+/// How many bytes the constants may take at most, files beside the model included: 32 GiB.
+const MAX_ALL_BYTES: u64 = 1 << 35;
 
 /// How large the batch is, according to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +72,8 @@ pub(super) struct Builder {
     /// Constants that are weights already, by address and shape.
     known_weights: HashMap<(*const Constant, Vec<usize>), WeightId>,
     names: HashMap<String, Binding>,
-    /// For each name, the name of the node that gives it.
-    producers: HashMap<String, String>,
+    /// The names that nodes give.
+    produced: HashSet<String>,
     /// How often the file uses each name.
     uses: HashMap<String, usize>,
     /// The version of ONNX's operators.
@@ -83,6 +87,8 @@ pub(super) struct Builder {
     constant_bytes_left: usize,
     /// How many names were made up.
     made_up: usize,
+    /// Values that hold whole numbers: the input, if it does, and what is only rearranged of it.
+    whole: HashSet<ValueId>,
 }
 
 impl Builder {
@@ -105,7 +111,7 @@ impl Builder {
             weights: Vec::new(),
             known_weights: HashMap::new(),
             names: HashMap::from([(input.to_owned(), Binding::Value(value))]),
-            producers: HashMap::new(),
+            produced: HashSet::new(),
             uses: HashMap::new(),
             opset,
             batch,
@@ -113,6 +119,7 @@ impl Builder {
             values_left: MAX_VALUES,
             constant_bytes_left: MAX_CONSTANT_BYTES,
             made_up: 0,
+            whole: HashSet::new(),
         })
     }
 
@@ -126,11 +133,14 @@ impl Builder {
     }
 
     /// Declares the nodes that will be read, and the name of the output.
-    pub(super) fn declare(&mut self, nodes: &[&NodeProto], output: &str) {
+    pub(super) fn declare<'n>(
+        &mut self,
+        nodes: impl IntoIterator<Item = &'n NodeProto>,
+        output: &str,
+    ) {
         for node in nodes {
             for name in node.output.iter().filter(|name| !name.is_empty()) {
-                let producer = node.name_or_output().to_owned();
-                self.producers.insert(name.clone(), producer);
+                self.produced.insert(name.clone());
             }
             for name in &node.input {
                 *self.uses.entry(name.clone()).or_default() += 1;
@@ -174,11 +184,6 @@ impl Builder {
         self.names.get(name)
     }
 
-    /// The name of the declared node that gives a name.
-    pub(super) fn producer(&self, name: &str) -> Option<&str> {
-        self.producers.get(name).map(String::as_str)
-    }
-
     /// Whether anything uses a name.
     pub(super) fn is_used(&self, name: &str) -> bool {
         self.uses.contains_key(name)
@@ -192,9 +197,27 @@ impl Builder {
         }
     }
 
+    /// Marks a value as one of whole numbers.
+    pub(super) fn mark_whole(&mut self, value: Value) {
+        self.whole.insert(value.id);
+    }
+
+    /// Whether a value holds whole numbers.
+    pub(super) fn is_whole(&self, value: Value) -> bool {
+        self.whole.contains(&value.id)
+    }
+
     /// Lowers the limit of the numbers that all values of one image may have together.
     pub(super) fn limit_values(&mut self, most: usize) {
         self.values_left = self.values_left.min(most);
+    }
+
+    /// Lets constants take as much more as their numbers in files of so many bytes can: two bytes of
+    /// a half-precision number become four.
+    pub(super) fn allow_bytes(&mut self, bytes: u64) {
+        let more = bytes.saturating_mul(2).min(MAX_ALL_BYTES);
+        let more = usize::try_from(more).unwrap_or(usize::MAX);
+        self.constant_bytes_left = self.constant_bytes_left.saturating_add(more);
     }
 
     /// Checks that a constant of this many bytes is within the limit.
@@ -204,7 +227,10 @@ impl Builder {
         }
         Err(OnnxError::Tensor {
             name: name.to_owned(),
-            why: format!("the model's constants take more than {MAX_CONSTANT_BYTES} bytes"),
+            why: format!(
+                "the model's constants take more memory than they may: {MAX_CONSTANT_BYTES} bytes \
+                 and twice the size of the files beside the model"
+            ),
         })
     }
 
@@ -280,7 +306,7 @@ impl Builder {
             let name = format!("{name}/{}", self.made_up);
             let taken = self.graph.has_name(&name)
                 || self.names.contains_key(&name)
-                || self.producers.contains_key(&name);
+                || self.produced.contains(&name);
             if !taken {
                 return name;
             }

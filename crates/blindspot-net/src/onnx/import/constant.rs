@@ -1,10 +1,9 @@
 //! Tensors that are part of the file: their numbers.
 
-use std::borrow::Cow;
-use std::path::Path;
+use prost::bytes::Bytes;
 
-use super::external;
-use crate::graph::MAX_VALUES;
+use super::external::ExternalFiles;
+use crate::graph::MAX_WEIGHTS;
 use crate::onnx::OnnxError;
 use crate::onnx::proto::*;
 
@@ -66,50 +65,25 @@ impl Constant {
     }
 
     /// Reads a tensor of any of ONNX's float types (kept as `f32`), integer types, or truth values.
-    /// Numbers in another file are looked for in `folder`.
-    pub(super) fn read(tensor: &TensorProto, folder: Option<&Path>) -> Result<Constant, OnnxError> {
-        let read = || {
-            let shape =
-                shape_of(tensor).ok_or_else(|| format!("its shape is {:?}", tensor.dims))?;
-            let count = shape.iter().product();
-            let width = width(tensor.data_type)?;
-            let real = is_real(tensor.data_type);
-            if !real && count > MAX_INTS {
-                return Err(format!("it has {count} integers, more than {MAX_INTS}"));
-            }
-            let bytes = match tensor.data_location {
-                0 if tensor.raw_data.is_empty() => None,
-                0 => Some(Cow::Borrowed(&tensor.raw_data[..])),
-                _ => Some(Cow::Owned(external::read(
-                    &tensor.external_data,
-                    count * width,
-                    folder,
-                )?)),
-            };
-            let found = bytes.as_ref().map(|bytes| bytes.len());
-            if let Some(found) = found.filter(|&found| found != count * width) {
-                return Err(format!(
-                    "its shape is {shape:?}, but it has {found} bytes, not {}",
-                    count * width
-                ));
-            }
-            let numbers = match bytes {
-                Some(bytes) => of_bytes(tensor.data_type, &bytes),
-                None => of_fields(tensor),
-            };
-            if numbers.len() == count {
-                Ok(Constant { shape, numbers })
-            } else {
-                Err(format!(
-                    "its shape is {shape:?}, but it has {} numbers",
-                    numbers.len()
-                ))
-            }
+    pub(super) fn read(
+        tensor: TensorProto,
+        external: &mut ExternalFiles,
+    ) -> Result<Constant, OnnxError> {
+        let name = tensor.name.clone();
+        read(tensor, external).map_err(|why| OnnxError::Tensor { name, why })
+    }
+
+    /// Numbers given from outside of the file, for a value of one of ONNX's types.
+    pub(super) fn given(shape: &[usize], values: &[f32], data_type: i32) -> Constant {
+        let numbers = if is_real(data_type) || data_type == 0 {
+            Numbers::Real(values.to_vec())
+        } else {
+            ints(values.iter().map(|&value| value as i64))
         };
-        read().map_err(|why| OnnxError::Tensor {
-            name: tensor.name.clone(),
-            why,
-        })
+        Constant {
+            shape: shape.to_vec(),
+            numbers,
+        }
     }
 
     /// Its numbers, if they are real.
@@ -129,9 +103,79 @@ impl Constant {
     }
 }
 
+/// Reads a tensor.
+fn read(mut tensor: TensorProto, external: &mut ExternalFiles) -> Result<Constant, String> {
+    let shape = shape_of(&tensor).ok_or_else(|| format!("its shape is {:?}", tensor.dims))?;
+    let count = shape.iter().product();
+    let width = width(tensor.data_type)?;
+    if !is_real(tensor.data_type) && count > MAX_INTS {
+        return Err(format!("it has {count} integers, more than {MAX_INTS}"));
+    }
+    let bytes = match tensor.data_location {
+        0 if tensor.raw_data.is_empty() => None,
+        0 => Some(std::mem::take(&mut tensor.raw_data)),
+        _ => {
+            let bytes = external.read(&tensor.external_data, count * width)?;
+            Some(Bytes::from(bytes))
+        }
+    };
+    let found = bytes.as_ref().map(|bytes| bytes.len());
+    if let Some(found) = found.filter(|&found| found != count * width) {
+        return Err(format!(
+            "its shape is {shape:?}, but it has {found} bytes, not {}",
+            count * width
+        ));
+    }
+    let numbers = match bytes {
+        Some(bytes) => of_bytes(tensor.data_type, &bytes),
+        None => of_fields(tensor),
+    };
+    if numbers.len() == count {
+        Ok(Constant { shape, numbers })
+    } else {
+        Err(format!(
+            "its shape is {shape:?}, but it has {} numbers",
+            numbers.len()
+        ))
+    }
+}
+
 /// Whether one of ONNX's types holds real numbers.
 pub(super) fn is_real(data_type: i32) -> bool {
     matches!(data_type, FLOAT | DOUBLE | FLOAT16 | BFLOAT16)
+}
+
+/// Whether one of ONNX's types holds whole numbers.
+pub(super) fn is_whole(data_type: i32) -> bool {
+    matches!(
+        data_type,
+        UINT8 | INT8 | UINT16 | INT16 | INT32 | INT64 | UINT32 | UINT64
+    )
+}
+
+/// What ONNX calls a type.
+pub(in crate::onnx) fn type_name(data_type: i32) -> String {
+    const NAMES: [&str; 17] = [
+        "undefined",
+        "float32",
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "int32",
+        "int64",
+        "string",
+        "bool",
+        "float16",
+        "float64",
+        "uint32",
+        "uint64",
+        "complex64",
+        "complex128",
+        "bfloat16",
+    ];
+    let name = usize::try_from(data_type).ok().and_then(|i| NAMES.get(i));
+    name.map_or_else(|| format!("number {data_type}"), |&name| name.to_owned())
 }
 
 /// The shape of a tensor, unless no memory could hold it.
@@ -141,7 +185,7 @@ fn shape_of(tensor: &TensorProto) -> Option<Vec<usize>> {
     let count = shape
         .iter()
         .try_fold(1usize, |n, &size| n.checked_mul(size.max(1)))?;
-    (count <= MAX_VALUES).then_some(shape)
+    (count <= MAX_WEIGHTS).then_some(shape)
 }
 
 /// How many bytes a number takes where a tensor is stored as bytes.
@@ -152,7 +196,8 @@ fn width(data_type: i32) -> Result<usize, String> {
         FLOAT | INT32 | UINT32 => Ok(4),
         DOUBLE | INT64 | UINT64 => Ok(8),
         other => Err(format!(
-            "its numbers are of ONNX's type {other}; export the model in float32"
+            "its numbers are of the type {}; export the model in float32",
+            type_name(other)
         )),
     }
 }
@@ -177,10 +222,10 @@ fn of_bytes(data_type: i32, bytes: &[u8]) -> Numbers {
 }
 
 /// Numbers stored in the field for their type.
-fn of_fields(tensor: &TensorProto) -> Numbers {
+fn of_fields(tensor: TensorProto) -> Numbers {
     let bits = || tensor.int32_data.iter().copied();
     match tensor.data_type {
-        FLOAT => Numbers::Real(tensor.float_data.clone()),
+        FLOAT => Numbers::Real(tensor.float_data),
         DOUBLE => real(tensor.double_data.iter().map(|&x| x as f32)),
         FLOAT16 => real(bits().map(|bits| half(bits as u16))),
         BFLOAT16 => real(bits().map(|bits| brain(bits as u16))),

@@ -200,7 +200,7 @@ fn run(
     let opset = r.builder.opset;
     let mut inner = Builder::new(name, &constant.shape, false, Batch::One, opset)?;
     inner.limit_values(most);
-    inner.declare(&[node], "");
+    inner.declare([node], "");
     for (position, (name, constant)) in inputs.iter().enumerate() {
         if position != image && inner.binding(name).is_none() {
             let constant = if concat {
@@ -212,7 +212,9 @@ fn run(
         }
     }
     import(&mut inner, node)?;
-    let values = constant.reals().unwrap_or_default();
+    let Some(values) = constant.reals() else {
+        return Err(r.fail("it mixes real numbers and integers"));
+    };
     let mut outputs = Vec::with_capacity(node.output.len());
     for name in &node.output {
         let Some(&Binding::Value(value)) = inner.binding(name) else {

@@ -1,35 +1,48 @@
 //! A network out of an ONNX file.
 //!
-//! The file is read node by node, in its order. A [`Builder`] is the network so far and what the
-//! file's names stand for; a [`Reader`](reader::Reader) is one node before it, with helpers for its
-//! attributes and inputs; `operators` has a function for each operator. What does not depend on the
-//! image is computed on the way (`fold`), including the arithmetic with shapes that exporters leave
+//! The file's nodes are written out (`functions`, `contrib`) and put in an order in which they can
+//! run (`graph`); the image and the classes are chosen among its inputs and outputs (`interface`).
+//! Then the file is read node by node. A [`Builder`] is the network so far and what the file's names
+//! stand for; a [`Reader`](reader::Reader) is one node before it, with helpers for its attributes
+//! and inputs; `operators` has a function for each operator. What does not depend on the image is
+//! computed on the way (`fold`), including the arithmetic with shapes that exporters leave
 //! (`shape_arith`).
 
 mod attributes;
 mod axes;
 mod builder;
 mod constant;
+mod contrib;
 mod external;
 mod fold;
+mod functions;
+mod graph;
+mod interface;
 mod lower;
 mod operators;
+mod options;
 mod reader;
 mod shape_arith;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use prost::Message;
+use prost::bytes::Bytes;
 
-use self::builder::{Batch, Binding, Builder};
-use self::constant::{Constant, is_real};
+use self::builder::{Binding, Builder};
+use self::constant::Constant;
+use self::external::ExternalFiles;
+use self::graph::{Call, Producers};
+use self::interface::Reading;
 pub use self::operators::OPERATORS;
-use super::proto::{Dimension, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+pub use self::options::ReadOptions;
+use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::{MAX_BYTES, Model, OnnxError};
+use crate::graph::ValueId;
 use crate::network::Network;
 use crate::precision::Precision;
 
@@ -40,54 +53,13 @@ const OLDEST_OPSET: i64 = 7;
 /// The most axes of a value or constant.
 const MAX_AXES: usize = 64;
 
-/// How a file is read.
-///
-/// ```
-/// use blindspot_net::onnx::ReadOptions;
-///
-/// let options = ReadOptions::beside("models/mnist.onnx".as_ref()).unbatched(true);
-/// ```
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ReadOptions {
-    /// The folder with the files in which a model keeps numbers outside of its own. Without it
-    /// such a model can't be read.
-    pub folder: Option<PathBuf>,
-    /// The first axis of the input is an axis of the image, not the batch's: the model takes one
-    /// image at a time. An input with one axis is always read so.
-    pub unbatched: bool,
-}
-
-impl ReadOptions {
-    /// For the bytes of the file at `path`: other files that it names are looked for beside it.
-    pub fn beside(path: &Path) -> ReadOptions {
-        let folder = path.parent().map(|folder| {
-            if folder.as_os_str().is_empty() {
-                PathBuf::from(".")
-            } else {
-                folder.to_owned()
-            }
-        });
-        ReadOptions {
-            folder,
-            ..ReadOptions::default()
-        }
-    }
-
-    /// Whether the first axis of the input is an axis of the image; see
-    /// [`unbatched`](ReadOptions#structfield.unbatched).
-    pub fn unbatched(self, unbatched: bool) -> ReadOptions {
-        ReadOptions { unbatched, ..self }
-    }
-}
-
 /// Reads an ONNX file, and the files beside it that hold numbers of its tensors; see [`read_with`].
 ///
 /// # Errors
 /// [`OnnxError::File`] if the file can't be read or is larger than [`MAX_BYTES`], and the errors of
 /// [`read_with`].
 pub fn read_file(path: &Path) -> Result<Model, OnnxError> {
-    read_with(&read_bytes(path)?, &ReadOptions::beside(path))
+    read_with(read_bytes(path)?, &ReadOptions::beside(path))
 }
 
 /// The bytes of a model's file.
@@ -114,178 +86,198 @@ pub fn read(bytes: &[u8]) -> Result<Model, OnnxError> {
     read_with(bytes, &ReadOptions::default())
 }
 
-/// Reads the bytes of an ONNX file: a network with one input and one output, both tensors of floats
-/// whose first axis is the batch's.
+/// Reads the bytes of an ONNX file: a network from one input, an image, to one output, a number for
+/// each class.
 ///
-/// A batch of a fixed size is read as one of any size.
+/// The first axis of the image is the batch's; a batch of a fixed size is read as one of any size.
+/// Where the batch can't be followed through the model, or has no axis, each image is evaluated as
+/// if it were alone, and [`Model::notes`] says so. Bytes that are given away (a `Vec`) are not
+/// copied.
 ///
 /// # Errors
 /// [`OnnxError`], which names the node or tensor that does not fit.
-pub fn read_with(bytes: &[u8], options: &ReadOptions) -> Result<Model, OnnxError> {
-    let model = ModelProto::decode(bytes).map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
+pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Model, OnnxError> {
+    let model = ModelProto::decode(Bytes::from(bytes.into()));
+    let model = model.map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
     let graph = model
         .graph
         .ok_or_else(|| OnnxError::NotOnnx("it has no graph".into()))?;
-    let opset = model
-        .opset_import
-        .iter()
-        .find(|opset| matches!(opset.domain.as_str(), "" | "ai.onnx"))
-        .map_or(1, |opset| opset.version);
-    if opset < OLDEST_OPSET {
-        return Err(OnnxError::Interface(format!(
-            "the model uses version {opset} of ONNX's operators, older than {OLDEST_OPSET}; convert \
-             it with onnx.version_converter"
-        )));
+    let GraphProto {
+        node: nodes,
+        initializer,
+        input: inputs,
+        output: outputs,
+        ..
+    } = graph;
+    let opset = graph::opset_of(&model.opset_import).unwrap_or(1);
+    let calls = functions::write_out(nodes, opset, &model.functions)?;
+    let producers = Producers::new(&calls);
+    let wanted = options.output.as_deref();
+    let (output, note) = interface::output(&outputs, &calls, &producers, wanted)?;
+    let order = graph::order(&calls, &producers, &output)?;
+    let calls: Vec<&Call> = order.into_iter().map(|position| &calls[position]).collect();
+    check_operators(&calls)?;
+    let names = calls.iter().flat_map(|call| &call.node.input);
+    let needed: HashSet<&str> = names.map(String::as_str).chain([&*output]).collect();
+
+    // Old files list their weights as inputs, too.
+    let stored: HashSet<&str> = initializer.iter().map(|tensor| &*tensor.name).collect();
+    let given = |name: &str| stored.contains(name) && !options.constants.contains_key(name);
+    let inputs: Vec<_> = inputs.iter().filter(|info| !given(&info.name)).collect();
+    let image = interface::image(&inputs, |name| needed.contains(name), options, &output)?;
+    let readings = interface::readings(image, &outputs, options)?;
+
+    let mut external = ExternalFiles::of(options.folder.as_deref());
+    let mut constants = Vec::new();
+    for (name, (shape, values)) in &options.constants {
+        let info = inputs.iter().find(|info| info.name == *name);
+        let kind = info.map_or(0, |info| interface::type_of(info));
+        constants.push((name.clone(), Rc::new(Constant::given(shape, values, kind))));
     }
+    let chosen = |name: &str| options.constants.contains_key(name) || name == image.name;
+    let of_nodes = calls
+        .iter()
+        .filter_map(|call| external_constant(&call.node));
+    let of_nodes: Vec<TensorProto> = of_nodes.collect();
+    for tensor in initializer.into_iter().chain(of_nodes) {
+        let name = tensor.name.clone();
+        if needed.contains(&*name) && !chosen(&name) {
+            constants.push((name, Rc::new(Constant::read(tensor, &mut external)?)));
+        }
+    }
+    let file = Graph {
+        calls: &calls,
+        image,
+        output: &output,
+        external_bytes: external.bytes(),
+    };
+    let (network, formats, reading_note) = file.network(readings, constants)?;
     let entries = model.metadata_props.into_iter();
-    let (network, [input_precision, precision]) = network(&graph, opset, options)?;
     Ok(Model {
         network,
-        precision,
-        input_precision,
+        precision: formats[1],
+        input_precision: formats[0],
         metadata: entries
             .map(|entry| (entry.key, entry.value))
             .collect::<BTreeMap<_, _>>(),
+        files: external.names(),
+        whole: interface::whole_range(image),
+        notes: note.into_iter().chain(reading_note).collect(),
     })
 }
 
-/// The network of a graph's one output, and the formats of its input and of its coarsest value.
-fn network(
-    proto: &GraphProto,
-    opset: i64,
-    options: &ReadOptions,
-) -> Result<(Network<f32>, [Precision; 2]), OnnxError> {
-    let [output] = &proto.output[..] else {
-        return Err(OnnxError::Interface(format!(
-            "a classifier has one output, this model has {}: {:?}; export the logits only",
-            proto.output.len(),
-            names(&proto.output)
-        )));
+/// Checks that all operators are known, and in versions that are.
+fn check_operators(calls: &[&Call]) -> Result<(), OnnxError> {
+    let nodes = || calls.iter().map(|call| &call.node);
+    if nodes().any(|node| !operators::is_known(node)) {
+        return Err(operators::unsupported(nodes()));
+    }
+    let old = |call: &&&Call| {
+        call.opset < OLDEST_OPSET && matches!(call.node.domain.as_str(), "" | "ai.onnx")
     };
-    let output = output.name.as_str();
-    let (nodes, needed) = needed(proto, output);
-    let mut tensors: HashMap<&str, &TensorProto> = HashMap::new();
-    for tensor in &proto.initializer {
-        if tensors.insert(&tensor.name, tensor).is_some() {
-            return Err(OnnxError::duplicate_name(&tensor.name));
-        }
-    }
-    // Old files list their weights as inputs, too.
-    let inputs = proto.input.iter();
-    let inputs = inputs.filter(|input| !tensors.contains_key(input.name.as_str()));
-    let (used, idle): (Vec<_>, Vec<_>) = inputs.partition(|x| needed.contains(x.name.as_str()));
-    let input = match (&used[..], &idle[..]) {
-        (&[input], _) => input,
-        ([], &[input]) => {
-            return Err(OnnxError::Interface(format!(
-                "the output `{output}` does not depend on the input `{}`",
-                input.name
-            )));
-        }
-        _ => {
-            return Err(OnnxError::Interface(format!(
-                "a classifier has one input, this model has {}: {:?}",
-                used.len() + idle.len(),
-                names(used.into_iter().chain(idle))
-            )));
-        }
-    };
-    let mut builder = input_only(input, opset, options.unbatched)?;
-    let input_precision = builder.precision;
-    builder.declare(&nodes, output);
-    for tensor in &proto.initializer {
-        if needed.contains(tensor.name.as_str()) {
-            let constant = Constant::read(tensor, options.folder.as_deref())?;
-            builder.take_bytes(&tensor.name, constant.numbers.bytes())?;
-            builder.bind(&tensor.name, Binding::Constant(Rc::new(constant)))?;
-        }
-    }
-    for node in nodes {
-        operators::import(&mut builder, node)?;
-    }
-    match builder.binding(output) {
-        Some(&Binding::Value(value)) => {
-            let formats = [input_precision, builder.precision];
-            Ok((builder.finish(value.id)?, formats))
-        }
-        Some(Binding::Constant(_)) => Err(OnnxError::Interface(format!(
-            "the output `{output}` does not depend on the numbers of the input `{}`",
-            input.name
+    match calls.iter().find(old) {
+        Some(call) => Err(OnnxError::Interface(format!(
+            "the model uses version {} of ONNX's operators, older than {OLDEST_OPSET}; convert \
+             it with onnx.version_converter",
+            call.opset
         ))),
-        None => Err(OnnxError::Interface(format!(
-            "nothing gives the output `{output}`"
-        ))),
+        None => Ok(()),
     }
 }
 
-fn names<'a>(values: impl IntoIterator<Item = &'a ValueInfoProto>) -> Vec<&'a str> {
-    values
-        .into_iter()
-        .map(|value| value.name.as_str())
-        .collect()
+/// The tensor of a Constant whose numbers are in another file, under the name of its output.
+fn external_constant(node: &NodeProto) -> Option<TensorProto> {
+    if node.op_type != "Constant" {
+        return None;
+    }
+    let mut attributes = node.attribute.iter();
+    let attribute = attributes.find(|attribute| attribute.name == "value")?;
+    let tensor = attribute.t.as_ref()?;
+    (tensor.data_location != 0).then(|| TensorProto {
+        name: node.output.first().cloned().unwrap_or_default(),
+        ..tensor.clone()
+    })
 }
 
-/// The nodes that the output needs, in the file's order, and the names.
-fn needed<'f>(proto: &'f GraphProto, output: &'f str) -> (Vec<&'f NodeProto>, HashSet<&'f str>) {
-    let mut names = HashSet::from([output]);
-    let mut nodes = Vec::new();
-    for node in proto.node.iter().rev() {
-        if node.output.iter().any(|name| names.contains(name.as_str())) {
-            names.extend(node.input.iter().map(String::as_str));
-            nodes.push(node);
+/// The constants of a file, by their names.
+type Constants = Vec<(String, Rc<Constant>)>;
+
+/// A file's graph, ready to be read.
+struct Graph<'f> {
+    calls: &'f [&'f Call],
+    image: &'f ValueInfoProto,
+    output: &'f str,
+    external_bytes: u64,
+}
+
+impl Graph<'_> {
+    /// The network by the first of the readings that works, the formats of its input and of its
+    /// coarsest value, and what has to be said about the reading.
+    fn network(
+        &self,
+        readings: Vec<Reading>,
+        constants: Constants,
+    ) -> Result<(Network<f32>, [Precision; 2], Option<String>), OnnxError> {
+        let mut first = None;
+        for reading in readings {
+            match self.read(&reading, &constants) {
+                Ok((builder, input, value)) => {
+                    // What nothing else holds moves into the network.
+                    drop(constants);
+                    let formats = [input, builder.precision];
+                    let note = reading.note.map(str::to_owned);
+                    return Ok((builder.finish(value)?, formats, note));
+                }
+                // That the batch can't be followed is not the cause if something else is wrong, too.
+                Err(error) => match first {
+                    None => first = Some(error),
+                    Some(OnnxError::Batch { .. }) if reading.batched => first = Some(error),
+                    Some(_) => {}
+                },
+            }
+        }
+        Err(first.unwrap_or_else(|| OnnxError::Interface("the input can't be read".into())))
+    }
+
+    /// All of the graph, with the format of the input and the value of the output.
+    fn read(
+        &self,
+        reading: &Reading,
+        constants: &Constants,
+    ) -> Result<(Builder, Precision, ValueId), OnnxError> {
+        let (name, shape) = (&*self.image.name, &reading.shape);
+        let opset = self.calls.first().map_or(0, |call| call.opset);
+        let mut builder = Builder::new(name, shape, reading.batched, reading.batch, opset)?;
+        builder.has_values_of(interface::type_of(self.image));
+        let input = builder.precision;
+        builder.allow_bytes(self.external_bytes);
+        builder.declare(self.calls.iter().map(|call| &call.node), self.output);
+        if interface::whole_range(self.image).is_some()
+            && let Some(&Binding::Value(value)) = builder.binding(name)
+        {
+            builder.mark_whole(value);
+        }
+        for (name, constant) in constants {
+            builder.take_bytes(name, constant.numbers.bytes())?;
+            builder.bind(name, Binding::Constant(constant.clone()))?;
+        }
+        for call in self.calls {
+            // Read before, from its own file.
+            if external_constant(&call.node).is_none() {
+                builder.opset = call.opset;
+                operators::import(&mut builder, &call.node)?;
+            }
+        }
+        match builder.binding(self.output) {
+            Some(&Binding::Value(value)) => Ok((builder, input, value.id)),
+            Some(Binding::Constant(_)) => Err(OnnxError::Interface(format!(
+                "the output `{}` does not depend on the numbers of the input `{name}`",
+                self.output
+            ))),
+            None => Err(OnnxError::Interface(format!(
+                "nothing gives the output `{}`",
+                self.output
+            ))),
         }
     }
-    nodes.reverse();
-    (nodes, names)
-}
-
-/// A network with nothing but its input.
-fn input_only(input: &ValueInfoProto, opset: i64, unbatched: bool) -> Result<Builder, OnnxError> {
-    let name = input.name.as_str();
-    let wrong = |why: String| OnnxError::Interface(format!("the input `{name}` {why}"));
-    let tensor = input
-        .r#type
-        .as_ref()
-        .and_then(|r#type| r#type.tensor_type.as_ref());
-    if let Some(kind) = tensor
-        .map(|tensor| tensor.elem_type)
-        .filter(|&kind| kind != 0)
-        && !is_real(kind)
-    {
-        return Err(wrong(format!(
-            "holds numbers of ONNX's type {kind}; export the model with an input of floats"
-        )));
-    }
-    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
-    let Some(shape) = shape.filter(|shape| (1..=MAX_AXES).contains(&shape.dim.len())) else {
-        return Err(wrong("must say its shape, as in [n, 784]".into()));
-    };
-    let first = match &shape.dim[0].value {
-        _ if unbatched || shape.dim.len() == 1 => None,
-        Some(Dimension::Size(1)) => Some(Batch::One),
-        Some(Dimension::Size(size @ 2..)) => Some(Batch::Fixed(*size)),
-        _ => Some(Batch::Any),
-    };
-    let size = |axis: usize| match &shape.dim[axis].value {
-        Some(Dimension::Size(size)) if *size > 0 => Ok(*size as usize),
-        Some(Dimension::Name(symbol)) => Err(OnnxError::Interface(format!(
-            "axis {axis} of the input `{name}` is `{symbol}`; only the batch may have any size: \
-             export the model with a fixed image size"
-        ))),
-        _ => Err(OnnxError::Interface(format!(
-            "axis {axis} of the input `{name}` has no size; export the model with a fixed image \
-             size"
-        ))),
-    };
-    let axes = usize::from(first.is_some())..shape.dim.len();
-    let shape = axes.map(size).collect::<Result<Vec<_>, _>>()?;
-    let mut builder = Builder::new(
-        name,
-        &shape,
-        first.is_some(),
-        first.unwrap_or(Batch::One),
-        opset,
-    )?;
-    builder.has_values_of(tensor.map_or(0, |tensor| tensor.elem_type));
-    Ok(builder)
 }

@@ -43,13 +43,9 @@ impl<'a> Reader<'a> {
         if let Some(binding) = self.builder.binding(name) {
             return Ok(Some(binding.clone()));
         }
-        Err(self.fail(match self.builder.producer(name) {
-            Some(later) => format!(
-                "its input `{name}` comes from the later node `{later}`: the nodes are out of \
-                 order, or in a circle"
-            ),
-            None => format!("its input `{name}` is neither computed before nor a constant"),
-        }))
+        Err(self.fail(format!(
+            "its input `{name}` is neither given by a node nor a constant"
+        )))
     }
 
     /// An input that must be there.
@@ -155,10 +151,9 @@ impl<'a> Reader<'a> {
             (Dim::Known(number), _) => Ok(number),
             (Dim::Batch, Batch::Fixed(number)) => Ok(number),
             (Dim::Batch, Batch::One) => Ok(1),
-            (Dim::Batch, Batch::Any) => Err(self.fail(
-                "it computes with the batch's size, which is open; export the model with a batch \
-                 of 1",
-            )),
+            (Dim::Batch, Batch::Any) => Err(self
+                .node
+                .fail_in_batch("it computes with the batch's size, which is open")),
         }
     }
 

@@ -3,10 +3,10 @@
 use super::{OnConstants, Operator};
 use crate::graph::MAX_VALUES;
 use crate::onnx::OnnxError;
-use crate::onnx::import::MAX_AXES;
 use crate::onnx::import::builder::{Batch, Binding, Value};
 use crate::onnx::import::constant::Dim;
 use crate::onnx::import::reader::Reader;
+use crate::onnx::import::{MAX_AXES, contrib};
 use crate::ops::{Gather, Op, Transpose};
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -26,11 +26,16 @@ fn reshape(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let old = r.file_shape(&Binding::Value(value));
     let wrong = || {
         let why = format!(
-            "a value of shape {} can't take the shape {}: the images of a batch must stay apart",
+            "a value of shape {} can't take the shape {}",
             display(&old),
             display(&wanted)
         );
-        r.fail(why)
+        match r.builder.batch {
+            Batch::One => r.fail(why),
+            _ => r
+                .node
+                .fail_in_batch(why + " while the images of a batch stay apart"),
+        }
     };
     // 0 stands for the size that the value has there.
     let keep_zero = r.attr_bool("allowzero", false);
@@ -152,9 +157,7 @@ fn squeeze(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
                 match r.axis(value, axis)? {
                     None if r.builder.batch == Batch::One => batched = false,
                     None => {
-                        return Err(r.fail(
-                            "it removes the batch's axis; export the model with a batch of 1",
-                        ));
+                        return Err(r.node.fail_in_batch("it removes the batch's axis"));
                     }
                     Some(axis) if shape[axis].is_none_or(|n| n == 1) => shape[axis] = None,
                     Some(axis) => {
@@ -222,6 +225,23 @@ fn transpose(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let op = Op::Transpose(Transpose { permutation });
     r.apply(op, value)
 }
+
+/// The last two axes change places.
+pub(super) const SWAP_LAST_AXES: Operator = Operator::new(contrib::SWAP_LAST_AXES, |r| {
+    let mut value = r.value(0)?;
+    let rank = r.value_rank(value);
+    if rank < 2 {
+        return Err(r.fail("its factor has no two axes to swap"));
+    }
+    if rank == 2 {
+        value = r.unbatched(value)?;
+    }
+    let mut permutation: Vec<usize> = (0..r.shape(value).len()).collect();
+    let last = permutation.len() - 1;
+    permutation.swap(last - 1, last);
+    r.apply(Op::Transpose(Transpose { permutation }), value)
+})
+.on_constants(OnConstants::Arrange);
 
 /// Expand: axes of length 1 are repeated, new ones come before.
 fn expand(r: &mut Reader<'_>) -> Result<Value, OnnxError> {

@@ -6,7 +6,8 @@ use crate::graph::MAX_VALUES;
 use crate::onnx::OnnxError;
 use crate::onnx::import::MAX_AXES;
 use crate::onnx::import::builder::{Binding, Value};
-use crate::onnx::import::constant::{Constant, Dim, MAX_INTS, Numbers, is_real};
+use crate::onnx::import::constant::{Constant, Dim, MAX_INTS, Numbers, is_real, is_whole};
+use crate::onnx::import::external::ExternalFiles;
 use crate::onnx::import::reader::Reader;
 use crate::onnx::import::shape_arith;
 use crate::onnx::proto::{BOOL, INT8, INT64, UINT8, UINT32, UINT64};
@@ -60,6 +61,14 @@ fn cast(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let (value, target) = (r.value(0)?, r.attr_i64("to", 0) as i32);
     if is_real(target) {
         r.builder.has_values_of(target);
+        // The same numbers, no longer whole ones.
+        return match r.builder.is_whole(value) {
+            true => r.reshape_node(value, r.shape(value).to_vec(), value.batched),
+            false => Ok(value),
+        };
+    }
+    // An image of whole numbers from 0 to 255 fits in all types of them but one.
+    if r.builder.is_whole(value) && is_whole(target) && target != INT8 {
         return Ok(value);
     }
     let (whole, truth) = match r.builder.op(value) {
@@ -138,7 +147,7 @@ fn constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
         Numbers::Int(dims)
     };
     let (shape, numbers) = if let Some(tensor) = r.attr_tensor("value") {
-        return Constant::read(tensor, None);
+        return Constant::read(tensor.clone(), &mut ExternalFiles::of(None));
     } else if let Some(value) = r.attr("value_float") {
         (vec![], Numbers::Real(vec![value.f]))
     } else if let Some(value) = r.attr("value_floats") {
@@ -161,7 +170,7 @@ fn constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
 /// for each image.
 fn constant_of_shape(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     let value = match r.attr_tensor("value") {
-        Some(tensor) => Constant::read(tensor, None)?.numbers,
+        Some(tensor) => Constant::read(tensor.clone(), &mut ExternalFiles::of(None))?.numbers,
         None => Numbers::Real(vec![0.0]),
     };
     r.required_constant(0)?;

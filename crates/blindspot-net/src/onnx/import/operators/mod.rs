@@ -15,10 +15,12 @@ mod reduce;
 mod statistics;
 mod window;
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::builder::{Binding, Builder, Value};
 use super::constant::Constant;
+use super::contrib::{OWN_DOMAIN, SWAP_LAST_AXES};
 use super::fold;
 use super::reader::Reader;
 use super::shape_arith::IntOperator;
@@ -139,23 +141,42 @@ impl Operator {
         TABLES.into_iter().flatten()
     }
 
-    /// The operator of a node.
-    fn of(node: &NodeProto) -> Result<&'static Operator, OnnxError> {
+    /// The operator of a node, if it is one that is read.
+    fn of(node: &NodeProto) -> Option<&'static Operator> {
+        if node.domain == OWN_DOMAIN {
+            return (node.op_type == SWAP_LAST_AXES).then_some(&arrange::SWAP_LAST_AXES);
+        }
         let own = matches!(node.domain.as_str(), "" | "ai.onnx");
-        let known = Operator::all().find(|operator| own && operator.name == node.op_type);
-        known.ok_or_else(|| OnnxError::Operator {
-            node: node.name_or_output().to_owned(),
-            operator: if own {
-                node.op_type.clone()
-            } else {
-                format!("{}.{}", node.domain, node.op_type)
-            },
-        })
+        Operator::all().find(|operator| own && operator.name == node.op_type)
     }
 
     /// Whether the operator takes no values that depend on the image.
     pub(super) fn takes_constants_only(&self) -> bool {
         matches!(self.import, Import::Nothing)
+    }
+
+    /// Whether the node takes whole numbers that depend on the image, and gives such.
+    ///
+    /// # Errors
+    /// [`OnnxError::Node`] where it computes with them: whole numbers round and overflow, which has
+    /// no gradient.
+    fn keeps_whole(&self, r: &Reader<'_>) -> Result<bool, OnnxError> {
+        let mut whole = false;
+        for position in 0..r.node.input.len() {
+            if let Some(Binding::Value(value)) = r.input(position)? {
+                whole |= r.builder.is_whole(value);
+            }
+        }
+        match (&self.on_constants, self.name) {
+            _ if !whole => Ok(false),
+            (OnConstants::Arrange | OnConstants::Import, _) => Ok(true),
+            // These turn them into real numbers, or leave them as they are.
+            (_, "Cast" | "CastLike" | "DequantizeLinear") => Ok(false),
+            _ => Err(r.fail(
+                "it computes with the whole numbers of the image, which has no gradient; export \
+                 the model with a Cast to float before it",
+            )),
+        }
     }
 
     /// Adds a node to the network; gives its outputs.
@@ -170,15 +191,30 @@ impl Operator {
     }
 }
 
+/// Whether an operator is read.
+pub(super) fn is_known(node: &NodeProto) -> bool {
+    Operator::of(node).is_some()
+}
+
+/// The error that names all operators of some nodes that are not read.
+pub(super) fn unsupported<'n>(nodes: impl IntoIterator<Item = &'n NodeProto>) -> OnnxError {
+    let mut operators: BTreeMap<String, usize> = BTreeMap::new();
+    for node in nodes.into_iter().filter(|node| !is_known(node)) {
+        *operators.entry(node.operator()).or_default() += 1;
+    }
+    OnnxError::Operators(operators)
+}
+
 /// Adds a node of the file to the network, or to its constants.
 pub(super) fn import(builder: &mut Builder, node: &NodeProto) -> Result<(), OnnxError> {
-    let operator = Operator::of(node)?;
+    let operator = Operator::of(node).ok_or_else(|| unsupported([node]))?;
     let (inputs, outputs) = (node.input.len(), node.output.len());
     if inputs > MAX_OPERANDS || !(1..=MAX_OPERANDS).contains(&outputs) {
         return Err(node.fail(format!("it has {inputs} inputs and {outputs} outputs")));
     }
     let first = builder.value_count();
     let mut r = Reader { builder, node };
+    let whole = operator.keeps_whole(&r)?;
     let results = if fold::is_constant(&r, operator)? {
         fold::fold(&mut r, operator)?
     } else {
@@ -193,6 +229,9 @@ pub(super) fn import(builder: &mut Builder, node: &NodeProto) -> Result<(), Onnx
             && value.id.0 >= first
         {
             builder.rename(value, name);
+        }
+        if let (Binding::Value(value), true) = (&result, whole) {
+            builder.mark_whole(*value);
         }
         builder.bind(name, result)?;
     }
