@@ -29,6 +29,7 @@
 //! Beside the sets there are [`files`], which writes a file whole or not at all, and [`numpy`], which
 //! reads and writes NumPy's files. Every error has a kind ([`DataError::kind`]).
 
+mod arrays;
 mod cifar;
 mod crops;
 mod decode;
@@ -46,6 +47,7 @@ mod set;
 mod spec;
 mod suggest;
 
+pub use arrays::{Array, arrays};
 pub use decode::{Fit, Resize};
 pub use encode::png;
 pub use error::DataError;

@@ -1,5 +1,8 @@
 //! A model: a network with all that is known about it, the one thing that every study takes.
 
+mod interface;
+mod one_logit;
+
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +10,7 @@ use blindspot_data::files::{self, FileError};
 use blindspot_data::{DataError, ErrorKind, Fit, ImageSet};
 use blindspot_net::{Network, Op, Precision, onnx};
 
+pub use self::interface::Interface;
 use crate::InputBox;
 use crate::preprocess::{ChannelOrder, Layout, Preprocess, PreprocessError};
 
@@ -38,6 +42,8 @@ pub struct Model {
     image_shape: Option<[usize; 3]>,
     classes: Option<Vec<String>>,
     answer: Answer,
+    whole: bool,
+    notes: Vec<String>,
     sha256: String,
 }
 
@@ -53,6 +59,12 @@ pub enum Answer {
     /// Something else that keeps the order of the classes, such as a Sigmoid; the model leaves it
     /// out.
     Increasing,
+    /// One number, above 0 for class 1 of two; the model gives 0 for class 0 beside it, so that the
+    /// margin is that number.
+    OneLogit,
+    /// A Sigmoid of one number, the probability of class 1 of two; the model leaves the Sigmoid out
+    /// and is [`OneLogit`](Answer::OneLogit) then.
+    OneProbability,
 }
 
 /// Why a file or network is no model.
@@ -62,6 +74,9 @@ pub enum ModelError {
     /// The file can't be read.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The values of its other inputs can't be read.
+    #[error("the values of the model's other inputs: {0}")]
+    Values(#[from] DataError),
     /// The file holds no network that runs here.
     #[error("{}: {source}", path.display())]
     Onnx {
@@ -94,9 +109,10 @@ impl ModelError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             ModelError::Classes { .. } => ErrorKind::Usage,
-            ModelError::File(_) | ModelError::Onnx { .. } | ModelError::Preprocess { .. } => {
-                ErrorKind::Model
-            }
+            ModelError::Values(_)
+            | ModelError::File(_)
+            | ModelError::Onnx { .. }
+            | ModelError::Preprocess { .. } => ErrorKind::Model,
         }
     }
 }
@@ -173,8 +189,24 @@ impl Model {
         self.input_precision
     }
 
+    /// Whether the network of the file takes whole numbers (bytes), which a step of 1/255 in the
+    /// image is one of: only images of 8 bits are inputs of it then.
+    pub fn takes_whole_numbers(&self) -> bool {
+        self.whole
+    }
+
+    /// What has to be said about how the file was read, in sentences without a full stop; nothing
+    /// for most files.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// SHA-256 of the model's file in hexadecimal digits; of a network in memory, of the file that
     /// [`onnx::write()`] makes of it.
+    ///
+    /// Of a model with numbers in files beside it, it is the SHA-256 of a list: a line with that of
+    /// the model's own file, then a line `SHA-256  name` for each file that it reads from, names as
+    /// the model has them, in the order of the alphabet.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -213,25 +245,36 @@ impl Deref for Model {
     }
 }
 
-/// Reads the network of an ONNX file as it is, a Softmax at its end included, and the SHA-256 of
+/// Reads the network of an ONNX file as `interface` says, a Softmax at its end included, and the SHA-256 of
 /// the file in hexadecimal digits.
 ///
 /// # Errors
 /// [`ModelError`] if the file can't be read or run.
-pub fn read_network(path: &Path) -> Result<(Network<f32>, String), ModelError> {
-    let (read, sha256) = read(path)?;
+pub fn read_network(
+    path: &Path,
+    interface: &Interface,
+) -> Result<(Network<f32>, String), ModelError> {
+    let (read, sha256) = read(path, &interface.read_options(path)?)?;
     Ok((read.network, sha256))
 }
 
-/// Reads an ONNX file; gives its SHA-256 beside what is in it.
-fn read(path: &Path) -> Result<(onnx::Model, String), ModelError> {
+/// Reads an ONNX file; gives its SHA-256 beside what is in it, as [`Model::sha256`] has it.
+fn read(path: &Path, options: &onnx::ReadOptions) -> Result<(onnx::Model, String), ModelError> {
     let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
-    let options = onnx::ReadOptions::beside(path);
-    let read = onnx::read_with(&bytes, &options).map_err(|source| ModelError::Onnx {
+    let own = files::sha256_hex(&bytes);
+    let read = onnx::read_with(bytes, options).map_err(|source| ModelError::Onnx {
         path: path.to_owned(),
         source,
     })?;
-    Ok((read, files::sha256_hex(&bytes)))
+    if read.files.is_empty() {
+        return Ok((read, own));
+    }
+    let mut list = format!("{own}\n");
+    for name in &read.files {
+        let hash = files::sha256_of(&path.with_file_name("").join(name))?;
+        list += &format!("{hash}  {name}\n");
+    }
+    Ok((read, files::sha256_hex(list.as_bytes())))
 }
 
 /// Whether images have the shape that a network takes.
@@ -267,9 +310,16 @@ pub struct ModelOptions {
     preprocess: Preprocess,
     input_box: InputBox,
     classes: Option<Vec<String>>,
+    interface: Interface,
 }
 
 impl ModelOptions {
+    /// Says which of the file's inputs is the image, which of its outputs has the classes, and what
+    /// the file leaves open.
+    pub fn interface(self, interface: Interface) -> Self {
+        ModelOptions { interface, ..self }
+    }
+
     /// Replaces the preprocessing as a whole.
     pub fn preprocess(self, preprocess: Preprocess) -> Self {
         ModelOptions { preprocess, ..self }
@@ -323,10 +373,9 @@ impl ModelOptions {
     /// # Errors
     /// [`ModelError`] if the file can't be read or run, or does not fit what was said about it.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Model, ModelError> {
-        let (read, sha256) = read(path.as_ref())?;
-        let formats = [read.input_precision, read.precision];
-        let name = path.as_ref().display().to_string();
-        self.build(&read.network, formats, sha256, &name)
+        let path = path.as_ref();
+        let (read, sha256) = read(path, &self.interface.read_options(path)?)?;
+        self.build(read, sha256, &path.display().to_string())
     }
 
     /// Makes a model of a network in memory.
@@ -335,23 +384,46 @@ impl ModelOptions {
     /// [`ModelError`] if the network does not fit what was said about it.
     pub fn from_network(self, network: Network<f32>) -> Result<Model, ModelError> {
         let bytes = onnx::write(&network, &Default::default());
-        let formats = [Precision::Single; 2];
-        self.build(&network, formats, files::sha256_hex(&bytes), "the network")
+        let read = onnx::Model {
+            network,
+            precision: Precision::Single,
+            input_precision: Precision::Single,
+            metadata: Default::default(),
+            files: Vec::new(),
+            whole: None,
+            notes: Vec::new(),
+        };
+        self.build(read, files::sha256_hex(&bytes), "the network")
     }
 
-    fn build(
-        self,
-        network: &Network<f32>,
-        [input_precision, precision]: [Precision; 2],
-        sha256: String,
-        name: &str,
-    ) -> Result<Model, ModelError> {
+    fn build(self, read: onnx::Model, sha256: String, name: &str) -> Result<Model, ModelError> {
         let unfit = |source| ModelError::Preprocess {
             name: name.to_owned(),
             source,
         };
-        let logits = network.logits();
-        let image_shape = self.preprocess.image_shape(logits.input_shape());
+        let onnx::Model {
+            network,
+            precision,
+            input_precision,
+            whole,
+            notes,
+            ..
+        } = read;
+        let mut preprocess = self.preprocess;
+        if let Some(range) = whole
+            && preprocess.keeps_values()
+        {
+            preprocess.range = range;
+        }
+        let (answer, logits, own_end) = match network.output_len() {
+            1 => one_logit::two_classes(&network),
+            _ => {
+                let logits = network.logits();
+                let answer = answer(&network, &logits);
+                (answer, logits, (answer != Answer::Logits).then_some(network))
+            }
+        };
+        let image_shape = preprocess.image_shape(logits.input_shape());
         let classes = logits.output_len();
         if let Some(names) = &self.classes
             && names.len() != classes
@@ -360,25 +432,23 @@ impl ModelOptions {
             return Err(ModelError::Classes { names, classes });
         }
         let image_shape = image_shape.map_err(unfit)?;
-        let answer = answer(network, &logits);
-        let before = |network| self.preprocess.before(network).map_err(unfit);
+        let before = |network| preprocess.before(network).map_err(unfit);
         Ok(Model {
             image_shape,
             network: before(&logits)?,
-            own_end: match answer {
-                Answer::Logits => None,
-                _ => Some(before(network)?),
-            },
+            own_end: own_end.as_ref().map(before).transpose()?,
             answer,
             precision,
-            input_precision: if self.preprocess.is_identity() {
+            input_precision: if preprocess.is_identity() {
                 input_precision
             } else {
                 Precision::Single
             },
-            preprocess: self.preprocess,
+            preprocess,
             input_box: self.input_box,
             classes: self.classes,
+            whole: whole.is_some(),
+            notes,
             sha256,
         })
     }

@@ -99,6 +99,12 @@ impl Preprocess {
         *self == Preprocess::default()
     }
 
+    /// True where an image's values reach the network as they are, in [0, 1], whatever the order of
+    /// its channels and axes.
+    pub(crate) fn keeps_values(&self) -> bool {
+        self.range == [0.0, 1.0] && self.mean.is_empty() && self.std.is_empty()
+    }
+
     /// Channels, height and width of the images for a network with this input; None where the input
     /// is a mere list of values, and any image with as many will do.
     ///

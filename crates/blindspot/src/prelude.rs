@@ -13,4 +13,4 @@ pub use blindspot_bounds::spectrum::{Spectra, Spectrum, SpectrumError};
 pub use blindspot_model::InputBox;
 pub use blindspot_model::classifier::{Classifier, FnClassifier};
 pub use blindspot_model::preprocess::{ChannelOrder, Layout, Preprocess};
-pub use blindspot_model::{Answer, Model, ModelError, ModelOptions};
+pub use blindspot_model::{Answer, Interface, Model, ModelError, ModelOptions};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use blindspot_data::ImageRequest;
+use blindspot_model::Interface;
 use blindspot_model::preprocess::Preprocess;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,9 @@ use super::{Plan, Regularisation};
 pub struct SurveyRequest {
     /// The model's file.
     pub model: PathBuf,
+    /// Which of the file's inputs is the image, and what else has to be said about it.
+    #[serde(default)]
+    pub interface: Interface,
     /// What happens to an image before the network sees it.
     pub preprocess: Preprocess,
     /// The images.

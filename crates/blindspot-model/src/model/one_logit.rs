@@ -1,0 +1,93 @@
+//! Classifiers with one output, for two classes.
+
+use blindspot_net::{Graph, Network, Op, Operand, ValueId, ops};
+
+use super::Answer;
+
+/// What the one output of a network is; the network with 0 for class 0 and its logit for class 1,
+/// so that the margin is the logit; and, if it gives a probability, the network with 0 and how far
+/// that is above 1/2.
+pub(super) fn two_classes(network: &Network<f32>) -> (Answer, Network<f32>, Option<Network<f32>>) {
+    match before_sigmoid(network) {
+        Some(logit) => {
+            let own_end = beside_zero(network, 0.5);
+            (Answer::OneProbability, beside_zero(&network.up_to(logit), 0.0), Some(own_end))
+        }
+        None => (Answer::OneLogit, beside_zero(network, 0.0), None),
+    }
+}
+
+/// What a network gives to the Sigmoid that it ends in, perhaps under another shape.
+fn before_sigmoid(network: &Network<f32>) -> Option<ValueId> {
+    let mut nodes = network.graph().nodes().iter().rev();
+    let end = nodes.find(|node| !matches!(node.op, Op::Reshape(_)))?;
+    match (&end.op, end.inputs[0]) {
+        (Op::Unary(ops::Unary::Sigmoid), Operand::Value(logit)) => Some(logit),
+        _ => None,
+    }
+}
+
+/// 0, and the one output of a network less a threshold.
+fn beside_zero(network: &Network<f32>, threshold: f32) -> Network<f32> {
+    let output = network.graph().value(network.graph().output());
+    let above = |shape: &[usize]| {
+        let mut graph = Graph::new("one output", shape)?;
+        let flat = Op::Reshape(ops::Reshape { shape: vec![1] });
+        let flat = graph.node("one row", flat, &[Operand::Value(graph.input())], "one row")?;
+        let weight = graph.weight("two classes.weight", &[1, 2])?;
+        let bias = graph.weight("two classes.bias", &[2])?;
+        let operands = [Operand::Value(flat), Operand::Weight(weight), Operand::Weight(bias)];
+        let both = Op::Gemm(ops::Gemm { trans_b: false });
+        graph.node("two classes", both, &operands, "two classes")?;
+        Ok::<_, blindspot_net::GraphError>(graph)
+    };
+    let above = above(&output.shape).expect("one number becomes two");
+    let weights = vec![vec![0.0, 1.0], vec![0.0, -threshold]];
+    let above = Network::new(above, weights).expect("the weights fit and are finite");
+    above.after(network).expect("one number is given and taken")
+}
+
+#[cfg(test)]
+mod tests {
+    use blindspot_net::{Evaluator, argmax};
+
+    use super::*;
+
+    /// x0 - x1, and a Sigmoid of it if asked for, in a shape of its own.
+    fn network(sigmoid: bool) -> Network<f32> {
+        let mut graph = Graph::new("x", &[2]).unwrap();
+        let weight = graph.weight("w", &[2, 1]).unwrap();
+        let operands = [Operand::Value(graph.input()), Operand::Weight(weight)];
+        let gemm = Op::Gemm(ops::Gemm { trans_b: false });
+        let mut last = graph.node("z", gemm, &operands, "z").unwrap();
+        if sigmoid {
+            let sigmoid = Op::Unary(ops::Unary::Sigmoid);
+            last = graph.node("p", sigmoid, &[Operand::Value(last)], "p").unwrap();
+            let flat = Op::Reshape(ops::Reshape { shape: vec![] });
+            graph.node("y", flat, &[Operand::Value(last)], "y").unwrap();
+        }
+        Network::new(graph, vec![vec![1.0, -1.0]]).unwrap()
+    }
+
+    fn outputs(network: &Network<f32>, image: [f32; 2]) -> Vec<f32> {
+        let mut evaluator = Evaluator::new(network);
+        evaluator.input(1).copy_from_slice(&image);
+        evaluator.forward().to_vec()
+    }
+
+    #[test]
+    fn the_margin_of_two_classes_is_the_logit() {
+        for (sigmoid, expected) in [(false, Answer::OneLogit), (true, Answer::OneProbability)] {
+            let (answer, both, own_end) = two_classes(&network(sigmoid));
+            assert_eq!((answer, own_end.is_some()), (expected, sigmoid));
+            for (image, class) in [([0.75, 0.25], 1), ([0.25, 0.75], 0)] {
+                let logits = outputs(&both, image);
+                assert_eq!(logits, [0.0, image[0] - image[1]]);
+                assert_eq!(argmax(&logits), class);
+                if let Some(own_end) = &own_end {
+                    assert_eq!(argmax(&outputs(own_end, image)), class);
+                }
+            }
+        }
+    }
+}
