@@ -111,6 +111,13 @@ fn own_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if error.is::<PreprocessError>() {
         return Some(PREPROCESSING);
     }
+    if let Some(ModelError::Onnx { source, .. }) = error.downcast_ref() {
+        return match source {
+            OnnxError::OpenShape { .. } => Some("--input-shape"),
+            OnnxError::Interface(_) => Some("--input, --input-values, --output, --input-shape"),
+            _ => None,
+        };
+    }
     if let Some(error) = error.downcast_ref::<DataError>() {
         return match error {
             DataError::Broken { .. } => Some("--skip-broken"),

@@ -314,6 +314,11 @@ pub struct ModelOptions {
 }
 
 impl ModelOptions {
+    /// Which of the file's inputs is the image, and what else was said about it.
+    pub fn interface_of(&self) -> &Interface {
+        &self.interface
+    }
+
     /// Says which of the file's inputs is the image, which of its outputs has the classes, and what
     /// the file leaves open.
     pub fn interface(self, interface: Interface) -> Self {

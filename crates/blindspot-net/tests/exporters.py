@@ -82,12 +82,13 @@ def one_file(model, path):
 
 def many_files(model, path):
     """A file for each tensor, in a sub-folder, the numbers after 64 bytes of something else."""
-    os.makedirs(f"{folder}/weights", exist_ok=True)
+    beside = model.graph.name
+    os.makedirs(f"{folder}/{beside}", exist_ok=True)
     for tensor in model.graph.initializer:
         raw = tensor.raw_data
-        with open(f"{folder}/weights/{tensor.name}.bin", "wb") as file:
+        with open(f"{folder}/{beside}/{tensor.name}.bin", "wb") as file:
             file.write(b"\xff" * 64 + raw + b"\xff" * 8)
-        external.set_external_data(tensor, f"weights/{tensor.name}.bin", 64, len(raw))
+        external.set_external_data(tensor, f"{beside}/{tensor.name}.bin", 64, len(raw))
         tensor.ClearField("raw_data")
         tensor.data_location = T.EXTERNAL
     with open(path, "wb") as file:
@@ -173,6 +174,15 @@ for gelu in ("Gelu", "QuickGelu"):
     case("ms_" + gelu.lower(), [n("MatMul", ["x", "w"], ["h"]), n(gelu, ["h"], ["y"], **extra, **ms)], {"w": f(6, 4)}, [6])
 case("ms_fastgelu", [n("MatMul", ["x", "w"], ["h"]), n("FastGelu", ["h", "b"], ["y"], **ms)], {"w": f(6, 4), "b": f(4)}, [6])
 case("ms_biasgelu", [n("MatMul", ["x", "w"], ["h"]), n("BiasGelu", ["h", "b"], ["y"], **ms)], {"w": f(6, 4), "b": f(4)}, [6])
+
+case("ms_skip", [n("MatMul", ["x", "w"], ["h"]), n("Relu", ["h"], ["r"]),
+                 n("SkipLayerNormalization", ["h", "r", "g", "s", "b"], ["l", "", "", "sum"], epsilon=1e-3, **ms),
+                 n("Add", ["l", "sum"], ["a"]), n("ReduceMean", ["a", "axes"], ["y"], keepdims=0)],
+     {"w": f(6, 4), "g": f(4), "s": f(4), "b": f(4), "axes": i(1)}, [5, 6])
+case("ms_skip_rms", [n("MatMul", ["x", "w"], ["h"]), n("Relu", ["h"], ["r"]),
+                     n("SkipSimplifiedLayerNormalization", ["h", "r", "g"], ["l"], epsilon=1e-3, **ms),
+                     n("ReduceMean", ["l", "axes"], ["y"], keepdims=0)],
+     {"w": f(6, 4), "g": f(4), "axes": i(1)}, [5, 6])
 
 # Batches that go through other axes, or none.
 

@@ -84,6 +84,7 @@
 pub mod certify;
 pub mod examples;
 pub mod image_files;
+pub mod inspect;
 pub mod picture;
 pub mod prelude;
 pub mod range_files;

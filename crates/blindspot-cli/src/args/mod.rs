@@ -22,7 +22,7 @@ pub(crate) use attack::Attack;
 pub(crate) use certify::Certify;
 pub(crate) use data::Data;
 pub(crate) use merge::Merge;
-pub(crate) use options::ChoiceArgs;
+pub(crate) use options::{ChoiceArgs, ModelArgs};
 pub(crate) use reproduce::Reproduce;
 pub(crate) use spectrum::Spectrum;
 pub(crate) use train::Train;

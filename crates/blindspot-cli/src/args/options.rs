@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use blindspot::model::Interface;
 use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
 use blindspot_data::{Choice, Fit, ImageRequest, Resize};
 
@@ -15,7 +16,55 @@ pub(crate) struct ModelArgs {
     #[arg(value_name = "MODEL.onnx")]
     pub(crate) model: PathBuf,
     #[command(flatten)]
+    pub(crate) interface: InterfaceArgs,
+    #[command(flatten)]
     pub(crate) preprocess: PreprocessArgs,
+}
+
+/// Which of a file's inputs and outputs are used, and what it leaves open.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct InterfaceArgs {
+    /// The input that is the image, where the model has several
+    #[arg(help_heading = INTERFACE, long, value_name = "NAME")]
+    input: Option<String>,
+    /// The values of the other inputs: arrays by the inputs' names, the same for each image
+    #[arg(help_heading = INTERFACE, long, value_name = "FILE.npz")]
+    input_values: Option<PathBuf>,
+    /// The network's input without the batch, where the file leaves sizes open, as in 3,224,224
+    /// [default: the images' size]
+    #[arg(help_heading = INTERFACE, long, value_name = "C,H,W", value_parser = parse_input_shape)]
+    input_shape: Option<InputShape>,
+    /// The output that has a number for each class, where the model has several [default: the first
+    /// of real numbers]
+    #[arg(help_heading = INTERFACE, long, value_name = "NAME")]
+    output: Option<String>,
+}
+
+const INTERFACE: &str = "Inputs and outputs of the model";
+
+/// The sizes of an input's axes.
+#[derive(Debug, Clone)]
+struct InputShape(Vec<usize>);
+
+fn parse_input_shape(text: &str) -> Result<InputShape, String> {
+    let sizes = text.split(['x', ',']).map(|size| {
+        let size = size.trim().parse().ok();
+        size.filter(|size| (1..=1 << 28).contains(size))
+    });
+    let sizes: Option<Vec<usize>> = sizes.collect();
+    let few = sizes.filter(|sizes| sizes.len() <= 8).map(InputShape);
+    few.ok_or_else(|| "give the sizes of the axes, as in 3,224,224".into())
+}
+
+impl From<&InterfaceArgs> for Interface {
+    fn from(args: &InterfaceArgs) -> Interface {
+        Interface {
+            input: args.input.clone(),
+            output: args.output.clone(),
+            input_shape: args.input_shape.as_ref().map(|shape| shape.0.clone()),
+            input_values: args.input_values.clone(),
+        }
+    }
 }
 
 /// What a network wants of its input.

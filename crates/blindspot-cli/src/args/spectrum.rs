@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::options::InterfaceArgs;
+
 /// See what each layer of a network can amplify: its smallest and largest singular values
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -15,6 +17,8 @@ pub(crate) struct Spectrum {
     /// An ONNX file; or alexnet, with random weights
     #[arg(value_name = "MODEL.onnx")]
     pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) interface: InterfaceArgs,
     /// Only the layer with this name
     #[arg(long, value_name = "NAME")]
     pub(crate) layer: Option<String>,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use blindspot::run::journal::Shard;
 
-use super::options::PreprocessArgs;
+use super::options::{InterfaceArgs, PreprocessArgs};
 use super::parse::parse_shard;
 
 /// See what examples made for one network do to others
@@ -32,6 +32,8 @@ pub(crate) struct Transfer {
     /// Also: Gaussian noise of this standard deviation in place of the changes
     #[arg(long, value_name = "S", value_delimiter = ',')]
     pub(crate) noise: Vec<f64>,
+    #[command(flatten)]
+    pub(crate) interface: InterfaceArgs,
     #[command(flatten)]
     pub(crate) preprocess: PreprocessArgs,
     /// Where the noise comes from

@@ -13,7 +13,6 @@ use blindspot::examples::{
 use blindspot::image_files::save_images;
 use blindspot::inputs::InMemory;
 use blindspot::model::{InputBox, Model};
-use blindspot::preprocess::Preprocess;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::run::communicator::{Communicator, Task, distribute};
 use blindspot::run::journal::{Entries, Journal, Work as _};
@@ -46,8 +45,8 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         choice: Some(command.choice.choice(command.seed)?),
         ..command.data.request()
     };
-    let preprocess = Preprocess::from(&command.model.preprocess);
-    let model = load::model(&command.model.model, &preprocess, command.r#box)?;
+    let source = load::Source::of(&command.model, command.r#box);
+    let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
     let network = model.network();
@@ -82,7 +81,8 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         },
         layout: Layout {
             shape: network.input_shape().to_vec(),
-            eight_bit: command.save_images.is_some(),
+            // Only these are inputs of a model that takes whole numbers.
+            eight_bit: command.save_images.is_some() || model.takes_whole_numbers(),
             certificate: command.certify,
         },
         image_shape: images.shape(),
@@ -326,17 +326,16 @@ fn ranges(
 
 /// The summary for people.
 fn text(record: &Record, written: &Written<'_>) -> String {
-    let eight_bit = match (&record.eight_bit, written.save_images) {
-        (Some(eight), Some(dir)) => format!(
-            "as 8-bit files     {} wrong, {} of them by rounding alone; distortion mean {:.4}\n\
-             Saved: {}\n",
-            eight.successes,
-            eight.rounded,
-            eight.distortion_mean,
-            dir.display()
+    let mut eight_bit = match &record.eight_bit {
+        Some(eight) => format!(
+            "as 8-bit files     {} wrong, {} of them by rounding alone; distortion mean {:.4}\n",
+            eight.successes, eight.rounded, eight.distortion_mean,
         ),
-        _ => String::new(),
+        None => String::new(),
     };
+    if let Some(dir) = written.save_images {
+        eight_bit += &format!("Saved: {}\n", dir.display());
+    }
     let certificate = match record.certificate {
         Some(CertificateSummary { mean, ratio }) => format!(
             "certificate        mean L2 norm {mean:.4}, {} of the changes' mean; {} shows each image\n",

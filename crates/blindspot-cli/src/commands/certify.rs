@@ -7,7 +7,6 @@ use std::time::Duration;
 use blindspot::certify::{
     Bracket, Bracketing, Certifier, Header, Provenance, Record, Summary, write_certificates,
 };
-use blindspot::preprocess::Preprocess;
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::ImageRequest;
@@ -28,8 +27,8 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         choice: Some(command.choice.choice(command.seed)?),
         ..command.data.request()
     };
-    let preprocess = Preprocess::from(&command.model.preprocess);
-    let model = load::model(&command.model.model, &preprocess, command.r#box)?;
+    let source = load::Source::of(&command.model, command.r#box);
+    let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
     let certifier = Certifier::new(&model)?;

@@ -4,45 +4,113 @@ use std::path::Path;
 
 use blindspot::classify::predictions;
 use blindspot::inputs::InputError;
-use blindspot::model::InputBox;
-use blindspot::model::{Model, ModelError, read_network};
-use blindspot::preprocess::{Preprocess, near_chance};
+use blindspot::model::{InputBox, Interface, Model, ModelError, read_network};
+use blindspot::preprocess::{Layout, Preprocess, near_chance};
 use blindspot::run::monitor::Monitor;
 use blindspot_data::{
     Choice, DataError, DataSpec, ImageRequest, ImageSet, Locations, read_classes,
 };
 use blindspot_net::Network;
+use blindspot_net::onnx::OnnxError;
 use blindspot_paper::architectures;
 
 use super::data::Download;
-use crate::args::Common;
+use crate::args::{Common, ModelArgs};
 use crate::errors::{PREPROCESSING, Usage};
 use crate::print;
 use crate::progress::Progress;
 
-/// Reads a model, whose images have their values in `input_box`, with its preprocessing before it.
+/// A model to be read: a file, and what was said about it.
+pub(super) struct Source<'a> {
+    pub(super) path: &'a Path,
+    pub(super) interface: Interface,
+    pub(super) preprocess: Preprocess,
+    /// The range of an image's values.
+    pub(super) input_box: InputBox,
+}
+
+impl<'a> Source<'a> {
+    /// The model that the command names.
+    pub(super) fn of(args: &'a ModelArgs, input_box: InputBox) -> Source<'a> {
+        Source {
+            path: &args.model,
+            interface: Interface::from(&args.interface),
+            preprocess: Preprocess::from(&args.preprocess),
+            input_box,
+        }
+    }
+
+    fn read(&self, interface: Interface) -> Result<Model, ModelError> {
+        let options = Model::options()
+            .interface(interface)
+            .preprocess(self.preprocess.clone())
+            .input_box(self.input_box);
+        match alexnet(self.path) {
+            Some(network) => options.from_network(network),
+            None => options.open(self.path),
+        }
+    }
+}
+
+/// Reads a model with its preprocessing before it. Where the file leaves the size of its input open,
+/// and nothing was said about it, it is the size of the images.
 pub(super) fn model(
-    path: &Path,
+    source: &Source<'_>,
+    request: &ImageRequest,
+    common: &Common,
+    progress: &Progress,
+) -> anyhow::Result<Model> {
+    let interface = source.interface.clone();
+    let model = match source.read(interface.clone()) {
+        Err(ModelError::Onnx {
+            source: OnnxError::OpenShape { shape, .. },
+            ..
+        }) if interface.input_shape.is_none() => {
+            let mut images = set(&request.data, common, progress)?;
+            if let Some(fit) = &request.fit {
+                images = images.fitted(fit)?;
+            }
+            let input_shape = Some(as_input(images.shape(), shape.len(), &source.preprocess));
+            source.read(Interface {
+                input_shape,
+                ..interface
+            })?
+        }
+        read => read?,
+    };
+    if !common.quiet {
+        for note in model.notes() {
+            print::warning(&format!("note: {note}"));
+        }
+    }
+    Ok(model)
+}
+
+/// The shape of images as an input that has `rank` axes, the batch's included, takes them.
+fn as_input(
+    [channels, height, width]: [usize; 3],
+    rank: usize,
     preprocess: &Preprocess,
-    input_box: InputBox,
-) -> Result<Model, ModelError> {
-    let options = Model::options()
-        .preprocess(preprocess.clone())
-        .input_box(input_box);
-    match alexnet(path) {
-        Some(network) => options.from_network(network),
-        None => options.open(path),
+) -> Vec<usize> {
+    match rank {
+        2 => vec![channels * height * width],
+        3 if channels == 1 => vec![height, width],
+        _ if preprocess.layout == Layout::Nhwc => vec![height, width, channels],
+        _ => vec![channels, height, width],
     }
 }
 
 /// Reads the network of a file as it is, and the hash of the file.
-pub(super) fn network(path: &Path) -> Result<(Network<f32>, String), ModelError> {
+pub(super) fn network(
+    path: &Path,
+    interface: &Interface,
+) -> Result<(Network<f32>, String), ModelError> {
     match alexnet(path) {
         Some(network) => {
             let model = Model::from_network(network.clone())?;
             Ok((network, model.sha256().to_owned()))
         }
-        None => read_network(path),
+        None => read_network(path, interface),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use blindspot::model::InputBox;
+use blindspot::model::Interface;
 use blindspot::model::Model;
 use blindspot::preprocess::Preprocess;
 use blindspot_data::ImageSet;
@@ -184,11 +185,13 @@ impl Own {
         let model = match &command.model {
             Some(path) if wanted => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                let model = load::model(
+                let source = load::Source {
                     path,
-                    &Preprocess::from(&command.preprocess),
-                    InputBox::default(),
-                )?;
+                    interface: Interface::default(),
+                    preprocess: Preprocess::from(&command.preprocess),
+                    input_box: InputBox::default(),
+                };
+                let model = load::model(&source, &data.request(), common, progress)?;
                 Some((model, name.into_owned()))
             }
             _ => None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use blindspot::model::Interface;
 use blindspot::spectrum::{Spectra, Spectrum, SpectrumOptions};
 use blindspot_data::files;
 use serde::Serialize;
@@ -28,7 +29,8 @@ pub(super) fn run(
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let (network, model_sha256) = load::network(&command.model)?;
+    let (network, model_sha256) =
+        load::network(&command.model, &Interface::from(&command.interface))?;
     let out = &command.out;
     files::make_folder(out)?;
     files::check_writable(&out.join("spectrum.json"))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use blindspot::examples;
-use blindspot::model::{Model, read_network};
+use blindspot::model::{Interface, Model, read_network};
 use blindspot::preprocess::Preprocess;
 use blindspot::run::journal::Entries;
 use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial, Variant};
@@ -112,10 +112,12 @@ fn seen_through(
     records: &[examples::Record],
     path: &Path,
 ) -> anyhow::Result<Model> {
+    let interface = Interface::from(&command.interface);
+    let options = Model::options().interface(interface.clone());
     if let Some(preprocess) = command.preprocess.given() {
-        return Ok(Model::options().preprocess(preprocess).open(path)?);
+        return Ok(options.preprocess(preprocess).open(path)?);
     }
-    let (_, sha256) = read_network(path)?;
+    let (_, sha256) = read_network(path, &interface)?;
     let mut origins = records.iter().map(|record| &record.origin);
     let own = origins.clone().find(|origin| origin.model_sha256 == sha256);
     let first = origins.next();
@@ -133,7 +135,7 @@ fn seen_through(
             origin.preprocess.clone()
         }
     };
-    Ok(Model::options().preprocess(preprocess).open(path)?)
+    Ok(options.preprocess(preprocess).open(path)?)
 }
 
 /// Does a part of the examples.

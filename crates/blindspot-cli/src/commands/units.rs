@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot::model::InputBox;
+use blindspot::model::Interface;
 use blindspot::model::Model;
 use blindspot::preprocess::Preprocess;
 use blindspot::units::{
@@ -93,8 +94,8 @@ struct ImagesRecord {
 }
 
 pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let preprocess = Preprocess::from(&command.model.preprocess);
-    let model = load::model(&command.model.model, &preprocess, InputBox::default())?;
+    let source = load::Source::of(&command.model, InputBox::default());
+    let model = load::model(&source, &command.data.request(), common, progress)?;
     let network = model.network();
     let Some(Some(name)) = &command.layer else {
         let layers = Layer::all(network);
@@ -156,6 +157,7 @@ fn request(command: &Units, layer: &Layer) -> Result<SurveyRequest, Usage> {
         .total_variation(command.total_variation);
     Ok(SurveyRequest {
         model: command.model.model.clone(),
+        interface: Interface::from(&command.model.interface),
         preprocess: Preprocess::from(&command.model.preprocess),
         images: ImageRequest {
             choice: Some(choice.choice(command.seed)?),

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 
 pub use error::OnnxError;
 pub use export::write;
-pub use import::{OPERATORS, ReadOptions, read, read_file, read_with};
+pub use import::{
+    FUSED, Inspection, OPERATORS, Port, ReadOptions, inspect, read, read_file, read_with,
+};
 
 use crate::network::Network;
 use crate::precision::Precision;

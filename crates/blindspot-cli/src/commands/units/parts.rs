@@ -87,7 +87,13 @@ pub(crate) fn merge(
 ) -> anyhow::Result<()> {
     let about = About::of(entries)?;
     let request = about.request.clone();
-    let model = load::model(&request.model, &request.preprocess, InputBox::default())?;
+    let source = load::Source {
+        path: &request.model,
+        interface: request.interface.clone(),
+        preprocess: request.preprocess.clone(),
+        input_box: InputBox::default(),
+    };
+    let model = load::model(&source, &request.images, common, progress)?;
     let layer = Layer::find(model.network(), &request.layer)?;
     let subject = Subject::new(request, model, layer, common, progress)?;
     let changed = |what: &str| {

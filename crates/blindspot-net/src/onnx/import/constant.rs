@@ -154,7 +154,7 @@ pub(super) fn is_whole(data_type: i32) -> bool {
 }
 
 /// What ONNX calls a type.
-pub(in crate::onnx) fn type_name(data_type: i32) -> String {
+pub(super) fn type_name(data_type: i32) -> String {
     const NAMES: [&str; 17] = [
         "undefined",
         "float32",

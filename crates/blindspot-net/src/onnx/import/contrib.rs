@@ -13,8 +13,9 @@ pub(super) const OWN_DOMAIN: &str = "blindspot";
 /// A Transpose of the last two axes, however many stand before them.
 pub(super) const SWAP_LAST_AXES: &str = "SwapLastAxes";
 
-/// The operators, in the order of the alphabet.
-pub(super) const FUSED: [&str; 10] = [
+/// The operators of `com.microsoft` that are read, in the order of the alphabet; QuickGelu and its
+/// kin are what they say, the others what ONNX's own operators give one after the other.
+pub const FUSED: [&str; 10] = [
     "BiasGelu",
     "FastGelu",
     "FusedConv",

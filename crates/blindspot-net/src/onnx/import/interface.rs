@@ -23,9 +23,14 @@ fn sizes(info: &ValueInfoProto) -> Option<Vec<Option<&Dimension>>> {
     Some(dims.map(|dim| dim.value.as_ref()).collect())
 }
 
+/// The type of a value's numbers in words.
+pub(super) fn kind_text(info: &ValueInfoProto) -> String {
+    element_type(info).map_or_else(|| "no tensor".to_owned(), type_name)
+}
+
 /// A value in messages: name, type and shape.
-pub(in crate::onnx) fn display(info: &ValueInfoProto) -> String {
-    let kind = element_type(info).map_or_else(|| "no tensor".to_owned(), type_name);
+fn display(info: &ValueInfoProto) -> String {
+    let kind = kind_text(info);
     match shape_text(info) {
         Some(shape) => format!("`{}` ({kind} [{}])", info.name, shape.join(", ")),
         None => format!("`{}` ({kind})", info.name),
@@ -33,7 +38,7 @@ pub(in crate::onnx) fn display(info: &ValueInfoProto) -> String {
 }
 
 /// The sizes of a value's axes in words: numbers, names, or `?`.
-pub(in crate::onnx) fn shape_text(info: &ValueInfoProto) -> Option<Vec<String>> {
+pub(super) fn shape_text(info: &ValueInfoProto) -> Option<Vec<String>> {
     let sizes = sizes(info)?.into_iter().map(|size| match size {
         Some(Dimension::Size(size)) => size.to_string(),
         Some(Dimension::Name(name)) if !name.is_empty() => name.clone(),
@@ -341,6 +346,15 @@ pub(super) fn whole_range(info: &ValueInfoProto) -> Option<[f64; 2]> {
         // Wider types hold what images hold.
         _ => Some([0.0, 255.0]),
     }
+}
+
+/// What has to be said about an image of whole numbers.
+pub(super) fn whole_note(info: &ValueInfoProto) -> Option<String> {
+    let [low, high] = whole_range(info)?;
+    Some(format!(
+        "the input {} takes whole numbers, from {low} to {high}",
+        display(info)
+    ))
 }
 
 /// The type of an input's numbers.

@@ -17,6 +17,7 @@ mod external;
 mod fold;
 mod functions;
 mod graph;
+mod inspect;
 mod interface;
 mod lower;
 mod operators;
@@ -35,8 +36,10 @@ use prost::bytes::Bytes;
 
 use self::builder::{Binding, Builder};
 use self::constant::Constant;
+pub use self::contrib::FUSED;
 use self::external::ExternalFiles;
 use self::graph::{Call, Producers};
+pub use self::inspect::{Inspection, Port, inspect};
 use self::interface::Reading;
 pub use self::operators::OPERATORS;
 pub use self::options::ReadOptions;
@@ -162,7 +165,10 @@ pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Mod
             .collect::<BTreeMap<_, _>>(),
         files: external.names(),
         whole: interface::whole_range(image),
-        notes: note.into_iter().chain(reading_note).collect(),
+        notes: [note, reading_note, interface::whole_note(image)]
+            .into_iter()
+            .flatten()
+            .collect(),
     })
 }
 
