@@ -425,7 +425,11 @@ impl ModelOptions {
             _ => {
                 let logits = network.logits();
                 let answer = answer(&network, &logits);
-                (answer, logits, (answer != Answer::Logits).then_some(network))
+                (
+                    answer,
+                    logits,
+                    (answer != Answer::Logits).then_some(network),
+                )
             }
         };
         let image_shape = preprocess.image_shape(logits.input_shape());

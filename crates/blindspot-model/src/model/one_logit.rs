@@ -11,7 +11,11 @@ pub(super) fn two_classes(network: &Network<f32>) -> (Answer, Network<f32>, Opti
     match before_sigmoid(network) {
         Some(logit) => {
             let own_end = beside_zero(network, 0.5);
-            (Answer::OneProbability, beside_zero(&network.up_to(logit), 0.0), Some(own_end))
+            (
+                Answer::OneProbability,
+                beside_zero(&network.up_to(logit), 0.0),
+                Some(own_end),
+            )
         }
         None => (Answer::OneLogit, beside_zero(network, 0.0), None),
     }
@@ -36,7 +40,11 @@ fn beside_zero(network: &Network<f32>, threshold: f32) -> Network<f32> {
         let flat = graph.node("one row", flat, &[Operand::Value(graph.input())], "one row")?;
         let weight = graph.weight("two classes.weight", &[1, 2])?;
         let bias = graph.weight("two classes.bias", &[2])?;
-        let operands = [Operand::Value(flat), Operand::Weight(weight), Operand::Weight(bias)];
+        let operands = [
+            Operand::Value(flat),
+            Operand::Weight(weight),
+            Operand::Weight(bias),
+        ];
         let both = Op::Gemm(ops::Gemm { trans_b: false });
         graph.node("two classes", both, &operands, "two classes")?;
         Ok::<_, blindspot_net::GraphError>(graph)
@@ -62,7 +70,9 @@ mod tests {
         let mut last = graph.node("z", gemm, &operands, "z").unwrap();
         if sigmoid {
             let sigmoid = Op::Unary(ops::Unary::Sigmoid);
-            last = graph.node("p", sigmoid, &[Operand::Value(last)], "p").unwrap();
+            last = graph
+                .node("p", sigmoid, &[Operand::Value(last)], "p")
+                .unwrap();
             let flat = Op::Reshape(ops::Reshape { shape: vec![] });
             graph.node("y", flat, &[Operand::Value(last)], "y").unwrap();
         }
