@@ -25,6 +25,7 @@ mod shape;
 mod slice;
 mod softmax;
 mod strided_loop;
+mod topk;
 mod transpose;
 mod unary;
 mod window;
@@ -49,6 +50,7 @@ use shape::only_value;
 pub use slice::{Slice, SliceAxis};
 pub use softmax::Softmax;
 pub(crate) use softmax::softmax_rows;
+pub use topk::TopK;
 pub use transpose::Transpose;
 pub use unary::Unary;
 pub use window::Window;
@@ -82,6 +84,8 @@ pub enum Op {
     Softmax(Softmax),
     /// Mean, sum, maximum, norm and the like over axes.
     Reduce(Reduce),
+    /// The largest numbers along an axis.
+    TopK(TopK),
     /// The same numbers under another shape.
     Reshape(Reshape),
     /// The axes in another order.
@@ -114,6 +118,7 @@ macro_rules! each {
             Op::Normalize($inner) => $result,
             Op::Softmax($inner) => $result,
             Op::Reduce($inner) => $result,
+            Op::TopK($inner) => $result,
             Op::Reshape($inner) => $result,
             Op::Transpose($inner) => $result,
             Op::Concat($inner) => $result,
@@ -141,6 +146,7 @@ impl Op {
             Op::Normalize(op) => op.name(),
             Op::Softmax(op) => op.name(),
             Op::Reduce(op) => op.name(),
+            Op::TopK(_) => "TopK",
             Op::Reshape(_) => "Reshape",
             Op::Transpose(_) => "Transpose",
             Op::Concat(_) => "Concat",

@@ -2,8 +2,8 @@
 
 use blindspot_net::ops::{
     Binary, Concat, Conv, Dropout, Fields, Gather, Gemm, Local, Lrn, MatMul, Normalize, Pad,
-    PadMode, Pool, PoolKind, Reduce, ReduceKind, Reshape, Slice, SliceAxis, Softmax, Transpose,
-    Unary, Where, Window,
+    PadMode, Pool, PoolKind, Reduce, ReduceKind, Reshape, Slice, SliceAxis, Softmax, TopK,
+    Transpose, Unary, Where, Window,
 };
 use blindspot_net::{Graph, GraphError, Network, Op, Operand};
 use proptest::prelude::*;
@@ -364,6 +364,14 @@ pub(crate) fn reduce() -> BoxedStrategy<Case> {
             (op, vec![(true, shape)], range)
         }),
     )
+}
+
+pub(crate) fn topk() -> BoxedStrategy<Case> {
+    let parts = (shape_and_axis(), any::<Index>(), any::<bool>());
+    case(parts.prop_map(|((shape, axis), k, largest)| {
+        let k = k.index(shape[axis]) + 1;
+        on_value(Op::TopK(TopK { axis, k, largest }), shape)
+    }))
 }
 
 pub(crate) fn reshape() -> BoxedStrategy<Case> {

@@ -142,6 +142,6 @@ macro_rules! gradients {
 }
 
 gradients! {
-    unary binary choose gemm matmul softmax normalize reduce reshape transpose concat slice gather pad dropout conv
+    unary binary choose gemm matmul softmax normalize reduce topk reshape transpose concat slice gather pad dropout conv
     local pool lrn
 }

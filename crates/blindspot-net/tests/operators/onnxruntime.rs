@@ -82,7 +82,7 @@ fn every_operator_gives_the_numbers_of_onnxruntime() {
     if let Err(why) = python() {
         skip!("{why}");
     }
-    let strategies: [(&str, BoxedStrategy<Case>); 19] = [
+    let strategies: [(&str, BoxedStrategy<Case>); 20] = [
         ("unary", cases::unary()),
         ("binary", cases::binary()),
         ("choose", cases::choose()),
@@ -91,6 +91,7 @@ fn every_operator_gives_the_numbers_of_onnxruntime() {
         ("matmul", cases::matmul()),
         ("softmax", cases::softmax()),
         ("reduce", cases::reduce()),
+        ("topk", cases::topk()),
         ("reshape", cases::reshape()),
         ("transpose", cases::transpose()),
         ("concat", cases::concat()),

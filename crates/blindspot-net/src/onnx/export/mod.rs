@@ -100,6 +100,17 @@ impl<'a> Export<'a> {
             ]),
             Op::Softmax(op) => plain(vec![axis(op.axis)]),
             Op::Reduce(op) => return self.reduce(node, op, inputs),
+            Op::TopK(op) => {
+                let k = self.whole(node, "k", vec![op.k as i64]);
+                let attributes = vec![axis(op.axis), integer("largest", i64::from(op.largest))];
+                self.emit(node, "TopK", with(k), attributes);
+                // Their positions, which nothing uses.
+                let positions = self.fresh(node, "positions");
+                let last = self.nodes.last_mut();
+                return last
+                    .into_iter()
+                    .for_each(|node| node.output.push(positions.clone()));
+            }
             Op::Reshape(op) => {
                 let shape = self.shape_with_batch(node, &op.shape);
                 ("Reshape", with(shape), Vec::new())

@@ -5,7 +5,8 @@ use super::reader::Reader;
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
 use crate::ops::{
-    Binary, Gemm, MatMul, Op, Reduce, ReduceKind, Slice, SliceAxis, Transpose, Unary,
+    Binary, Concat, Gather, Gemm, MatMul, Op, Reduce, ReduceKind, Slice, SliceAxis, Transpose,
+    Unary,
 };
 
 /// The most numbers of a matrix that an operator along an axis stands for.
@@ -132,10 +133,61 @@ impl Reader<'_> {
         self.apply(Op::Reduce(op), value)
     }
 
+    /// Numbers of a value at chosen places of all its numbers in a row, under a shape.
+    pub(super) fn pick(
+        &mut self,
+        value: Value,
+        positions: Vec<usize>,
+        shape: Vec<usize>,
+    ) -> Result<Value, OnnxError> {
+        let flat = vec![self.shape(value).iter().product()];
+        let flat = self.reshape(value, flat, value.batched)?;
+        let op = Op::Gather(Gather { axis: 0, positions });
+        let picked = self.apply(op, flat)?;
+        self.reshape(picked, shape, value.batched)
+    }
+
+    /// An input as a value beside another one: a constant's numbers are repeated for each image.
+    pub(super) fn as_value(&mut self, position: usize, beside: Value) -> Result<Value, OnnxError> {
+        let constant = match self.required(position)? {
+            Binding::Value(value) => return Ok(value),
+            Binding::Constant(constant) => constant,
+        };
+        let shape = match constant.shape.split_first() {
+            Some((1, rest)) if beside.batched => rest.to_vec(),
+            _ if beside.batched => {
+                return Err(self.fail(format!(
+                    "its constant `{}` of shape {:?} differs from image to image of a batch",
+                    self.input_name(position),
+                    constant.shape
+                )));
+            }
+            _ => constant.shape.clone(),
+        };
+        let length = shape.iter().product();
+        let weight = self.shared_weight(position, &constant, &[length])?;
+        let others = vec![self.shape(beside).iter().product()];
+        let others = self.reshape(beside, others, beside.batched)?;
+        let operands = [weight, Operand::Value(others.id)];
+        let both = self.push_node(Op::Concat(Concat { axis: 0 }), &operands, beside.batched)?;
+        let own = self.part(both, 0, 0, length)?;
+        self.reshape(own, shape, beside.batched)
+    }
+
     /// The matrix product of two values that have the batch's axis alike.
     pub(super) fn product(&mut self, a: Value, b: Value) -> Result<Value, OnnxError> {
         let operands = [Operand::Value(a.id), Operand::Value(b.id)];
         self.push_node(Op::MatMul(MatMul), &operands, a.batched)
+    }
+
+    /// Whether [`matrix_along`](Reader::matrix_along) may have a matrix of this size.
+    pub(super) fn check_matrix(&self, outputs: usize, inputs: usize) -> Result<(), OnnxError> {
+        if outputs.saturating_mul(inputs) <= MAX_MATRIX {
+            return Ok(());
+        }
+        Err(self.fail(format!(
+            "it makes {outputs} positions of {inputs}, a matrix of more than {MAX_MATRIX} numbers"
+        )))
     }
 
     /// Each number along an axis of one image becomes a sum of numbers along it: `weight(o, i)` is
@@ -149,11 +201,7 @@ impl Reader<'_> {
     ) -> Result<Value, OnnxError> {
         let mut shape = self.shape(value).to_vec();
         let inputs = shape[axis];
-        if outputs.saturating_mul(inputs) > MAX_MATRIX {
-            return Err(self.fail(format!(
-                "it makes {outputs} positions of {inputs}, a matrix of more than {MAX_MATRIX} numbers"
-            )));
-        }
+        self.check_matrix(outputs, inputs)?;
         let places = (0..outputs).flat_map(|o| (0..inputs).map(move |i| (o, i)));
         let numbers = places.map(|(o, i)| weight(o, i) as f32).collect();
         let matrix = self.own_weight("matrix", &[outputs, inputs], numbers)?;

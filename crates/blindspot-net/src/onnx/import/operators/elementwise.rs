@@ -2,13 +2,14 @@
 
 use super::logic::finite;
 use super::{OnConstants, Operator};
+use crate::graph::Operand;
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
 use crate::onnx::import::constant::Constant;
 use crate::onnx::import::fold;
 use crate::onnx::import::reader::Reader;
 use crate::onnx::import::shape_arith::{self, IntOperator};
-use crate::ops::{Binary, Dropout, Op, Unary};
+use crate::ops::{Binary, Dropout, Op, Unary, Where};
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Abs", |r| unary(r, Unary::Abs)).on_constants(OnConstants::Whole),
@@ -126,8 +127,11 @@ fn modulo(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     if r.attr_bool("fmod", false) {
         return Ok(rest);
     }
-    let above = r.with_input(Binary::Add, rest, 1)?;
-    r.with_input(Binary::Mod, above, 1)
+    let signs = r.with_input(Binary::Mul, rest, 1)?;
+    let differ = r.with_number(Binary::Less, signs, 0.0)?;
+    let other = r.with_input(Binary::Add, rest, 1)?;
+    let operands = [differ, other, rest].map(|value| Operand::Value(value.id));
+    r.push_node(Op::Where(Where), &operands, rest.batched)
 }
 
 /// Mod of constants: of integers with the sign of the divisor, unless fmod is 1.

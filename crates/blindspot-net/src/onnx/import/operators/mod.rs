@@ -5,13 +5,17 @@
 //! [`Reader`](super::reader::Reader).
 
 mod arrange;
+mod attention;
 mod constants;
+mod einsum;
 mod elementwise;
 mod linear;
 mod logic;
 mod normalise;
 mod part;
 mod reduce;
+mod resize;
+mod scatter;
 mod statistics;
 mod window;
 
@@ -28,15 +32,19 @@ use crate::onnx::OnnxError;
 use crate::onnx::proto::NodeProto;
 
 /// All operators that are read.
-const TABLES: [&[Operator]; 10] = [
+const TABLES: [&[Operator]; 14] = [
     arrange::OPERATORS,
     constants::OPERATORS,
+    attention::OPERATORS,
+    einsum::OPERATORS,
     elementwise::OPERATORS,
     linear::OPERATORS,
     logic::OPERATORS,
     normalise::OPERATORS,
     part::OPERATORS,
     reduce::OPERATORS,
+    resize::OPERATORS,
+    scatter::OPERATORS,
     statistics::OPERATORS,
     window::OPERATORS,
 ];

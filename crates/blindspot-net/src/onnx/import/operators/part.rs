@@ -5,7 +5,7 @@ use crate::graph::{MAX_VALUES, Operand};
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
 use crate::onnx::import::reader::Reader;
-use crate::ops::{Concat, Gather, Op, Pad, PadMode, Slice, SliceAxis, Where};
+use crate::ops::{Concat, Gather, Op, Pad, PadMode, Slice, SliceAxis, TopK, Where};
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Concat", concat).on_constants(OnConstants::Arrange),
@@ -13,6 +13,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Pad", pad).on_constants(OnConstants::Whole),
     Operator::new("Slice", slice).on_constants(OnConstants::Arrange),
     Operator::with_outputs("Split", split).on_constants(OnConstants::Arrange),
+    Operator::new("TopK", top).on_constants(OnConstants::Whole),
     Operator::new("Trilu", triangle).on_constants(OnConstants::Whole),
 ];
 
@@ -249,6 +250,22 @@ fn pad(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
         mode,
     });
     r.apply(op, value)
+}
+
+/// TopK: the largest numbers along an axis. Their positions have no gradient and are not given.
+fn top(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
+    let value = r.value(0)?;
+    let (value, axis) = r.along(value, r.attr_i64("axis", -1))?;
+    let count = match r.ints(1)? {
+        Some(count) => count,
+        None => vec![r.attr_i64("k", 0)],
+    };
+    let k = match count[..] {
+        [k] => usize::try_from(k).unwrap_or(0),
+        _ => return Err(r.fail("its k must be one integer")),
+    };
+    let largest = r.attr_bool("largest", true);
+    r.apply(Op::TopK(TopK { axis, k, largest }), value)
 }
 
 /// Trilu: what stands above or below a diagonal of the last two axes, and 0 elsewhere.
