@@ -1,12 +1,12 @@
 //! Folders of image files: which files, and which class each has.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::DataError;
 use crate::files::{FileError, read_limited, sha256_hex};
+use crate::labels::read_labels;
 
 /// Names that end so are images. The last ones can't be read, which is better said than passed over.
 const ENDINGS: &[&str] = &[
@@ -18,12 +18,13 @@ const MAX_TEXT_BYTES: u64 = 1 << 26;
 /// Where the classes of a folder's images are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Labels {
-    /// In the names of subfolders, if there are any: sorted, the position is the class.
+    /// In the names of subfolders, if there are any: sorted, the position is the class, also of those
+    /// without images.
     Subfolders,
     /// Nowhere: there is one image a class, and sorted by name the position is the class.
     Position,
-    /// In a file: a line `NAME,CLASS` for each image (a comma, a tab or the last space between), or
-    /// just `CLASS` for each image sorted by name. A class is its number or its name.
+    /// In a file: a line `NAME,CLASS` for each image (a comma, a tab or a space between), or just
+    /// `CLASS` for each image sorted by name. A class is its number or its name; all are of one kind.
     File(PathBuf),
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct Listing {
     pub(crate) classes: Option<Vec<String>>,
     /// Name and SHA-256 of the file of labels.
     pub(crate) hashes: Vec<(String, String)>,
+    /// What a user should know of the folder, in words.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Lists a folder.
@@ -49,24 +52,31 @@ pub(crate) fn list_images(root: &Path, labels: &Labels) -> Result<Listing, DataE
         path: root.to_owned(),
         why,
     };
-    let Entries { images, folders } = entries(root)?;
-    let full = images_in(root, &folders)?;
-    if !images.is_empty() && !full.is_empty() && *labels == Labels::Subfolders {
+    let Entries {
+        images,
+        mut others,
+        folders,
+    } = entries(root)?;
+    let subfolders = subfolders(root, &folders)?;
+    let full = subfolders
+        .iter()
+        .find(|(_, within)| !within.images.is_empty());
+    if let (false, Some((folder, _)), Labels::Subfolders) = (images.is_empty(), full, labels) {
         let why = format!(
             "it holds images and also subfolders with images ({}, ...); give the one or the other a \
              folder of its own",
-            full[0].0.display()
+            folder.display()
         );
         return Err(damaged(why));
     }
     if images.is_empty() {
-        return match (full.is_empty(), labels) {
-            (false, Labels::Subfolders) => Ok(of_subfolders(full)),
-            (false, _) => Err(damaged(
+        return match (full, labels) {
+            (Some(_), Labels::Subfolders) => Ok(of_subfolders(subfolders)),
+            (Some(_), _) => Err(damaged(
                 "its images are in subfolders, whose names are the classes; give it without labels"
                     .into(),
             )),
-            (true, _) => Err(damaged(nothing(root, &folders))),
+            (None, _) => Err(damaged(nothing(root, &folders))),
         };
     }
     let (labels, classes, hashes) = match labels {
@@ -83,21 +93,26 @@ pub(crate) fn list_images(root: &Path, labels: &Labels) -> Result<Listing, DataE
                 why,
             };
             let text = String::from_utf8(content).map_err(|_| refused("it is no text".into()))?;
-            let (labels, classes) = of_file(&text, &images).map_err(refused)?;
+            let (labels, classes) = read_labels(&text, &images).map_err(refused)?;
             (Some(labels), classes, vec![hash])
         }
     };
+    // A file of labels may lie beside its images.
+    others.retain(|other| hashes.iter().all(|(file, _)| name(other) != *file));
     Ok(Listing {
         files: images,
         labels,
         classes,
         hashes,
+        notes: passed_over(&others).into_iter().collect(),
     })
 }
 
 /// The names in a folder, sorted.
 struct Entries {
     images: Vec<PathBuf>,
+    /// Files whose names are not those of images.
+    others: Vec<PathBuf>,
     folders: Vec<PathBuf>,
 }
 
@@ -107,7 +122,7 @@ fn entries(folder: &Path) -> Result<Entries, DataError> {
         path: folder.to_owned(),
         source,
     };
-    let (mut images, mut folders) = (Vec::new(), Vec::new());
+    let (mut images, mut others, mut folders) = (Vec::new(), Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let name = PathBuf::from(entry.file_name());
@@ -125,50 +140,98 @@ fn entries(folder: &Path) -> Result<Entries, DataError> {
         }
         if kind.is_dir() {
             folders.push(name);
-        } else if kind.is_file() && is_image(&name) {
-            images.push(name);
+        } else if kind.is_file() {
+            if is_image(&name) {
+                &mut images
+            } else {
+                &mut others
+            }
+            .push(name);
         }
     }
     images.sort();
+    others.sort();
     folders.sort();
-    Ok(Entries { images, folders })
+    Ok(Entries {
+        images,
+        others,
+        folders,
+    })
 }
 
-/// The subfolders that hold images, and those.
-fn images_in(root: &Path, folders: &[PathBuf]) -> Result<Vec<(PathBuf, Vec<PathBuf>)>, DataError> {
-    let mut full = Vec::new();
-    for folder in folders {
-        let images = entries(&root.join(folder))?.images;
-        if !images.is_empty() {
-            full.push((folder.clone(), images));
-        }
-    }
-    Ok(full)
+/// The subfolders and what is in them.
+fn subfolders(root: &Path, folders: &[PathBuf]) -> Result<Vec<(PathBuf, Entries)>, DataError> {
+    let within = folders
+        .iter()
+        .map(|folder| Ok((folder.clone(), entries(&root.join(folder))?)));
+    within.collect()
 }
 
-fn of_subfolders(full: Vec<(PathBuf, Vec<PathBuf>)>) -> Listing {
-    let classes = full.iter().map(|(folder, _)| name(folder)).collect();
+/// The images of subfolders: the position of each folder is its class, so that a folder without
+/// images leaves the numbers of the others as they are.
+fn of_subfolders(subfolders: Vec<(PathBuf, Entries)>) -> Listing {
+    let classes: Vec<String> = subfolders.iter().map(|(folder, _)| name(folder)).collect();
     let (mut files, mut labels) = (Vec::new(), Vec::new());
-    for (class, (folder, images)) in full.into_iter().enumerate() {
-        labels.extend(images.iter().map(|_| class));
-        files.extend(images.iter().map(|image| folder.join(image)));
+    let (mut empty, mut others) = (Vec::new(), Vec::new());
+    for (class, (folder, within)) in subfolders.into_iter().enumerate() {
+        if within.images.is_empty() {
+            empty.push(format!("{} (class {class})", classes[class]));
+        }
+        labels.extend(within.images.iter().map(|_| class));
+        files.extend(within.images.iter().map(|image| folder.join(image)));
+        others.extend(within.others.iter().map(|other| folder.join(other)));
     }
+    let mut notes = Vec::new();
+    if !empty.is_empty() {
+        notes.push(format!(
+            "subfolders without an image that is read: {}",
+            few(&empty)
+        ));
+    }
+    notes.extend(passed_over(&others));
+    notes.extend(renumbered(&classes));
     Listing {
         files,
         labels: Some(labels),
         classes: Some(classes),
         hashes: Vec::new(),
+        notes,
     }
+}
+
+/// Says which files are not taken for images, if there are any.
+fn passed_over(others: &[PathBuf]) -> Option<String> {
+    let names: Vec<String> = others
+        .iter()
+        .map(|other| other.display().to_string())
+        .collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "files passed over, which are not named as images that are read (.png, .jpg): {}",
+            few(&names)
+        )
+    })
+}
+
+/// Says so where the names of classes are numbers, but not their numbers: 10 comes before 2.
+fn renumbered(classes: &[String]) -> Option<String> {
+    let numbers: Option<Vec<usize>> = classes.iter().map(|name| name.parse().ok()).collect();
+    let (class, number) = numbers?
+        .into_iter()
+        .enumerate()
+        .find(|(class, number)| class != number)?;
+    Some(format!(
+        "the names of the subfolders are numbers, and count as names: sorted as text, {number} is \
+         class {class}; a list of all names of classes in their order gives them others"
+    ))
 }
 
 /// Why there are no images, and where they may be.
 fn nothing(root: &Path, folders: &[PathBuf]) -> String {
     let below = folders.iter().find(|folder| {
         let path = root.join(folder);
-        let inside = entries(&path).map(|entries| entries.folders);
-        inside
-            .and_then(|folders| images_in(&path, &folders))
-            .is_ok_and(|full| !full.is_empty())
+        let inside = entries(&path).and_then(|within| subfolders(&path, &within.folders));
+        inside.is_ok_and(|all| all.iter().any(|(_, within)| !within.images.is_empty()))
     });
     match below {
         Some(folder) => format!(
@@ -177,90 +240,6 @@ fn nothing(root: &Path, folders: &[PathBuf]) -> String {
         ),
         None => "there are no images (.jpg, .png) in it or its subfolders".into(),
     }
-}
-
-/// The classes that a file of labels gives to the images, and their names if it has names: these
-/// are numbered in sorted order.
-fn of_file(text: &str, images: &[PathBuf]) -> Result<(Vec<usize>, Option<Vec<String>>), String> {
-    let lines: Vec<(usize, &str)> = text
-        .trim_start_matches('\u{feff}')
-        .lines()
-        .enumerate()
-        .map(|(i, line)| (i + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty())
-        .collect();
-    let position: HashMap<String, usize> = images
-        .iter()
-        .enumerate()
-        .map(|(i, image)| (image.to_string_lossy().into_owned(), i))
-        .collect();
-    let named = lines
-        .iter()
-        .any(|(_, line)| split(line).is_some_and(|(name, _)| position.contains_key(name)));
-    let mut found: Vec<Option<&str>> = vec![None; images.len()];
-    if named {
-        for &(number, line) in &lines {
-            let (name, class) = split(line)
-                .ok_or_else(|| format!("line {number} is no `NAME,CLASS`: `{}`", short(line)))?;
-            // A line of an image that is not there says nothing; the first may be the columns' names.
-            let Some(&image) = position.get(name) else {
-                continue;
-            };
-            if let Some(before) = found[image].replace(class)
-                && before != class
-            {
-                return Err(format!("line {number} gives {name} a second class"));
-            }
-        }
-    } else {
-        if lines.len() != images.len() {
-            return Err(format!(
-                "no line begins with the name of an image, and {} lines are no classes of {} images \
-                 sorted by name; write lines like `{},3`",
-                lines.len(),
-                images.len(),
-                images[0].display()
-            ));
-        }
-        for (place, (_, line)) in found.iter_mut().zip(&lines) {
-            *place = Some(line);
-        }
-    }
-    let without: Vec<String> = images
-        .iter()
-        .zip(&found)
-        .filter(|(_, class)| class.is_none())
-        .map(|(image, _)| image.display().to_string())
-        .collect();
-    if !without.is_empty() {
-        return Err(format!("it has no class for {}", few(&without)));
-    }
-    let found: Vec<&str> = found.into_iter().flatten().collect();
-    if let Ok(numbers) = found.iter().map(|class| class.parse()).collect() {
-        return Ok((numbers, None));
-    }
-    let mut names: Vec<String> = found.iter().map(|&class| class.to_owned()).collect();
-    names.sort();
-    names.dedup();
-    let number = |class: &&str| names.binary_search_by(|name| name.as_str().cmp(class));
-    let labels = found
-        .iter()
-        .filter_map(|class| number(class).ok())
-        .collect();
-    Ok((labels, Some(names)))
-}
-
-/// Name and class of a line.
-fn split(line: &str) -> Option<(&str, &str)> {
-    let (name, class) = line
-        .rsplit_once(',')
-        .or_else(|| line.rsplit_once('\t'))
-        .or_else(|| line.rsplit_once(' '))?;
-    Some((unquoted(name), unquoted(class)))
-}
-
-fn unquoted(text: &str) -> &str {
-    text.trim().trim_matches('"').trim()
 }
 
 /// Names of classes: one a line, or a JSON list of strings.
@@ -314,10 +293,6 @@ pub(crate) fn few(items: &[String]) -> String {
     }
 }
 
-fn short(line: &str) -> String {
-    line.chars().take(60).collect()
-}
-
 fn is_image(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str());
     ending.is_some_and(|ending| {
@@ -325,4 +300,61 @@ fn is_image(path: &Path) -> bool {
             .iter()
             .any(|known| known.eq_ignore_ascii_case(ending))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder of these files, which are empty.
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "").unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_class_folder_without_images_keeps_its_number_and_is_named() {
+        let files = ["a/0.png", "b/1.ppm", "c/2.jpg", "c/notes.txt", "e/3.PNG"];
+        let folder = folder(&files);
+        fs::create_dir(folder.path().join("d")).unwrap();
+        let listing = list_images(folder.path(), &Labels::Subfolders).unwrap();
+        assert_eq!(listing.labels.unwrap(), [0, 2, 4]);
+        assert_eq!(listing.classes.unwrap(), ["a", "b", "c", "d", "e"]);
+        let [empty, passed] = &listing.notes[..] else {
+            panic!("{:?}", listing.notes)
+        };
+        assert!(empty.ends_with(": b (class 1), d (class 3)"), "{empty}");
+        assert!(passed.ends_with(": b/1.ppm, c/notes.txt"), "{passed}");
+    }
+
+    #[test]
+    fn a_file_of_labels_beside_its_images_is_not_passed_over() {
+        let folder = folder(&["0.png", "1.png", "2.avif"]);
+        let labels = folder.path().join("labels.csv");
+        fs::write(&labels, "0.png,4\n1.png,2\n").unwrap();
+        let listing = list_images(folder.path(), &Labels::File(labels)).unwrap();
+        assert_eq!(listing.labels.unwrap(), [4, 2]);
+        let [passed] = &listing.notes[..] else {
+            panic!("{:?}", listing.notes)
+        };
+        assert!(passed.ends_with(": 2.avif"), "{passed}");
+    }
+
+    #[test]
+    fn names_that_are_numbers_but_not_those_of_the_classes_are_told() {
+        let notes = |files: &[&str]| {
+            let folder = folder(files);
+            list_images(folder.path(), &Labels::Subfolders)
+                .unwrap()
+                .notes
+        };
+        assert_eq!(notes(&["0/a.png", "1/a.png", "2/a.png"]), [""; 0]);
+        let told = notes(&["1/a.png", "2/a.png", "10/a.png"]);
+        assert!(told[0].contains("1 is class 0"), "{told:?}");
+    }
 }

@@ -40,6 +40,7 @@ pub mod files;
 mod folder;
 mod idx;
 mod kind;
+mod labels;
 mod npz;
 pub mod numpy;
 mod request;

@@ -119,11 +119,16 @@ fn alexnet(path: &Path) -> Option<Network<f32>> {
     (path == Path::new("alexnet") && !path.exists()).then(|| architectures::alexnet(0))
 }
 
-/// The image set that a specification names, as it is.
+/// The image set that a specification names, as it is. What a user should know of it goes to standard
+/// error.
 pub(super) fn set(spec: &str, common: &Common, progress: &Progress) -> anyhow::Result<ImageSet> {
     let spec: DataSpec = spec.parse().map_err(|error| Usage(format!("{error}")))?;
     let locations = Locations::new(common.data_dir.clone());
-    Ok(spec.load(&locations, &mut Download(progress))?)
+    let images = spec.load(&locations, &mut Download(progress))?;
+    for note in images.notes().iter().filter(|_| !common.quiet) {
+        print::warning(&format!("{}: {note}", images.name()));
+    }
+    Ok(images)
 }
 
 /// The images asked for, fit for the model if there is one: resized and cropped, chosen, each file of

@@ -3,6 +3,7 @@
 mod check;
 mod choice;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub struct ImageSet {
     labels: Option<Vec<usize>>,
     classes: Option<Arc<Vec<String>>>,
     hashes: Vec<(String, String)>,
+    /// What a user should know of the set, in words.
+    notes: Vec<String>,
 }
 
 impl ImageSet {
@@ -109,6 +112,7 @@ impl ImageSet {
             labels,
             classes: None,
             hashes,
+            notes: Vec::new(),
         })
     }
 
@@ -119,6 +123,7 @@ impl ImageSet {
             labels,
             classes,
             hashes,
+            notes,
         } = listing;
         let set = ImageSet {
             name: name(&root),
@@ -129,6 +134,7 @@ impl ImageSet {
             labels,
             classes: classes.map(Arc::new),
             hashes,
+            notes,
         };
         set.fitted(&Fit::default())
     }
@@ -236,35 +242,45 @@ impl ImageSet {
     }
 
     /// The same images with these classes, that of class 0 first. Where the set names its classes
-    /// and all those names are given, labels become positions among the given ones: a folder of some
-    /// of a network's classes gets the network's numbers. Otherwise the given names take the place
-    /// of the set's.
+    /// and the names of all its images' classes are given, labels become positions among the given
+    /// ones: a folder of some of a network's classes gets the network's numbers. Where none of them
+    /// is given, the given names take the place of the set's.
     ///
     /// # Errors
-    /// [`DataError::Unfit`] where there are too few.
+    /// [`DataError::Unfit`] where there are too few, or only some of the set's own names are given.
     pub fn with_classes(&self, names: Vec<String>) -> Result<ImageSet, DataError> {
+        let unfit = |why: String| DataError::Unfit {
+            set: self.name.clone(),
+            why,
+        };
         let mut set = self.clone();
         let own = self.classes().unwrap_or_default();
-        let places: Option<Vec<usize>> = own
+        let places: Vec<Option<usize>> = own
             .iter()
             .map(|own| names.iter().position(|name| name == own))
             .collect();
-        match (places, &mut set.labels) {
-            (Some(places), Some(labels)) if !own.is_empty() => {
-                labels.iter_mut().for_each(|label| *label = places[*label]);
+        let used: BTreeSet<usize> = self.labels().unwrap_or_default().iter().copied().collect();
+        let given = |class: &&usize| places.get(**class).is_some_and(Option::is_some);
+        if used.iter().any(|class| given(&class)) {
+            if let Some(&missing) = used.iter().find(|class| !given(class)) {
+                return Err(unfit(format!(
+                    "its class {} is not among the names that are given, and others are; give the \
+                     names of all its classes, or none of them",
+                    own[missing]
+                )));
             }
-            (_, labels) => {
-                let most = labels.iter().flatten().max().map_or(0, |label| label + 1);
-                let needed = own.len().max(most);
-                if names.len() < needed {
-                    let why = format!(
-                        "it has {needed} classes, and {} names are given; give one for each class, \
-                         or all the names that it uses itself",
-                        names.len()
-                    );
-                    let set = self.name.clone();
-                    return Err(DataError::Unfit { set, why });
-                }
+            for label in set.labels.iter_mut().flatten() {
+                *label = places[*label].unwrap_or(*label);
+            }
+        } else {
+            let most = used.last().map_or(0, |label| label.saturating_add(1));
+            let needed = own.len().max(most);
+            if names.len() < needed {
+                return Err(unfit(format!(
+                    "it has {needed} classes, and {} names are given; give one for each class, or all \
+                     the names that it uses itself",
+                    names.len()
+                )));
             }
         }
         set.classes = Some(Arc::new(names));
@@ -274,6 +290,12 @@ impl ImageSet {
     /// The index in the data set of the image at each position: its place in the set as it was loaded.
     pub fn indices(&self) -> &[usize] {
         &self.indices
+    }
+
+    /// What a user should know of the set and is no error, in words: class folders without images,
+    /// files that were passed over.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Name and SHA-256 (unpacked) of each file that the set came from. Of a folder, once it is
@@ -385,5 +407,28 @@ mod tests {
         assert!(ImageSet::new("x", [1, 2, 2], vec![0; 7], None, Vec::new()).is_err());
         let error = ImageSet::new("x", [1, 2, 2], vec![0; 8], Some(vec![1]), Vec::new());
         assert_eq!(error.unwrap_err(), "2 images have 1 labels");
+    }
+
+    #[test]
+    fn a_list_of_names_numbers_all_classes_of_a_set_or_none() {
+        let mut set = ImageSet::new("x", [1, 1, 1], vec![0; 3], Some(vec![0, 2, 0]), Vec::new());
+        let names = |names: &[&str]| {
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>()
+        };
+        let set = set.as_mut().unwrap();
+        // A class without images need not be among the names.
+        set.classes = Some(Arc::new(names(&["cat", "empty", "dog"])));
+        let numbered = set.with_classes(names(&["eel", "dog", "cat"])).unwrap();
+        assert_eq!(numbered.labels(), Some(&[2, 1, 2][..]));
+        let renamed = set.with_classes(names(&["Katze", "leer", "Hund"])).unwrap();
+        assert_eq!(renamed.labels(), set.labels());
+        let error = set
+            .with_classes(names(&["cat", "hound", "eel"]))
+            .unwrap_err();
+        assert!(error.to_string().contains("its class dog"), "{error}");
+        assert!(set.with_classes(names(&["Katze", "Hund"])).is_err());
     }
 }
