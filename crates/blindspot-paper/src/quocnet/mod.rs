@@ -17,6 +17,7 @@ mod pooling;
 mod row_partition;
 mod speed;
 mod tica;
+mod tica_loss;
 mod tile_memory;
 mod train;
 mod trial;

@@ -3,7 +3,7 @@
 use blindspot_report::{COLOURS, Curve, curves_plot};
 use serde::{Deserialize, Serialize};
 
-use super::super::tica::TicaLoss;
+use super::super::tica_loss::TicaLoss;
 
 /// Points for a stage.
 const POINTS: u64 = 100;

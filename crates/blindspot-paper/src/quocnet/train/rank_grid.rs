@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::plan::{Plan, Size};
-use super::super::tica::TicaLoss;
+use super::super::tica_loss::TicaLoss;
 use crate::train::TrainError;
 use blindspot::run::communicator::{Communicator, Group, all_gather, all_to_all};
 

@@ -4,7 +4,7 @@
 //! server, which makes a step with it at once. Meanwhile others have changed the weights: which gradients
 //! meet which weights depends on who is faster, and so do the bits of what comes out.
 
-use super::super::tica::TicaLoss;
+use super::super::tica_loss::TicaLoss;
 use super::super::tile_memory::Memory;
 use super::history::LossCurve;
 use super::schedule::Schedule;

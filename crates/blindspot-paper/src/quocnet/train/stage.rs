@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::super::pca;
 use super::super::plan::{Plan, Size};
-use super::super::tica::{Tica, TicaLoss};
+use super::super::tica::Tica;
+use super::super::tica_loss::TicaLoss;
 use super::super::tile_memory::Memory;
 use super::StageRecord;
 use super::frozen_stages::FrozenStages;
