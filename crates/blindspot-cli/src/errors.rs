@@ -101,13 +101,14 @@ fn own_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
 
 /// The options of the command that mend an error, if there are any.
 pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
-    error.chain().find_map(own_hint)
+    error.chain().find_map(hint_for)
 }
 
 /// The options that say what a network wants of its input.
 pub(crate) const PREPROCESSING: &str = "--range, --mean, --std, --channel-order, --layout";
 
-fn own_hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+/// The options that mend an error, its causes aside.
+pub(crate) fn hint_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if error.is::<PreprocessError>() {
         return Some(PREPROCESSING);
     }

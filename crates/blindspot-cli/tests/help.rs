@@ -19,6 +19,7 @@ fn help(words: &[&str]) -> String {
 fn every_help_is_as_it_was() {
     let commands = [
         "reproduce",
+        "inspect",
         "attack",
         "merge",
         "transfer",

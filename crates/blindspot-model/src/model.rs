@@ -421,7 +421,7 @@ impl ModelOptions {
             preprocess.range = range;
         }
         let (answer, logits, own_end) = match network.output_len() {
-            1 => one_logit::two_classes(&network),
+            1 => one_logit::two_classes(network),
             _ => {
                 let logits = network.logits();
                 let answer = answer(&network, &logits);
@@ -444,8 +444,8 @@ impl ModelOptions {
         let before = |network| preprocess.before(network).map_err(unfit);
         Ok(Model {
             image_shape,
-            network: before(&logits)?,
-            own_end: own_end.as_ref().map(before).transpose()?,
+            network: before(logits)?,
+            own_end: own_end.map(before).transpose()?,
             answer,
             precision,
             input_precision: if preprocess.is_identity() {

@@ -136,11 +136,11 @@ impl Preprocess {
     ///
     /// # Errors
     /// [`PreprocessError`] where network and description don't fit each other.
-    pub fn before(&self, network: &Network<f32>) -> Result<Network<f32>, PreprocessError> {
+    pub fn before(&self, network: Network<f32>) -> Result<Network<f32>, PreprocessError> {
         let image = self.image_shape(network.input_shape())?;
         let (scale, shift) = self.scale_and_shift(network.input_shape(), image)?;
         if self.is_identity() {
-            return Ok(network.clone());
+            return Ok(network);
         }
         let shape = match image {
             Some(shape) if network.input_shape().len() == 3 => shape.to_vec(),
@@ -175,7 +175,7 @@ impl Preprocess {
             });
             graph.node("nhwc", to_last, &[Operand::Value(last)], "nhwc")?;
         }
-        Ok(network.after(&Network::new(graph, weights)?)?)
+        Ok(network.after(Network::new(graph, weights)?)?)
     }
 
     /// What each channel, or each value, is multiplied by and what is added then: (low + (high -
@@ -306,7 +306,7 @@ mod tests {
             layout: Layout::Nhwc,
         };
         let (height, width) = (2, 3);
-        let network = preprocess.before(&echo(&[height, width, 3])).unwrap();
+        let network = preprocess.before(echo(&[height, width, 3])).unwrap();
         assert_eq!(network.input_shape(), [3, height, width]);
         let image: Vec<f32> = (0..18).map(|i| i as f32 / 17.0).collect();
         let mut evaluator = Evaluator::new(&network);
@@ -329,7 +329,10 @@ mod tests {
     #[test]
     fn nothing_is_put_before_a_network_that_takes_images_as_they_are() {
         let network = echo(&[3, 4, 4]);
-        assert_eq!(Preprocess::default().before(&network).unwrap(), network);
+        assert_eq!(
+            Preprocess::default().before(network.clone()).unwrap(),
+            network
+        );
     }
 
     #[test]
@@ -339,7 +342,7 @@ mod tests {
             std: vec![0.25],
             ..Preprocess::default()
         };
-        let network = preprocess.before(&echo(&[4])).unwrap();
+        let network = preprocess.before(echo(&[4])).unwrap();
         let mut evaluator = Evaluator::new(&network);
         evaluator.input(1).copy_from_slice(&[0.0, 0.25, 0.5, 1.0]);
         assert_eq!(evaluator.forward(), [-2.0, -1.0, 0.0, 2.0]);
@@ -348,7 +351,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_said() {
         let says = |preprocess: Preprocess, input: &[usize], what: &str| {
-            let error = preprocess.before(&echo(input)).unwrap_err().to_string();
+            let error = preprocess.before(echo(input)).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");
         };
         let default = Preprocess::default;

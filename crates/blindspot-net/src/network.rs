@@ -131,12 +131,10 @@ impl<T: Real> Network<T> {
     ///
     /// # Errors
     /// [`GraphError::Join`] where the shapes differ.
-    pub fn after(&self, first: &Network<T>) -> Result<Network<T>, GraphError> {
-        let weights = first.weights.iter().chain(&self.weights);
-        Ok(Network {
-            graph: self.graph.after(&first.graph)?,
-            weights: weights.cloned().collect(),
-        })
+    pub fn after(self, first: Network<T>) -> Result<Network<T>, GraphError> {
+        let graph = self.graph.after(&first.graph)?;
+        let weights = first.weights.into_iter().chain(self.weights).collect();
+        Ok(Network { graph, weights })
     }
 
     /// The same network without what it ends in that only squashes its logits and keeps the order

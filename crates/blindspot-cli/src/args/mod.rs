@@ -4,6 +4,7 @@ mod attack;
 mod certify;
 mod data;
 mod harden;
+mod inspect;
 mod merge;
 mod options;
 mod parse;
@@ -21,6 +22,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use attack::Attack;
 pub(crate) use certify::Certify;
 pub(crate) use data::Data;
+pub(crate) use inspect::Inspect;
 pub(crate) use merge::Merge;
 pub(crate) use options::{ChoiceArgs, ModelArgs};
 pub(crate) use reproduce::Reproduce;
@@ -75,6 +77,7 @@ pub(crate) struct Common {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Reproduce(Reproduce),
+    Inspect(Inspect),
     Attack(Box<Attack>),
     Merge(Merge),
     Transfer(Transfer),

@@ -3,6 +3,7 @@
 mod attack;
 mod certify;
 mod data;
+mod inspect;
 mod load;
 mod merge;
 mod part;
@@ -44,6 +45,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
     // and wait for it (half of the time on small networks).
     rayon::scope(|_| match &args.command {
         Command::Reproduce(command) => reproduce::run(command, common, &progress),
+        Command::Inspect(command) => inspect::run(command, common),
         Command::Attack(command) => attack::run(command, common, &progress),
         Command::Merge(command) => merge::run(command, common, &progress),
         Command::Transfer(command) => transfer::run(command, common, &progress),

@@ -7,15 +7,12 @@ use super::Answer;
 /// What the one output of a network is; the network with 0 for class 0 and its logit for class 1,
 /// so that the margin is the logit; and, if it gives a probability, the network with 0 and how far
 /// that is above 1/2.
-pub(super) fn two_classes(network: &Network<f32>) -> (Answer, Network<f32>, Option<Network<f32>>) {
-    match before_sigmoid(network) {
+pub(super) fn two_classes(network: Network<f32>) -> (Answer, Network<f32>, Option<Network<f32>>) {
+    match before_sigmoid(&network) {
         Some(logit) => {
+            let logit = beside_zero(network.up_to(logit), 0.0);
             let own_end = beside_zero(network, 0.5);
-            (
-                Answer::OneProbability,
-                beside_zero(&network.up_to(logit), 0.0),
-                Some(own_end),
-            )
+            (Answer::OneProbability, logit, Some(own_end))
         }
         None => (Answer::OneLogit, beside_zero(network, 0.0), None),
     }
@@ -32,7 +29,7 @@ fn before_sigmoid(network: &Network<f32>) -> Option<ValueId> {
 }
 
 /// 0, and the one output of a network less a threshold.
-fn beside_zero(network: &Network<f32>, threshold: f32) -> Network<f32> {
+fn beside_zero(network: Network<f32>, threshold: f32) -> Network<f32> {
     let output = network.graph().value(network.graph().output());
     let above = |shape: &[usize]| {
         let mut graph = Graph::new("one output", shape)?;
@@ -88,7 +85,7 @@ mod tests {
     #[test]
     fn the_margin_of_two_classes_is_the_logit() {
         for (sigmoid, expected) in [(false, Answer::OneLogit), (true, Answer::OneProbability)] {
-            let (answer, both, own_end) = two_classes(&network(sigmoid));
+            let (answer, both, own_end) = two_classes(network(sigmoid));
             assert_eq!((answer, own_end.is_some()), (expected, sigmoid));
             for (image, class) in [([0.75, 0.25], 1), ([0.25, 0.75], 0)] {
                 let logits = outputs(&both, image);

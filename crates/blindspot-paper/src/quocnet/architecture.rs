@@ -240,5 +240,5 @@ pub(crate) fn with_classifier(
         both(bias).to_vec(),
     ];
     let top = Network::new(graph, numbers).expect("as many finite numbers as each weight has");
-    top.after(features)
+    top.after(features.clone())
 }

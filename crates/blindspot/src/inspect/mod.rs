@@ -33,13 +33,16 @@ use crate::certify::Certifier;
 use crate::units::Layer;
 
 /// All that is known about a model. Its names are those of the JSON that it becomes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// What is in the file.
     pub file: FileReport,
     /// Why it is no model that runs here; `None` if it is one.
     pub problem: Option<String>,
+    /// The same as an error.
+    #[serde(skip)]
+    pub error: Option<ModelError>,
     /// The network, if it runs.
     pub network: Option<NetworkReport>,
 }
@@ -149,11 +152,13 @@ impl Report {
             Ok(model) => Report {
                 file,
                 problem: None,
+                error: None,
                 network: Some(NetworkReport::of(&model)),
             },
             Err(error) => Report {
                 file,
                 problem: Some(without_path(&error)),
+                error: Some(error),
                 network: None,
             },
         })

@@ -1,0 +1,16 @@
+//! The options of `blindspot inspect`.
+
+use super::options::ModelArgs;
+
+/// See what is in a model, whether it runs here, and what can be done with it
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  blindspot inspect model.onnx
+  blindspot inspect model.onnx --input-shape 3,224,224 --json
+
+Gradients are compared with finite differences, and timed, on one random image.")]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+}

@@ -1,0 +1,131 @@
+//! `blindspot inspect`.
+
+use std::fmt::Write;
+
+use blindspot::inspect::{FileReport, NetworkReport, PortReport, Report};
+use blindspot::model::{Interface, Model};
+use blindspot::preprocess::Preprocess;
+
+use crate::args::{Common, Inspect};
+use crate::errors::hint_for;
+use crate::print::{json, say};
+
+pub(super) fn run(command: &Inspect, common: &Common) -> anyhow::Result<()> {
+    let options = Model::options()
+        .interface(Interface::from(&command.model.interface))
+        .preprocess(Preprocess::from(&command.model.preprocess));
+    let report = Report::new(&command.model.model, &options)?;
+    let mut text = file(&report.file);
+    if let Some(problem) = &report.problem {
+        text += &line("runs here", &format!("no: {problem}"));
+        if let Some(hint) = report.error.as_ref().and_then(|error| hint_for(error)) {
+            text += &line("", &format!("see {hint}"));
+        }
+    }
+    if let Some(report) = &report.network {
+        text += &network(report);
+    }
+    say(common, text.trim_end())?;
+    json(common, &report)
+}
+
+/// A line of the report: what it is about, and what is said of it.
+fn line(about: &str, said: &str) -> String {
+    format!("{about:<16}{said}\n")
+}
+
+fn file(file: &FileReport) -> String {
+    let mut text = String::new();
+    let mut size = bytes(file.bytes);
+    if !file.files.is_empty() {
+        let _ = write!(size, " in {} files", file.files.len() + 1);
+    }
+    let _ = write!(size, ", {} stored numbers", file.stored_numbers);
+    text += &line("size", &size);
+    if !file.producer.is_empty() {
+        text += &line("written by", &file.producer);
+    }
+    let opsets = file.opsets.iter();
+    let opsets = opsets.map(|(domain, version)| format!("{domain} {version}"));
+    text += &line("operator sets", &listed(opsets));
+    if file.functions > 0 {
+        text += &line("functions", &file.functions.to_string());
+    }
+    text += &line("inputs", &listed(file.inputs.iter().map(port)));
+    text += &line("outputs", &listed(file.outputs.iter().map(port)));
+    let counted = |(name, count): (&String, &usize)| match count {
+        1 => name.clone(),
+        count => format!("{count} {name}"),
+    };
+    text += &line("operators", &listed(file.operators.iter().map(counted)));
+    for (name, help) in &file.missing {
+        text += &line("not supported", &format!("{name}: {help}"));
+    }
+    text
+}
+
+fn network(report: &NetworkReport) -> String {
+    let mut text = line("runs here", "yes");
+    let shape: Vec<String> = report.input_shape.iter().map(usize::to_string).collect();
+    text += &line("an image", &shape.join("x"));
+    let answer = format!("{} classes, {}", report.classes, report.answer);
+    text += &line("answer", &answer);
+    for note in &report.notes {
+        text += &line("note", note);
+    }
+    for guess in &report.preprocessing {
+        text += &line("it may want", &format!("{}, as {}", guess.what, guess.why));
+    }
+    let check = &report.gradient_check;
+    let gradients = if check.norm == 0.0 {
+        "zero at a random image: no search can follow them".to_owned()
+    } else if check.agrees() {
+        format!(
+            "right: {:.0e} of their norm from finite differences",
+            check.relative_difference
+        )
+    } else {
+        format!(
+            "differ from finite differences by {:.0e} of their norm",
+            check.relative_difference
+        )
+    };
+    text += &line("gradients", &gradients);
+    let times = format!(
+        "{:.3} ms the outputs of an image, {:.3} ms with a gradient, on one thread",
+        report.forward_ms, report.gradient_ms
+    );
+    text += &line("time", &times);
+    for study in &report.studies {
+        text += &line(
+            study.name,
+            &match (&study.problem, &study.limit) {
+                (Some(problem), _) => format!("no: {problem}"),
+                (None, Some(limit)) => format!("yes, but {limit}"),
+                (None, None) => "yes".to_owned(),
+            },
+        );
+    }
+    text
+}
+
+fn port(port: &PortReport) -> String {
+    match &port.shape {
+        Some(shape) => format!("{} ({} [{}])", port.name, port.kind, shape.join(", ")),
+        None => format!("{} ({})", port.name, port.kind),
+    }
+}
+
+fn listed(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+/// A number of bytes in a unit that suits it.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        ..1_000 => format!("{bytes} bytes"),
+        ..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        ..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    }
+}
