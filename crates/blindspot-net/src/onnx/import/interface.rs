@@ -5,7 +5,7 @@ use super::constant::{is_real, is_whole, type_name};
 use super::graph::{Call, Producers};
 use super::{MAX_AXES, ReadOptions};
 use crate::onnx::OnnxError;
-use crate::onnx::proto::{Dimension, UINT8, ValueInfoProto};
+use crate::onnx::proto::{Dimension, INT8, ValueInfoProto};
 
 /// The type of a value's numbers, 0 where the file does not say it; `None` if it is no tensor (a
 /// sequence, a map).
@@ -341,9 +341,8 @@ fn any_batch(shape: Vec<usize>) -> Vec<Reading> {
 pub(super) fn whole_range(info: &ValueInfoProto) -> Option<[f64; 2]> {
     match element_type(info)? {
         kind if !is_whole(kind) => None,
-        UINT8 => Some([0.0, 255.0]),
-        crate::onnx::proto::INT8 => Some([-128.0, 127.0]),
-        // Wider types hold what images hold.
+        INT8 => Some([-128.0, 127.0]),
+        // Wider types than bytes hold what images hold.
         _ => Some([0.0, 255.0]),
     }
 }
