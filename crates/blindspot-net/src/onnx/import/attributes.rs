@@ -70,6 +70,11 @@ impl<'a> Reader<'a> {
         self.attr(name).map(|attribute| &attribute.ints[..])
     }
 
+    /// A list of floats; empty if it is not there.
+    pub(super) fn attr_floats(&self, name: &str) -> &'a [f32] {
+        self.attr(name).map_or(&[], |attribute| &attribute.floats)
+    }
+
     /// A text; "" if it is not there, or no text.
     pub(super) fn attr_str(&self, name: &str) -> &'a str {
         self.attr(name)

@@ -156,7 +156,7 @@ impl Reader<'_> {
         let shape = match constant.shape.split_first() {
             Some((1, rest)) if beside.batched => rest.to_vec(),
             _ if beside.batched => {
-                return Err(self.fail(format!(
+                return Err(self.node.fail_in_batch(format!(
                     "its constant `{}` of shape {:?} differs from image to image of a batch",
                     self.input_name(position),
                     constant.shape

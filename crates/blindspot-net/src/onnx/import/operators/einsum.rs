@@ -147,7 +147,9 @@ fn factors(
         apart &= batch.is_none_or(|batch| !rest.contains(&batch));
     }
     if !apart && r.builder.batch != Batch::One {
-        return Err(r.fail("the batch's axis is not the first of its factors and of its result"));
+        return Err(r
+            .node
+            .fail_in_batch("the batch's axis is not the first of its factors and of its result"));
     }
     if apart {
         output.remove(0);

@@ -11,8 +11,10 @@ mod einsum;
 mod elementwise;
 mod linear;
 mod logic;
+mod ml;
 mod normalise;
 mod part;
+mod recurrent;
 mod reduce;
 mod resize;
 mod scatter;
@@ -32,7 +34,7 @@ use crate::onnx::OnnxError;
 use crate::onnx::proto::NodeProto;
 
 /// All operators that are read.
-const TABLES: [&[Operator]; 14] = [
+const TABLES: [&[Operator]; 16] = [
     arrange::OPERATORS,
     constants::OPERATORS,
     attention::OPERATORS,
@@ -40,8 +42,10 @@ const TABLES: [&[Operator]; 14] = [
     elementwise::OPERATORS,
     linear::OPERATORS,
     logic::OPERATORS,
+    ml::OPERATORS,
     normalise::OPERATORS,
     part::OPERATORS,
+    recurrent::OPERATORS,
     reduce::OPERATORS,
     resize::OPERATORS,
     scatter::OPERATORS,
@@ -66,7 +70,7 @@ type Outputs = Result<Vec<Binding>, OnnxError>;
 
 /// An operator of ONNX, and how it is read.
 pub(super) struct Operator {
-    /// ONNX's name for it.
+    /// ONNX's name for it, after its domain unless that is ONNX's own.
     pub(super) name: &'static str,
     import: Import,
     /// How it works if all inputs are constants.
@@ -77,6 +81,9 @@ pub(super) struct Operator {
 enum Import {
     /// Operators of the network, of which the last one's value is the node's one output.
     Value(fn(&mut Reader<'_>) -> Result<Value, OnnxError>),
+    /// Operators of the network, of which the last one's value is the node's second output; the
+    /// first one is a label, which is not given.
+    Scores(fn(&mut Reader<'_>) -> Result<Value, OnnxError>),
     /// Outputs of any number and kind.
     Outputs(fn(&mut Reader<'_>) -> Outputs),
     /// Nothing: the operator works on constants only.
@@ -124,6 +131,18 @@ impl Operator {
         }
     }
 
+    /// An operator that gives a label, which has no gradient, and scores.
+    const fn scores(
+        name: &'static str,
+        import: fn(&mut Reader<'_>) -> Result<Value, OnnxError>,
+    ) -> Operator {
+        Operator {
+            name,
+            import: Import::Scores(import),
+            on_constants: OnConstants::Compute,
+        }
+    }
+
     /// An operator that works on constants only, by a function that gives its one output.
     const fn of_constants(
         name: &'static str,
@@ -154,8 +173,8 @@ impl Operator {
         if node.domain == OWN_DOMAIN {
             return (node.op_type == SWAP_LAST_AXES).then_some(&arrange::SWAP_LAST_AXES);
         }
-        let own = matches!(node.domain.as_str(), "" | "ai.onnx");
-        Operator::all().find(|operator| own && operator.name == node.op_type)
+        let name = node.operator();
+        Operator::all().find(|operator| operator.name == name)
     }
 
     /// Whether the operator takes no values that depend on the image.
@@ -191,6 +210,17 @@ impl Operator {
     pub(super) fn import(&self, r: &mut Reader<'_>) -> Outputs {
         match self.import {
             Import::Value(import) => Ok(vec![Binding::Value(import(r)?)]),
+            Import::Scores(import) => {
+                let label = r.output_name();
+                if r.builder.is_used(label) {
+                    return Err(r.fail(format!(
+                        "its label `{label}` has no gradient; take its scores"
+                    )));
+                }
+                let scores = Binding::Value(import(r)?);
+                // The first is in the label's place, where nothing looks.
+                Ok(vec![scores.clone(), scores])
+            }
             Import::Outputs(import) => import(r),
             Import::Nothing => {
                 Err(r.fail("it is supported for constants only, but an input depends on the image"))

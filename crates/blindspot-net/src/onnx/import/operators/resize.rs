@@ -21,7 +21,7 @@ struct Resampling {
     outputs: usize,
     scale: f64,
     /// Start and end of the part that is shown, over all of the axis; for `tf_crop_and_resize`.
-    part: [f64; 2],
+    part: [f32; 2],
 }
 
 /// How the numbers between positions are had.
@@ -36,9 +36,9 @@ struct Interpolation<'a> {
 
 impl Resampling {
     /// Where output `o` lies on the input's axis, as ONNX's Resize has it; `None` if outside of a
-    /// part that is shown.
-    fn coordinate(&self, o: usize, mode: &str) -> Result<Option<f64>, String> {
-        let (x, inputs, scale) = (o as f64, self.inputs as f64, self.scale);
+    /// part that is shown. Single precision, as in runtimes, decides where it lies half-way.
+    fn coordinate(&self, o: usize, mode: &str) -> Result<Option<f32>, String> {
+        let (x, inputs, scale) = (o as f32, self.inputs as f32, self.scale as f32);
         let outputs = scale * inputs;
         Ok(Some(match mode {
             "asymmetric" => x / scale,
@@ -46,7 +46,7 @@ impl Resampling {
             "pytorch_half_pixel" if outputs == 1.0 => -0.5,
             "pytorch_half_pixel" => (x + 0.5) / scale - 0.5,
             "half_pixel_symmetric" => {
-                let adjustment = self.outputs as f64 / outputs;
+                let adjustment = self.outputs as f32 / outputs;
                 inputs / 2.0 * (1.0 - adjustment) + (x + 0.5) / scale - 0.5
             }
             "align_corners" if outputs == 1.0 => 0.0,
@@ -68,6 +68,7 @@ impl Resampling {
         let Some(x) = self.coordinate(o, how.coordinates)? else {
             return Ok(Vec::new());
         };
+        let x = f64::from(x);
         let floor = x.floor();
         // In (0, 1]: an integer's left neighbour counts as below it.
         let (start, ratio) = if x == floor {
@@ -280,7 +281,7 @@ fn resample(
         }
         let part = match part {
             [] => [0.0, 1.0],
-            part => [part[i], part[axes.len() + i]].map(f64::from),
+            part => [part[i], part[axes.len() + i]],
         };
         let resampling = Resampling {
             inputs,
@@ -294,7 +295,9 @@ fn resample(
         let batch = r.builder.batch;
         let along = match (axis, value.batched) {
             (0, true) if batch != Batch::One => {
-                return Err(r.fail("it makes more or fewer images of a batch"));
+                return Err(r
+                    .node
+                    .fail_in_batch("it makes more or fewer images of a batch"));
             }
             (0, true) => {
                 value = r.unbatched(value)?;
