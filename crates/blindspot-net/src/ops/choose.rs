@@ -29,9 +29,10 @@ impl Where {
             shape = broadcast(&shape, own)
                 .ok_or_else(|| format!("the shapes of {inputs:?} do not fit each other"))?;
         }
-        match values {
-            true => Ok(shape),
-            false => Err("all operands are weights; one must depend on the image".to_owned()),
+        if values {
+            Ok(shape)
+        } else {
+            Err("all operands are weights; one must depend on the image".to_owned())
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use super::{Export, tensor};
+use super::Export;
+use super::attributes::tensor;
 use crate::network::Network;
 use crate::onnx::proto::*;
 

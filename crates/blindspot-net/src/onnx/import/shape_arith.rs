@@ -112,9 +112,12 @@ pub(super) fn choose(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     };
     let count: usize = shape.iter().product();
     // For each number of the result whether it is one of a, and where it stands in its list.
-    let places = (0..count).map(|i| match truth[place(&shape, shapes[0], i)] {
-        true => (true, place(&shape, shapes[1], i)),
-        false => (false, place(&shape, shapes[2], i)),
+    let places = (0..count).map(|i| {
+        if truth[place(&shape, shapes[0], i)] {
+            (true, place(&shape, shapes[1], i))
+        } else {
+            (false, place(&shape, shapes[2], i))
+        }
     });
     let numbers = match (a.ints(), b.ints()) {
         (Some(a), Some(b)) => {

@@ -62,9 +62,10 @@ fn cast(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     if is_real(target) {
         r.builder.has_values_of(target);
         // The same numbers, no longer whole ones.
-        return match r.builder.is_whole(value) {
-            true => r.reshape_node(value, r.shape(value).to_vec(), value.batched),
-            false => Ok(value),
+        return if r.builder.is_whole(value) {
+            r.reshape_node(value, r.shape(value).to_vec(), value.batched)
+        } else {
+            Ok(value)
         };
     }
     // An image of whole numbers from 0 to 255 fits in all types of them but one.

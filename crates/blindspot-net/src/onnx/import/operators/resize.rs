@@ -184,13 +184,15 @@ fn resize(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     };
     let how = Interpolation {
         mode: text("mode", "nearest"),
-        coordinates: match old {
-            true => "asymmetric",
-            false => text("coordinate_transformation_mode", "half_pixel"),
+        coordinates: if old {
+            "asymmetric"
+        } else {
+            text("coordinate_transformation_mode", "half_pixel")
         },
-        nearest: match old {
-            true => "floor",
-            false => text("nearest_mode", "round_prefer_floor"),
+        nearest: if old {
+            "floor"
+        } else {
+            text("nearest_mode", "round_prefer_floor")
         },
         antialias: r.attr_bool("antialias", false),
         exclude_outside: r.attr_bool("exclude_outside", false),
