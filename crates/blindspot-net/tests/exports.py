@@ -46,7 +46,7 @@ def case(name, nodes, shape, constants=None, opset=17, output="y"):
     onnx.save(model, path + ".onnx")
     images.tofile(path + ".in")
     answer.astype("<f4").tofile(path + ".out")
-    variant = {"file": len(answers), "shape": list(answer.shape)}
+    variant = {"file": len(answers), "shape": list(answer.shape), "output": output}
     answers.append({"name": name, "why": "", "tolerance": 2e-4, "variants": [variant]})
 
 

@@ -35,7 +35,7 @@ def save(graph, source, image, answer):
     onnx.save(model, path + ".onnx")
     image.astype("<f4").tofile(path + ".in")
     answer.astype("<f4").tofile(path + ".out")
-    return {"file": count, "shape": list(answer.shape)}
+    return {"file": count, "shape": list(answer.shape), "output": graph.output[0].name}
 
 
 def joined(model, images, given, stored, output, answer):
@@ -116,6 +116,7 @@ for name, model, inputs, outputs in cases():
         answers.append({"name": name, "why": f"no tensors of numbers: {error}"[:100], "variants": []})
         continue
     kinds = {o.type.tensor_type.elem_type for o in model.graph.output}
+    rounds = any("Quantize" in operator or "QLinear" in operator for operator in operators)
     tolerance = 2**-6 if TensorProto.BFLOAT16 in kinds else 2**-9 if TensorProto.FLOAT16 in kinds else 1e-3
-    answers.append({"name": name, "why": "", "tolerance": tolerance, "variants": made})
+    answers.append({"name": name, "why": "", "tolerance": tolerance, "rounds": rounds, "variants": made})
 json.dump(answers, sys.stdout)

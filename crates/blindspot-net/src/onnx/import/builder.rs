@@ -89,6 +89,8 @@ pub(super) struct Builder {
     made_up: usize,
     /// Values that hold whole numbers: the input, if it does, and what is only rearranged of it.
     whole: HashSet<ValueId>,
+    /// The types that constants of the file have there, by their names.
+    types: HashMap<String, i32>,
 }
 
 impl Builder {
@@ -120,7 +122,26 @@ impl Builder {
             constant_bytes_left: MAX_CONSTANT_BYTES,
             made_up: 0,
             whole: HashSet::new(),
+            types: HashMap::new(),
         })
+    }
+
+    /// Takes note of the types of constants, by their names.
+    pub(super) fn declare_types(&mut self, types: &HashMap<String, i32>) {
+        let types = types
+            .iter()
+            .map(|(name, &data_type)| (name.clone(), data_type));
+        self.types.extend(types);
+    }
+
+    /// The types of constants, by their names.
+    pub(super) fn types(&self) -> &HashMap<String, i32> {
+        &self.types
+    }
+
+    /// The type of a constant of the file.
+    pub(super) fn type_of(&self, name: &str) -> Option<i32> {
+        self.types.get(name).copied()
     }
 
     /// Takes note that a value that depends on the image is of one of ONNX's types.

@@ -10,6 +10,9 @@ use crate::onnx::proto::*;
 /// The most integers in one constant: shapes and positions are small.
 pub(super) const MAX_INTS: usize = 1 << 22;
 
+/// The most 8-bit integers of a constant that are kept as integers.
+const MAX_SMALL_INTS: usize = 1 << 16;
+
 /// Shape and numbers of a constant as plain values.
 pub(super) type Array = (Vec<usize>, Vec<f32>);
 
@@ -108,7 +111,9 @@ fn read(mut tensor: TensorProto, external: &mut ExternalFiles) -> Result<Constan
     let shape = shape_of(&tensor).ok_or_else(|| format!("its shape is {:?}", tensor.dims))?;
     let count = shape.iter().product();
     let width = width(tensor.data_type)?;
-    if !is_real(tensor.data_type) && count > MAX_INTS {
+    // So many bytes are the weights of a quantised network, and no shape.
+    let weights = matches!(tensor.data_type, INT8 | UINT8) && count > MAX_SMALL_INTS;
+    if !is_real(tensor.data_type) && !weights && count > MAX_INTS {
         return Err(format!("it has {count} integers, more than {MAX_INTS}"));
     }
     let bytes = match tensor.data_location {
@@ -127,6 +132,10 @@ fn read(mut tensor: TensorProto, external: &mut ExternalFiles) -> Result<Constan
         ));
     }
     let numbers = match bytes {
+        Some(bytes) if weights && tensor.data_type == INT8 => {
+            real(bytes.iter().map(|&byte| f32::from(byte as i8)))
+        }
+        Some(bytes) if weights => real(bytes.iter().map(|&byte| f32::from(byte))),
         Some(bytes) => of_bytes(tensor.data_type, &bytes),
         None => of_fields(tensor),
     };

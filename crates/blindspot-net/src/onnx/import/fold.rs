@@ -200,6 +200,7 @@ fn run(
     let opset = r.builder.opset;
     let mut inner = Builder::new(name, &constant.shape, false, Batch::One, opset)?;
     inner.limit_values(most);
+    inner.declare_types(r.builder.types());
     inner.declare([node], "");
     for (position, (name, constant)) in inputs.iter().enumerate() {
         if position != image && inner.binding(name).is_none() {

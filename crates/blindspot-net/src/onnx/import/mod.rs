@@ -25,7 +25,7 @@ mod options;
 mod reader;
 mod shape_arith;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -132,6 +132,9 @@ pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Mod
 
     let mut external = ExternalFiles::of(options.folder.as_deref());
     let mut constants = Vec::new();
+    let tensors = calls.iter().filter_map(|call| stored_constant(&call.node));
+    let types = tensors.map(|(name, tensor)| (name.to_owned(), tensor.data_type));
+    let mut types: HashMap<String, i32> = types.collect();
     for (name, (shape, values)) in &options.constants {
         let info = inputs.iter().find(|info| info.name == *name);
         let kind = info.map_or(0, |info| interface::type_of(info));
@@ -145,6 +148,7 @@ pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Mod
     for tensor in initializer.into_iter().chain(of_nodes) {
         let name = tensor.name.clone();
         if needed.contains(&*name) && !chosen(&name) {
+            types.insert(name.clone(), tensor.data_type);
             constants.push((name, Rc::new(Constant::read(tensor, &mut external)?)));
         }
     }
@@ -152,6 +156,7 @@ pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Mod
         calls: &calls,
         image,
         output: &output,
+        types: &types,
         external_bytes: external.bytes(),
     };
     let (network, formats, reading_note) = file.network(readings, constants)?;
@@ -191,16 +196,21 @@ fn check_operators(calls: &[&Call]) -> Result<(), OnnxError> {
     }
 }
 
-/// The tensor of a Constant whose numbers are in another file, under the name of its output.
-fn external_constant(node: &NodeProto) -> Option<TensorProto> {
+/// The tensor of a Constant, and the name of its output.
+fn stored_constant(node: &NodeProto) -> Option<(&str, &TensorProto)> {
     if node.op_type != "Constant" {
         return None;
     }
     let mut attributes = node.attribute.iter();
     let attribute = attributes.find(|attribute| attribute.name == "value")?;
-    let tensor = attribute.t.as_ref()?;
+    Some((node.output.first()?, attribute.t.as_ref()?))
+}
+
+/// The tensor of a Constant whose numbers are in another file, under the name of its output.
+fn external_constant(node: &NodeProto) -> Option<TensorProto> {
+    let (name, tensor) = stored_constant(node)?;
     (tensor.data_location != 0).then(|| TensorProto {
-        name: node.output.first().cloned().unwrap_or_default(),
+        name: name.to_owned(),
         ..tensor.clone()
     })
 }
@@ -213,6 +223,8 @@ struct Graph<'f> {
     calls: &'f [&'f Call],
     image: &'f ValueInfoProto,
     output: &'f str,
+    /// The types of constants, by their names.
+    types: &'f HashMap<String, i32>,
     external_bytes: u64,
 }
 
@@ -257,6 +269,7 @@ impl Graph<'_> {
         builder.has_values_of(interface::type_of(self.image));
         let input = builder.precision;
         builder.allow_bytes(self.external_bytes);
+        builder.declare_types(self.types);
         builder.declare(self.calls.iter().map(|call| &call.node), self.output);
         if interface::whole_range(self.image).is_some()
             && let Some(&Binding::Value(value)) = builder.binding(name)

@@ -163,6 +163,11 @@ fn row(
 /// NumPy's matmul: the last two axes, repeated over the axes before them.
 fn matmul(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let (a, b) = (r.required(0)?, r.required(1)?);
+    product(r, a, b)
+}
+
+/// The matrix product of what the first two inputs are, or what is made of these.
+pub(super) fn product(r: &mut Reader<'_>, a: Binding, b: Binding) -> Result<Value, OnnxError> {
     let (rank_a, rank_b) = (r.rank(&a), r.rank(&b));
     if rank_a == 0 || rank_b == 0 {
         return Err(r.fail("one of its factors has no axis"));

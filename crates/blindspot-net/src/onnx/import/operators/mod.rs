@@ -14,6 +14,7 @@ mod logic;
 mod ml;
 mod normalise;
 mod part;
+mod quantise;
 mod recurrent;
 mod reduce;
 mod resize;
@@ -34,7 +35,7 @@ use crate::onnx::OnnxError;
 use crate::onnx::proto::NodeProto;
 
 /// All operators that are read.
-const TABLES: [&[Operator]; 16] = [
+const TABLES: [&[Operator]; 17] = [
     arrange::OPERATORS,
     constants::OPERATORS,
     attention::OPERATORS,
@@ -45,6 +46,7 @@ const TABLES: [&[Operator]; 16] = [
     ml::OPERATORS,
     normalise::OPERATORS,
     part::OPERATORS,
+    quantise::OPERATORS,
     recurrent::OPERATORS,
     reduce::OPERATORS,
     resize::OPERATORS,
@@ -199,6 +201,7 @@ impl Operator {
             (OnConstants::Arrange | OnConstants::Import, _) => Ok(true),
             // These turn them into real numbers, or leave them as they are.
             (_, "Cast" | "CastLike" | "DequantizeLinear") => Ok(false),
+            (_, "QLinearConv" | "QLinearMatMul" | "ConvInteger" | "MatMulInteger") => Ok(false),
             _ => Err(r.fail(
                 "it computes with the whole numbers of the image, which has no gradient; export \
                  the model with a Cast to float before it",

@@ -2,10 +2,13 @@
 
 mod volume;
 
+use std::rc::Rc;
+
 use super::Operator;
-use crate::graph::MAX_VALUES;
+use crate::graph::{MAX_VALUES, Operand};
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
+use crate::onnx::import::constant::Constant;
 use crate::onnx::import::reader::Reader;
 use crate::ops::{Binary, Conv, Op, Pad, PadMode, Pool, PoolKind, Unary, Window};
 
@@ -24,22 +27,33 @@ pub(super) const OPERATORS: &[Operator] = &[
 fn conv(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let value = r.value(0)?;
     let value = r.batched(value)?;
-    let groups = size(r, r.attr_i64("group", 1), 1)?;
     let kernels = match r.required(1)? {
         Binding::Constant(kernels) => kernels,
-        Binding::Value(kernels) => return volume::computed(r, value, kernels, groups),
+        Binding::Value(kernels) => return volume::computed(r, value, kernels),
     };
+    let bias = match r.constant(2)? {
+        Some(bias) => Some(r.shared_weight(2, &bias, &bias.shape)?),
+        None => None,
+    };
+    convolve(r, value, &kernels, bias)
+}
+
+/// The convolution of a value [channels, positions...] by constant kernels, as the node's attributes
+/// say.
+pub(super) fn convolve(
+    r: &mut Reader<'_>,
+    value: Value,
+    kernels: &Rc<Constant>,
+    bias: Option<Operand>,
+) -> Result<Value, OnnxError> {
+    let groups = size(r, r.attr_i64("group", 1), 1)?;
     let Some(kernel @ [_, ..]) = kernels.shape.get(2..) else {
         let why = format!("its kernels have shape {:?}", kernels.shape);
         return Err(r.fail(why));
     };
     let window = window(r, r.shape(value), kernel)?;
     let shape = volume::flat_kernels(&kernels.shape);
-    let kernels = r.shared_weight(1, &kernels, &shape)?;
-    let bias = match r.constant(2)? {
-        Some(bias) => Some(r.shared_weight(2, &bias, &bias.shape)?),
-        None => None,
-    };
+    let kernels = r.shared_weight(1, kernels, &shape)?;
     volume::convolution(r, value, kernels, bias, Conv { window, groups })
 }
 

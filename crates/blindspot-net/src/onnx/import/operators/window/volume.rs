@@ -1,7 +1,7 @@
 //! Windows over three axes, and kernels that depend on the image, by windows over two axes and
 //! matrix products.
 
-use super::window;
+use super::{size, window};
 use crate::graph::{MAX_VALUES, Operand};
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
@@ -156,8 +156,8 @@ pub(super) fn computed(
     r: &mut Reader<'_>,
     value: Value,
     kernels: Value,
-    groups: usize,
 ) -> Result<Value, OnnxError> {
+    let groups = size(r, r.attr_i64("group", 1), 1)?;
     let kernels = r.unbatched(kernels)?;
     let shape = r.shape(kernels).to_vec();
     let [features, channels, kernel @ ..] = &shape[..] else {
