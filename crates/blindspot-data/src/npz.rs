@@ -73,6 +73,15 @@ fn parse_npz(name: &str, content: &[u8], axes: Option<Axes>) -> Result<ImageSet,
     })?;
     let kind = check(&x).map_err(|why| format!("array `x`: {why}"))?;
     let (shape, order) = image_shape(x.shape(), axes)?;
+    if let (&[count, height, width], Some([_])) = (x.shape(), labels.as_deref())
+        && count != 1
+    {
+        return Err(format!(
+            "array `x` has the shape {:?}, that of {count} images of {height}x{width}, and `y` has one \
+             class; of a single image give x[None]",
+            x.shape()
+        ));
+    }
     let hashes = vec![(name.to_owned(), sha256_hex(content))];
     let broken = |error: std::io::Error| format!("array `x` can't be read: {error}");
     match kind.as_str() {
@@ -167,7 +176,9 @@ fn labels<R: Read>(y: NpyFile<R>) -> Result<Vec<usize>, String> {
     let kind = check(&y)?;
     if !matches!(y.shape(), [_] | [_, 1]) {
         let shape = y.shape();
-        return Err(format!("it has the shape {shape:?}; classes have one axis"));
+        return Err(format!(
+            "it has the shape {shape:?}; classes have one axis (of one-hot rows give y.argmax(1))"
+        ));
     }
     match kind.as_str() {
         "u1" => classes::<u8, R>(y),
@@ -245,6 +256,10 @@ mod tests {
         assert!(refused(&bytes).contains("type i4"));
         let bytes = archive((&[1, 2], vec![0.0f32; 2]), one(vec![-4]));
         assert!(refused(&bytes).contains("it holds -4"));
+        let bytes = archive((&[3, 8, 8], vec![0u8; 192]), one(vec![0]));
+        assert!(refused(&bytes).contains("x[None]"), "{}", refused(&bytes));
+        let bytes = archive((&[2, 2], vec![0u8; 4]), (&[2, 3], vec![0i64; 6]));
+        assert!(refused(&bytes).contains("argmax"), "{}", refused(&bytes));
         let bytes = archive((&[1, 2, 2, 2], vec![0u8; 8]), one(vec![0]));
         assert!(refused(&bytes).contains("nchw"));
         let mut bytes = archive((&[1, 2], vec![0.0f32; 2]), one(vec![0]));

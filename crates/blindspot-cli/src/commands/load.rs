@@ -159,9 +159,22 @@ pub(super) fn images(
         images = checked(&images, request.skip_broken, common, progress)?;
     }
     if let Some(model) = model {
+        images = within_box(images, model, common);
         warn_near_chance(model, &images, common)?;
     }
     Ok(images)
+}
+
+/// The images without what rounding has put outside of the model's box.
+fn within_box(images: ImageSet, model: &Model, common: &Common) -> ImageSet {
+    let InputBox { lower, upper } = model.input_box();
+    let (images, count) = images.within_rounding([lower, upper]);
+    if count > 0 && !common.quiet {
+        print::warning(&format!(
+            "values of {count} images lie outside of [{lower}, {upper}] by rounding, and are moved to its ends"
+        ));
+    }
+    images
 }
 
 /// The classes of images that have to have them.

@@ -44,7 +44,7 @@ impl ImageSet {
                 why,
             };
             let content = read_limited(&root.join(file), MAX_FILE_BYTES)
-                .map_err(|error| broken(error.to_string()))?;
+                .map_err(|error| broken(format!("it can't be read: {}", error.source)))?;
             let planes = decode(&content, &fit).map_err(broken)?;
             if planes.shape != self.shape {
                 return Err(broken(self.other_shape(planes.shape)));

@@ -292,6 +292,40 @@ impl ImageSet {
         &self.indices
     }
 
+    /// The same images with values that lie outside of a range by rounding alone, by up to a millionth of
+    /// its width, moved to its ends; and of how many images. Only images whose values are floats have such.
+    pub fn within_rounding(&self, [low, high]: [f32; 2]) -> (ImageSet, usize) {
+        let Source::Floats(values) = &*self.source else {
+            return (self.clone(), 0);
+        };
+        let slack = 1e-6 * (high - low);
+        let off = |value: f32| {
+            (value < low && value >= low - slack) || (value > high && value <= high + slack)
+        };
+        let length = self.image_len();
+        let image = |at: usize| &values[at * length..][..length];
+        let images = self.indices.iter().copied();
+        let off_images = images.filter(|&at| image(at).iter().any(|&value| off(value)));
+        let count = off_images.count();
+        if count == 0 {
+            return (self.clone(), 0);
+        }
+        let moved = values.iter();
+        let moved = moved.map(|&value| {
+            if off(value) {
+                value.clamp(low, high)
+            } else {
+                value
+            }
+        });
+        let source = Arc::new(Source::Floats(moved.collect()));
+        let set = ImageSet {
+            source,
+            ..self.clone()
+        };
+        (set, count)
+    }
+
     /// What a user should know of the set and is no error, in words: class folders without images,
     /// files that were passed over.
     pub fn notes(&self) -> &[String] {
@@ -342,7 +376,7 @@ impl ImageSet {
                 fit_planes(pixels, *shape, fit)
             }
             Source::Files(..) => read_limited(&self.path(index), MAX_FILE_BYTES)
-                .map_err(|error| error.to_string())
+                .map_err(|error| format!("it can't be read: {}", error.source))
                 .and_then(|content| decode(&content, fit)),
             Source::Floats(_) => Err("its values are floats".into()),
         };
@@ -399,7 +433,22 @@ mod tests {
         assert!(error.contains("image.png: it is no image"), "{error}");
         std::fs::remove_file(&file).unwrap();
         let error = set.read_image(0, &mut image).unwrap_err().to_string();
-        assert!(error.contains("image.png"), "{error}");
+        assert_eq!(error.matches("image.png").count(), 1, "{error}");
+    }
+
+    #[test]
+    fn rounding_noise_outside_of_a_range_is_moved_to_its_ends_and_more_is_not() {
+        let values = vec![-2.98e-8, 1.0, 1.000_000_1, 0.5, 1.01, -2.98e-8];
+        let set = ImageSet::of_floats("x", [1, 1, 2], values, None, Vec::new()).unwrap();
+        let (moved, count) = set.within_rounding([0.0, 1.0]);
+        assert_eq!(count, 3);
+        let mut image = [0.0; 2];
+        for (position, expected) in [(0, [0.0, 1.0]), (1, [1.0, 0.5]), (2, [1.01, 0.0])] {
+            moved.read_image(position, &mut image).unwrap();
+            assert_eq!(image, expected);
+        }
+        assert_eq!(moved.select(&[1]).within_rounding([0.0, 1.0]).1, 0);
+        assert_eq!(set.select(&[1]).within_rounding([0.0, 1.0]).1, 1);
     }
 
     #[test]
