@@ -245,6 +245,8 @@ fn what_cannot_be_is_said() {
     let same = ask(vec![1], vec![], 3, &InMemory::new(vec![0.5; 784 * 8], 784)).unwrap();
     assert!(same[0].is_constant() && same[0].top.tied && same[0].selectivity.is_none());
     assert_eq!(same[0].top.images, [0, 1, 2]);
+    assert_eq!(same[0].leading(), 0);
+    assert_eq!(same[0].constant(), Some(same[0].top.activations[0]));
     // Fewer images than asked for.
     let few = ask(
         vec![1],

@@ -67,7 +67,7 @@ pub fn picture_rows_html(rows: &[PictureRow]) -> Vec<RowHtml> {
         let pictures = Pictures { cells: &cells }.render();
         RowHtml {
             title: row.title.clone(),
-            note: note(row).to_owned(),
+            note: note(row),
             pictures: pictures.expect("memory takes it"),
         }
     };
@@ -78,7 +78,7 @@ pub fn picture_rows_html(rows: &[PictureRow]) -> Vec<RowHtml> {
 pub(crate) fn rows(rows: &[PictureRow]) -> Vec<Row> {
     let row = |row: &PictureRow| Row {
         title: row.title.clone(),
-        note: note(row).to_owned(),
+        note: note(row),
         top: row
             .top
             .iter()
@@ -99,12 +99,21 @@ pub(crate) fn rows(rows: &[PictureRow]) -> Vec<Row> {
 }
 
 /// What must be known of a row.
-fn note(row: &PictureRow) -> &'static str {
-    match (row.constant, row.tied) {
-        (true, _) => "The same for every image: none leads.",
-        (_, true) => "The last of these is one of several equal ones.",
-        _ => "",
-    }
+fn note(row: &PictureRow) -> String {
+    let images = match (row.constant, row.tied) {
+        (Some(0.0), _) => "Dead: 0 for every image, so that none leads.".to_owned(),
+        (Some(value), _) => format!("Constant: {value} for every image, so that none leads."),
+        (None, true) => format!(
+            "Only the first {} lead: those after them have the same value as images that are not shown.",
+            row.leading
+        ),
+        (None, false) => String::new(),
+    };
+    let made = match row.no_gradient {
+        true => "No image was made for it: it has no gradient.",
+        false => "",
+    };
+    [images.as_str(), made].join(" ").trim().to_owned()
 }
 
 fn cell(shown: &RowPicture, title: &str) -> Cell {
@@ -306,8 +315,10 @@ mod tests {
             title: "unit <3>".into(),
             top: vec![shown(28, 28, 1), shown(28, 28, 1)],
             synthesised: None,
+            no_gradient: false,
             lowest: vec![],
-            constant: false,
+            constant: None,
+            leading: 0,
             tied: true,
         };
         let svg = rows_drawing("a & b", &[row.clone(), row.clone()]);
@@ -315,12 +326,27 @@ mod tests {
         let tags = |name| document.descendants().filter(move |n| n.has_tag_name(name));
         assert_eq!(tags("image").count(), 4);
         assert!(tags("text").all(|text| text.text() == Some("unit <3>")));
+        let dead = PictureRow {
+            top: vec![],
+            constant: Some(0.0),
+            no_gradient: true,
+            ..row.clone()
+        };
+        let said = note(&dead);
+        assert!(
+            said.contains("Dead: 0 for every image") && said.contains("no gradient"),
+            "{said}"
+        );
         let rows = rows(&[row]);
         assert!(
             rows[0].top[0]
                 .alt
                 .contains("rows 0 to 13 and columns 14 to 27")
         );
-        assert!(rows[0].note.contains("one of several"));
+        assert!(
+            rows[0].note.contains("the first 0 lead"),
+            "{}",
+            rows[0].note
+        );
     }
 }

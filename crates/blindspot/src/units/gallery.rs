@@ -30,14 +30,19 @@ pub struct RowPicture {
 pub struct PictureRow {
     /// The unit or direction: `unit 3`, `random direction 1`.
     pub title: String,
-    /// The images with the largest projections.
+    /// The images with the largest projections; none if all have the same.
     pub top: Vec<RowPicture>,
     /// The image synthesised for the unit or direction, if any.
     pub synthesised: Option<RowPicture>,
-    /// The images with the smallest projections.
+    /// Whether there is no such image because the projection had no gradient on the way to it.
+    pub no_gradient: bool,
+    /// The images with the smallest projections; none if all have the same.
     pub lowest: Vec<RowPicture>,
-    /// Whether all images have the same projection, so that none leads.
-    pub constant: bool,
+    /// The projection of all images, if they have the same, so that none leads; None otherwise.
+    pub constant: Option<f32>,
+    /// Number of top images that lead: only their indices decided between those after them and images
+    /// that are not shown.
+    pub leading: usize,
     /// Whether the last image was chosen by its index among images of the same projection.
     pub tied: bool,
 }
@@ -106,6 +111,12 @@ pub fn picture_rows(
     for kind in kinds {
         for (place, (title, found)) in kind.into_iter().enumerate() {
             let synthesised = synthesised.next().and_then(Option::as_ref);
+            let no_gradient = synthesised.is_some_and(|synthesis| synthesis.no_gradient);
+            let synthesised = synthesised.filter(|synthesis| !synthesis.no_gradient);
+            let leads = |ranked: &RankedImages| match found.constant() {
+                Some(_) => Ok(Vec::new()),
+                None => shown(ranked),
+            };
             let pictures = 2 * found.top.images.len().min(MAX_ROW_PICTURES);
             let bytes = pictures * size_of::<f32>() * images.image_len();
             if place > MAX_PICTURE_BYTES / 3 / bytes {
@@ -113,7 +124,7 @@ pub fn picture_rows(
             }
             rows.push(PictureRow {
                 title,
-                top: shown(&found.top)?,
+                top: leads(&found.top)?,
                 synthesised: synthesised.map(|synthesis| RowPicture {
                     picture: picture(synthesis.image.clone()),
                     image: None,
@@ -121,8 +132,10 @@ pub fn picture_rows(
                     activation: synthesis.activation,
                     field: field(synthesis.position),
                 }),
-                lowest: shown(&found.lowest)?,
-                constant: found.is_constant(),
+                no_gradient,
+                lowest: leads(&found.lowest)?,
+                constant: found.constant(),
+                leading: found.leading(),
                 tied: found.top.tied,
             });
         }

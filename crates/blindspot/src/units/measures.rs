@@ -81,14 +81,14 @@ impl Measures {
 }
 
 /// The measures of each result. Top images that only their indices singled out among equal projections
-/// (dead units) say nothing: their only measure is the selectivity.
+/// (dead units) say nothing: their only measure is the selectivity, and a constant has none.
 pub(super) fn measures(
     context: &Context<'_>,
     found: &[&TopImages],
     monitor: &dyn Monitor,
 ) -> Result<Vec<Measures>, UnitsError> {
     let set = |found: &&TopImages| {
-        if found.top.tied {
+        if found.top.tied || found.is_constant() {
             Vec::new()
         } else {
             found.top.images.clone()

@@ -108,6 +108,9 @@ pub struct Synthesis {
     pub activation: f32,
     /// The position of the projection, counted row by row over the layer's positions.
     pub position: usize,
+    /// Whether the projection had no gradient at any image on the way: the image is that of the
+    /// regularisation alone, and says nothing of the unit or direction.
+    pub no_gradient: bool,
 }
 
 /// The image in [0, 1] that maximises projection / spread - regularisation: a local maximum, found from
@@ -159,6 +162,7 @@ pub fn synthesise(
             layer: layer.name.clone(),
             image: 0,
         })?;
+    let mut no_gradient = true;
     solver.minimise(
         |image, gradient| {
             evaluator.input(1).copy_from_slice(image);
@@ -168,6 +172,7 @@ pub fn synthesise(
             one_hot.fill(0.0);
             one_hot[place] = (-1.0 / spread) as f32;
             gradient.copy_from_slice(evaluator.backward(&one_hot));
+            no_gradient &= gradient.iter().all(|&slope| slope == 0.0);
             regularisation.add(image, shape, gradient) - projection / spread
         },
         |_| ControlFlow::Continue(()),
@@ -181,6 +186,7 @@ pub fn synthesise(
         image,
         activation,
         position,
+        no_gradient,
     })
 }
 
@@ -264,6 +270,7 @@ impl Regularisation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use blindspot_net::{Graph, Op, Operand, Unary};
     use blindspot_paper::train::Recipe;
 
     #[test]
@@ -305,6 +312,28 @@ mod tests {
             }
             // The bias is 0 at the start.
             assert!((f64::from(made.activation) - expected).abs() < 2e-3 * expected);
+        }
+    }
+
+    #[test]
+    fn a_projection_without_gradient_is_told() {
+        let mut graph = Graph::new("x", &[4]).unwrap();
+        let relu = Op::Unary(Unary::Relu);
+        let input = Operand::Value(graph.input());
+        graph.node("relu", relu, &[input], "hidden").unwrap();
+        let network = Network::new(graph, Vec::new()).unwrap();
+        let layer = Layer::find(&network, "hidden").unwrap();
+        // Dead at the image 0, where ReLU has no slope; alive at 0.5.
+        for (value, dead) in [(0.0, true), (0.5, false)] {
+            let start = Start {
+                image: &[value; 4],
+                shape: [1, 2, 2],
+                spread: 1.0,
+            };
+            let direction = [1.0, 0.0, 0.0, 0.0];
+            let options = SynthesisOptions::default();
+            let made = synthesise(&network, &layer, &direction, start, options).unwrap();
+            assert_eq!(made.no_gradient, dead, "{value}");
         }
     }
 

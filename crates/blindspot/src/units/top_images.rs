@@ -38,9 +38,26 @@ pub struct TopImages {
 }
 
 impl TopImages {
-    /// Whether all images have the same projection.
+    /// Whether all images have the same projection: a dead unit, if that is 0.
     pub fn is_constant(&self) -> bool {
         self.top.activations.first() == self.lowest.activations.first()
+    }
+
+    /// The projection of all images, if they have the same.
+    pub fn constant(&self) -> Option<f32> {
+        let first = self.top.activations.first().copied();
+        first.filter(|_| self.is_constant())
+    }
+
+    /// Number of top images that lead; the others have the same projection as images that were left out,
+    /// and only their indices decided. 0 if all images have the same projection.
+    pub fn leading(&self) -> usize {
+        let activations = &self.top.activations;
+        match activations.last() {
+            _ if self.is_constant() => 0,
+            Some(last) if self.top.tied => activations.iter().filter(|&a| a != last).count(),
+            _ => activations.len(),
+        }
     }
 }
 

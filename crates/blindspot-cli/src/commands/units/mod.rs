@@ -39,6 +39,9 @@ struct Record {
     /// In the order of units, directions, components.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     synthesised: Vec<MadeRecord>,
+    /// Those for which none was made, as they have no gradient.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    no_gradient: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     synthesis: Option<Regularisation>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,18 +81,23 @@ struct MadeRecord {
 
 #[derive(Serialize)]
 struct ImagesRecord {
-    /// Places in the data set.
+    /// Places in the data set; none of a constant.
     top: Vec<usize>,
     activation: Vec<f32>,
     /// Where in the layer, along each axis.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<Vec<Vec<usize>>>,
+    /// How many of the top images lead; only their places chose the others among equal ones.
+    leading: usize,
     /// Whether an image that is not listed has the last one's activation.
     tied: bool,
     lowest: Vec<usize>,
     lowest_activation: Vec<f32>,
     /// The same for all images.
     constant: bool,
+    /// Of a constant, its activation for all images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    constant_activation: Option<f32>,
     selectivity: Option<f64>,
 }
 
@@ -248,6 +256,11 @@ fn write_all(
         directions: report.directions.iter().map(direction).collect(),
         components: report.components.iter().map(direction).collect(),
         synthesised,
+        no_gradient: rows
+            .iter()
+            .filter(|row| row.no_gradient)
+            .map(|row| plain_title(row).to_owned())
+            .collect(),
         synthesis: regularisation,
         statistics: report.study,
         options: plan,
@@ -275,11 +288,26 @@ fn write_all(
             say(common, &format!("  {remark}."))?;
         }
     }
+    for row in &rows {
+        if let Some(value) = row.constant {
+            say(common, &format!("{}: {value} for every image", row.title))?;
+        } else if row.no_gradient {
+            say(
+                common,
+                &format!("{}: no gradient, so that no image was made", row.title),
+            )?;
+        }
+    }
     say(
         common,
         &format!("The page: {}", out.join("units.html").display()),
     )?;
     json(common, &record)
+}
+
+/// The name of a row without what is said in brackets.
+fn plain_title(row: &PictureRow) -> &str {
+    row.title.split(" (").next().unwrap_or_default()
 }
 
 /// Writes the images that were made.
@@ -289,8 +317,7 @@ fn made_files(out: &Path, rows: &[PictureRow]) -> Result<Vec<MadeRecord>, FileEr
         let Some(made) = &row.synthesised else {
             continue;
         };
-        // Without what is said in brackets.
-        let of = row.title.split(" (").next().unwrap_or_default().to_owned();
+        let of = plain_title(row).to_owned();
         let file = format!("{}.png", of.replace(' ', "-"));
         write(out, &file, &blindspot_report::picture_png(&made.picture))?;
         records.push(MadeRecord {
@@ -347,15 +374,21 @@ fn images_record(
         along.reverse();
         along
     };
-    let positions = || found.top.positions.iter().map(position).collect();
+    let constant = found.is_constant();
+    let nothing = TopImages::default();
+    // Where no image leads, only its index would tell one from the others.
+    let TopImages { top, lowest, .. } = if constant { &nothing } else { found };
     ImagesRecord {
-        top: places(&found.top),
-        activation: found.top.activations.clone(),
-        position: (!by_mean && !layer.positions.is_empty()).then(positions),
+        top: places(top),
+        activation: top.activations.clone(),
+        position: (!by_mean && !layer.positions.is_empty())
+            .then(|| top.positions.iter().map(position).collect()),
+        leading: found.leading(),
         tied: found.top.tied,
-        lowest: places(&found.lowest),
-        lowest_activation: found.lowest.activations.clone(),
-        constant: found.is_constant(),
+        lowest: places(lowest),
+        lowest_activation: lowest.activations.clone(),
+        constant,
+        constant_activation: found.constant(),
         selectivity: found.selectivity,
     }
 }
