@@ -31,6 +31,14 @@ fn print(text: &str) -> Result<(), Unprinted> {
     }
 }
 
+/// A number of things of all, with the share if there are any.
+pub(crate) fn of(part: usize, all: usize) -> String {
+    match all {
+        0 => "0 of 0".into(),
+        _ => format!("{part} of {all} ({:.1}%)", 100.0 * part as f64 / all as f64),
+    }
+}
+
 /// Prints what a user should know beside the result on standard error, after the program's name.
 pub(crate) fn warning(text: &str) {
     // There is nowhere left to say that this can't be said.

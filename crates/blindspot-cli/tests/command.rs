@@ -316,7 +316,12 @@ fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
         a = np.load(sys.argv[4])\n\
         assert (a['certificate'] == c).all() and (a['l2'] == l2).all()\n\
         r = json.load(open(sys.argv[4].replace('npz', 'json')))['certificate']\n\
-        assert np.isclose(r['mean'], c.mean()) and np.isclose(r['ratio'], c.mean() / l2.mean())\n\
+        k = ~a['already_wrong']; assert (k == (a['label'] == a['prediction_before'])).all()\n\
+        assert (a['fooled'] == k).all() and np.isclose(r['mean'], c[k].mean())\n\
+        assert np.isclose(r['ratio'], c[k].mean() / l2[k].mean())\n\
+        r = json.load(open(sys.argv[1].replace('npz', 'json')))['summary']\n\
+        assert (r['right'], r['found']) == (k.sum(), k.sum()) and np.isclose(r['l2_mean'], l2[k].mean())\n\
+        assert np.isclose(r['certificate_mean'], c[k].mean())\n\
         assert (c <= l2).all() and (c[l2 > 0] > 0).all() and (f['lipschitz'] <= c).all()\n\
         s = json.load(open(sys.argv[2]))\n\
         w = [numpy_helper.to_array(t).astype(float) for t in onnx.load(sys.argv[3]).graph.initializer]\n\
@@ -350,6 +355,38 @@ fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
         exit == 2 && error.contains("leave the input size out"),
         "{error}"
     );
+}
+
+#[test]
+fn a_target_that_all_images_have_is_an_error() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    model(dir);
+    let mut write = |sink: &mut dyn blindspot_data::files::Sink| {
+        let mut npz = blindspot_data::numpy::NpzWriter::new(sink);
+        npz.add(
+            "x",
+            &[2, 784],
+            (0..2 * 784).map(|i| Ok((i % 7) as f32 / 7.0)),
+        )?;
+        npz.add("y", &[2], [3i64, 3].map(Ok).into_iter())?;
+        npz.finish()
+    };
+    blindspot_data::files::write_atomically(&dir.join("threes.npz"), &mut write).unwrap();
+    for (target, says) in [
+        ("3", "all images are of class 3"),
+        ("10", "target 10 is not one"),
+    ] {
+        let words =
+            format!("attack model.onnx --data npz:threes.npz --target {target} --out a.npz");
+        let (exit, said, error) = run(dir, &words);
+        assert_eq!((exit, said.as_str()), (2, ""), "{error}");
+        assert!(error.contains(says), "{error}");
+        assert!(!dir.join("a.npz").exists() && !dir.join("a.npz.journal").exists());
+    }
 }
 
 #[test]
@@ -388,6 +425,15 @@ fn examples_are_judged_through_the_preprocessing_of_their_record() {
     let by_record = transfer("");
     assert_eq!(by_record["models"][0]["preprocess"]["mean"][0], 0.3);
     assert_eq!(by_record, transfer("--mean 0.3 --std 0.9"));
+    // A network judges its own examples as the search did: it is fooled by all that it gets right.
+    let summary = std::fs::read(dir.join("a.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+    let summary = &summary["summary"];
+    let own = |field: &str, part: &str| &by_record[field][0][0][part];
+    assert_eq!(own("fooled", "wrong"), &summary["fooled"]);
+    assert_eq!(own("fooled", "images"), &summary["right"]);
+    assert_eq!(own("clean", "wrong"), &summary["already_wrong"]);
+    assert_eq!(own("rates", "error").as_f64(), Some(1.0));
     let without = transfer("--range 0,1");
     assert!(without["models"][0].get("preprocess").is_none());
     assert_ne!(by_record["variants"], serde_json::Value::Null);

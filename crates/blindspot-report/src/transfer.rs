@@ -6,30 +6,55 @@ use crate::svg::{Canvas, Frame, Style};
 use crate::table::{Cell, Table};
 
 /// The matrix as a table: the error of each column's network on each row's images, with its 95%
-/// interval.
+/// interval; its error on the same images as they are, and what it is fooled by of those that it gets
+/// right so.
 pub fn transfer_matrix(matrix: &Matrix) -> Table {
     let mut heads = vec!["images".to_owned()];
     for column in &matrix.columns {
-        heads.extend([column.clone(), "95% interval".to_owned()]);
+        heads.extend([
+            column.clone(),
+            "95% interval".to_owned(),
+            format!("{column} clean"),
+            format!("{column} fooled"),
+        ]);
     }
     heads.extend(["distortion".to_owned(), "samples".to_owned()]);
     let row = |i: usize| {
-        let rates = matrix.rates[i].iter().flat_map(|rate| {
+        let rates = matrix.rates[i]
+            .iter()
+            .zip(&matrix.clean[i])
+            .zip(&matrix.fooled[i]);
+        let rates = rates.flat_map(|((rate, clean), fooled)| {
             let interval = format!("{:.1}% to {:.1}%", 100.0 * rate.low, 100.0 * rate.high);
-            [Cell::Rate(rate.error, None), Cell::Text(interval)]
+            let fooled = match fooled {
+                Some(fooled) => format!("{} of {}", fooled.wrong, fooled.images),
+                None => "none right".into(),
+            };
+            [
+                Cell::Rate(rate.error, None),
+                Cell::Text(interval),
+                Cell::Rate(clean.error, None),
+                Cell::Text(fooled),
+            ]
         });
         let samples = matrix.rates[i].first().map_or(0, |rate| rate.images);
         std::iter::once(Cell::Text(matrix.rows[i].clone()))
             .chain(rates)
             .chain([
-                Cell::Size(matrix.distortion[i].pooled, None),
+                match matrix.distortion[i] {
+                    Some(distortion) => Cell::Size(distortion.pooled, None),
+                    None => Cell::Text("-".into()),
+                },
                 Cell::Count(samples),
             ])
             .collect()
     };
     Table {
         title: "Errors of the columns' networks on the rows' images".into(),
-        note: "Intervals: Wilson's, 95%. Distortion: pooled over all values of all images.".into(),
+        note: "Error: of all images of the row. Clean: the error on the same images as they are. Fooled: \
+               of the images that are right as they are, those that are wrong in the row. Intervals: \
+               Wilson's, 95%. Distortion: pooled over all values of the images that are changed."
+            .into(),
         heads,
         rows: (0..matrix.rows.len()).map(row).collect(),
     }
@@ -105,11 +130,15 @@ mod tests {
 
     #[test]
     fn the_picture_is_xml_with_a_rate_for_each_pair() {
+        let rate = |wrong| Rate::of(wrong, 10).unwrap();
         let matrix = Matrix {
             rows: vec!["a <b>".into(), "noise 0.1".into()],
             columns: vec!["x".into(), "y & z".into(), "w".into()],
-            rates: vec![vec![Rate::of(5, 10), Rate::of(0, 10), Rate::of(10, 10)]; 2],
-            distortion: vec![Distortion::of(&[1.0], 4); 2],
+            rates: vec![vec![rate(5), rate(0), rate(10)]; 2],
+            clean: vec![vec![rate(1), rate(0), rate(10)]; 2],
+            fooled: vec![vec![Rate::of(4, 9), Rate::of(0, 10), None]; 2],
+            distortion: vec![Distortion::of(&[1.0], 4), None],
+            norms: Vec::new(),
         };
         let svg = heat_map(&matrix);
         let document = roxmltree::Document::parse(&svg).unwrap();
@@ -120,10 +149,13 @@ mod tests {
         assert_eq!(texts.iter().filter(|text| text.ends_with('%')).count(), 6);
         assert!(texts.contains(&"a <b>") && texts.contains(&"y & z"));
         let table = transfer_matrix(&matrix);
-        assert!(
-            table.markdown().contains("23.7% to 76.3%"),
-            "{}",
-            table.markdown()
-        );
+        let text = table.markdown();
+        for part in [
+            "23.7% to 76.3% | 10.0% | 4 of 9",
+            "none right | 0.500 | 10",
+            "| - | 10",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 }

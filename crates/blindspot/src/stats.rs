@@ -85,9 +85,13 @@ fn normal_tails(z: f64) -> f64 {
 }
 
 /// Wilson's 95% confidence interval of a fraction, `successes` out of `count` (Wilson 1927). It stays
-/// within [0, 1], and has a width for fractions of 0 and 1. A count of 0 is taken as 1.
+/// within [0, 1], and has a width for fractions of 0 and 1.
+///
+/// # Panics
+/// If `count` is 0: a fraction of nothing is no number.
 pub(crate) fn wilson(successes: u64, count: u64) -> [f64; 2] {
-    let count = count.max(1) as f64;
+    assert!(count > 0, "a fraction of nothing");
+    let count = count as f64;
     let fraction = successes as f64 / count;
     let middle = fraction + Z * Z / (2.0 * count);
     let spread = Z * (fraction * (1.0 - fraction) / count + Z * Z / (4.0 * count * count)).sqrt();

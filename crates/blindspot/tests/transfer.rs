@@ -76,18 +76,21 @@ data = np.load(sys.argv[1])
 original = data["original"].astype(np.float64).reshape(len(data["label"]), -1)
 change = data["adversarial"].astype(np.float64).reshape(original.shape) - original
 rms = np.sqrt((change ** 2).mean(axis=1))
-rows = [change, change * 0.5 / rms.mean(), change * 3]
-out = {"wrong": [], "mean": [], "pooled": []}
+changed = rms > 0
+rows = [change, change * 0.5 / rms[changed].mean(), change * 3]
+out = {"wrong": [], "mean": [], "pooled": [], "clean": [], "fooled": []}
+def wrong_of(model, images):
+    session = ort.InferenceSession(model)
+    logits = session.run(None, {session.get_inputs()[0].name: images.astype(np.float32)})[0]
+    return logits.argmax(axis=1) != data["label"]
+before = [wrong_of(model, original) for model in sys.argv[2:]]
 for row in rows:
-    images = (original + row).astype(np.float32)
-    wrong = []
-    for model in sys.argv[2:]:
-        session = ort.InferenceSession(model)
-        logits = session.run(None, {session.get_inputs()[0].name: images})[0]
-        wrong.append(int((logits.argmax(axis=1) != data["label"]).sum()))
-    out["wrong"].append(wrong)
-    out["mean"].append(np.sqrt((row ** 2).mean(axis=1)).mean())
-    out["pooled"].append(np.sqrt((row ** 2).mean()))
+    after = [wrong_of(model, original + row) for model in sys.argv[2:]]
+    out["wrong"].append([int(wrong.sum()) for wrong in after])
+    out["clean"].append([int(wrong.sum()) for wrong in before])
+    out["fooled"].append([int((b & ~a).sum()) for a, b in zip(before, after)])
+    out["mean"].append(np.sqrt((row[changed] ** 2).mean(axis=1)).mean())
+    out["pooled"].append(np.sqrt((row[changed] ** 2).mean()))
 print(json.dumps(out))
 "#;
 
@@ -108,7 +111,10 @@ fn the_matrix_is_that_of_onnxruntime_and_numpy() {
     ];
     let found = matrix(&files, &networks, &variants, 0, &Unwatched).unwrap();
     assert_eq!(found.rows, ["a", "a x0.5", "a times 3", "a: noise 0.2"]);
-    assert!((found.distortion[3].pooled - 0.2).abs() < 1e-3);
+    assert!((found.distortion[3].unwrap().pooled - 0.2).abs() < 1e-3);
+    // Every tenth image is not changed, and has noise like the others.
+    let images = [0, 3].map(|row| found.distortion[row].unwrap().images as usize);
+    assert_eq!(images, [COUNT * 9 / 10, COUNT]);
 
     let mut arguments: Vec<PathBuf> = vec![path];
     for (name, network) in &networks {
@@ -123,12 +129,19 @@ fn the_matrix_is_that_of_onnxruntime_and_numpy() {
             let wrong = expected["wrong"][row][column].as_u64().unwrap();
             // An image on the boundary to the last bit can fall on either side.
             assert!(rate.wrong.abs_diff(wrong) <= 1, "{row} {column}: {rate:?}");
+            let clean = found.clean[row][column];
+            let expected_clean = expected["clean"][row][column].as_u64().unwrap();
+            assert!(clean.wrong.abs_diff(expected_clean) <= 1, "{clean:?}");
+            let fooled = found.fooled[row][column].unwrap();
+            assert_eq!(fooled.images, COUNT as u64 - clean.wrong);
+            let expected_fooled = expected["fooled"][row][column].as_u64().unwrap();
+            assert!(fooled.wrong.abs_diff(expected_fooled) <= 2, "{fooled:?}");
             assert!(
                 wrong > 0 && wrong < COUNT as u64,
                 "a rate that says nothing"
             );
         }
-        let distortion = found.distortion[row];
+        let distortion = found.distortion[row].unwrap();
         let near = |value: f64, name: &str| {
             let expected = expected[name][row].as_f64().unwrap();
             assert!((value / expected - 1.0).abs() < 1e-5, "{value} {expected}");
@@ -155,7 +168,8 @@ for pair in sys.argv[1:]:
     let arguments = pairs.map(|(wrong, images)| format!("{wrong}/{images}"));
     let said = run_python(script, arguments, "").unwrap();
     for ((wrong, images), line) in pairs.into_iter().zip(said.lines()) {
-        let rate = Rate::of(wrong, images);
+        assert_eq!(Rate::of(0, 0), None);
+        let rate = Rate::of(wrong, images).unwrap();
         let (low, high) = line.split_once(' ').unwrap();
         let near = |a: f64, b: &str| (a - b.parse::<f64>().unwrap()).abs() < 1e-12;
         assert!(

@@ -79,10 +79,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         watch,
     )?;
     println!(
-        "train {:.2}%, held out {:.2}%, distortion {:.4}, loss {:.5}, {seconds:.0} s",
+        "train {:.2}%, held out {:.2}%, distortion {}, loss {:.5}, {seconds:.0} s",
         100.0 * error(network, &inputs, &labels)?,
         100.0 * error(network, &held_out, &held_out_labels)?,
-        Distortion::of_examples(&found).mean,
+        Distortion::of_examples(&found).map_or("-".into(), |d| format!("{:.4}", d.mean)),
         trained.loss,
     );
     for count in counts {

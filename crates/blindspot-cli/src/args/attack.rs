@@ -9,7 +9,7 @@ use blindspot::search::{Method, Target};
 use super::options::{ChoiceArgs, DataArgs, ModelArgs};
 use super::parse::{parse_box, parse_shard};
 
-/// Find the smallest change of each image that makes a network answer wrong
+/// Find the smallest perturbation of each image that makes a network answer wrong
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,11 +17,12 @@ Examples:
   blindspot attack model.onnx --data mnist:test --samples 500 --target all --out examples.npz
   blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
   blindspot attack resnet.onnx --data folder:val,labels.csv --resize 256 \\
-      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --save-images changed --out examples.npz
+      --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --save-images adversarial --out examples.npz
 
 FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
-original, adversarial, l2, distortion, kkt, evaluations and gradients, one entry an image; FILE.json has the
-options, hashes and a summary.")]
+already_wrong (before any perturbation), fooled (success, and not already wrong), original,
+adversarial, l2, distortion, kkt, evaluations and gradients, one entry an image; FILE.json has the
+options, hashes and a summary. Means of perturbations are over the images fooled.")]
 pub(crate) struct Attack {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -33,7 +34,7 @@ pub(crate) struct Attack {
     /// untargeted, or the number of a class (images of that class are left out)
     #[arg(long, value_name = "TARGET", default_value = "random")]
     pub(crate) target: Target,
-    /// sqp (the smallest change, soonest), lbfgs (the paper's search: box-constrained L-BFGS), or to
+    /// sqp (the smallest perturbation, soonest), lbfgs (the paper's search: box-constrained L-BFGS), or to
     /// compare with: fgsm, pgd, deepfool, cw, ddn
     #[arg(long, value_name = "METHOD", default_value = "sqp")]
     pub(crate) method: Method,
@@ -63,13 +64,13 @@ pub(crate) struct Attack {
     /// Where random choices come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Also save the changed images as PNG files that fool the network when they are read back: where
-    /// rounding to 8 bits undoes a change, a larger one is searched for among such images.
+    /// Also save the adversarial images as PNG files that fool the network when they are read back:
+    /// where rounding to 8 bits undoes a perturbation, a larger one is searched for among such images.
     /// DIR/labels.csv has their true classes
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,
-    /// Also give each image an L2 distance below which nothing changes its label, whatever anyone tries
-    /// (as `blindspot certify` does), and plot each between that and the change found
+    /// Also give each image a certified radius, an L2 norm below which no perturbation changes the answer
+    /// (as `blindspot certify` does), and plot each between that and the perturbation found
     #[arg(long)]
     pub(crate) certify: bool,
     /// The file to write; FILE.json is written beside it. What is done is kept in FILE.npz.journal

@@ -8,16 +8,18 @@ use blindspot::run::journal::Shard;
 use super::options::{ChoiceArgs, DataArgs, ModelArgs};
 use super::parse::{parse_box, parse_seconds, parse_shard};
 
-/// For each image a distance below which nothing changes its label, and the smallest change found
+/// For each image a certified radius, below which no perturbation changes the answer, and the smallest
+/// perturbation found
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   blindspot certify model.onnx --data mnist:test --samples 1000 --out certified.npz
 
 FILE.npz has the arrays index, label, certificate (no image of the box within this L2 distance gets
-another answer; 0 where the image is wrong as it is), l2 (of the smallest change found; infinite where
-none was) and lipschitz (the certificate by the product of the layers' bounds alone; NaN where it is
-not known); FILE.json has the options, hashes and a summary, FILE.svg a plot.")]
+another answer; 0 where the image is wrong as it is), l2 (of the smallest perturbation found;
+infinite where none was, 0 where the image is wrong as it is) and lipschitz (the certificate by the
+product of the layers' bounds alone; NaN where it is not known); FILE.json has the options, hashes
+and a summary, FILE.svg a plot.")]
 pub(crate) struct Certify {
     #[command(flatten)]
     pub(crate) model: ModelArgs,

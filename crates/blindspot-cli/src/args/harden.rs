@@ -10,7 +10,7 @@ pub(crate) struct HardenArgs {
     /// as it is, all the time
     #[arg(help_heading = "Hardening", long)]
     pub(crate) harden: bool,
-    /// Where they enter: input, or hidden1 and so on, the outputs of hidden layers; a changed output
+    /// Where they enter: input, or hidden1 and so on, the outputs of hidden layers; a perturbed output
     /// trains only the layers above it. All of them by default
     #[arg(
         help_heading = "Hardening",
@@ -56,7 +56,7 @@ pub(crate) struct HardenArgs {
         requires = "harden"
     )]
     mix: f64,
-    /// How far an example goes, as a multiple of the smallest change found; 1 is the decision
+    /// How far an example goes, as a multiple of the smallest perturbation found; 1 is the decision
     /// boundary
     #[arg(
         help_heading = "Hardening",
@@ -66,7 +66,7 @@ pub(crate) struct HardenArgs {
         requires = "harden"
     )]
     beyond: f64,
-    /// The largest distortion (root mean square of the change) of an example that enters a pool; inf
+    /// The largest distortion (root mean square of the perturbation) of an example that enters a pool; inf
     /// for any. The larger, the more distortion is needed afterwards, and the more is wrong without
     #[arg(
         help_heading = "Hardening",

@@ -25,7 +25,7 @@ pub(crate) struct Merge {
     /// The file to write, FILE.json beside it; of transfer and units a folder
     #[arg(long, value_name = "FILE.npz|DIR")]
     pub(crate) out: PathBuf,
-    /// Where the changed images of an attack go as PNG files, if its shards were run with --save-images
+    /// Where the adversarial images of an attack go as PNG files, if its shards were run with --save-images
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,
 }

@@ -31,7 +31,7 @@ pub(crate) use train::Train;
 pub(crate) use transfer::Transfer;
 pub(crate) use units::{Units, WantedUnits};
 
-/// Where a trained neural network breaks: the smallest changes of an image that make it wrong,
+/// Where a trained neural network breaks: the smallest perturbations of an image that make it wrong,
 /// what they do to other networks, and the experiments of the paper that found them, "Intriguing
 /// properties of neural networks" (Szegedy et al., 2013).
 #[derive(Debug, Parser)]

@@ -56,7 +56,7 @@ pub(crate) struct Reproduce {
     /// For figures 3 to 5 and table 5: an ONNX file, a classifier of photographs. Its layers stand in
     /// table 5 below AlexNet's. Figures 3 and 4 show which
     /// images of --data excite its units; for figure 5, 64 images of --data that it classifies
-    /// correctly are changed; DIR/figure5 gets the changed ones as PNG
+    /// correctly are perturbed; DIR/figure5 gets the adversarial ones as PNG
     #[arg(long, value_name = "MODEL.onnx")]
     pub(crate) model: Option<PathBuf>,
     /// For figure 6: the class, by its name, that a classifier on features learned without labels

@@ -23,13 +23,14 @@ pub(crate) struct Transfer {
     /// The networks that are to answer
     #[arg(long, value_name = "MODEL.onnx", num_args = 1.., required = true)]
     pub(crate) models: Vec<PathBuf>,
-    /// Also: all changes of a file by one factor, to this mean distortion
+    /// Also: all perturbations of a file times one factor, to this mean distortion of the images that are
+    /// perturbed
     #[arg(long, value_name = "D", value_delimiter = ',')]
     pub(crate) amplify: Vec<f64>,
-    /// Also: all changes times this factor
+    /// Also: all perturbations times this factor
     #[arg(long, value_name = "F", value_delimiter = ',')]
     pub(crate) amplify_by: Vec<f64>,
-    /// Also: Gaussian noise of this standard deviation in place of the changes
+    /// Also: Gaussian noise of this standard deviation in place of the perturbations
     #[arg(long, value_name = "S", value_delimiter = ',')]
     pub(crate) noise: Vec<f64>,
     #[command(flatten)]

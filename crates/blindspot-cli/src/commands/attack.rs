@@ -29,7 +29,7 @@ use super::part::{Part, beside, chosen};
 use crate::args::{Attack, Common, Merge};
 use crate::errors::Usage;
 use crate::interrupt::interrupted;
-use crate::print::{json, say};
+use crate::print::{json, of, say};
 use crate::progress::Progress;
 use crate::ranks;
 
@@ -64,6 +64,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         .max_evaluations(command.max_evaluations)
         .time_limit(command.time_limit)
         .bounds(ranges);
+    options.check_labels(network.output_len(), labels)?;
     let certifier = if command.certify {
         Some(Certifier::for_network(network, reach(&options))?)
     } else {
@@ -326,55 +327,75 @@ fn ranges(
 
 /// The summary for people.
 fn text(record: &Record, written: &Written<'_>) -> String {
-    let mut eight_bit = match &record.eight_bit {
-        Some(eight) => format!(
-            "as 8-bit files     {} wrong, {} of them by rounding alone; distortion mean {:.4}\n",
-            eight.successes, eight.rounded, eight.distortion_mean,
-        ),
-        None => String::new(),
-    };
-    if let Some(dir) = written.save_images {
-        eight_bit += &format!("Saved: {}\n", dir.display());
-    }
-    let certificate = match record.certificate {
-        Some(CertificateSummary { mean, ratio }) => format!(
-            "certificate        mean L2 norm {mean:.4}, {} of the changes' mean; {} shows each image\n",
-            ratio.map_or("not known which part".into(), |ratio| format!("{ratio:.3}")),
-            written.out.with_extension("svg").display(),
-        ),
-        None => String::new(),
-    };
     let Summary {
         samples,
-        already_wrong,
-        successes,
+        right,
+        already_wrong: _,
+        searched,
+        fooled,
+        answers_target,
         no_gradient,
         distortion,
         evaluations_mean,
         gradients_mean,
     } = record.summary;
-    let no_gradient = match no_gradient {
-        0 => String::new(),
-        count => format!(
-            "no gradient        {count}: nothing is known of them; attack the model's logits in place of \
-             its probabilities\n"
+    let mut lines = vec![
+        format!(
+            "{samples} images of {}, target {}",
+            record.origin.data, record.origin.options.target
         ),
-    };
-    format!(
-        "{samples} images of {}, target {}\n\
-         wrong in the end   {successes} ({:.1}%), {already_wrong} of them before any change\n\
-         {no_gradient}\
-         distortion         mean {:.4}, pooled {:.4}, median {:.4}\n\
-         L2 norm            mean {:.4}\n\
-         evaluations        {evaluations_mean:.0} an image, {gradients_mean:.0} gradients\n\
-         {certificate}{eight_bit}Written: {}",
-        record.origin.data,
-        record.origin.options.target,
-        100.0 * successes as f64 / samples.max(1) as f64,
-        distortion.mean,
-        distortion.pooled,
-        distortion.median,
-        distortion.l2_mean,
-        written.out.display(),
-    )
+        format!("right as they are  {}", of(right, samples)),
+    ];
+    lines.push(match answers_target {
+        Some(count) => format!("answers the target {} searched from", of(count, searched)),
+        None => format!("fooled             {} searched from", of(fooled, searched)),
+    });
+    if no_gradient > 0 {
+        lines.push(format!(
+            "no gradient        {no_gradient}: nothing is known of them; attack the model's logits in place \
+             of its probabilities"
+        ));
+    }
+    lines.push(match distortion {
+        Some(distortion) => format!(
+            "distortion         mean {:.4}, pooled {:.4}, median {:.4} of the {fooled} fooled\n\
+             L2 norm            mean {:.4} of these",
+            distortion.mean, distortion.pooled, distortion.median, distortion.l2_mean
+        ),
+        None => "distortion         none, as no image was fooled".into(),
+    });
+    lines.push(match evaluations_mean.zip(gradients_mean) {
+        Some((evaluations, gradients)) => format!(
+            "evaluations        {evaluations:.0} an image searched from, {gradients:.0} gradients"
+        ),
+        None => "evaluations        none, as no image was searched from".into(),
+    });
+    if let Some(CertificateSummary { mean, ratio }) = record.certificate {
+        let mean = match mean {
+            Some(mean) => format!("mean L2 norm {mean:.4} of the {right} right"),
+            None => "none, as no image is right".into(),
+        };
+        let ratio =
+            ratio.map(|ratio| format!(", {ratio:.3} of the perturbations' of those fooled"));
+        lines.push(format!(
+            "certificate        {mean}{}; {} shows each image",
+            ratio.unwrap_or_default(),
+            written.out.with_extension("svg").display()
+        ));
+    }
+    if let Some(eight) = &record.eight_bit {
+        let distortion = eight.distortion_mean;
+        let distortion = distortion.map(|mean| format!("; distortion mean {mean:.4} of these"));
+        lines.push(format!(
+            "as 8-bit files     {} fooled, {} of them by rounding alone{}",
+            eight.fooled,
+            eight.rounded,
+            distortion.unwrap_or_default()
+        ));
+    }
+    if let Some(dir) = written.save_images {
+        lines.push(format!("Saved: {}", dir.display()));
+    }
+    lines.push(format!("Written: {}", written.out.display()));
+    lines.join("\n")
 }

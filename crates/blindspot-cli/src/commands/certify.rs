@@ -15,7 +15,7 @@ use blindspot_data::files;
 use super::load;
 use super::part::{Part, beside, chosen};
 use crate::args::{Certify, Common};
-use crate::print::{json, say};
+use crate::print::{json, of, say};
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> anyhow::Result<()> {
@@ -141,7 +141,7 @@ fn write(entries: &Entries, out: &Path) -> anyhow::Result<Record> {
 fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Result<()> {
     let Summary {
         samples,
-        already_misclassified,
+        right,
         found,
         certificate_mean,
         l2_mean,
@@ -150,16 +150,24 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
     } = record.summary;
     let lines = record.provenance.limits.iter();
     let lines = lines.map(|why| format!("\nCertificates rest {why}"));
+    let mean = |mean: Option<f64>, of: &str| match mean {
+        Some(mean) => format!("mean L2 norm {mean:.4} of the {of}"),
+        None => "none".into(),
+    };
     say(
         common,
         &format!(
-            "{samples} images of {}, {already_misclassified} of them wrong as they are\n\
-             certificate        mean L2 norm {certificate_mean:.4}{speed}\n\
-             smallest change    mean L2 norm {l2_mean:.4}, found for {found}\n\
-             ratio of the means {}{}\n\
+            "{samples} images of {}\n\
+             right as they are  {}\n\
+             certificate        {}{speed}\n\
+             smallest change    {}\n\
+             ratio of the means {} of these{}\n\
              Written: {}",
             record.provenance.data,
-            ratio.map_or("not known".into(), |ratio| format!("{ratio:.3}")),
+            of(right, samples),
+            mean(certificate_mean, &format!("{right} right as they are")),
+            mean(l2_mean, &format!("{found} of them for which one was found")),
+            ratio.map_or("none".into(), |ratio| format!("{ratio:.3}")),
             lines.collect::<String>(),
             out.display(),
         ),

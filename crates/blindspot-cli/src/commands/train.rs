@@ -107,15 +107,13 @@ fn one_process(command: &Train) -> Result<(), Usage> {
 /// What the pools took, a line each.
 fn pool_lines(pools: &[PoolCount]) -> String {
     let line = |pool: &PoolCount| {
+        let distortion = pool.distortion;
+        let distortion =
+            distortion.map_or(String::new(), |mean| format!(" (distortion {mean:.4})"));
         format!(
-            "\nPool of {}: {} examples made (distortion {:.4}), {} searches failed, {} ended too far \
+            "\nPool of {}: {} examples made{}, {} searches failed, {} ended too far \
              away, {} images were wrong as they are",
-            pool.layer,
-            pool.made,
-            pool.distortion,
-            pool.failed,
-            pool.far,
-            pool.already_misclassified
+            pool.layer, pool.made, distortion, pool.failed, pool.far, pool.already_misclassified
         )
     };
     pools.iter().map(line).collect()

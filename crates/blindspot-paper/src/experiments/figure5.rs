@@ -67,15 +67,15 @@ pub struct Figure5 {
     pub samples: u64,
     /// Fraction of the images for which the network answers the target in the end.
     pub success: f64,
-    /// Mean of the images' distortions.
-    pub distortion_mean: f64,
+    /// Mean of the distortions of the images for which it does; None of no image.
+    pub distortion_mean: Option<f64>,
     /// Fraction for which it does so to the image as an 8-bit file holds it.
     pub success_8bit: f64,
     /// Fraction for which rounding to 8 bits kept the success by itself; the others were searched
     /// for again among the images that such files hold.
     pub rounded: f64,
-    /// Mean of the distortions as 8-bit files hold the images.
-    pub distortion_8bit_mean: f64,
+    /// Mean of the distortions as 8-bit files hold the images for which it does so; None of no image.
+    pub distortion_8bit_mean: Option<f64>,
     /// Each image.
     pub images: Vec<Figure5Image>,
 }
@@ -175,20 +175,25 @@ fn figure5(
         distortion_8bit: eight.distortion(),
     };
     let entries: Vec<Figure5Image> = examples.iter().zip(&eight_bit).map(entry).collect();
-    let mean = |value: &dyn Fn(&Figure5Image) -> f64| {
-        entries.iter().map(value).sum::<f64>() / entries.len() as f64
+    let mean_where = |value: &dyn Fn(&Figure5Image) -> Option<f64>| {
+        let values: Vec<f64> = entries.iter().filter_map(value).collect();
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
     };
-    let part = |holds: &dyn Fn(&Figure5Image) -> bool| mean(&|image| f64::from(holds(image)));
+    let part = |holds: &dyn Fn(&Figure5Image) -> bool| {
+        entries.iter().filter(|image| holds(image)).count() as f64 / entries.len() as f64
+    };
     let figure = Figure5 {
         model: own.name.clone(),
         sha256: own.sha256.clone(),
         data: images.name().to_owned(),
         samples: entries.len() as u64,
         success: part(&|image| image.success),
-        distortion_mean: mean(&|image| image.distortion),
+        distortion_mean: mean_where(&|image| image.success.then_some(image.distortion)),
         success_8bit: part(&|image| image.success_8bit),
         rounded: part(&|image| image.rounded),
-        distortion_8bit_mean: mean(&|image| image.distortion_8bit),
+        distortion_8bit_mean: mean_where(&|image| {
+            image.success_8bit.then_some(image.distortion_8bit)
+        }),
         images: entries,
     };
     let length = images.image_len();
@@ -306,17 +311,22 @@ fn captions(figure: &Figure5) -> Vec<String> {
         distortion_8bit_mean,
         ..
     } = figure;
+    let average = |mean: &Option<f64>| match mean {
+        Some(mean) => format!("average distortion of these {mean:.6}"),
+        None => "no distortion to average".into(),
+    };
     let percent = |fraction: &f64| format!("{:.0}%", 100.0 * fraction);
     vec![
         format!(
             "{model}, {samples} images that it classifies correctly, random targets: {} answered as the \
-             target, average distortion {distortion_mean:.6} (the paper, on AlexNet: {FIGURE5_DISTORTION}).",
+             target, {} (the paper, on AlexNet: {FIGURE5_DISTORTION}).",
             percent(success),
+            average(distortion_mean),
         ),
         format!(
-            "As 8-bit files hold them: {}, average distortion {distortion_8bit_mean:.6}; rounding alone \
-             kept {}.",
+            "As 8-bit files hold them: {}, {}; rounding alone kept {}.",
             percent(success_8bit),
+            average(distortion_8bit_mean),
             percent(rounded)
         ),
     ]

@@ -72,12 +72,16 @@ fn figure7(run: &Replication<'_>) -> Result<(Figure7, Vec<Vec<Pair>>), InputErro
             .filter(|example| example.prediction == example.label)
             .count();
         let shown_examples: Vec<Example> = shown.iter().map(|&example| example.clone()).collect();
+        // Where a model gets no image right, there is nothing to show.
+        let Some(distortion) = Distortion::of_examples(&shown_examples) else {
+            continue;
+        };
         panels.push(Figure7Panel {
             panel: (*panel).to_owned(),
             model: name.to_owned(),
             change: "adversarial".to_owned(),
-            distortion_pooled: Distortion::of_examples(&shown_examples).pooled,
-            accuracy: right as f64 / shown.len().max(1) as f64,
+            distortion_pooled: distortion.pooled,
+            accuracy: right as f64 / shown.len() as f64,
             images: shown.iter().map(|example| example.index as u64).collect(),
         });
         pairs.push(
@@ -129,11 +133,12 @@ fn noise_panel(run: &Replication<'_>) -> Result<(Figure7Panel, Vec<Pair>), Input
             })
         })
         .collect::<Result<_, InputError>>()?;
+    let distortion = Distortion::of(&norms, length).expect("the test set has images");
     let panel = Figure7Panel {
         panel: "c".to_owned(),
         model: name.to_owned(),
         change: "gaussian noise".to_owned(),
-        distortion_pooled: Distortion::of(&norms, length).pooled,
+        distortion_pooled: distortion.pooled,
         accuracy: 1.0 - error(network, &noisy, labels)?,
         images: images.iter().map(|&i| run.test().index(i) as u64).collect(),
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use blindspot::classify::error;
-use blindspot::search::search;
+use blindspot::search::{SearchError, search};
 use blindspot::transfer::Distortion;
 use blindspot_report::{Cell, Table};
 use serde::{Deserialize, Serialize};
@@ -156,10 +156,11 @@ fn hardening(
             if monitor.cancelled() {
                 return Err(ReproduceError::Cancelled(folder));
             }
+            let distortion = Distortion::of_examples(&found).ok_or(SearchError::Empty)?;
             evaluated.push(Evaluated {
                 test_error: error(&network, run.test(), test_labels)?,
                 train_error: error(&network, run.train(), train_labels)?,
-                distortion: Distortion::of_examples(&found),
+                distortion,
                 successes: found.iter().filter(|example| example.success).count(),
                 samples: found.len(),
                 counts,
@@ -196,7 +197,7 @@ fn row(words: &str, evaluated: &[Evaluated]) -> HardeningRow {
         samples: evaluated
             .first()
             .map_or(0, |evaluated| evaluated.samples as u64),
-        success: successes as f64 / samples.max(1) as f64,
+        success: successes as f64 / samples as f64,
         pool_made: counted(&|count| count.made),
         pool_failed: counted(&|count| count.failed),
         seeds: evaluated.len() as u64,
@@ -221,9 +222,8 @@ fn table(rows: &BTreeMap<String, HardeningRow>, quick: bool) -> Table {
     ];
     let plain = rows.get("a");
     let row = |(way, row): (&String, &HardeningRow)| {
-        let times = plain.map_or(f64::NAN, |plain| {
-            row.distortion_mean / plain.distortion_mean
-        });
+        let plain = plain.filter(|plain| plain.distortion_mean > 0.0);
+        let times = plain.map(|plain| row.distortion_mean / plain.distortion_mean);
         vec![
             Cell::Text(format!("({way})")),
             Cell::Text(row.training.clone()),
@@ -233,7 +233,7 @@ fn table(rows: &BTreeMap<String, HardeningRow>, quick: bool) -> Table {
             Cell::Rate(row.train_error_mean, None),
             Cell::Size(row.distortion_mean, None),
             Cell::Size(row.distortion_pooled, None),
-            Cell::Text(format!("{times:.2}")),
+            Cell::Text(times.map_or("-".into(), |times| format!("{times:.2}"))),
             Cell::Rate(row.success, None),
             Cell::Count(row.samples),
             Cell::Count(row.seeds),
@@ -339,6 +339,7 @@ mod tests {
                 pooled: 2.0 * distortion,
                 median: 0.0,
                 l2_mean: 0.0,
+                images: 4,
             },
             successes: 3,
             samples: 4,
@@ -348,7 +349,7 @@ mod tests {
                 already_misclassified: 1,
                 failed,
                 far: 0,
-                distortion: 0.0,
+                distortion: None,
             }],
         }
     }

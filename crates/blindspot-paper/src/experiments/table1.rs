@@ -57,13 +57,15 @@ fn rows(run: &Replication<'_>) -> Result<Vec<Table1Row>, InputError> {
     let row = |&name: &&str| {
         let network = &run.model(name).network;
         let examples = run.examples(name);
-        let distortion = Distortion::of_examples(examples);
+        let Some(distortion) = Distortion::of_examples(examples) else {
+            return Ok(None);
+        };
         let successes = examples.iter().filter(|example| example.success).count();
         let misclassified = examples
             .iter()
             .filter(|example| example.already_misclassified)
             .count();
-        Ok(Table1Row {
+        Ok(Some(Table1Row {
             model: name.to_owned(),
             train_error: error(network, run.train(), train_labels)?,
             test_error: error(network, run.test(), test_labels)?,
@@ -74,9 +76,13 @@ fn rows(run: &Replication<'_>) -> Result<Vec<Table1Row>, InputError> {
             samples: examples.len() as u64,
             already_misclassified: misclassified as u64,
             success: successes as f64 / examples.len() as f64,
-        })
+        }))
     };
-    MODELS.iter().map(row).collect()
+    // A model without examples has no row.
+    MODELS
+        .iter()
+        .filter_map(|name| row(name).transpose())
+        .collect()
 }
 
 fn table(rows: &[Table1Row], quick: bool) -> Table {

@@ -63,11 +63,13 @@ fn rows(run: &Replication<'_>) -> Result<Vec<Table3Row>, InputError> {
         let error_of = |half: &ImageSet| error(network, half, half.labels().unwrap_or_default());
         let [p1, p2] = run.halves();
         let examples = run.examples(name);
-        let distortion = Distortion::of_examples(examples);
+        let Some(distortion) = Distortion::of_examples(examples) else {
+            return Ok(None);
+        };
         let count = |condition: &dyn Fn(&Example) -> bool| {
             examples.iter().filter(|example| condition(example)).count()
         };
-        Ok(Table3Row {
+        Ok(Some(Table3Row {
             model: (*name).to_owned(),
             error_p1: error_of(p1)?,
             error_p2: error_of(p2)?,
@@ -77,9 +79,13 @@ fn rows(run: &Replication<'_>) -> Result<Vec<Table3Row>, InputError> {
             samples: examples.len() as u64,
             already_misclassified: count(&|example| example.already_misclassified) as u64,
             success: count(&|example| example.success) as f64 / examples.len() as f64,
-        })
+        }))
     };
-    HALVED.iter().map(row).collect()
+    // A model without examples has no row.
+    HALVED
+        .iter()
+        .filter_map(|name| row(name).transpose())
+        .collect()
 }
 
 fn table(rows: &[Table3Row], quick: bool) -> Table {

@@ -1,6 +1,6 @@
 //! Table 4 (section 4.2): transfer across training sets, made of the test set.
 
-use blindspot::transfer::{SavedError, Variant};
+use blindspot::transfer::{Distortion, SavedError, Variant};
 
 use super::table3::HALVED;
 use super::transfer::{self, Row, TransferEntries, TransferTable, adversarial, noisy};
@@ -39,10 +39,18 @@ const NOISE: f64 = 0.06;
 /// Each model's examples on the others; noise; the examples amplified, by one factor for the set in
 /// the paper's place, and each by itself at the end.
 fn errors(run: &Replication<'_>) -> Result<TransferTable, SavedError> {
-    let set = |&model: &&'static str| Row {
-        name: format!("{model} x{AMPLIFIED}"),
-        model,
-        variant: Variant::Distortion(AMPLIFIED),
+    let set = |&model: &&'static str| {
+        // The mean of all images, as in table 3: one that was not perturbed counts 0.
+        let distortion = Distortion::of_examples(run.examples(model));
+        let mean = distortion.map(|distortion| distortion.mean);
+        let factor = mean
+            .filter(|&mean| mean > 0.0)
+            .map_or(1.0, |mean| AMPLIFIED / mean);
+        Row {
+            name: format!("{model} x{AMPLIFIED}"),
+            model,
+            variant: Variant::Factor(factor),
+        }
     };
     let each = |&model: &&'static str| Row {
         name: format!("{model} each x{AMPLIFIED}"),

@@ -1,7 +1,8 @@
 //! Tables of transfer rates: how networks err on images perturbed for others (tables 2 and 4).
 
+use blindspot::inputs::Inputs as _;
 use blindspot::run::monitor::Unwatched;
-use blindspot::transfer::{MemoryExamples, SavedError, Variant, matrix};
+use blindspot::transfer::{Distortion, MemoryExamples, SavedError, Variant, matrix};
 use blindspot_net::Network;
 use blindspot_report::{Cell, Table};
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,11 @@ pub(super) fn errors(
             &Unwatched,
         )?;
         let [(name, _)] = sets;
-        let (rates, distortion) = (&found.rates[0], found.distortion[0]);
+        let rates = &found.rates[0];
+        // Of all images, as in table 1: one that was not perturbed counts 0.
+        let Some(distortion) = Distortion::of(&found.norms[0], images.input_len()) else {
+            continue;
+        };
         table.rows.push(name);
         table
             .error

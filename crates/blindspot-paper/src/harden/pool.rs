@@ -43,8 +43,8 @@ pub struct PoolCount {
     /// Images left out because their example's distortion is above the largest that may enter, or
     /// was estimated to be far above it.
     pub far: u64,
-    /// Mean distortion of the examples made.
-    pub distortion: f64,
+    /// Mean distortion of the examples made; None of none.
+    pub distortion: Option<f64>,
 }
 
 /// The pool of one layer.
@@ -97,7 +97,7 @@ impl Pools {
                     already_misclassified: 0,
                     failed: 0,
                     far: 0,
-                    distortion: 0.0,
+                    distortion: None,
                 },
             }
         };
@@ -338,7 +338,8 @@ impl Maker {
                 count.failed += 1;
             } else {
                 count.made += 1;
-                count.distortion += (distortion - count.distortion) / count.made as f64;
+                let mean = count.distortion.unwrap_or(0.0);
+                count.distortion = Some(mean + (distortion - mean) / count.made as f64);
                 made.push((values.to_vec(), label));
             }
         }

@@ -221,10 +221,10 @@ fn what_is_too_far_away_stays_out() {
         pools.pools.remove(0)
     };
     let all = fill(None);
-    let mean = all.count.distortion;
+    let mean = all.count.distortion.unwrap();
     assert!(mean > 0.0 && all.count.far == 0);
     let near = fill(Some(mean));
-    assert!(near.count.far > 0 && near.count.made > 0 && near.count.distortion < mean);
+    assert!(near.count.far > 0 && near.count.made > 0 && near.count.distortion.unwrap() < mean);
     // From some image of its class each example is as near as that.
     let mut image = vec![0.0; 12];
     for (row, &label) in near.values.chunks_exact(12).zip(&near.labels) {

@@ -121,45 +121,53 @@ impl Bracket {
     }
 }
 
-/// Statistics of certificates. Norms are L2.
+/// Statistics of certificates. Norms are L2. No mean has the images that are misclassified without a
+/// perturbation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The number of images.
     pub samples: usize,
-    /// Images that the network misclassifies without a perturbation; both their norms are 0.
+    /// Images that the network gets right without a perturbation; of all, the clean accuracy.
+    pub right: usize,
+    /// Images that the network misclassifies without a perturbation.
     #[serde(rename = "already_wrong")]
     pub already_misclassified: usize,
-    /// Images for which a perturbation was found, misclassified ones included. The means are over
-    /// these images.
+    /// Of those right, images for which a perturbation was found.
     pub found: usize,
-    /// The mean certified radius.
-    pub certificate_mean: f64,
-    /// The mean radius that the product of the layers' bounds certifies; None if it is not known
-    /// for all images.
+    /// The mean certified radius of the images that are right; None if there are none.
+    pub certificate_mean: Option<f64>,
+    /// The mean radius of the images that are right that the product of the layers' bounds certifies;
+    /// None if there are none, or it is not known for all.
     pub lipschitz_mean: Option<f64>,
-    /// The mean norm of the smallest perturbation found.
-    pub l2_mean: f64,
-    /// The mean certified radius divided by the mean norm; None if the mean norm is 0.
+    /// The mean norm of the perturbations found; None if there are none.
+    pub l2_mean: Option<f64>,
+    /// The mean certified radius of the images for which a perturbation was found, divided by the mean
+    /// norm of these perturbations; None if there are none.
     pub ratio: Option<f64>,
 }
 
 impl Summary {
     /// Summarises brackets.
     pub fn of(brackets: &[Bracket]) -> Summary {
-        let found = || brackets.iter().filter(|bracket| bracket.l2.is_finite());
-        let count = found().count();
-        let mean = |sum: f64| if count > 0 { sum / count as f64 } else { 0.0 };
-        let l2_mean = mean(found().map(|bracket| bracket.l2).sum());
-        let certificate_mean = mean(found().map(|b| b.certificate.radius).sum());
-        let products: Option<Vec<f64>> = found().map(|b| b.certificate.lipschitz).collect();
+        // Only an image that is misclassified already has a perturbation of norm 0.
+        let right = || brackets.iter().filter(|bracket| bracket.l2 > 0.0);
+        let found = || right().filter(|bracket| bracket.l2.is_finite());
+        let mean = |numbers: Vec<f64>| {
+            (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
+        };
+        let products: Option<Vec<f64>> = right().map(|b| b.certificate.lipschitz).collect();
+        let l2_mean = mean(found().map(|bracket| bracket.l2).collect());
+        let certified = mean(found().map(|b| b.certificate.radius).collect());
+        let right_count = right().count();
         Summary {
             samples: brackets.len(),
-            already_misclassified: brackets.iter().filter(|bracket| bracket.l2 == 0.0).count(),
-            found: count,
-            certificate_mean,
-            lipschitz_mean: products.map(|products| mean(products.iter().sum())),
+            right: right_count,
+            already_misclassified: brackets.len() - right_count,
+            found: found().count(),
+            certificate_mean: mean(right().map(|b| b.certificate.radius).collect()),
+            lipschitz_mean: products.and_then(mean),
             l2_mean,
-            ratio: (l2_mean > 0.0).then(|| certificate_mean / l2_mean),
+            ratio: certified.zip(l2_mean).map(|(radius, l2)| radius / l2),
         }
     }
 }
@@ -188,4 +196,47 @@ pub fn write_certificates(path: &Path, brackets: &[Bracket]) -> Result<(), FileE
         npz.add("index", &count, indices)?;
         npz.finish()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bracket((radius, l2): (f64, f64)) -> Bracket {
+        Bracket {
+            certificate: Certificate {
+                position: 0,
+                index: 0,
+                label: 0,
+                radius,
+                lipschitz: Some(radius / 2.0),
+            },
+            l2,
+        }
+    }
+
+    #[test]
+    fn certificates_without_a_perturbation_count_and_images_already_wrong_do_not() {
+        let of = |brackets: &[(f64, f64)]| {
+            Summary::of(&brackets.iter().copied().map(bracket).collect::<Vec<_>>())
+        };
+        let summary = of(&[(0.0, 0.0), (1.0, 4.0), (5.0, f64::INFINITY)]);
+        assert_eq!((summary.samples, summary.right, summary.found), (3, 2, 1));
+        assert_eq!(summary.already_misclassified, 1);
+        assert_eq!(summary.certificate_mean, Some(3.0));
+        assert_eq!(summary.lipschitz_mean, Some(1.5));
+        assert_eq!((summary.l2_mean, summary.ratio), (Some(4.0), Some(0.25)));
+        // Nothing found; nothing right; nothing at all.
+        let everywhere = of(&[(5.0, f64::INFINITY); 2]);
+        assert_eq!(everywhere.certificate_mean, Some(5.0));
+        assert_eq!((everywhere.l2_mean, everywhere.ratio), (None, None));
+        for brackets in [&[(0.0, 0.0); 2][..], &[]] {
+            let summary = of(brackets);
+            assert_eq!(
+                (summary.certificate_mean, summary.lipschitz_mean),
+                (None, None)
+            );
+            assert_eq!((summary.l2_mean, summary.ratio), (None, None));
+        }
+    }
 }

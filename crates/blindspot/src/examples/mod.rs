@@ -12,7 +12,7 @@ use std::path::Path;
 use blindspot_data::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 
-use crate::search::SearchOptions;
+use crate::search::{SearchOptions, Target};
 use crate::transfer::Distortion;
 pub use arrays::{write_arrays, write_stored};
 use blindspot_model::preprocess::Preprocess;
@@ -59,21 +59,22 @@ pub struct Record {
 /// Certificates in figures: L2 distances below which no change of the label is possible.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CertificateSummary {
-    /// Their mean over the images for which a change was found, those already wrong included.
-    pub mean: f64,
-    /// That mean over the mean L2 norm of these changes: at most 1; None where it would be 0 / 0.
+    /// Their mean over the images that the network gets right as they are; None of no image.
+    pub mean: Option<f64>,
+    /// Their mean over the images fooled, divided by the mean L2 norm of these images' perturbations:
+    /// at most 1; None of no image.
     pub ratio: Option<f64>,
 }
 
 /// Examples as 8-bit files hold them, in figures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EightBitSummary {
-    /// Images for which the network ends wrong in the way asked for.
-    pub successes: usize,
+    /// Images fooled: of those searched from, those whose 8-bit image is answered as was asked for.
+    pub fooled: usize,
     /// Of these, those for which rounding was enough; the others were searched for again.
     pub rounded: usize,
-    /// Mean of the distortions.
-    pub distortion_mean: f64,
+    /// Mean of the distortions of the images fooled; None of no image.
+    pub distortion_mean: Option<f64>,
 }
 
 /// A set of examples in figures.
@@ -81,19 +82,28 @@ pub struct EightBitSummary {
 pub struct Summary {
     /// Images.
     pub samples: usize,
-    /// Of these, images that the network gets wrong as they are: distortion 0.
+    /// Images that the network gets right as they are; of all, the clean accuracy.
+    pub right: usize,
+    /// Images that the network gets wrong as they are, as far as the criterion asks: they are not
+    /// searched from, and no mean has them.
     pub already_wrong: usize,
-    /// Images for which the network ends wrong in the way asked for, those already wrong included.
-    pub successes: usize,
+    /// The other images, which are searched from.
+    pub searched: usize,
+    /// Images fooled: of those searched from, those whose adversarial image is answered as was asked
+    /// for.
+    pub fooled: usize,
+    /// Of the images fooled, those whose adversarial image is answered with the target class; None of a
+    /// search without target classes.
+    pub answers_target: Option<usize>,
     /// Images of which nothing is known: nothing was found, and the network had no gradient there.
     #[serde(default)]
     pub no_gradient: usize,
-    /// The change of all images: those already wrong, or not changed for want of success, count 0.
-    pub distortion: Distortion,
-    /// Evaluations of the network for each image searched from, on average.
-    pub evaluations_mean: f64,
-    /// Gradients that the search used for each image searched from, on average.
-    pub gradients_mean: f64,
+    /// The perturbations of the images fooled; None of no image.
+    pub distortion: Option<Distortion>,
+    /// Evaluations of the network, on average over the images searched from; None of no image.
+    pub evaluations_mean: Option<f64>,
+    /// Gradients that the search used, on average over the images searched from; None of no image.
+    pub gradients_mean: Option<f64>,
 }
 
 impl Record {
@@ -103,57 +113,84 @@ impl Record {
     /// [`JournalError`] where they can't be read.
     pub fn of(origin: Origin, examples: &StoredExamples<'_>) -> Result<Record, JournalError> {
         let length = examples.layout().input_len();
-        let (mut already_wrong, mut successes, mut no_gradient) = (0, 0, 0);
-        let (mut evaluations, mut gradients) = (0, 0);
-        let mut eight_bit = EightBitSummary {
-            successes: 0,
-            rounded: 0,
-            distortion_mean: 0.0,
-        };
-        let mut norms = Vec::with_capacity(examples.len());
-        let (mut certified, mut found) = (0.0, 0.0);
+        let (mut samples, mut right, mut searched, mut no_gradient) = (0, 0, 0, 0);
+        let (mut evaluations, mut gradients, mut on_target) = (0, 0, 0);
+        // Of the images fooled.
+        let (mut norms, mut certificates) = (Vec::new(), 0.0);
+        let mut certificates_of_right = 0.0;
         for numbers in examples.numbers()? {
             let numbers = numbers.map_err(JournalError::Unreadable)?;
-            already_wrong += usize::from(numbers.wrong_before);
-            successes += usize::from(numbers.success);
+            samples += 1;
+            if numbers.before == numbers.label {
+                right += 1;
+                certificates_of_right += numbers.certificate;
+            }
+            searched += usize::from(!numbers.wrong_before);
             no_gradient += usize::from(numbers.no_gradient);
             evaluations += numbers.evaluations;
             gradients += numbers.gradients;
-            norms.push(numbers.l2);
-            if numbers.success {
-                certified += numbers.certificate;
-                found += numbers.l2;
+            if numbers.success && !numbers.wrong_before {
+                norms.push(numbers.l2);
+                certificates += numbers.certificate;
+                on_target += usize::from(numbers.after == numbers.target);
             }
-            eight_bit.successes += usize::from(numbers.eight_bit_success);
-            eight_bit.rounded += usize::from(numbers.rounded);
         }
-        let samples = norms.len();
-        if examples.layout().eight_bit {
-            let mut sum = 0.0;
-            for numbers in examples.eight_bit_numbers()? {
-                sum += numbers.map_err(JournalError::Unreadable)?.l2;
-            }
-            eight_bit.distortion_mean = sum / (length as f64).sqrt() / samples.max(1) as f64;
-        }
-        let searched = (samples - already_wrong).max(1) as f64;
+        let has_target = matches!(
+            origin.options.target,
+            Target::Random | Target::Nearest | Target::Class(_)
+        );
+        let certificate = examples.layout().certificate.then(|| CertificateSummary {
+            mean: mean(certificates_of_right, right),
+            ratio: (!norms.is_empty()).then(|| certificates / norms.iter().sum::<f64>()),
+        });
         Ok(Record {
             origin,
             summary: Summary {
                 samples,
-                already_wrong,
-                successes,
+                right,
+                already_wrong: samples - searched,
+                searched,
+                fooled: norms.len(),
+                answers_target: has_target.then_some(on_target),
                 no_gradient,
                 distortion: Distortion::of(&norms, length),
-                evaluations_mean: evaluations as f64 / searched,
-                gradients_mean: gradients as f64 / searched,
+                evaluations_mean: mean(evaluations as f64, searched),
+                gradients_mean: mean(gradients as f64, searched),
             },
-            eight_bit: examples.layout().eight_bit.then_some(eight_bit),
-            certificate: examples.layout().certificate.then(|| CertificateSummary {
-                mean: certified / successes.max(1) as f64,
-                ratio: (found > 0.0).then(|| certified / found),
-            }),
+            eight_bit: EightBitSummary::of(examples)?,
+            certificate,
         })
     }
+}
+
+impl EightBitSummary {
+    /// The figures of stored examples; None where they hold no 8-bit images.
+    fn of(examples: &StoredExamples<'_>) -> Result<Option<EightBitSummary>, JournalError> {
+        if !examples.layout().eight_bit {
+            return Ok(None);
+        }
+        let (mut fooled, mut rounded, mut norms) = (0, 0, 0.0);
+        for (numbers, as_saved) in examples.numbers()?.zip(examples.eight_bit_numbers()?) {
+            let numbers = numbers.map_err(JournalError::Unreadable)?;
+            let as_saved = as_saved.map_err(JournalError::Unreadable)?;
+            if numbers.eight_bit_success && !numbers.wrong_before {
+                fooled += 1;
+                rounded += usize::from(numbers.rounded);
+                norms += as_saved.l2;
+            }
+        }
+        let root = (examples.layout().input_len() as f64).sqrt();
+        Ok(Some(EightBitSummary {
+            fooled,
+            rounded,
+            distortion_mean: mean(norms / root, fooled),
+        }))
+    }
+}
+
+/// The mean of `count` numbers by their sum; None of no number.
+fn mean(sum: f64, count: usize) -> Option<f64> {
+    (count > 0).then(|| sum / count as f64)
 }
 
 /// What a journal of examples says in its header besides: all that its file is made of.

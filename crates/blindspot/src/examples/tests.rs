@@ -1,6 +1,7 @@
 //! Stored examples against the arrays as another reader reads them.
 
 use blindspot_data::numpy::NpzReader;
+use blindspot_run::journal::{Entries, Journal, Shard};
 
 use super::*;
 use crate::search::{EightBit, Example};
@@ -66,6 +67,9 @@ fn arrays_hold_what_the_examples_are() {
     is!("evaluations", i64, examples, |e| e.evaluations as i64);
     is!("gradients", i64, examples, |e| e.gradients as i64);
     is!("success", bool, examples, |e| e.success);
+    is!("already_wrong", bool, examples, |e| e.already_misclassified);
+    is!("fooled", bool, examples, |e| e.success
+        && !e.already_misclassified);
     is!("l2", f64, examples, |e| e.l2);
     is!("distortion", f64, examples, |e| e.distortion());
     is!("kkt", f64, examples, |e| e.kkt_residual);
@@ -80,6 +84,128 @@ fn arrays_hold_what_the_examples_are() {
     assert_eq!(read!("adversarial", f32, &[5, 3, 2]), adversarial);
     let levels: Vec<u8> = eight_bit.iter().flat_map(|e| e.levels.clone()).collect();
     assert_eq!(read!("adversarial_8bit", u8, &[5, 3, 2]), levels);
+}
+
+/// The record of examples that a journal keeps; of each whether it was wrong already, whether it succeeds,
+/// its L2 norm and its certificate.
+fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
+    let layout = Layout {
+        shape: vec![4],
+        eight_bit: true,
+        certificate: true,
+    };
+    let about = About {
+        origin: Origin {
+            options: SearchOptions::default(),
+            preprocess: Preprocess::default(),
+            data: "test".into(),
+            data_sha256: BTreeMap::new(),
+            ranges_sha256: BTreeMap::new(),
+            model_sha256: String::new(),
+            versions: BTreeMap::new(),
+        },
+        layout: layout.clone(),
+        image_shape: [1, 2, 2],
+        chosen: String::new(),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("examples.journal");
+    let header = about.header(examples.len(), Shard::WHOLE);
+    let mut journal = Journal::open(&path, header).unwrap();
+    for (position, &(wrong, success, l2, certificate)) in examples.iter().enumerate() {
+        let example = Example {
+            position,
+            index: position,
+            label: 1,
+            target: 2,
+            prediction_before: if wrong { 0 } else { 1 },
+            prediction: if wrong || !success { 1 } else { 2 },
+            already_misclassified: wrong,
+            success,
+            adversarial: vec![0.0; 4],
+            l2,
+            evaluations: if wrong { 0 } else { 10 },
+            gradients: if wrong { 0 } else { 5 },
+            no_gradient: false,
+            kkt_residual: 0.0,
+            noise: 0.0,
+        };
+        let eight_bit = EightBit {
+            levels: vec![0; 4],
+            prediction: 0,
+            success,
+            rounded: true,
+            l2: 2.0 * l2,
+        };
+        let content = layout.content(&example, &[0.0; 4], Some(&eight_bit), Some(certificate));
+        journal.append([(position, content)].into_iter()).unwrap();
+    }
+    journal.close().unwrap();
+    let entries = Entries::of(&path).unwrap();
+    let stored = StoredExamples::new(&entries, layout).unwrap();
+    Record::of(about.origin, &stored).unwrap()
+}
+
+#[test]
+fn means_are_over_the_images_fooled_and_counts_say_so() {
+    let examples = [
+        (true, true, 0.0, 0.0),
+        (false, true, 2.0, 1.0),
+        (false, false, 0.0, 4.0),
+        (false, true, 6.0, 1.0),
+    ];
+    let Record {
+        summary,
+        eight_bit,
+        certificate,
+        ..
+    } = record(&examples);
+    assert_eq!(
+        (summary.samples, summary.right, summary.already_wrong),
+        (4, 3, 1)
+    );
+    assert_eq!((summary.searched, summary.fooled), (3, 2));
+    assert_eq!(summary.answers_target, Some(2));
+    let distortion = summary.distortion.unwrap();
+    assert_eq!(
+        (distortion.images, distortion.l2_mean, distortion.mean),
+        (2, 4.0, 2.0)
+    );
+    assert_eq!(
+        (summary.evaluations_mean, summary.gradients_mean),
+        (Some(10.0), Some(5.0))
+    );
+    let eight_bit = eight_bit.unwrap();
+    assert_eq!((eight_bit.fooled, eight_bit.rounded), (2, 2));
+    assert_eq!(eight_bit.distortion_mean, Some(4.0));
+    let certificate = certificate.unwrap();
+    assert_eq!(
+        (certificate.mean, certificate.ratio),
+        (Some(2.0), Some(0.25))
+    );
+}
+
+#[test]
+fn a_mean_over_nothing_is_none() {
+    for examples in [
+        &[][..],
+        &[(true, true, 0.0, 0.0); 3],
+        &[(false, false, 0.0, 1.0); 3],
+    ] {
+        let record = record(examples);
+        let summary = record.summary;
+        let searched = examples.iter().filter(|(wrong, ..)| !wrong).count();
+        assert_eq!((summary.fooled, summary.searched), (0, searched));
+        assert_eq!(summary.distortion, None);
+        assert_eq!(summary.evaluations_mean.is_some(), searched > 0);
+        assert_eq!(record.eight_bit.unwrap().distortion_mean, None);
+        let certificate = record.certificate.unwrap();
+        assert_eq!(certificate.mean, (searched > 0).then_some(1.0));
+        assert_eq!(certificate.ratio, None);
+        let json = serde_json::to_value(&record).unwrap();
+        assert!(json["summary"]["distortion"].is_null(), "{json}");
+        assert_eq!(serde_json::from_value::<Record>(json).unwrap(), record);
+    }
 }
 
 #[test]

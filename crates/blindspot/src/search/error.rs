@@ -25,6 +25,12 @@ pub enum SearchError {
     /// No image was chosen.
     #[error("there is no image to search from; ask for at least one")]
     Empty,
+    /// All images are of the class that is to be answered.
+    #[error(
+        "all images are of class {0}, the target: there is none to search from; choose another target, or \
+         other images"
+    )]
+    AllOfTarget(usize),
     /// The images have no labels.
     #[error("the images have no labels; give their true classes")]
     NoLabels,
@@ -110,6 +116,7 @@ impl SearchError {
             SearchError::Classes(_) | SearchError::Classifier(_) => ErrorKind::Model,
             SearchError::Class { what: "target", .. }
             | SearchError::Empty
+            | SearchError::AllOfTarget(_)
             | SearchError::InputBox(_)
             | SearchError::Bounds(_)
             | SearchError::TopK { .. }

@@ -313,7 +313,9 @@ impl Searcher<'_> {
                 images: inputs.len(),
             });
         }
-        Ok(())
+        let labels: Vec<usize> = positions.iter().map(|&position| labels[position]).collect();
+        self.options
+            .check_labels(self.classifier.classes(), &labels)
     }
 
     /// The images to search from, one after the other, checked.

@@ -191,6 +191,25 @@ impl SearchOptions {
         }
     }
 
+    /// Checks the options against a classifier's number of classes and the true classes of the images,
+    /// before long work.
+    ///
+    /// # Errors
+    /// [`SearchError`] where they don't fit each other, or no image is left to search from.
+    pub fn check_labels(&self, classes: usize, labels: &[usize]) -> Result<(), SearchError> {
+        self.check(classes)?;
+        for &label in labels {
+            check_class("label", label, classes)?;
+        }
+        let Target::Class(class) = self.target else {
+            return Ok(());
+        };
+        match labels.iter().all(|&label| label == class) {
+            true if !labels.is_empty() => Err(SearchError::AllOfTarget(class)),
+            _ => Ok(()),
+        }
+    }
+
     /// Checks the options against a classifier's number of classes.
     ///
     /// # Errors

@@ -247,6 +247,11 @@ fn what_does_not_fit_is_said() {
     assert!(error(&[], &[0, 0], random()).contains("at least one"));
     assert!(error(&[0], &[7, 0], random()).contains("label 7"));
     assert!(error(&[0], &[0, 0], options(Target::Class(3))).contains("target 3"));
+    let all_of_target = error(&[0, 1], &[2, 2], options(Target::Class(2)));
+    assert!(
+        all_of_target.contains("all images are of class 2"),
+        "{all_of_target}"
+    );
     assert!(error(&[1], &[0, 0], random()).contains("image 1 has the value 2"));
     let with = |change: fn(&mut SearchOptions)| {
         let mut options = random();

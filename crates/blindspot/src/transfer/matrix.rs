@@ -28,17 +28,26 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The fraction `wrong` / `images`, with its confidence interval.
-    pub fn of(wrong: u64, images: u64) -> Rate {
+    /// The fraction `wrong` / `images`, with its confidence interval; None if there are no images.
+    pub fn of(wrong: u64, images: u64) -> Option<Rate> {
+        if images == 0 {
+            return None;
+        }
         let [low, high] = wilson(wrong, images);
-        Rate {
+        Some(Rate {
             wrong,
             images,
-            error: wrong as f64 / images.max(1) as f64,
+            error: wrong as f64 / images as f64,
             low,
             high,
-        }
+        })
     }
+}
+
+/// The distortion of the images with these L2 norms that were perturbed.
+pub(super) fn of_perturbed(norms: &[f64], length: usize) -> Option<Distortion> {
+    let perturbed: Vec<f64> = norms.iter().copied().filter(|&norm| norm > 0.0).collect();
+    Distortion::of(&perturbed, length)
 }
 
 /// The errors of networks (columns) on examples in their variants (rows).
@@ -50,8 +59,16 @@ pub struct Matrix {
     pub columns: Vec<String>,
     /// The errors, as `rates[row][column]`.
     pub rates: Vec<Vec<Rate>>,
-    /// For each row the distortion of its images.
-    pub distortion: Vec<Distortion>,
+    /// The errors on the same images before anything was done to them, as `clean[row][column]`.
+    pub clean: Vec<Vec<Rate>>,
+    /// Of the images that a column's network gets right before anything was done to them, those that it
+    /// misclassifies in the row, as `fooled[row][column]`; None if it gets none right.
+    pub fooled: Vec<Vec<Option<Rate>>>,
+    /// For each row the distortion of its images that were perturbed; None if none was.
+    pub distortion: Vec<Option<Distortion>>,
+    /// For each row the L2 norm of each image's perturbation, 0 if it was not perturbed. Not stored.
+    #[serde(skip)]
+    pub norms: Vec<Vec<f64>>,
 }
 
 /// The errors of each network on each set of examples in each variant. Networks and sets are given by name.
@@ -91,8 +108,12 @@ pub struct Tally {
     set: Option<ExampleSet>,
     /// Number of examples of the set that were added.
     added: usize,
+    /// The number of the set's images that each network misclassifies as they are.
+    clean: Vec<u64>,
     /// For each variant the number of the set's images that each network misclassifies.
     wrong: Vec<Vec<u64>>,
+    /// For each variant the number of those of them that the network gets right as they are.
+    fooled: Vec<Vec<u64>>,
     /// For each variant the L2 norms of the set's perturbations.
     norms: Vec<Vec<f64>>,
     matrix: Matrix,
@@ -106,14 +127,19 @@ impl Tally {
             set: sets.next(),
             sets,
             added: 0,
+            clean: vec![0; networks.len()],
             wrong: vec![vec![0; networks.len()]; variants.len()],
+            fooled: vec![vec![0; networks.len()]; variants.len()],
             norms: vec![Vec::new(); variants.len()],
             variants,
             matrix: Matrix {
                 rows: Vec::new(),
                 columns: networks,
                 rates: Vec::new(),
+                clean: Vec::new(),
+                fooled: Vec::new(),
                 distortion: Vec::new(),
+                norms: Vec::new(),
             },
         }
     }
@@ -133,10 +159,18 @@ impl Tally {
     pub fn add(&mut self, mut content: &[u8]) {
         let rest = &mut content;
         let label = u32::from_le_bytes(take(rest));
-        for (wrong, norms) in self.wrong.iter_mut().zip(&mut self.norms) {
+        let is_wrong = |rest: &mut &[u8]| u32::from_le_bytes(take(rest)) != label;
+        let before: Vec<bool> = self.clean.iter().map(|_| is_wrong(rest)).collect();
+        for (clean, &before) in self.clean.iter_mut().zip(&before) {
+            *clean += u64::from(before);
+        }
+        let counts = self.wrong.iter_mut().zip(&mut self.fooled);
+        for ((wrong, fooled), norms) in counts.zip(&mut self.norms) {
             norms.push(f64::from_le_bytes(take(rest)));
-            for wrong in wrong {
-                *wrong += u64::from(u32::from_le_bytes(take(rest)) != label);
+            for ((wrong, fooled), &before) in wrong.iter_mut().zip(fooled).zip(&before) {
+                let after = is_wrong(rest);
+                *wrong += u64::from(after);
+                *fooled += u64::from(after && !before);
             }
         }
         self.added += 1;
@@ -148,17 +182,28 @@ impl Tally {
 
     /// Adds the rows of a set whose examples were all added.
     fn end(&mut self, set: &ExampleSet) {
-        let name = &set.name;
-        let counts = self.wrong.iter_mut().zip(&mut self.norms);
-        for (&variant, (wrong, norms)) in self.variants.iter().zip(counts) {
-            self.matrix.rows.push(variant.name_of(name));
-            let rates = wrong.iter().map(|&wrong| Rate::of(wrong, set.count as u64));
-            self.matrix.rates.push(rates.collect());
-            let distortion = Distortion::of(norms, set.image_len);
-            self.matrix.distortion.push(distortion);
+        let (matrix, images) = (&mut self.matrix, set.count as u64);
+        let rates = |wrong: &[u64]| -> Vec<Rate> {
+            // A set that ends has images.
+            let rates = wrong.iter().filter_map(|&wrong| Rate::of(wrong, images));
+            rates.collect()
+        };
+        for (i, variant) in self.variants.iter().enumerate() {
+            let (wrong, fooled) = (&mut self.wrong[i], &mut self.fooled[i]);
+            let norms = std::mem::take(&mut self.norms[i]);
+            matrix.rows.push(variant.name_of(&set.name));
+            matrix.rates.push(rates(wrong));
+            matrix.clean.push(rates(&self.clean));
+            let right = self.clean.iter().map(|clean| images - clean);
+            let fooled_rates = fooled.iter().zip(right);
+            let fooled_rates = fooled_rates.map(|(&fooled, right)| Rate::of(fooled, right));
+            matrix.fooled.push(fooled_rates.collect());
+            matrix.distortion.push(of_perturbed(&norms, set.image_len));
+            matrix.norms.push(norms);
             wrong.fill(0);
-            norms.clear();
+            fooled.fill(0);
         }
+        self.clean.fill(0);
     }
 
     /// The trial that a journal's entries are of, and its matrix.
@@ -167,8 +212,9 @@ impl Tally {
     /// [`JournalError`] if the entries are of other work, or can't be read.
     pub fn stored(entries: &Entries) -> Result<(About, Matrix), JournalError> {
         let about = About::of(entries)?;
+        let sound = entries.header().bytes == about.bytes();
         let counts = about.examples.iter().map(|set| set.count);
-        if counts.fold(0, usize::saturating_add) != entries.len() {
+        if !sound || counts.fold(0, usize::saturating_add) != entries.len() {
             return Err(JournalError::mismatch());
         }
         let mut tally = Tally::of(&about);

@@ -4,8 +4,9 @@
 //! layers, other regularisation, or other training data. Its tables 2 and 4 have a row for each set of
 //! examples and a column for each network. An entry is the column's *error on the examples*: the fraction of
 //! the row's images, counted against their true labels, that the network misclassifies. It includes the images
-//! that the network gets wrong anyway, so its clean error belongs beside it; Gaussian noise of the same size
-//! is the control, as the paper has it.
+//! that the network gets wrong anyway, so its clean error stands beside it, and the fraction *fooled*: of the
+//! images that the network gets right as they are, those that it misclassifies in the end. Gaussian noise of
+//! the same size is the control, as the paper has it.
 //!
 //! [`Transfer`] makes such a table of any examples and any networks. Each [`Variant`] adds a row: the examples
 //! as they are, their perturbations amplified to a given distortion (table 4's x + 0.1 (x' - x) / rms(x' - x)),
@@ -66,6 +67,8 @@ pub use variant::{Variant, add_noise};
 /// perturbation, the L2 norm over the square root of the number of values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Distortion {
+    /// Number of images that the figures are of.
+    pub images: u64,
     /// Mean of the images' distortions: the paper's average distortion.
     pub mean: f64,
     /// Root mean square of the perturbation over all values of all images.
@@ -77,16 +80,11 @@ pub struct Distortion {
 }
 
 impl Distortion {
-    /// The distortion of perturbations with these L2 norms, of images with `length` values; zeros if there
+    /// The distortion of perturbations with these L2 norms, of images with `length` values; None if there
     /// are none.
-    pub fn of(norms: &[f64], length: usize) -> Distortion {
+    pub fn of(norms: &[f64], length: usize) -> Option<Distortion> {
         if norms.is_empty() || length == 0 {
-            return Distortion {
-                mean: 0.0,
-                pooled: 0.0,
-                median: 0.0,
-                l2_mean: 0.0,
-            };
+            return None;
         }
         let (count, root) = (norms.len() as f64, (length as f64).sqrt());
         let l2_mean = norms.iter().sum::<f64>() / count;
@@ -100,16 +98,19 @@ impl Distortion {
             (sorted[middle - 1] + sorted[middle]) / 2.0
         };
         let pooled = square.sqrt() / root;
-        Distortion {
+        Some(Distortion {
+            images: norms.len() as u64,
             mean: l2_mean / root,
             pooled,
             median: median / root,
             l2_mean,
-        }
+        })
     }
 
-    /// The distortion of a set of examples; an image that was not perturbed counts 0.
-    pub fn of_examples(examples: &[Example]) -> Distortion {
+    /// The distortion of all images of a set of examples, as in the paper's tables: one that was not
+    /// perturbed, because it was misclassified already or nothing was found, counts 0. None if there are no
+    /// images.
+    pub fn of_examples(examples: &[Example]) -> Option<Distortion> {
         let norms: Vec<f64> = examples.iter().map(|example| example.l2).collect();
         Distortion::of(
             &norms,
@@ -126,12 +127,14 @@ mod tests {
 
     #[test]
     fn distortion_of_known_norms() {
-        let distortion = Distortion::of(&[0.0, 2.0, 4.0, 6.0], 4);
+        let distortion = Distortion::of(&[0.0, 2.0, 4.0, 6.0], 4).unwrap();
+        assert_eq!(distortion.images, 4);
         assert_eq!(distortion.mean, 1.5);
         assert_eq!(distortion.median, 1.5);
         assert_eq!(distortion.l2_mean, 3.0);
         assert!((distortion.pooled - 3.5f64.sqrt()).abs() < 1e-15);
-        assert_eq!(Distortion::of(&[1.0, 5.0, 2.0], 1).median, 2.0);
-        assert_eq!(Distortion::of(&[], 784).pooled, 0.0);
+        assert_eq!(Distortion::of(&[1.0, 5.0, 2.0], 1).unwrap().median, 2.0);
+        assert_eq!(Distortion::of(&[], 784), None);
+        assert_eq!(Distortion::of_examples(&[]), None);
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use blindspot_model::classifier::Classifier;
 use blindspot_model::classify::answers;
+use blindspot_model::inputs::InMemory;
 use blindspot_model::preprocess::Preprocess;
 use blindspot_net::Network;
 use blindspot_run::journal::Work;
@@ -65,10 +66,10 @@ impl Work for About {
     }
 }
 
-/// Number of bytes of the answers to an example: its label (u32), then for each variant the L2 norm of the
-/// perturbation (f64) and each network's answer (u32).
+/// Number of bytes of the answers to an example: its label (u32) and each network's answer to its original
+/// (u32), then for each variant the L2 norm of the perturbation (f64) and each network's answer (u32).
 fn content_len(variants: usize, networks: usize) -> usize {
-    4 + variants * (8 + 4 * networks)
+    4 + 4 * networks + variants * (8 + 4 * networks)
 }
 
 /// Sets of examples, networks and variants: each network is to answer to each example in each variant. A
@@ -207,23 +208,34 @@ impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
             content
         };
         let mut contents: Vec<Vec<u8>> = block.labels.iter().map(begin).collect();
-        for (&variant, &factor) in self.variants.iter().zip(factors) {
-            let (changed, norms) = variant.apply(block, file.image_len(), factor, self.seed);
-            let networks = self.networks.par_iter();
-            let answers = networks.map(|(model, network)| {
-                answers(network, &changed).map_err(|source| SavedError::Classifier {
-                    model: model.clone(),
-                    source,
-                })
-            });
-            let answers = answers.collect::<Result<Vec<Vec<usize>>, SavedError>>()?;
-            for (i, (content, norm)) in contents.iter_mut().zip(norms).enumerate() {
-                content.extend(norm.to_le_bytes());
-                for answers in &answers {
+        let add = |contents: &mut [Vec<u8>], answers: &[Vec<usize>]| {
+            for (i, content) in contents.iter_mut().enumerate() {
+                for answers in answers {
                     content.extend((answers[i] as u32).to_le_bytes());
                 }
             }
+        };
+        let originals = InMemory::new(block.originals.clone(), file.image_len());
+        add(&mut contents, &self.answers_to(&originals)?);
+        for (&variant, &factor) in self.variants.iter().zip(factors) {
+            let (changed, norms) = variant.apply(block, file.image_len(), factor, self.seed);
+            for (content, norm) in contents.iter_mut().zip(norms) {
+                content.extend(norm.to_le_bytes());
+            }
+            add(&mut contents, &self.answers_to(&changed)?);
         }
         Ok(contents)
+    }
+
+    /// Each network's answers to some images.
+    fn answers_to(&self, images: &InMemory) -> Result<Vec<Vec<usize>>, SavedError> {
+        let networks = self.networks.par_iter();
+        let answers = networks.map(|(model, network)| {
+            answers(network, images).map_err(|source| SavedError::Classifier {
+                model: model.clone(),
+                source,
+            })
+        });
+        answers.collect()
     }
 }

@@ -4,8 +4,9 @@ use blindspot_model::inputs::InMemory;
 use blindspot_run::random::Stream;
 use serde::{Deserialize, Serialize};
 
+use super::matrix::of_perturbed;
 use super::source::ExampleBlock;
-use super::{Distortion, ExampleSource, SavedError};
+use super::{ExampleSource, SavedError};
 use crate::search::norm;
 
 /// What is done to examples before the networks see them.
@@ -17,8 +18,8 @@ pub enum Variant {
     Plain,
     /// Each perturbation is multiplied by this factor. The image can leave the input box.
     Factor(f64),
-    /// All perturbations are multiplied by one factor, so that their mean distortion is this. An image
-    /// can leave the input box.
+    /// All perturbations are multiplied by one factor, so that the mean distortion of the images that are
+    /// perturbed is this. An image can leave the input box.
     Distortion(f64),
     /// Each perturbation is multiplied by a factor of its own, so that its distortion is this. An image
     /// can leave the input box.
@@ -107,8 +108,7 @@ fn norms_of(block: &ExampleBlock, length: usize) -> impl Iterator<Item = f64> {
 /// The factor that brings the mean distortion of perturbations with these L2 norms to `wanted`; 1 if
 /// nothing was perturbed.
 fn factor_to(wanted: f64, norms: &[f64], length: usize) -> f64 {
-    let mean = Distortion::of(norms, length).mean;
-    if mean > 0.0 { wanted / mean } else { 1.0 }
+    of_perturbed(norms, length).map_or(1.0, |distortion| wanted / distortion.mean)
 }
 
 /// Multiplies the perturbation of an image by a factor.
@@ -131,6 +131,7 @@ pub fn add_noise(image: &mut [f32], deviation: f64, seed: u64, number: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::Distortion;
 
     fn block(originals: Vec<f32>, adversarial: Vec<f32>, length: usize) -> ExampleBlock {
         let count = originals.len() / length;
@@ -185,7 +186,7 @@ mod tests {
             assert!((value - expected).abs() < 1e-6, "{each:?}");
         }
         let (set, norms) = apply(Variant::Distortion(0.5));
-        assert!((Distortion::of(&norms, 2).mean - 0.5).abs() < 1e-6);
+        assert!((Distortion::of(&norms, 2).unwrap().mean - 0.5).abs() < 1e-6);
         // The perturbations keep their proportion, one to three.
         let values = set.values();
         assert!(((0.75 - values[3]) / (values[0] - 0.5) - 3.0).abs() < 1e-4);
@@ -196,13 +197,13 @@ mod tests {
         let images = vec![0.25; 50 * 100];
         let whole = block(images.clone(), images, 100);
         let (free, norms) = Variant::Noise(0.3).apply(&whole, 100, 1.0, 1);
-        let size = Distortion::of(&norms, 100).pooled;
+        let size = Distortion::of(&norms, 100).unwrap().pooled;
         assert!((size - 0.3).abs() < 0.01);
         assert!(free.values().iter().any(|&value| value < 0.0));
         let (clipped, norms) = Variant::ClippedNoise(0.3).apply(&whole, 100, 1.0, 1);
         let inside = |&value: &f32| (0.0..=1.0).contains(&value);
         assert!(clipped.values().iter().all(inside));
-        assert!(Distortion::of(&norms, 100).pooled < size);
+        assert!(Distortion::of(&norms, 100).unwrap().pooled < size);
         // One image alone gets the same noise as in a set.
         let mut alone = block(vec![0.25; 100], vec![0.25; 100], 100);
         alone.noise_streams = vec![7];

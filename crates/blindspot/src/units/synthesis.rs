@@ -270,7 +270,8 @@ impl Regularisation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use blindspot_net::{Graph, Op, Operand, Unary};
+    use blindspot_net::ops::Unary;
+    use blindspot_net::{Graph, Op, Operand};
     use blindspot_paper::train::Recipe;
 
     #[test]

@@ -100,8 +100,8 @@ pub struct QuocNet {
     pub sha256: String,
     /// Fraction of the class's images that are not recognised after the change.
     pub fooled: f64,
-    /// Mean of their distortions.
-    pub distortion_mean: f64,
+    /// Mean of their distortions; None of no image.
+    pub distortion_mean: Option<f64>,
     /// Images of the class that are not recognised any more.
     pub away: QuocNetDirection,
     /// Other images that are taken for it.
@@ -117,12 +117,12 @@ pub struct QuocNetDirection {
     pub samples: u64,
     /// Fraction that it answers wrong after the change.
     pub fooled: f64,
-    /// Mean of the distortions.
-    pub distortion_mean: f64,
+    /// Mean of the distortions of these; None of no image.
+    pub distortion_mean: Option<f64>,
     /// Of these images, those that a network trained from another seed gets right as they are.
     pub other_samples: u64,
-    /// The fraction of those that it gets wrong after the change.
-    pub other_fooled: f64,
+    /// The fraction of those that it gets wrong after the change; None of no image.
+    pub other_fooled: Option<f64>,
     /// Positions of the images in the set.
     pub images: Vec<u64>,
     /// The distortion of each.
@@ -365,15 +365,17 @@ impl Study<'_> {
         let (known, wrong) = both.fold((0usize, 0usize), |(known, wrong), (_, &after)| {
             (known + 1, wrong + usize::from(after != label))
         });
-        let count = examples.len() as f64;
-        let mean =
-            |value: &dyn Fn(&Example) -> f64| examples.iter().map(value).sum::<f64>() / count;
+        let fooled = || examples.iter().filter(|example| example.success);
+        let (count, total) = (
+            fooled().count(),
+            fooled().map(Example::distortion).sum::<f64>(),
+        );
         let direction = QuocNetDirection {
             samples: examples.len() as u64,
-            fooled: mean(&|example| f64::from(example.success)),
-            distortion_mean: mean(&Example::distortion),
+            fooled: count as f64 / examples.len() as f64,
+            distortion_mean: (count > 0).then(|| total / count as f64),
             other_samples: known as u64,
-            other_fooled: wrong as f64 / known.max(1) as f64,
+            other_fooled: (known > 0).then(|| wrong as f64 / known as f64),
             images: examples
                 .iter()
                 .map(|example| example.index as u64)

@@ -99,11 +99,20 @@ pub(super) fn captions(results: &QuocNet) -> Vec<String> {
             other_fooled,
             ..
         } = direction;
+        let distortion = match distortion_mean {
+            Some(mean) => format!(", average distortion of these {mean:.6}"),
+            None => String::new(),
+        };
+        let other = match other_fooled {
+            Some(part) => format!(
+                "gets {:.1}% of those wrong that it knows ({other_samples})",
+                100.0 * part
+            ),
+            None => "knows none of them".into(),
+        };
         format!(
-            "{samples} {what}: {:.0}% of them, average distortion {distortion_mean:.6}; a network \
-             trained from another seed gets {:.1}% of those wrong that it knows ({other_samples}).",
+            "{samples} {what}: {:.0}% of them{distortion}; a network trained from another seed {other}.",
             100.0 * fooled,
-            100.0 * other_fooled
         )
     };
     vec![
