@@ -18,6 +18,25 @@ const MAX_CONSTANT_BYTES: usize = 1 << 31;
 /// How many bytes the constants may take at most, files beside the model included: 32 GiB.
 const MAX_ALL_BYTES: u64 = 1 << 35;
 
+/// How many bytes the constants of a model may take that has files of so many bytes beside it: two
+/// bytes of a half-precision number become four. (Many tensors may name the same part of a file.)
+pub(super) fn most_constant_bytes(beside: u64) -> usize {
+    let more = beside.saturating_mul(2).min(MAX_ALL_BYTES);
+    let more = usize::try_from(more).unwrap_or(usize::MAX);
+    MAX_CONSTANT_BYTES.saturating_add(more)
+}
+
+/// The error at the constant with which they take more.
+pub(super) fn too_many_bytes(name: &str) -> OnnxError {
+    OnnxError::Tensor {
+        name: name.to_owned(),
+        why: format!(
+            "the model's constants take more memory than they may: {MAX_CONSTANT_BYTES} bytes and \
+             twice the size of the files beside the model"
+        ),
+    }
+}
+
 /// How large the batch is, according to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Batch {
@@ -233,12 +252,9 @@ impl Builder {
         self.values_left = self.values_left.min(most);
     }
 
-    /// Lets constants take as much more as their numbers in files of so many bytes can: two bytes of
-    /// a half-precision number become four.
-    pub(super) fn allow_bytes(&mut self, bytes: u64) {
-        let more = bytes.saturating_mul(2).min(MAX_ALL_BYTES);
-        let more = usize::try_from(more).unwrap_or(usize::MAX);
-        self.constant_bytes_left = self.constant_bytes_left.saturating_add(more);
+    /// Lets constants take as much as those of a model can that has files of so many bytes beside it.
+    pub(super) fn allow_bytes(&mut self, beside: u64) {
+        self.constant_bytes_left = most_constant_bytes(beside);
     }
 
     /// Checks that a constant of this many bytes is within the limit.
@@ -246,13 +262,7 @@ impl Builder {
         if bytes <= self.constant_bytes_left {
             return Ok(());
         }
-        Err(OnnxError::Tensor {
-            name: name.to_owned(),
-            why: format!(
-                "the model's constants take more memory than they may: {MAX_CONSTANT_BYTES} bytes \
-                 and twice the size of the files beside the model"
-            ),
-        })
+        Err(too_many_bytes(name))
     }
 
     /// Counts the bytes of a constant towards the limit.

@@ -1,6 +1,7 @@
 //! Numbers of tensors that are kept in files beside the model.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
@@ -17,7 +18,12 @@ const MAX_FILES: usize = 1 << 16;
 pub(super) struct ExternalFiles {
     folder: Option<PathBuf>,
     /// By the names that the model has for them: path and length.
-    files: HashMap<String, (PathBuf, u64)>,
+    known: HashMap<String, (PathBuf, u64)>,
+    /// By their paths: the name that the model has, of several the first in the alphabet. A file
+    /// counts once, whatever it is called.
+    names: HashMap<PathBuf, String>,
+    /// How many bytes all of them have.
+    bytes: u64,
     /// The one that was read from last.
     open: Option<(PathBuf, File)>,
 }
@@ -27,7 +33,9 @@ impl ExternalFiles {
     pub(super) fn of(folder: Option<&Path>) -> ExternalFiles {
         ExternalFiles {
             folder: folder.map(Path::to_owned),
-            files: HashMap::new(),
+            known: HashMap::new(),
+            names: HashMap::new(),
+            bytes: 0,
             open: None,
         }
     }
@@ -35,15 +43,14 @@ impl ExternalFiles {
     /// The names of the files that were read from, as the model has them, in the order of the
     /// alphabet.
     pub(super) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.files.keys().cloned().collect();
+        let mut names: Vec<String> = self.names.values().cloned().collect();
         names.sort_unstable();
         names
     }
 
     /// How many bytes all of these files have.
     pub(super) fn bytes(&self) -> u64 {
-        let lengths = self.files.values().map(|&(_, length)| length);
-        lengths.fold(0, u64::saturating_add)
+        self.bytes
     }
 
     /// The `length` bytes that the entries name: `location`, a file in the folder, and in it
@@ -94,7 +101,7 @@ impl ExternalFiles {
 
     /// Path and length of a file that the model names.
     fn find(&mut self, location: &str) -> Result<(PathBuf, u64), String> {
-        if let Some(known) = self.files.get(location) {
+        if let Some(known) = self.known.get(location) {
             return Ok(known.clone());
         }
         let Some(folder) = &self.folder else {
@@ -102,7 +109,7 @@ impl ExternalFiles {
                 "its numbers are in another file, {location:?}; read the model from its own file"
             ));
         };
-        if self.files.len() == MAX_FILES {
+        if self.known.len() == MAX_FILES {
             return Err(format!(
                 "the model has more than {MAX_FILES} files beside it"
             ));
@@ -134,8 +141,18 @@ impl ExternalFiles {
         if !data.is_file() {
             return Err(format!("its numbers are in {location:?}, which is no file"));
         }
+        match self.names.entry(path.clone()) {
+            Entry::Occupied(mut name) if location < name.get().as_str() => {
+                name.insert(location.to_owned());
+            }
+            Entry::Occupied(_) => {}
+            Entry::Vacant(place) => {
+                place.insert(location.to_owned());
+                self.bytes = self.bytes.saturating_add(data.len());
+            }
+        }
         let found = (path, data.len());
-        self.files.insert(location.to_owned(), found.clone());
+        self.known.insert(location.to_owned(), found.clone());
         Ok(found)
     }
 }
@@ -164,7 +181,10 @@ mod tests {
         assert_eq!(files.read(&part, 4).unwrap(), [2, 3, 4, 5]);
         let whole = entries(&[("location", "./sub/w.bin")]);
         assert_eq!(files.read(&whole, 8).unwrap().len(), 8);
-        assert_eq!(files.names(), ["./sub/w.bin", "sub/w.bin"]);
+        assert_eq!(
+            (files.names(), files.bytes()),
+            (vec!["./sub/w.bin".to_owned()], 8)
+        );
         let secret = home.path().join("secret").display().to_string();
         for (pairs, length, why) in [
             (&[("location", "../secret")][..], 8, "outside"),

@@ -34,7 +34,7 @@ use std::rc::Rc;
 use prost::Message;
 use prost::bytes::Bytes;
 
-use self::builder::{Binding, Builder};
+use self::builder::{Binding, Builder, most_constant_bytes, too_many_bytes};
 use self::constant::Constant;
 pub use self::contrib::FUSED;
 use self::external::ExternalFiles;
@@ -131,7 +131,7 @@ pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Mod
     let readings = interface::readings(image, &outputs, options)?;
 
     let mut external = ExternalFiles::of(options.folder.as_deref());
-    let mut constants = Vec::new();
+    let (mut constants, mut bytes) = (Vec::new(), 0);
     let tensors = calls.iter().filter_map(|call| stored_constant(&call.node));
     let types = tensors.map(|(name, tensor)| (name.to_owned(), tensor.data_type));
     let mut types: HashMap<String, i32> = types.collect();
@@ -149,7 +149,12 @@ pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Mod
         let name = tensor.name.clone();
         if needed.contains(&*name) && !chosen(&name) {
             types.insert(name.clone(), tensor.data_type);
-            constants.push((name, Rc::new(Constant::read(tensor, &mut external)?)));
+            let constant = Constant::read(tensor, &mut external)?;
+            bytes += constant.numbers.bytes();
+            if bytes > most_constant_bytes(external.bytes()) {
+                return Err(too_many_bytes(&name));
+            }
+            constants.push((name, Rc::new(constant)));
         }
     }
     let file = Graph {
