@@ -5,6 +5,7 @@ mod commands;
 mod errors;
 mod exit;
 mod interrupt;
+mod onnxruntime;
 mod print;
 mod progress;
 mod ranks;

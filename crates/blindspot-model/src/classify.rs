@@ -64,7 +64,8 @@ fn chunk_len(classifier: &impl Classifier) -> usize {
 /// The class that any classifier gives each input in memory: its largest output's.
 ///
 /// # Errors
-/// [`ClassifierError`] if the classifier fails, or returns NaN or the wrong number of outputs.
+/// [`ClassifierError`] if the classifier fails, or returns NaN, infinities (with the position of the
+/// input) or the wrong number of outputs.
 pub fn answers(
     classifier: &impl Classifier,
     inputs: &InMemory,
@@ -74,10 +75,13 @@ pub fn answers(
     answers
         .par_chunks_mut(chunk_len)
         .zip(inputs.values().par_chunks(chunk_len * length))
-        .try_for_each(|(answers, inputs)| {
+        .enumerate()
+        .try_for_each(|(chunk, (answers, inputs))| {
             let mut evaluator = CheckedEvaluator::new(classifier);
             evaluator.input(answers.len())?.copy_from_slice(inputs);
-            let outputs = evaluator.outputs()?.chunks_exact(classifier.classes());
+            let outputs = evaluator.outputs();
+            let outputs = outputs.map_err(|error| error.of_input(|i| chunk * chunk_len + i))?;
+            let outputs = outputs.chunks_exact(classifier.classes());
             for (answer, outputs) in answers.iter_mut().zip(outputs) {
                 *answer = argmax(outputs);
             }

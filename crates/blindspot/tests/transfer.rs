@@ -59,6 +59,7 @@ fn file(path: &Path) -> SavedExamples {
             gradients: 1,
             already_misclassified: false,
             no_gradient: false,
+            refuted: false,
             kkt_residual: 0.0,
             noise: 1e-6,
         }
@@ -207,6 +208,7 @@ fn what_does_not_fit_is_said() {
         gradients: 1,
         already_misclassified: false,
         no_gradient: false,
+        refuted: false,
         kkt_residual: 0.0,
         noise: 1e-6,
     };

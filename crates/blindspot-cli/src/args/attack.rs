@@ -9,6 +9,13 @@ use blindspot::search::{Method, Target};
 use super::options::{ChoiceArgs, DataArgs, ModelArgs};
 use super::parse::{parse_box, parse_shard};
 
+/// A runtime that can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OtherRuntime {
+    /// Microsoft's, for ONNX files.
+    Onnxruntime,
+}
+
 /// Find the smallest perturbation of each image that makes a network answer wrong
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -20,9 +27,10 @@ Examples:
       --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --save-images adversarial --out examples.npz
 
 FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
-already_wrong (before any perturbation), fooled (success, and not already wrong), original,
-adversarial, l2, distortion, kkt, evaluations and gradients, one entry an image; FILE.json has the
-options, hashes and a summary. Means of perturbations are over the images fooled.")]
+already_wrong (before any perturbation), fooled (success, and not already wrong), no_gradient,
+refuted, original, adversarial, l2, distortion, kkt, noise, evaluations and gradients, one entry an
+image; FILE.json has the options, hashes and a summary. Means of perturbations are over the images
+fooled.")]
 pub(crate) struct Attack {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -69,6 +77,11 @@ pub(crate) struct Attack {
     /// DIR/labels.csv has their true classes
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,
+    /// Ask another runtime for its answers to the final images: those that it does not take for
+    /// successes count as none. onnxruntime takes a Python that has it; the environment variable
+    /// BLINDSPOT_PYTHON names it
+    #[arg(long, value_name = "RUNTIME")]
+    pub(crate) verify: Option<OtherRuntime>,
     /// Also give each image a certified radius, an L2 norm below which no perturbation changes the answer
     /// (as `blindspot certify` does), and plot each between that and the perturbation found
     #[arg(long)]

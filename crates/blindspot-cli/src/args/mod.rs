@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-pub(crate) use attack::Attack;
+pub(crate) use attack::{Attack, OtherRuntime};
 pub(crate) use certify::Certify;
 pub(crate) use data::Data;
 pub(crate) use inspect::Inspect;

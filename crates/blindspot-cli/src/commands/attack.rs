@@ -18,7 +18,7 @@ use blindspot::run::communicator::{Communicator, Task, distribute};
 use blindspot::run::journal::{Entries, Journal, Work as _};
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{
-    Block, Bounds, Criterion, SearchOptions, Target, eight_bit, search_in_blocks,
+    Block, Bounds, Criterion, EightBit, Example, SearchOptions, Target, eight_bit, search_in_blocks,
 };
 use blindspot_data::files;
 use blindspot_data::{ImageRequest, ImageSet};
@@ -26,12 +26,16 @@ use blindspot_net::Network;
 
 use super::load;
 use super::part::{Part, beside, chosen};
-use crate::args::{Attack, Common, Merge};
+use crate::args::{Attack, Common, Merge, OtherRuntime};
 use crate::errors::Usage;
 use crate::interrupt::interrupted;
+use crate::onnxruntime::Onnxruntime;
 use crate::print::{json, of, say};
 use crate::progress::Progress;
 use crate::ranks;
+
+/// Its name among the versions of a record.
+const ONNXRUNTIME: &str = "onnxruntime";
 
 pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     if command.shard.is_none() {
@@ -50,6 +54,16 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let images = load::images(&request, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
     let network = model.network();
+    let other = match command.verify {
+        Some(OtherRuntime::Onnxruntime) => {
+            Some(Onnxruntime::new(source.path, &source.interface, &model)?)
+        }
+        None => None,
+    };
+    let mut versions = BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]);
+    if let Some(other) = &other {
+        versions.insert(ONNXRUNTIME.into(), other.version().into());
+    }
 
     let (ranges, ranges_sha256) = ranges(command, network)?;
     let options = SearchOptions::default()
@@ -78,7 +92,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             data_sha256: images.hashes().iter().cloned().collect(),
             ranges_sha256,
             model_sha256: model.sha256().to_owned(),
-            versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+            versions,
         },
         layout: Layout {
             shape: network.input_shape().to_vec(),
@@ -98,6 +112,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         options: &options,
         layout: &about.layout,
         certifier,
+        other,
         begun: Instant::now(),
     };
     if !ranks.is_root() {
@@ -164,6 +179,8 @@ struct Work<'a> {
     options: &'a SearchOptions,
     layout: &'a Layout,
     certifier: Option<Certifier>,
+    /// Who is asked about the final images.
+    other: Option<Onnxruntime>,
     begun: Instant,
 }
 
@@ -217,10 +234,10 @@ impl Work<'_> {
     /// cut short.
     fn rows(&self, block: Block, monitor: &dyn Monitor) -> anyhow::Result<Option<Vec<u8>>> {
         let Block {
-            examples,
+            mut examples,
             originals,
         } = block;
-        let eight_bit = if self.layout.eight_bit {
+        let mut eight_bit = if self.layout.eight_bit {
             Some(eight_bit(
                 self.model,
                 self.options,
@@ -231,6 +248,9 @@ impl Work<'_> {
         } else {
             None
         };
+        if let Some(other) = &self.other {
+            self.ask(other, &mut examples, eight_bit.as_deref_mut())?;
+        }
         let originals = InMemory::new(originals, self.images.image_len());
         let certificates = match &self.certifier {
             Some(certifier) => {
@@ -240,7 +260,8 @@ impl Work<'_> {
             }
             None => None,
         };
-        if (eight_bit.is_some() || certificates.is_some()) && interrupted() {
+        let later = eight_bit.is_some() || certificates.is_some() || self.other.is_some();
+        if later && interrupted() {
             return Ok(None);
         }
         let mut rows = Vec::new();
@@ -253,6 +274,37 @@ impl Work<'_> {
             rows.extend(layout.content(example, original, eight_bit, certificate));
         }
         Ok(Some(rows))
+    }
+}
+
+impl Work<'_> {
+    /// Asks another runtime about the final images; what it refutes is no success.
+    fn ask(
+        &self,
+        other: &Onnxruntime,
+        examples: &mut [Example],
+        eight_bit: Option<&mut [EightBit]>,
+    ) -> anyhow::Result<()> {
+        let reached = |example: &Example, outputs: &[f64]| {
+            self.options.reached(example.label, example.target, outputs)
+        };
+        let asked = |example: &Example| example.success && !example.already_misclassified;
+        if let Some(eight_bit) = eight_bit {
+            let mut found: Vec<_> = eight_bit.iter_mut().zip(&*examples).collect();
+            found.retain(|(eight, example)| eight.success && asked(example));
+            let images: Vec<Vec<f32>> = found.iter().map(|(e, _)| e.values().collect()).collect();
+            let outputs = other.outputs(images.iter().map(Vec::as_slice))?;
+            for ((eight, example), outputs) in found.into_iter().zip(outputs) {
+                eight.success = reached(example, &outputs);
+            }
+        }
+        let mut found: Vec<_> = examples.iter_mut().filter(|e| asked(e)).collect();
+        let outputs = other.outputs(found.iter().map(|example| &example.adversarial[..]))?;
+        for (example, outputs) in found.iter_mut().zip(outputs) {
+            example.success = reached(example, &outputs);
+            example.refuted = !example.success;
+        }
+        Ok(())
     }
 }
 
@@ -335,6 +387,7 @@ fn text(record: &Record, written: &Written<'_>) -> String {
         fooled,
         answers_target,
         no_gradient,
+        refuted,
         distortion,
         evaluations_mean,
         gradients_mean,
@@ -350,6 +403,10 @@ fn text(record: &Record, written: &Written<'_>) -> String {
         Some(count) => format!("answers the target {} searched from", of(count, searched)),
         None => format!("fooled             {} searched from", of(fooled, searched)),
     });
+    if let Some(version) = record.origin.versions.get(ONNXRUNTIME) {
+        let asked = fooled + refuted;
+        lines.push(format!("onnxruntime        {version} agrees with {}", of(fooled, asked)));
+    }
     if no_gradient > 0 {
         lines.push(format!(
             "no gradient        {no_gradient}: nothing is known of them; attack the model's logits in place \

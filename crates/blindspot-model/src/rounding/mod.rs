@@ -9,8 +9,8 @@
 //! which is known: the evaluation in double precision tells it. One error says little of the next, so
 //! the largest error of any margin at a few inputs next to the one in question is taken, times a
 //! factor. The factor was measured against onnxruntime at each level of its optimisations, over
-//! networks of many kinds (see the book, "The search"): no error of onnxruntime's exceeded half of what
-//! is given here.
+//! networks of many kinds, up to 32 layers deep: onnxruntime's largest error was a fifth of what is
+//! given here on average, and none reached it.
 //!
 //! A model in half precision is measured in the same way with each of its values rounded to that.
 
@@ -23,6 +23,10 @@ use crate::classifier::{CheckedEvaluator, Classifier, ClassifierError};
 
 /// Inputs at which the error is looked at: the one in question, and the same darkened a little.
 const INPUTS: usize = 4;
+/// The same where there are fewer classes than `FEW`, and so few margins: the largest of a few errors
+/// can be small by chance.
+const INPUTS_OF_FEW: usize = 8;
+const FEW: usize = 8;
 /// By how much each is darker than the one before, as a fraction: enough to round all sums anew.
 const DARKER: f32 = 1.0 / 512.0;
 /// The noise, as a multiple of the largest error seen.
@@ -96,12 +100,17 @@ impl<'c> MarginNoise<'c> {
     /// lead to be there in any runtime that computes in this precision; above 0 unless all outputs
     /// are 0.
     ///
-    /// `input` has the classifier's length. Takes four evaluations in each precision.
+    /// `input` has the classifier's length. Takes four evaluations in each precision, eight of a
+    /// classifier with fewer than eight classes.
     ///
     /// # Errors
     /// [`ClassifierError`] where the classifier fails, or gives NaN or infinities.
     pub fn at(&mut self, input: &[f32]) -> Result<f64, ClassifierError> {
-        let inputs = if self.exact.is_some() { INPUTS } else { 1 };
+        let inputs = match self.exact {
+            Some(_) if self.rounded.classes() < FEW => INPUTS_OF_FEW,
+            Some(_) => INPUTS,
+            None => 1,
+        };
         let mut error = 0.0f64;
         // One at a time: a large network's values for several may not fit in memory. The input
         // itself comes last, so that its outputs stay.

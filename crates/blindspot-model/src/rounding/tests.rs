@@ -13,7 +13,7 @@ use crate::inputs::InMemory;
 /// Images of each network.
 const IMAGES: usize = 8;
 /// Networks of each kind.
-const NETWORKS: usize = 4;
+const NETWORKS: usize = 3;
 
 /// What a network is made of.
 #[derive(Debug, Clone, Copy)]
@@ -226,7 +226,7 @@ fn no_runtime_is_farther_off_than_the_noise() {
     if let Err(why) = python() {
         skip!("{why}");
     }
-    let deep = |kind| [1, 2, 4, 8, 16, 32].map(|layers| Kind { layers, ..kind });
+    let deep = |kind| [1, 5, 24].map(|layers| Kind { layers, ..kind });
     let normal = |kind| Kind {
         normalised: true,
         ..kind
@@ -259,27 +259,23 @@ fn no_runtime_is_farther_off_than_the_noise() {
         depthwise: true,
         ..normal(CONV)
     }));
-    let mut worst = 0.0;
+    let mut shares = Vec::new();
     for (number, &kind) in kinds.iter().enumerate() {
         let networks: Vec<_> = (0..NETWORKS)
             .map(|i| draw(kind, NETWORKS * number + i))
             .collect();
         let found = against_onnxruntime(&networks);
-        let most = found
-            .iter()
-            .map(|(noise, error)| error / noise)
-            .fold(0.0, f64::max);
-        let noise = found.iter().map(|(noise, _)| noise).sum::<f64>() / found.len() as f64;
-        let shares: Vec<f64> = found.iter().map(|(noise, error)| error / noise).collect();
-        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        println!("{kind:?}: noise {noise:.1e}, errors {mean:.3} of it, at most {most:.3}");
-        worst = f64::max(worst, most);
+        let own: Vec<f64> = found.iter().map(|(noise, error)| error / noise).collect();
+        let most = own.iter().copied().fold(0.0, f64::max);
+        println!("{kind:?}: errors of {most:.3} of the noise at most");
+        assert!(most < 0.9, "{kind:?}: an error of {most} of the noise");
+        shares.extend(own);
     }
-    println!("worst {worst:.3}");
-    assert!(worst < 0.7, "an error of {worst} of the noise");
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    println!("{mean:.3} on average of {}", shares.len());
     assert!(
-        worst > 0.2,
-        "the noise is far too large: errors are {worst} of it at most"
+        mean > 0.05,
+        "the noise is far too large: errors are {mean} of it"
     );
 }
 

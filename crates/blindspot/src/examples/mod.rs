@@ -98,6 +98,9 @@ pub struct Summary {
     /// Images of which nothing is known: nothing was found, and the network had no gradient there.
     #[serde(default)]
     pub no_gradient: usize,
+    /// Images that another runtime, which was asked, does not take for successes.
+    #[serde(default)]
+    pub refuted: usize,
     /// The perturbations of the images fooled; None of no image.
     pub distortion: Option<Distortion>,
     /// Evaluations of the network, on average over the images searched from; None of no image.
@@ -113,7 +116,8 @@ impl Record {
     /// [`JournalError`] where they can't be read.
     pub fn of(origin: Origin, examples: &StoredExamples<'_>) -> Result<Record, JournalError> {
         let length = examples.layout().input_len();
-        let (mut samples, mut right, mut searched, mut no_gradient) = (0, 0, 0, 0);
+        let (mut samples, mut right, mut searched) = (0, 0, 0);
+        let (mut no_gradient, mut refuted) = (0, 0);
         let (mut evaluations, mut gradients, mut on_target) = (0, 0, 0);
         // Of the images fooled.
         let (mut norms, mut certificates) = (Vec::new(), 0.0);
@@ -127,6 +131,7 @@ impl Record {
             }
             searched += usize::from(!numbers.wrong_before);
             no_gradient += usize::from(numbers.no_gradient);
+            refuted += usize::from(numbers.refuted);
             evaluations += numbers.evaluations;
             gradients += numbers.gradients;
             if numbers.success && !numbers.wrong_before {
@@ -153,6 +158,7 @@ impl Record {
                 fooled: norms.len(),
                 answers_target: has_target.then_some(on_target),
                 no_gradient,
+                refuted,
                 distortion: Distortion::of(&norms, length),
                 evaluations_mean: mean(evaluations as f64, searched),
                 gradients_mean: mean(gradients as f64, searched),

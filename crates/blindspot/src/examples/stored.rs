@@ -32,6 +32,7 @@ const SUCCESS: u8 = 2;
 const EIGHT_BIT_SUCCESS: u8 = 4;
 const ROUNDED: u8 = 8;
 const NO_GRADIENT: u8 = 16;
+const REFUTED: u8 = 32;
 
 impl Layout {
     /// How many values an input has.
@@ -67,6 +68,7 @@ impl Layout {
         flag(WRONG_BEFORE, example.already_misclassified);
         flag(SUCCESS, example.success);
         flag(NO_GRADIENT, example.no_gradient);
+        flag(REFUTED, example.refuted);
         flag(EIGHT_BIT_SUCCESS, eight_bit.is_some_and(|e| e.success));
         flag(ROUNDED, eight_bit.is_some_and(|e| e.rounded));
         let mut content = Vec::with_capacity(self.bytes());
@@ -126,6 +128,7 @@ pub(super) struct Numbers {
     pub(super) wrong_before: bool,
     pub(super) success: bool,
     pub(super) no_gradient: bool,
+    pub(super) refuted: bool,
     pub(super) eight_bit_success: bool,
     pub(super) rounded: bool,
 }
@@ -194,6 +197,7 @@ impl<'a> StoredExamples<'a> {
                 wrong_before: flags & WRONG_BEFORE != 0,
                 success: flags & SUCCESS != 0,
                 no_gradient: flags & NO_GRADIENT != 0,
+                refuted: flags & REFUTED != 0,
                 eight_bit_success: flags & EIGHT_BIT_SUCCESS != 0,
                 rounded: flags & ROUNDED != 0,
             })
@@ -229,6 +233,7 @@ impl<'a> StoredExamples<'a> {
                     evaluations: numbers.evaluations,
                     gradients: numbers.gradients,
                     no_gradient: numbers.no_gradient,
+                    refuted: numbers.refuted,
                     kkt_residual: numbers.kkt,
                     noise: numbers.noise,
                 })

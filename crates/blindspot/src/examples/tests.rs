@@ -25,6 +25,7 @@ fn arrays_hold_what_the_examples_are() {
             evaluations: 1 << (40 + i),
             gradients: 3,
             no_gradient: i % 3 == 2,
+            refuted: i % 4 == 3,
             kkt_residual: 1e-9 * i as f64,
             noise: 1e-6 * i as f64,
         })
@@ -127,6 +128,7 @@ fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
             evaluations: if wrong { 0 } else { 10 },
             gradients: if wrong { 0 } else { 5 },
             no_gradient: false,
+            refuted: false,
             kkt_residual: 0.0,
             noise: 0.0,
         };

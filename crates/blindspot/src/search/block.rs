@@ -136,6 +136,7 @@ impl Searcher<'_> {
                     evaluations: 0,
                     gradients: 0,
                     no_gradient: false,
+                    refuted: false,
                     kkt_residual: 0.0,
                     noise,
                 },
@@ -157,7 +158,7 @@ impl Searcher<'_> {
             |judge, (i, original)| {
                 let (position, index) = (originals.positions[i], originals.indices[i]);
                 judge
-                    .evaluate(original)
+                    .evaluate(original, 0.0)
                     .map_err(|error| error.of_input(|_| index))?;
                 let objective = self.options.misclassified(originals.labels[position]);
                 Ok(At {

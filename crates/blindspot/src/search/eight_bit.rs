@@ -183,10 +183,11 @@ impl Rounding<'_> {
                 objective,
                 original,
                 index,
+                lead,
                 ..
             } = sources[i].task;
             judge
-                .evaluate(&image)
+                .evaluate(&image, lead)
                 .map_err(|error| error.of_input(|_| index))?;
             if judge.reached(objective) {
                 let levels = image.iter().map(|value| (value * 255.0).round() as u8);
@@ -251,7 +252,7 @@ impl<'a> Stretch<'a> {
         let (example, task) = (self.source.example, &self.source.task);
         let rounded: Vec<f32> = self.levels.iter().copied().map(value).collect();
         judge
-            .evaluate(&rounded)
+            .evaluate(&rounded, task.lead)
             .map_err(|error| error.of_input(|_| task.index))?;
         let clear = judge.reached(task.objective);
         let prediction = judge.prediction();

@@ -31,6 +31,9 @@ pub struct Example {
     /// Whether nothing was found and nothing is known of the image either: the classifier's gradient
     /// at the original is zero, or the outputs that its users see are rounded to one number.
     pub no_gradient: bool,
+    /// Whether another runtime that was asked does not take the adversarial image for a success. It
+    /// counts as none then. No search sets this.
+    pub refuted: bool,
     /// The adversarial image, within its bounds; the original where nothing was found or needed.
     pub adversarial: Vec<f32>,
     /// L2 norm of the perturbation, in the unit of the input's values; 0 where there is none.

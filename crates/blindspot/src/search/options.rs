@@ -132,6 +132,16 @@ impl SearchOptions {
         Objective { goal, confidence }
     }
 
+    /// Whether outputs, of any runtime and unit, reach what is searched for: the objective but for
+    /// its confidence.
+    pub fn reached(&self, label: usize, target: usize, outputs: &[f64]) -> bool {
+        let objective = Objective {
+            confidence: 0.0,
+            ..self.objective(label, target)
+        };
+        objective.margin(outputs) > 0.0
+    }
+
     /// The objectives of one image with these outputs.
     pub(super) fn objectives(
         &self,

@@ -71,12 +71,13 @@ impl Judge<'_> {
         }
     }
 
-    /// Evaluates an image in all forms.
+    /// Evaluates an image in all forms. `noise` is that of an image close by, 0 where none is known:
+    /// more errors say more, and the larger one counts.
     ///
     /// # Errors
     /// [`ClassifierError`] where the classifier fails.
-    pub(super) fn evaluate(&mut self, image: &[f32]) -> Result<(), ClassifierError> {
-        self.at = self.noise.at(image)?;
+    pub(super) fn evaluate(&mut self, image: &[f32], noise: f64) -> Result<(), ClassifierError> {
+        self.at = self.noise.at(image)?.max(noise);
         self.answers.clear();
         match &mut self.answering {
             Some(answering) => {

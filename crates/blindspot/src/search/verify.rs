@@ -104,7 +104,7 @@ impl Verifier<'_> {
 
     /// Fills in what is answered to an adversarial image.
     fn judge(&mut self, example: &mut Example) -> Result<(), ClassifierError> {
-        self.judge.evaluate(&example.adversarial)?;
+        self.judge.evaluate(&example.adversarial, example.noise)?;
         example.prediction = self.judge.prediction();
         if matches!(self.options.target, Target::Untargeted | Target::All) {
             example.target = example.prediction;

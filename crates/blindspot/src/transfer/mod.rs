@@ -29,7 +29,7 @@
 //! # let example = |position, label, adversarial: [f32; 2]| Example {
 //! #     position, index: position, label, target: 1, prediction_before: label, prediction: 1,
 //! #     already_misclassified: false, success: true, adversarial: adversarial.to_vec(), l2: 0.1,
-//! #     evaluations: 1, gradients: 1, no_gradient: false, kkt_residual: 0.0,
+//! #     evaluations: 1, gradients: 1, no_gradient: false, refuted: false, kkt_residual: 0.0,
 //! #     noise: 1e-6,
 //! # };
 //! // What a search gave for two images: one is misclassified now.

@@ -216,24 +216,24 @@ impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
             }
         };
         let originals = InMemory::new(block.originals.clone(), file.image_len());
-        add(&mut contents, &self.answers_to(&originals)?);
+        add(&mut contents, &self.answers_to(&originals, block.first)?);
         for (&variant, &factor) in self.variants.iter().zip(factors) {
             let (changed, norms) = variant.apply(block, file.image_len(), factor, self.seed);
             for (content, norm) in contents.iter_mut().zip(norms) {
                 content.extend(norm.to_le_bytes());
             }
-            add(&mut contents, &self.answers_to(&changed)?);
+            add(&mut contents, &self.answers_to(&changed, block.first)?);
         }
         Ok(contents)
     }
 
-    /// Each network's answers to some images.
-    fn answers_to(&self, images: &InMemory) -> Result<Vec<Vec<usize>>, SavedError> {
+    /// Each network's answers to images, of which the first is the example at position `first`.
+    fn answers_to(&self, images: &InMemory, first: usize) -> Result<Vec<Vec<usize>>, SavedError> {
         let networks = self.networks.par_iter();
         let answers = networks.map(|(model, network)| {
             answers(network, images).map_err(|source| SavedError::Classifier {
                 model: model.clone(),
-                source,
+                source: source.of_input(|i| first + i),
             })
         });
         answers.collect()
