@@ -194,6 +194,9 @@ impl Verifier<'_> {
         &mut self,
         candidates: Vec<&mut Candidate<'_>>,
     ) -> Result<(), ClassifierError> {
+        if candidates.is_empty() {
+            return Ok(());
+        }
         let (length, classes) = (self.exact.input_len(), self.exact.classes());
         let input = self.exact.input(candidates.len())?;
         for (candidate, place) in candidates.iter().zip(input.chunks_exact_mut(length)) {
