@@ -17,8 +17,9 @@ const TIE: f64 = 1e-3;
 /// Constraints that count as active at most.
 const MAX_ACTIVE: usize = 6;
 /// First and last stretch of an example that does not lead by enough, as fractions of its
-/// perturbation, and the factor from one to the next.
-const STRETCH: (f64, f64, f64) = (1e-6, 0.2, 4.0);
+/// perturbation, and the factor from one to the next. The last is long: an image within the noise of
+/// the boundary has a perturbation of nearly nothing.
+const STRETCH: (f64, f64, f64) = (1e-6, 64.0, 4.0);
 /// Halvings between a stretch that is too short and one that does.
 const HALVINGS: u32 = 4;
 /// A gradient counts as zero where its linear change through the whole box is below this share of
