@@ -12,7 +12,6 @@ use super::parse::{parse_box, parse_shard};
 /// A runtime that can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum OtherRuntime {
-    /// Microsoft's, for ONNX files.
     Onnxruntime,
 }
 
