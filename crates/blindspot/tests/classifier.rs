@@ -185,7 +185,11 @@ fn what_a_classifier_does_wrong_is_an_error_of_the_search() {
     assert!(error(&nan).to_string().contains("gives NaN for image 0"));
     let infinite = |inputs: &[f32]| Ok(vec![f32::INFINITY; inputs.len() / INPUTS * CLASSES]);
     let infinite = FnClassifier::new(&[INPUTS], CLASSES, infinite, zeros);
-    assert!(error(&infinite).to_string().contains("gives inf for image 0"));
+    assert!(
+        error(&infinite)
+            .to_string()
+            .contains("gives inf for image 0")
+    );
     let nan = |inputs: &[f32], _: &[f32]| Ok(vec![f32::NAN; inputs.len()]);
     let nan = FnClassifier::new(&[INPUTS], CLASSES, outputs, nan);
     assert!(error(&nan).to_string().contains("NaN among its gradients"));

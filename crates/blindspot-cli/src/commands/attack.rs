@@ -405,7 +405,10 @@ fn text(record: &Record, written: &Written<'_>) -> String {
     });
     if let Some(version) = record.origin.versions.get(ONNXRUNTIME) {
         let asked = fooled + refuted;
-        lines.push(format!("onnxruntime        {version} agrees with {}", of(fooled, asked)));
+        lines.push(format!(
+            "onnxruntime        {version} agrees with {}",
+            of(fooled, asked)
+        ));
     }
     if no_gradient > 0 {
         lines.push(format!(

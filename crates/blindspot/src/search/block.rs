@@ -172,7 +172,9 @@ impl Searcher<'_> {
                 })
             },
         );
-        looked.collect()
+        // All of them first: of several errors that of the first image counts.
+        let looked: Vec<Result<At<'_>, ClassifierError>> = looked.collect();
+        looked.into_iter().collect()
     }
 
     /// Verified examples of what the jobs have found.
