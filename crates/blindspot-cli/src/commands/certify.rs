@@ -161,13 +161,13 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
              right as they are  {}\n\
              certificate        {}{speed}\n\
              smallest change    {}\n\
-             ratio of the means {} of these{}\n\
+             ratio of the means {}{}\n\
              Written: {}",
             record.provenance.data,
             of(right, samples),
             mean(certificate_mean, &format!("{right} right as they are")),
             mean(l2_mean, &format!("{found} of them for which one was found")),
-            ratio.map_or("none".into(), |ratio| format!("{ratio:.3}")),
+            ratio.map_or("none".into(), |ratio| format!("{ratio:.3}, of these")),
             lines.collect::<String>(),
             out.display(),
         ),
