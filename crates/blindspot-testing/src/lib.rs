@@ -5,7 +5,8 @@
 //!   directory, from this crate's `requirements.txt`.
 //! - [`data_dir`]: the folder of image sets, if the machine has one.
 //! - [`Noise`]: numbers that look random and are the same on every machine.
-//! - `Stack`: networks built layer by layer, with the feature `networks`.
+//! - `Stack`, `RandomNetwork`: networks built layer by layer, and such of many kinds drawn at random, with the
+//!   feature `networks`.
 //! - [`skip!`]: ends a test that lacks one of these, and says so.
 //!
 //! ```no_run
@@ -21,10 +22,14 @@
 mod python;
 mod random;
 #[cfg(feature = "networks")]
+mod random_network;
+#[cfg(feature = "networks")]
 mod stack;
 
 pub use python::{python, run_python};
 pub use random::Noise;
+#[cfg(feature = "networks")]
+pub use random_network::RandomNetwork;
 #[cfg(feature = "networks")]
 pub use stack::Stack;
 

@@ -121,24 +121,37 @@ impl Bounds {
 pub(super) struct FeasibleBox {
     pub(super) lower: Vec<f32>,
     pub(super) upper: Vec<f32>,
+    /// The width of the widest range.
+    pub(super) widest: f64,
 }
 
 impl FeasibleBox {
-    /// The same box for each of `length` values.
-    #[cfg(test)]
-    pub(super) fn within(input_box: InputBox, length: usize) -> FeasibleBox {
+    fn new(lower: Vec<f32>, upper: Vec<f32>) -> FeasibleBox {
+        let ranges = upper.iter().zip(&lower);
+        let widest = ranges.fold(0.0, |widest, (upper, lower)| {
+            f64::max(widest, f64::from(upper - lower))
+        });
         FeasibleBox {
-            lower: vec![input_box.lower; length],
-            upper: vec![input_box.upper; length],
+            lower,
+            upper,
+            widest,
         }
     }
 
-    /// The width of the widest range.
-    pub(super) fn widest(&self) -> f64 {
-        let ranges = self.upper.iter().zip(&self.lower);
-        ranges.fold(0.0, |widest, (upper, lower)| {
-            widest.max(f64::from(upper - lower))
-        })
+    /// The same box for each of `length` values.
+    #[cfg(test)]
+    pub(super) fn within(input_box: InputBox, length: usize) -> FeasibleBox {
+        FeasibleBox::new(vec![input_box.lower; length], vec![input_box.upper; length])
+    }
+
+    /// What lengths are measured in where nothing else tells the scale of the inputs: the width of
+    /// the widest range; 1 where that is 0 or open.
+    pub(super) fn unit(&self) -> f64 {
+        if self.widest > 0.0 && self.widest.is_finite() {
+            self.widest
+        } else {
+            1.0
+        }
     }
 
     /// The feasible value at a position that is nearest to `value`.
@@ -157,12 +170,8 @@ pub(super) struct FeasibleBoxes {
 impl FeasibleBoxes {
     pub(super) fn new(bounds: Arc<Bounds>) -> Self {
         let free = bounds.max_perturbation.iter().all(|max| max.is_infinite());
-        let shared = free.then(|| {
-            Arc::new(FeasibleBox {
-                lower: bounds.lower.clone(),
-                upper: bounds.upper.clone(),
-            })
-        });
+        let shared =
+            free.then(|| Arc::new(FeasibleBox::new(bounds.lower.clone(), bounds.upper.clone())));
         FeasibleBoxes { bounds, shared }
     }
 
@@ -184,10 +193,10 @@ impl FeasibleBoxes {
         let values = original.iter().zip(max_perturbation);
         let below = values.clone().zip(lower);
         let above = values.zip(upper);
-        Arc::new(FeasibleBox {
-            lower: below.map(|((x, max), l)| l.max(x - max)).collect(),
-            upper: above.map(|((x, max), u)| u.min(x + max)).collect(),
-        })
+        Arc::new(FeasibleBox::new(
+            below.map(|((x, max), l)| l.max(x - max)).collect(),
+            above.map(|((x, max), u)| u.min(x + max)).collect(),
+        ))
     }
 }
 

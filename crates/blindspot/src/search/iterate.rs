@@ -30,6 +30,12 @@ impl Iterate<'_> {
         self.feasible_box.upper[position]
     }
 
+    /// What lengths are measured in, so that a method does the same on inputs in [0, 1] and in
+    /// [0, 255]: the width of the widest range that a value has; 1 where that is open.
+    pub fn unit(&self) -> f64 {
+        self.feasible_box.unit()
+    }
+
     /// The valid value at a position that is nearest to `value`.
     pub fn clip_value(&self, position: usize, value: f32) -> f32 {
         self.feasible_box.clip_value(position, value)

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use blindspot_solve::{BoxLbfgs, LbfgsOptions, Status};
 
-use super::SearchOptions;
 use super::batch::Search;
 use super::bounds::FeasibleBox;
 use super::objective::Objective;
 use super::perturbation::{Best, norm};
 use super::ray::RaySearch;
 use super::task::{Effort, Task};
+use super::{Method, SearchOptions};
 
 /// Values of c that are tried at most.
 const MAX_SOLVES: u32 = 14;
@@ -25,6 +25,10 @@ const RAY_EVALUATIONS: u32 = 5;
 const RAY_WIDTH: f64 = 1e-4;
 /// How far points of the ray are moved from the expected crossing towards the end that succeeds.
 const TOWARDS_SUCCESS: f64 = 0.05;
+
+/// The spread that outputs are given in a search that is free of their scale: about that of a
+/// trained network's.
+const USUAL_SPREAD: f64 = 8.0;
 
 /// When each minimisation ends.
 fn tolerances() -> LbfgsOptions {
@@ -58,13 +62,20 @@ pub(super) struct Penalty {
     lead: f64,
     feasible_box: Arc<FeasibleBox>,
     shrinks: bool,
+    /// Whether nothing may depend on the scale of the outputs, as in a search that falls back on
+    /// this one; the paper's own follows the cross entropy of the outputs as they are.
+    scale_free: bool,
     max_evaluations: u64,
+    /// Over images divided by `length`.
     solver: BoxLbfgs<f32>,
+    /// The solver's unit of length, so that its steps don't depend on the scale of the inputs.
+    length: f64,
     phase: Phase,
     line_search: LineSearch,
     best: Best,
-    /// What outputs are divided by in the loss: their spread at the original, if it is below 1. The
-    /// cross entropy of smaller outputs is nearly flat.
+    /// What outputs are divided by in the loss: their spread at the original, if that is below 1;
+    /// a fraction of it where the search is free of their scale. The cross entropy of smaller
+    /// outputs is nearly flat.
     temperature: f64,
     /// What the function told to the solver is multiplied by, so that its tolerance doesn't end the
     /// minimisation of a flat one. A power of two, which changes nothing else.
@@ -76,7 +87,7 @@ pub(super) struct Penalty {
     /// Whether the solver's iterate succeeds.
     iterate_succeeds: bool,
     margin_at_start: f64,
-    /// The next point to evaluate, unless the solver has it.
+    /// The next point to evaluate.
     point: Vec<f32>,
     gradient: Vec<f32>,
     effort: Effort,
@@ -123,7 +134,10 @@ impl Penalty {
         // The solver holds the box.
         let recycled = recycled.filter(|old| Arc::ptr_eq(&old.feasible_box, bounds));
         let mut search = recycled.unwrap_or_else(|| {
-            let solver = BoxLbfgs::new(original, &bounds.lower, &bounds.upper, tolerances())
+            let length = bounds.unit();
+            let [start, lower, upper] =
+                [original, &bounds.lower, &bounds.upper].map(|values| divided(values, length));
+            let solver = BoxLbfgs::new(&start, &lower, &upper, tolerances())
                 .expect("the bounds were checked with the images");
             Penalty {
                 original: Vec::new(),
@@ -131,8 +145,10 @@ impl Penalty {
                 lead: task.lead,
                 feasible_box: Arc::clone(bounds),
                 shrinks: options.shrink,
+                scale_free: options.method != Method::Lbfgs,
                 max_evaluations: task.max_evaluations,
                 solver,
+                length,
                 phase: Phase::Start,
                 line_search: LineSearch::default(),
                 best: Best::default(),
@@ -159,11 +175,25 @@ impl Penalty {
         search.line_search = LineSearch::default();
         search.effort = Effort::default();
         search.best.clear();
+        search.start_solver(original);
         search
-            .solver
-            .restart(original)
+    }
+
+    /// Makes the solver begin at an image.
+    fn start_solver(&mut self, image: &[f32]) {
+        let start = divided(image, self.length);
+        self.solver
+            .restart(&start)
             .expect("all images have one length");
-        search
+        self.place();
+    }
+
+    /// Sets the point to the solver's.
+    fn place(&mut self) {
+        let values = self.point.iter_mut().zip(self.solver.point());
+        for (i, (point, &value)) in values.enumerate() {
+            *point = self.feasible_box.clip_value(i, self.length as f32 * value);
+        }
     }
 
     /// The loss of the outputs divided by the temperature; writes its gradient by the outputs.
@@ -188,6 +218,7 @@ impl Penalty {
         // Were the classifier linear and only two classes counted, the perturbation needed would
         // be |margin| / |gradient| long, and this c would balance the two terms at its end.
         let square: f64 = gradient.iter().map(|&g| f64::from(g * g)).sum();
+        let square = square * self.length.powi(2);
         let margin = (self.margin / self.temperature).abs().max(1e-6);
         self.line_search.c = (square / (4.0 * margin)).clamp(1e-30, 1e30);
         self.unit = if square > 0.0 {
@@ -207,12 +238,13 @@ impl Penalty {
     fn solve(&mut self, gradient: &[f32]) -> Phase {
         self.effort.gradients += 1;
         let (c, unit) = (self.line_search.c, self.unit);
-        let square = norm(&self.original, self.solver.point()).powi(2);
-        let scale = (2.0 * c) as f32;
-        let values = self.solver.point().iter().zip(&self.original);
+        let square = (norm(&self.original, &self.point) / self.length).powi(2);
+        let scale = (2.0 * c / self.length) as f32;
+        let length = self.length as f32;
+        let values = self.point.iter().zip(&self.original);
         for ((place, gradient), (x, original)) in self.gradient.iter_mut().zip(gradient).zip(values)
         {
-            *place = unit as f32 * (gradient + scale * (x - original));
+            *place = unit as f32 * (length * gradient + scale * (x - original));
         }
         let value = unit * (c * square + self.loss);
         let status = self.solver.tell(value, &self.gradient);
@@ -222,6 +254,7 @@ impl Penalty {
         if matches!(status, Status::Done(_)) {
             self.next_c()
         } else {
+            self.place();
             Phase::Solve
         }
     }
@@ -234,13 +267,12 @@ impl Penalty {
         }
         // From a success, so that one more step of c has little to go.
         if let (false, Some(best)) = (self.iterate_succeeds, self.best.image()) {
-            self.point.copy_from_slice(best);
+            let best = best.to_vec();
+            self.start_solver(&best);
         } else {
-            self.point.copy_from_slice(self.solver.iterate());
+            self.solver.restart_here();
+            self.place();
         }
-        self.solver
-            .restart(&self.point)
-            .expect("all images have one length");
         Phase::Solve
     }
 
@@ -281,6 +313,11 @@ impl Penalty {
     }
 }
 
+/// An image in another unit of length.
+fn divided(values: &[f32], length: f64) -> Vec<f32> {
+    values.iter().map(|value| value / length as f32).collect()
+}
+
 /// The difference of the largest output and the smallest.
 fn spread(outputs: &[f32]) -> f64 {
     let (least, most) = outputs.iter().fold(
@@ -300,17 +337,18 @@ impl Search for Penalty {
     }
 
     fn point(&self) -> &[f32] {
-        match self.phase {
-            Phase::Solve => self.solver.point(),
-            _ => &self.point,
-        }
+        &self.point
     }
 
     fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
         self.effort.evaluations += 1;
         if self.effort.evaluations == 1 {
             let spread = spread(outputs);
-            self.temperature = if spread > 0.0 { spread.min(1.0) } else { 1.0 };
+            self.temperature = match spread {
+                0.0 => 1.0,
+                _ if self.scale_free => spread / USUAL_SPREAD,
+                _ => spread.min(1.0),
+            };
         }
         self.loss = self.scaled_loss(outputs, gradient);
         self.margin = self.objective.margin(outputs);
@@ -322,8 +360,7 @@ impl Search for Penalty {
             Phase::Start => self.begin(gradient),
             Phase::Solve => {
                 if self.success {
-                    self.best
-                        .offer(&self.original, self.solver.point(), self.margin);
+                    self.best.offer(&self.original, &self.point, self.margin);
                 }
                 self.solve(gradient)
             }

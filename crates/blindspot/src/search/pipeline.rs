@@ -4,9 +4,11 @@ use blindspot_model::classifier::{Classifier, ClassifierError};
 use blindspot_run::monitor::Silenced;
 
 use super::SearchOptions;
-use super::attacks::{self, AttackMethod, MethodSearch};
+use super::attacks::{self, AttackMethod, Ddn, DeepFool, Fgsm, MethodSearch, Pgd};
 use super::batch::{self, Search};
+use super::iterate::Iterate;
 use super::method::Method;
+use super::objective::Objective;
 use super::penalty::Penalty;
 use super::perturbation::norm;
 use super::sqp::Sqp;
@@ -99,13 +101,31 @@ pub(super) fn run(
         monitor: &silenced,
         ..stop
     };
-    fall_back(classifier, jobs, options, penalty, stop)?;
-    for method in [Method::Ddn, Method::DeepFool, Method::Pgd] {
-        let make = attacks::baseline(method).expect("it is a baseline");
+    let others: [&MakeMethod; 4] = [
+        &|| Box::new(AlongMargin(Fgsm::default())),
+        &|| Box::new(AlongMargin(Ddn::default())),
+        &|| Box::<DeepFool>::default(),
+        &|| Box::new(AlongMargin(Pgd::default())),
+    ];
+    for make in others {
         let begin = |job: &Job<'_>, _| MethodSearch::new(&job.rest(), make());
         fall_back(classifier, jobs, options, begin, stop)?;
     }
-    Ok(())
+    fall_back(classifier, jobs, options, penalty, stop)
+}
+
+/// A method that follows the margin of all near classes together in place of the loss: so it does
+/// not depend on the scale of the outputs.
+struct AlongMargin<M>(M);
+
+impl<M: AttackMethod> AttackMethod for AlongMargin<M> {
+    fn output_gradient(&mut self, objective: Objective, outputs: &[f32], gradient: &mut [f32]) {
+        objective.descent(outputs, gradient);
+    }
+
+    fn step(&mut self, iterate: &Iterate<'_>, point: &mut [f32]) -> bool {
+        self.0.step(iterate, point)
+    }
 }
 
 /// Runs another search for the jobs without success, and goes on from what it finds to the nearest

@@ -181,7 +181,7 @@ impl Verifier<'_> {
         let mut direction = vec![0.0; outputs.len()];
         objective.descent(outputs, &mut direction);
         let gradient = self.evaluator.pull_back(&direction)?;
-        let FeasibleBox { lower, upper } = candidate.feasible_box;
+        let FeasibleBox { lower, upper, .. } = candidate.feasible_box;
         let ranges = lower.iter().zip(upper);
         let widths = ranges.map(|(&lower, &upper)| f64::from(upper) - f64::from(lower));
         let change = widths.zip(gradient);

@@ -10,13 +10,13 @@ use super::AttackMethod;
 pub struct DdnOptions {
     /// Steps; 100.
     pub steps: usize,
-    /// The first L2 norm of the perturbation; 1.
+    /// The first L2 norm of the perturbation, in units of the widest range of values; 1.
     pub first_norm: f64,
     /// Fraction by which the norm grows and shrinks; 0.05.
     pub gamma: f64,
-    /// Length of the first step; 1. Half a cosine leads to the last one.
+    /// Length of the first step, in the same units; 1. Half a cosine leads to the last one.
     pub first_step: f64,
-    /// Length of the last step; 0.01.
+    /// Length of the last step, in the same units; 0.01.
     pub last_step: f64,
 }
 
@@ -40,7 +40,7 @@ impl DdnOptions {
         self
     }
 
-    /// Sets the first L2 norm of the perturbation.
+    /// Sets the first L2 norm of the perturbation, in units of the widest range of values.
     #[must_use]
     pub fn first_norm(mut self, first_norm: f64) -> Self {
         self.first_norm = first_norm;
@@ -54,7 +54,7 @@ impl DdnOptions {
         self
     }
 
-    /// Sets the lengths of the first and of the last step.
+    /// Sets the lengths of the first and of the last step, in units of the widest range of values.
     #[must_use]
     pub fn step_lengths(mut self, first: f64, last: f64) -> Self {
         (self.first_step, self.last_step) = (first, last);
@@ -108,8 +108,9 @@ impl AttackMethod for Ddn {
             };
         }
         self.step += 1;
+        let unit = iterate.unit();
         // The search moves what leaves the box back into it.
-        iterate.step_on_sphere(length, self.norm, point);
+        iterate.step_on_sphere(length * unit, self.norm * unit, point);
         true
     }
 }

@@ -3,8 +3,13 @@
 
 use super::super::iterate::Iterate;
 use super::super::objective::{Goal, Objective};
+use super::super::perturbation::scale;
 use super::super::vectors::length;
 use super::AttackMethod;
+
+/// What a step adds to the margin that is lacking, as a fraction of the largest output. It is 1e-4
+/// in the reference, whose outputs are near 10, and then as much here.
+const BEYOND: f64 = 1e-5;
 
 /// Options of [`DeepFool`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,6 +62,8 @@ impl DeepFoolOptions {
 pub struct DeepFool {
     options: DeepFoolOptions,
     step: usize,
+    /// What margins are measured against at the point: its largest absolute output.
+    scale: f64,
     /// The pairs of classes that are linearised at the point, and their margins; filled at the
     /// first visit of a point.
     pairs: Vec<Pair>,
@@ -108,6 +115,7 @@ impl AttackMethod for DeepFool {
     fn output_gradient(&mut self, objective: Objective, outputs: &[f32], gradient: &mut [f32]) {
         if self.visited == 0 {
             self.pairs = self.pairs(objective, outputs);
+            self.scale = scale(outputs);
         }
         gradient.fill(0.0);
         if let Some(&Pair { up, down, .. }) = self.pairs.get(self.visited) {
@@ -123,8 +131,7 @@ impl AttackMethod for DeepFool {
             return false;
         };
         let slope = length(iterate.gradient);
-        // As in the reference: a little more than the linearised margin lacks.
-        let violation = margin.abs() + 1e-4;
+        let violation = margin.abs() + BEYOND * self.scale;
         let distance = violation / slope;
         if slope > 0.0 && self.nearest.as_ref().is_none_or(|(d, _)| distance < *d) {
             let factor = ((1.0 + self.options.overshoot) * violation / (slope * slope)) as f32;

@@ -8,7 +8,8 @@ use super::{AttackMethod, Bracket};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct FgsmOptions {
-    /// The first step tried: the perturbation of every value, in the unit of the input; 0.01.
+    /// The first step tried: the perturbation of every value, in units of the widest range of
+    /// values; 0.01.
     pub first_step: f64,
     /// Steps tried; 18.
     pub rounds: usize,
@@ -24,7 +25,7 @@ impl Default for FgsmOptions {
 }
 
 impl FgsmOptions {
-    /// Sets the first step tried.
+    /// Sets the first step tried, in units of the widest range of values.
     #[must_use]
     pub fn first_step(mut self, first_step: f64) -> Self {
         self.first_step = first_step;
@@ -71,9 +72,10 @@ impl AttackMethod for Fgsm {
         } else if !self.step.next(iterate.success) {
             return false;
         }
+        let size = (self.step.size * iterate.unit()) as f32;
         let values = iterate.original.iter().zip(&self.signs);
         for (point, (&x, sign)) in point.iter_mut().zip(values) {
-            *point = x + self.step.size as f32 * sign;
+            *point = x + size * sign;
         }
         iterate.clip(point);
         true

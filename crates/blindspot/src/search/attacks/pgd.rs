@@ -9,7 +9,7 @@ use super::{AttackMethod, Bracket};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct PgdOptions {
-    /// L2 radius of the first ball; 1.
+    /// L2 radius of the first ball, in units of the widest range of values; 1.
     pub first_radius: f64,
     /// Balls tried; 12.
     pub rounds: usize,
@@ -31,7 +31,7 @@ impl Default for PgdOptions {
 }
 
 impl PgdOptions {
-    /// Sets the L2 radius of the first ball.
+    /// Sets the L2 radius of the first ball, in units of the widest range of values.
     #[must_use]
     pub fn first_radius(mut self, first_radius: f64) -> Self {
         self.first_radius = first_radius;
@@ -104,7 +104,7 @@ impl AttackMethod for Pgd {
             }
         }
         self.step += 1;
-        let radius = self.ball.size;
+        let radius = self.ball.size * iterate.unit();
         let slope = length(iterate.gradient).max(f64::MIN_POSITIVE);
         let factor = (relative_step * radius / steps as f64 / slope) as f32;
         let mut delta: Vec<f32> = point

@@ -67,7 +67,7 @@ impl Anderson {
             .map(|i| {
                 let mut row = self.products[i][..self.kept].to_vec();
                 // Differences in `f32` can be nearly dependent.
-                row[i] = row[i] * (1.0 + 1e-6) + 1e-30;
+                row[i] = row[i] * (1.0 + 1e-6) + f64::MIN_POSITIVE;
                 row.push(dot(&self.residuals[i], &self.residual));
                 row
             })

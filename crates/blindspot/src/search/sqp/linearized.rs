@@ -23,6 +23,9 @@ const MAX_HALVINGS: u32 = 6;
 const KINK_STEP: f64 = 0.1;
 /// The fraction that tells a kink after the last step.
 const LAST_KINK_STEP: f64 = 0.02;
+/// So does, after the last step, a perturbation that the linearised constraints promise below this
+/// fraction of the best.
+const PROMISED: f64 = 0.99;
 /// The farthest that steps aim beyond the boundary, in units of the least margin.
 const MAX_OVERSHOOT: f64 = 1e4;
 /// Classes whose margin exceeds the smallest by less than this fraction of it are linearised, too,
@@ -35,10 +38,9 @@ const MAX_NEAR: usize = 2;
 pub(super) enum Progress {
     /// There is another point to evaluate.
     Searching,
-    /// Steps stay long: the boundary has kinks.
+    /// Steps stay long, or are too many: the boundary has kinks.
     Kink,
-    /// The steps have settled on the boundary, are too many, or can't end at a perturbation
-    /// smaller than the best.
+    /// The steps have settled on the boundary, or can't end at a perturbation smaller than the best.
     Ended,
 }
 
@@ -200,19 +202,24 @@ impl Linearized {
         if self.steps == 1 {
             self.first_distance = length;
         }
-        let kink_step = if self.steps >= MAX_STEPS {
-            LAST_KINK_STEP
-        } else {
-            KINK_STEP
-        };
         // Halved steps take no gradients.
         let taken = u64::from(self.steps).min(self.gradients);
-        if taken >= kink_steps && moved > kink_step * length {
+        if taken >= kink_steps && moved > KINK_STEP * length {
             return Progress::Kink;
         }
         let settled = small && at.success();
-        if settled || self.steps >= MAX_STEPS || self.is_beaten(length, moved, best) {
+        if settled || self.is_beaten(length, moved, best) {
             return Progress::Ended;
+        }
+        if self.steps >= MAX_STEPS {
+            // The steps go on, or promise a smaller perturbation than any that they have reached.
+            let promises = best.is_none_or(|best| length < PROMISED * best);
+            let kink = promises || moved > LAST_KINK_STEP * length;
+            return if kink {
+                Progress::Kink
+            } else {
+                Progress::Ended
+            };
         }
         if small {
             self.overshoot = (2.0 * self.overshoot).min(MAX_OVERSHOOT);

@@ -12,17 +12,19 @@
 //! | phase | ends with | then |
 //! |---|---|---|
 //! | `Ranking` | all runner-ups ranked | `SmoothSqp` for the nearest |
-//! | `SmoothSqp` | settled, beaten or too long | `SmoothSqp` for the next runner-up, after the last `Ray` |
-//! | `SmoothSqp` | a kink | `PerClassDdn` for the same runner-up, `Ascent` for a target class |
+//! | `SmoothSqp` | settled or beaten | `SmoothSqp` for the next runner-up, after the last `Ray` |
+//! | `SmoothSqp` | a kink or too long | `PerClassDdn` for the same runner-up, `Ascent` for a target class |
 //! | `PerClassDdn` | end of its schedule | `PerClassDdn` for the next runner-up, after the last `PolishDdn` |
 //! | `Ascent` | the objective, or too many steps | `PolishDdn` |
 //! | `PolishDdn` | end of its schedule | `FinalSqp` |
-//! | `FinalSqp` | settled, a kink or too long | `Ray` |
+//! | `FinalSqp` | a kink or too long, for the first time | `PolishDdn`, shorter |
+//! | `FinalSqp` | settled, or a second kink | `Ray` |
 //! | `Ray` | at the boundary | `Done` |
 //!
-//! A target class begins with `SmoothSqp`. `PolishDdn`, `FinalSqp` and `Ray` start from the best
-//! point so far. Where there is none, an `Ascent` looks for one; where it finds none either, the
-//! search is done. A search that has made all its evaluations is done, too.
+//! A target class begins with `SmoothSqp`. A search that is given a point goes on from there with
+//! `PolishDdn`, after `Ranking` or, for a target class, `Start`. Else `PolishDdn`, `FinalSqp` and
+//! `Ray` start from the best point so far. Where there is none, an `Ascent` looks for one; where it
+//! finds none either, the search is done. A search that has made all its evaluations is done, too.
 //!
 //! Everything here is free of the scale of the outputs: what follows a loss follows the margin
 //! with a soft maximum over the classes near the binding one
@@ -41,7 +43,7 @@ use super::batch::Search;
 use super::bounds::FeasibleBox;
 use super::iterate::Iterate;
 use super::objective::{Goal, Objective};
-use super::perturbation::Best;
+use super::perturbation::{Best, norm};
 use super::ray::RaySearch;
 use super::task::{Effort, Task};
 use super::{SearchOptions, Target};
@@ -61,6 +63,9 @@ const POLISH: Schedule = Schedule::new(100, 2.0);
 /// Schedule from the point that an ascent has reached: it is near the boundary, and first steps as
 /// long as the perturbation lose it.
 const POLISH_ASCENT: Schedule = Schedule::new(100, 0.2);
+/// Schedule from the best point where the last steps along the linearised boundary tell a kink
+/// after all: another look around.
+const SECOND_POLISH: Schedule = Schedule::new(50, 0.5);
 /// Length of an ascent's steps, as a fraction of the linearised distance.
 const ASCENT_STEP: f64 = 0.3;
 /// Steps of an ascent at most.
@@ -129,6 +134,8 @@ struct Ascent {
 enum Phase {
     /// At the original, for the linearised distance of the runner-up at this rank.
     Ranking(usize),
+    /// At the original, before a search for a target class goes on from another point.
+    Start,
     /// From the original along the linearised boundary of one class.
     SmoothSqp,
     /// From the original by decoupled direction and norm, for one class.
@@ -149,6 +156,10 @@ enum Phase {
 pub(super) struct Sqp {
     problem: Problem,
     phase: Phase,
+    /// A point that reaches the objective, to go on from once the original is known.
+    start: Option<Vec<f32>>,
+    /// Whether the best point has been polished for the second time.
+    polished_twice: bool,
     runner_ups: RunnerUps,
     linearized: Linearized,
     point: Vec<f32>,
@@ -159,19 +170,24 @@ pub(super) struct Sqp {
 }
 
 impl Sqp {
-    /// The search from an original, in the memory of one that has ended.
-    pub(super) fn new(task: &Task<'_>, options: &SearchOptions, recycled: Option<Sqp>) -> Self {
-        Self::from(task.original, task, options, recycled)
-    }
-
-    /// The search from another point than the original, one that reaches the objective, in the
-    /// memory of one that has ended.
+    /// The search from a point that reaches the objective, by decoupled direction and norm first,
+    /// in the memory of one that has ended.
     pub(super) fn from(
         point: &[f32],
         task: &Task<'_>,
         options: &SearchOptions,
         recycled: Option<Sqp>,
     ) -> Self {
+        let mut search = Self::new(task, options, recycled);
+        search.start = Some(point.to_vec());
+        if matches!(search.phase, Phase::SmoothSqp) {
+            search.phase = Phase::Start;
+        }
+        search
+    }
+
+    /// The search from an original, in the memory of one that has ended.
+    pub(super) fn new(task: &Task<'_>, options: &SearchOptions, recycled: Option<Sqp>) -> Self {
         let (mut original, mut own_point) = (Vec::new(), Vec::new());
         let (mut runner_ups, mut linearized) = (RunnerUps::default(), Linearized::default());
         let mut best = Best::default();
@@ -182,9 +198,9 @@ impl Sqp {
         original.clear();
         original.extend_from_slice(task.original);
         own_point.clear();
-        own_point.extend_from_slice(point);
+        own_point.extend_from_slice(task.original);
         runner_ups.clear();
-        linearized.restart(task.original, point);
+        linearized.restart(task.original, task.original);
         best.clear();
         Sqp {
             problem: Problem {
@@ -199,6 +215,8 @@ impl Sqp {
                 Goal::Untargeted { .. } => Phase::Ranking(0),
                 Goal::Targeted(_) => Phase::SmoothSqp,
             },
+            start: None,
+            polished_twice: false,
             runner_ups,
             linearized,
             point: own_point,
@@ -227,7 +245,14 @@ impl Sqp {
         }
         let top_k = self.top_k();
         self.runner_ups.rank(top_k, self.problem.every_runner_up);
-        Phase::SmoothSqp
+        self.resume().unwrap_or(Phase::SmoothSqp)
+    }
+
+    /// On from the point that the search was given, if it was.
+    fn resume(&mut self) -> Option<Phase> {
+        self.point = self.start.take()?;
+        let norm = norm(&self.problem.original, &self.point);
+        Some(Phase::PolishDdn(RelativeDdn::new(norm, POLISH_ASCENT)))
     }
 
     /// A step along the linearised boundary.
@@ -278,7 +303,7 @@ impl Sqp {
         };
         let distance = runner_up.linearized_distance;
         self.point.copy_from_slice(&self.problem.original);
-        let guess = || (FIRST_NORM * distance).min(self.problem.feasible_box.widest());
+        let guess = || (FIRST_NORM * distance).min(self.problem.feasible_box.widest);
         let norm = self.best.norm().map(|best| BELOW_BEST * best);
         Phase::PerClassDdn(RelativeDdn::new(norm.unwrap_or_else(guess), PER_RUNNER_UP))
     }
@@ -291,7 +316,7 @@ impl Sqp {
         };
         self.restart_at_original();
         Phase::Ascent(Ascent {
-            length: ASCENT_STEP * distance.min(self.problem.feasible_box.widest()),
+            length: ASCENT_STEP * distance.min(self.problem.feasible_box.widest),
             steps: 0,
         })
     }
@@ -440,7 +465,7 @@ impl Search for Sqp {
             (Phase::PerClassDdn(_) | Phase::Ascent(_) | Phase::PolishDdn(_), _) => {
                 objective.descent(outputs, gradient);
             }
-            (Phase::Ray(_) | Phase::Done, _) => gradient.fill(0.0),
+            (Phase::Start | Phase::Ray(_) | Phase::Done, _) => gradient.fill(0.0),
             (phase, goal) => {
                 let new_best = matches!(phase, Phase::FinalSqp) && self.linearized.steps() == 0;
                 if let (true, Goal::Untargeted { top_k: 1, .. }) = (new_best, goal) {
@@ -456,6 +481,7 @@ impl Search for Sqp {
     fn take_gradient(&mut self, gradient: &[f32]) -> bool {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Ranking(rank) => self.rank(rank, gradient),
+            Phase::Start => self.resume().unwrap_or(Phase::Done),
             Phase::SmoothSqp => match self.step(gradient, KINK_STEPS) {
                 Progress::Searching => Phase::SmoothSqp,
                 Progress::Kink => self.per_class_ddn(),
@@ -478,6 +504,9 @@ impl Search for Sqp {
             }
             Phase::FinalSqp => match self.step(gradient, FINAL_KINK_STEPS) {
                 Progress::Searching => Phase::FinalSqp,
+                Progress::Kink if !std::mem::replace(&mut self.polished_twice, true) => {
+                    self.polish(SECOND_POLISH)
+                }
                 Progress::Kink | Progress::Ended => self.shrink(),
             },
             Phase::Ray(ray) => self.follow_ray(ray),
