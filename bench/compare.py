@@ -1,8 +1,9 @@
 """Compares attacks on one network: success, L2 norms, time.
 
-python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES WITHOUT,... DATA
+python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES WITHOUT,... DATA TARGET
 
-Methods that have one of the words WITHOUT in their names are left out.
+Methods that have one of the words WITHOUT in their names are left out. TARGET is `untargeted`, or `random`: one class
+for each image, the same for all methods; images whose class no method reaches are left out, and counted.
 
 Every method attacks the same images of DATA, those of the first IMAGES that the network gets right,
 on the same number of threads, in turn, three times (SciPy's once); the median time counts. `ratio`
@@ -28,7 +29,7 @@ import torch
 from onnx import numpy_helper
 from torch.nn import functional
 
-program, path, count, threads, scipy_images, without, data = sys.argv[1:]
+program, path, count, threads, scipy_images, without, data, target = sys.argv[1:]
 count, threads, scipy_images = int(count), int(threads), int(scipy_images)
 torch.set_num_threads(threads)
 
@@ -127,6 +128,10 @@ with torch.no_grad():
     right = torch.cat([net(part) for part in x.split(64)]).argmax(1) == y
 x, y = x[right], y[right]
 model = foolbox.PyTorchModel(net, bounds=(0, 1))
+if target != "untargeted":
+    goal = foolbox.criteria.TargetedMisclassification(torch.tensor(Ours("fgsm", target).ask()["targets"])[right])
+else:
+    goal = y
 
 
 def norms(changed, fooled):
@@ -136,7 +141,7 @@ def norms(changed, fooled):
 
 def attack(method, **options):
     def run():
-        _, changed, fooled = method(**options)(model, x, y, epsilons=None)
+        _, changed, fooled = method(**options)(model, x, goal, epsilons=None)
         return norms(changed, fooled)
     return run
 
@@ -187,7 +192,13 @@ def scipys():
     return best
 
 
-methods = {
+targeted = {f"Blindspot {method}, {target}": Ours(method, target)
+            for method in ("sqp", "lbfgs", "ddn", "deepfool", "pgd", "cw")}
+targeted |= {
+    "Foolbox DDN, 100 steps": attack(foolbox.attacks.DDNAttack, steps=100),
+    "Foolbox C&W, 9x1000": attack(foolbox.attacks.L2CarliniWagnerAttack),
+}
+untargeted = {
     "Blindspot sqp, untargeted": Ours("sqp", "untargeted"),
     "Blindspot sqp, all": Ours("sqp", "all"),
     "Blindspot lbfgs, all": Ours("lbfgs", "all"),
@@ -200,9 +211,10 @@ methods = {
     "Foolbox C&W, 9x1000": attack(foolbox.attacks.L2CarliniWagnerAttack),
 }
 without = without.split(",") if without else []
+methods = untargeted if target == "untargeted" else targeted
 methods = {name: method for name, method in methods.items()
            if not any(word in name for word in without)}
-once = {"Foolbox C&W, 9x1000"}
+once = {"Foolbox C&W, 9x1000", f"Blindspot cw, {target}"}
 found, times = {}, {name: [] for name in methods}
 for turn in range(3):
     for name, method in methods.items():
@@ -211,23 +223,26 @@ for turn in range(3):
         start = time.perf_counter()
         found[name] = method()
         times[name].append(getattr(method, "seconds", time.perf_counter() - start))
-if scipy_images:
+if scipy_images and target == "untargeted":
     start = time.perf_counter()
     found["SciPy L-BFGS-B, nearest"] = scipys()
     times["SciPy L-BFGS-B, nearest"] = [time.perf_counter() - start]
 best = np.min(list(found.values()), axis=0)
-print(f"{pathlib.Path(path).name}: {len(y)} images, {threads} threads; PyTorch {torch.__version__}, "
+reached = np.isfinite(best)
+unreached = f" ({(~reached).sum()} more that no method fooled)" if not reached.all() else ""
+print(f"{pathlib.Path(path).name}, {target}: {reached.sum()} images{unreached}, {threads} threads; PyTorch {torch.__version__}, "
       f"Foolbox {foolbox.__version__}, SciPy {scipy.__version__}\n")
 print("| method | success | mean L2 | median L2 | ratio | largest ratio | optimality | ms an image |")
 print("|---|---:|---:|---:|---:|---:|---:|---:|")
 for name, size in found.items():
     part = slice(0, scipy_images) if name.startswith("SciPy") else slice(None)
-    size, least = size[part], best[part]
+    kept = reached[part]
+    size, least = size[part][kept], best[part][kept]
     fooled = np.isfinite(size)
     ratio = size[fooled] / least[fooled]
     most = least.max()
     area = np.minimum(size, most).mean() - least.mean()
     optimality = 1 - area / (most - least.mean())
-    milliseconds = 1e3 * statistics.median(times[name]) / len(size)
+    milliseconds = 1e3 * statistics.median(times[name]) / len(kept)
     print(f"| {name} | {fooled.mean():.1%} | {size[fooled].mean():.4f} | {np.median(size[fooled]):.4f} "
           f"| {ratio.mean():.5f} | {ratio.max():.4f} | {optimality:.4f} | {milliseconds:.3f} |")

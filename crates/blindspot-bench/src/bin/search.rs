@@ -1,8 +1,8 @@
 //! Times the search on the first images of a set: see `bench/README.md`.
 //!
 //! `search MODEL.onnx DATA IMAGES METHOD TARGET THREADS` searches as often as an empty line comes in on
-//! standard input, and prints the seconds, the evaluations and each image's L2 norm (0 for an image that
-//! is wrong as it is, -1 for a failure) as a line of JSON. A line with a path writes the images there, as
+//! standard input, and prints the seconds, the evaluations, each image's L2 norm (0 for an image that is
+//! wrong as it is, -1 for a failure) and its target as a line of JSON. A line with a path writes the images there, as
 //! floats one after the other, and prints the labels. Photographs are cropped to the network's input.
 
 use std::io::BufRead;
@@ -65,9 +65,17 @@ fn main() -> Result<(), Failure> {
             .iter()
             .map(|example| example.kkt_residual)
             .collect();
+        let targets: Vec<usize> = examples.iter().map(|example| example.target).collect();
         println!(
             "{}",
-            serde_json::json!({"seconds": seconds, "evaluations": evaluations, "gradients": gradients, "l2": norms, "kkt": kkt})
+            serde_json::json!({
+                "seconds": seconds,
+                "evaluations": evaluations,
+                "gradients": gradients,
+                "l2": norms,
+                "kkt": kkt,
+                "targets": targets,
+            })
         );
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! What any attack finds, the default search finds, whatever the scale of outputs and inputs.
 
+use blindspot_model::InputBox;
 use blindspot_model::inputs::{InMemory, Inputs};
 use blindspot_net::Network;
 use blindspot_net::Op;

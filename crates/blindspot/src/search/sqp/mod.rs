@@ -17,8 +17,7 @@
 //! | `PerClassDdn` | end of its schedule | `PerClassDdn` for the next runner-up, after the last `PolishDdn` |
 //! | `Ascent` | the objective, or too many steps | `PolishDdn` |
 //! | `PolishDdn` | end of its schedule | `FinalSqp` |
-//! | `FinalSqp` | a kink or too long, for the first time | `PolishDdn`, shorter |
-//! | `FinalSqp` | settled, or a second kink | `Ray` |
+//! | `FinalSqp` | settled, a kink or too long | `Ray` |
 //! | `Ray` | at the boundary | `Done` |
 //!
 //! A target class begins with `SmoothSqp`. A search that is given a point goes on from there with
@@ -63,9 +62,6 @@ const POLISH: Schedule = Schedule::new(100, 2.0);
 /// Schedule from the point that an ascent has reached: it is near the boundary, and first steps as
 /// long as the perturbation lose it.
 const POLISH_ASCENT: Schedule = Schedule::new(100, 0.2);
-/// Schedule from the best point where the last steps along the linearised boundary tell a kink
-/// after all: another look around.
-const SECOND_POLISH: Schedule = Schedule::new(50, 0.5);
 /// Length of an ascent's steps, as a fraction of the linearised distance.
 const ASCENT_STEP: f64 = 0.3;
 /// Steps of an ascent at most.
@@ -158,8 +154,6 @@ pub(super) struct Sqp {
     phase: Phase,
     /// A point that reaches the objective, to go on from once the original is known.
     start: Option<Vec<f32>>,
-    /// Whether the best point has been polished for the second time.
-    polished_twice: bool,
     runner_ups: RunnerUps,
     linearized: Linearized,
     point: Vec<f32>,
@@ -216,7 +210,6 @@ impl Sqp {
                 Goal::Targeted(_) => Phase::SmoothSqp,
             },
             start: None,
-            polished_twice: false,
             runner_ups,
             linearized,
             point: own_point,
@@ -504,9 +497,6 @@ impl Search for Sqp {
             }
             Phase::FinalSqp => match self.step(gradient, FINAL_KINK_STEPS) {
                 Progress::Searching => Phase::FinalSqp,
-                Progress::Kink if !std::mem::replace(&mut self.polished_twice, true) => {
-                    self.polish(SECOND_POLISH)
-                }
                 Progress::Kink | Progress::Ended => self.shrink(),
             },
             Phase::Ray(ray) => self.follow_ray(ray),
