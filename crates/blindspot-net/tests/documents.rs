@@ -14,10 +14,8 @@ fn list() -> String {
     let mut text = String::from("\n");
     let mut width = 0;
     for (i, name) in onnx::OPERATORS.iter().enumerate() {
-        let word = match i + 1 == onnx::OPERATORS.len() {
-            true => format!("{name}."),
-            false => format!("{name},"),
-        };
+        let last = i + 1 == onnx::OPERATORS.len();
+        let word = format!("{name}{}", if last { "." } else { "," });
         if width + 1 + word.len() > WIDTH {
             text.push('\n');
             width = 0;
