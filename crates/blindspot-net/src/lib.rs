@@ -50,6 +50,7 @@
 //! ```
 
 mod evaluate;
+mod exact;
 mod graph;
 mod loss;
 mod matmul;
@@ -60,6 +61,7 @@ mod precision;
 mod real;
 
 pub use evaluate::{Buffers, Evaluator};
+pub use exact::ExactNetwork;
 pub use graph::{
     Graph, GraphError, MAX_VALUES, MAX_WEIGHTS, Node, Operand, Value, ValueId, WeightId, WeightInfo,
 };

@@ -5,12 +5,13 @@
 //! beside its input and pass through it unchanged: the next affine layer takes them together with
 //! the activation's output. So a network that branches has this form, too.
 
-use std::collections::HashMap;
+use blindspot_net::ops::{Binary, Pool, PoolKind, ReduceKind, Unary};
+use blindspot_net::{Evaluator, ExactNetwork, Graph, Network, Node, Op, Operand, ValueId, WeightId};
 
-use blindspot_net::ops::{Binary, Concat, Pool, PoolKind, Reshape, Slice, SliceAxis, Unary};
-use blindspot_net::{Evaluator, Graph, Network, Node, Op, Operand, ValueId};
-
+use super::arithmetic::{Rounding, Roundings};
 use super::error::{CertifyError, unsupported};
+use super::magnitude::{self, MagnitudeEvaluator, OUTWARD};
+use super::part::Part;
 use super::relaxation::Activation;
 
 /// An activation layer, which stands between two affine layers.
@@ -27,20 +28,36 @@ impl ActivationLayer {
         matches!(self, ActivationLayer::Elementwise(Activation::Relu))
     }
 
-    /// Bounds of its outputs' absolute values, given bounds of its inputs'.
-    fn largest_outputs(&self, inputs: &[f64]) -> Vec<f64> {
+    /// Bounds of its outputs' absolute values, given bounds of its inputs; `error` is how far a
+    /// computed output can be from the function of its input.
+    pub(super) fn largest_outputs(&self, lower: &[f64], upper: &[f64], error: f64) -> Vec<f64> {
+        let pairs = lower.iter().zip(upper);
+        let sizes = pairs.map(|(l, u)| l.abs().max(u.abs()));
+        match self {
+            ActivationLayer::Elementwise(activation) => lower
+                .iter()
+                .zip(upper)
+                .map(|(&l, &u)| activation.largest(l, u) + error)
+                .collect(),
+            ActivationLayer::MaxPool(windows) => {
+                let sizes: Vec<f64> = sizes.collect();
+                let largest = |window: &Vec<u32>| {
+                    let inputs = window.iter().map(|&i| sizes[i as usize]);
+                    inputs.fold(0.0, f64::max)
+                };
+                windows.iter().map(largest).collect()
+            }
+        }
+    }
+
+    /// How far a computed output can be from the function of its input, which is exact but for
+    /// sigmoid and tanh.
+    pub(super) fn error(&self, rounding: &Rounding) -> f64 {
         match self {
             ActivationLayer::Elementwise(Activation::Sigmoid | Activation::Tanh) => {
-                vec![1.0; inputs.len()]
+                rounding.of_activation(1.0)
             }
-            ActivationLayer::Elementwise(Activation::Relu) => inputs.to_vec(),
-            ActivationLayer::MaxPool(windows) => windows
-                .iter()
-                .map(|window| {
-                    let inputs = window.iter().map(|&i| inputs[i as usize]);
-                    inputs.fold(0.0, f64::max)
-                })
-                .collect(),
+            _ => 0.0,
         }
     }
 }
@@ -49,6 +66,9 @@ impl ActivationLayer {
 pub(super) struct AffineLayer {
     /// None if the layer is the identity.
     network: Option<Network<f64>>,
+    /// The layer with the magnitudes of its weights for them, which gives the sum of the absolute
+    /// values of all terms of an output; None if the layer is the identity.
+    positive: Option<Network<f64>>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
     /// Its value at 0.
@@ -56,8 +76,13 @@ pub(super) struct AffineLayer {
     /// For each output, a bound of the sum of the absolute values of all its terms, over all inputs
     /// that can occur: what rounding errors are measured by.
     pub(super) magnitude: Vec<f64>,
-    /// An upper bound of the number of terms of any sum in it, over all its operators.
+    /// The same for the inputs 0: the size of the biases.
+    pub(super) bias_magnitude: Vec<f64>,
+    /// An upper bound of the number of terms of any sum in it, over all its operators, when it is
+    /// applied or pulled back here.
     pub(super) terms: usize,
+    /// The roundings of a number on its way through it in a runtime.
+    pub(super) roundings: Roundings,
 }
 
 /// The network: affine layers that alternate with activations, an affine layer first and last.
@@ -122,9 +147,8 @@ impl AffineLayers {
     /// # Errors
     /// [`CertifyError::Unsupported`] for an operator without bounds, [`CertifyError::Cut`] if the
     /// graph can't be cut.
-    pub(super) fn new(network: &Network<f32>, largest: f64) -> Result<AffineLayers, CertifyError> {
-        let graph = network.graph();
-        let exact = network.cast::<f64>();
+    pub(super) fn new(exact: &ExactNetwork, largest: f64) -> Result<AffineLayers, CertifyError> {
+        let graph = exact.network().graph();
         let mut layers = AffineLayers {
             affine: Vec::new(),
             activations: Vec::new(),
@@ -153,10 +177,11 @@ impl AffineLayers {
                 .into_iter()
                 .chain(passing.filter(|&id| needed_later(id)))
                 .collect();
-            let layer = AffineLayer::new(&exact, &live, &pending, &outputs, &largest)?;
+            let layer = AffineLayer::new(exact, &live, &pending, &outputs, &largest)?;
             let count = graph.value(input).len();
             let (activated, passing) = layer.magnitude.split_at(count);
-            largest = activation.largest_outputs(activated);
+            let below: Vec<f64> = activated.iter().map(|size| -size).collect();
+            largest = activation.largest_outputs(&below, activated, 0.0);
             largest.extend_from_slice(passing);
             layers.affine.push(layer);
             layers.activations.push(activation);
@@ -168,7 +193,7 @@ impl AffineLayers {
             pending.clear();
         }
         let output = [graph.output()];
-        let last = AffineLayer::new(&exact, &live, &pending, &output, &largest)?;
+        let last = AffineLayer::new(exact, &live, &pending, &output, &largest)?;
         layers.affine.push(last);
         layers.activated.push(graph.value(graph.output()).len());
         Ok(layers)
@@ -188,17 +213,16 @@ impl AffineLayers {
     }
 }
 
-/// Whether an operator is an affine function of its values, of which there may be `several`, and
-/// stays the same function, apart from signs, if all its weights are replaced by their absolute
-/// values.
+/// Whether an operator is an affine function of its values, of which there may be `several`.
 fn is_affine(op: &Op, inputs: &[Operand], several: bool) -> bool {
     match op {
-        Op::Binary(Binary::Add) | Op::Concat(_) => true,
+        Op::Binary(Binary::Add | Binary::Sub) | Op::Concat(_) => true,
         _ if several => false,
-        Op::Slice(_) => true,
-        Op::Gemm(_) | Op::MatMul(_) | Op::Conv(_) => true,
-        Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) => true,
+        Op::Slice(_) | Op::Gather(_) | Op::Pad(_) => true,
+        Op::Gemm(_) | Op::MatMul(_) | Op::Conv(_) | Op::Local(_) => true,
+        Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) | Op::Unary(Unary::Neg) => true,
         Op::Pool(pool) => pool.kind != PoolKind::Max,
+        Op::Reduce(reduce) => matches!(reduce.kind, ReduceKind::Mean | ReduceKind::Sum),
         Op::Binary(Binary::Mul) => true,
         Op::Binary(Binary::Div) => matches!(inputs, [Operand::Value(_), Operand::Weight(_)]),
         _ => false,
@@ -244,54 +268,63 @@ fn windows(pool: &Pool, shape: &[usize]) -> Vec<Vec<u32>> {
 impl AffineLayer {
     /// The function by `nodes` from the values `live`, side by side, to the values `outputs`.
     fn new(
-        exact: &Network<f64>,
+        exact: &ExactNetwork,
         live: &[ValueId],
         nodes: &[&Node],
         outputs: &[ValueId],
         largest: &[f64],
     ) -> Result<AffineLayer, CertifyError> {
         let count = largest.len();
+        let graph = exact.network().graph();
+        let mut roundings = Roundings::default();
+        if live == [graph.input()] {
+            roundings += Roundings::INPUT;
+        }
         if live == outputs {
             return Ok(AffineLayer {
                 network: None,
+                positive: None,
                 inputs: count,
                 outputs: count,
                 bias: vec![0.0; count],
                 magnitude: largest.to_vec(),
+                bias_magnitude: vec![0.0; count],
                 terms: 1,
+                roundings,
             });
         }
-        let network = subnetwork(exact, live, nodes, outputs)
-            .map_err(|error| CertifyError::Cut(error.to_string()))?;
-        let terms = network
-            .graph()
-            .values()
-            .iter()
-            .map(|value| value.len())
-            .sum();
+        let cut = |error: Box<dyn std::error::Error>| CertifyError::Cut(error.to_string());
+        let numbers = |_: &Op, id: WeightId| exact.network().weights()[id.index()].clone();
+        let part = Part {
+            graph,
+            live,
+            nodes,
+            targets: outputs,
+        };
+        let network = part.network(Op::clone, numbers, 0.0).map_err(cut)?;
+        let sizes = |op: &Op, id| magnitude::of_weight(exact, op, id);
+        // What is rounded below the smallest normal number has an absolute error.
+        let floor = Rounding::SINGLE.floor();
+        let positive = part.network(magnitude::without_signs, sizes, floor).map_err(cut)?;
+        let values = network.graph().values().iter();
+        let terms = values.map(|value| value.len() + ExactNetwork::ROUNDINGS).sum();
+        for node in nodes {
+            roundings += Roundings::of(exact, node);
+        }
         let mut evaluator = Evaluator::new(&network);
         evaluator.input(1).fill(0.0);
         let bias = evaluator.forward().to_vec();
-        let absolute = network.weights().iter().flatten().map(|w| w.abs());
-        let absolute: Vec<f64> = absolute.collect();
-        let mut positive = network.clone();
-        positive.set_weights(absolute);
-        let mut evaluator = Evaluator::new(&positive);
-        evaluator.input(1).copy_from_slice(largest);
-        // More than the rounding of the evaluation itself.
-        let outward = 1.0 + 1e-6;
-        let magnitude = evaluator
-            .forward()
-            .iter()
-            .map(|&sum| outward * sum)
-            .collect();
+        let mut evaluator = MagnitudeEvaluator::new(Some(&positive));
         Ok(AffineLayer {
-            network: Some(network),
             inputs: count,
             outputs: bias.len(),
+            magnitude: evaluator.at(largest, None),
+            bias_magnitude: evaluator.at(&vec![0.0; count], None),
             bias,
-            magnitude,
             terms,
+            roundings,
+            network: Some(network),
+            positive: Some(positive),
         })
     }
 
@@ -301,8 +334,21 @@ impl AffineLayer {
     }
 
     /// Hands the rows of the layer's matrix, one for each output, to `take` in their order.
-    pub(super) fn for_each_row(&self, mut take: impl FnMut(&[f64])) {
-        let mut evaluator = self.evaluator();
+    pub(super) fn for_each_row(&self, take: impl FnMut(&[f64])) {
+        self.for_each_row_by(self.evaluator(), take);
+    }
+
+    /// The L2 norms of the rows of the matrix of magnitudes, one for each output.
+    pub(super) fn magnitude_norms(&self) -> Vec<f64> {
+        let mut norms = Vec::with_capacity(self.outputs);
+        let evaluator = LayerEvaluator::new(self.positive.as_ref());
+        self.for_each_row_by(evaluator, |row| {
+            norms.push(OUTWARD * row.iter().map(|a| a * a).sum::<f64>().sqrt());
+        });
+        norms
+    }
+
+    fn for_each_row_by(&self, mut evaluator: LayerEvaluator<'_>, mut take: impl FnMut(&[f64])) {
         for from in (0..self.outputs).step_by(MAX_FUNCTIONS) {
             let count = MAX_FUNCTIONS.min(self.outputs - from);
             let mut rows = vec![0.0; count * self.outputs];
@@ -316,7 +362,23 @@ impl AffineLayer {
 
     /// What applies the layer, and pulls functions of its output back to its input.
     pub(super) fn evaluator(&self) -> LayerEvaluator<'_> {
-        let evaluator = self.network.as_ref().map(|network| {
+        LayerEvaluator::new(self.network.as_ref())
+    }
+
+    /// What bounds the terms of its outputs.
+    pub(super) fn magnitude_evaluator(&self) -> MagnitudeEvaluator<'_> {
+        MagnitudeEvaluator::new(self.positive.as_ref())
+    }
+}
+
+/// An affine layer and the adjoint of its linear part, with their memory.
+pub(super) struct LayerEvaluator<'a> {
+    evaluator: Option<Evaluator<'a, f64>>,
+}
+
+impl<'a> LayerEvaluator<'a> {
+    fn new(network: Option<&'a Network<f64>>) -> LayerEvaluator<'a> {
+        let evaluator = network.map(|network| {
             let mut evaluator = Evaluator::new(network);
             // The backward pass needs a forward pass before it; with affine operators any input
             // will do.
@@ -326,14 +388,7 @@ impl AffineLayer {
         });
         LayerEvaluator { evaluator }
     }
-}
 
-/// An affine layer and the adjoint of its linear part, with their memory.
-pub(super) struct LayerEvaluator<'a> {
-    evaluator: Option<Evaluator<'a, f64>>,
-}
-
-impl LayerEvaluator<'_> {
     /// Replaces the coefficients of `count` linear functions of the output, at most
     /// [`MAX_FUNCTIONS`], one row each, by their coefficients of the input.
     pub(super) fn pull_back(&mut self, count: usize, rows: &mut Vec<f64>) {
@@ -355,89 +410,4 @@ impl LayerEvaluator<'_> {
             rows.extend_from_slice(outputs);
         }
     }
-}
-
-/// The network by `nodes` from the values `live`, side by side, to the values `targets`.
-fn subnetwork(
-    exact: &Network<f64>,
-    live: &[ValueId],
-    nodes: &[&Node],
-    targets: &[ValueId],
-) -> Result<Network<f64>, Box<dyn std::error::Error>> {
-    let whole = exact.graph();
-    let length = |id: &ValueId| whole.value(*id).len();
-    let shape = match live {
-        [id] => whole.value(*id).shape.clone(),
-        _ => vec![live.iter().map(length).sum()],
-    };
-    let mut graph = Graph::new("live values", &shape)?;
-    let mut weights = Vec::new();
-    let mut operands: HashMap<ValueId, Operand> = HashMap::new();
-    let input = Operand::Value(graph.input());
-    let mut start = 0;
-    for (i, &id) in live.iter().enumerate() {
-        let mut operand = input;
-        if live.len() > 1 {
-            let axis = SliceAxis {
-                axis: 0,
-                start,
-                step: 1,
-                length: length(&id),
-            };
-            let slice = Op::Slice(Slice { axes: vec![axis] });
-            let name = format!("slice of live value {i}");
-            operand = Operand::Value(graph.node(&name, slice, &[operand], &name)?);
-            let shape = whole.value(id).shape.clone();
-            let name = format!("live value {i}");
-            let shaped = Op::Reshape(Reshape { shape });
-            operand = Operand::Value(graph.node(&name, shaped, &[operand], &name)?);
-        }
-        operands.insert(id, operand);
-        start += length(&id);
-    }
-    for node in nodes {
-        let mut inputs = Vec::with_capacity(node.inputs.len());
-        for input in &node.inputs {
-            inputs.push(match input {
-                Operand::Value(id) => *operands.get(id).ok_or("a value is missing")?,
-                Operand::Weight(id) => {
-                    let info = &whole.weights()[id.index()];
-                    // A weight that two nodes share is kept twice.
-                    let name = format!("{} {}", info.name, weights.len());
-                    weights.push(exact.weights()[id.index()].clone());
-                    Operand::Weight(graph.weight(&name, &info.shape)?)
-                }
-            });
-        }
-        let name = format!("{} of the layer", whole.value(node.output).name);
-        let made = graph.node(&name, node.op.clone(), &inputs, &name)?;
-        operands.insert(node.output, Operand::Value(made));
-    }
-    if let ([target], Some(last)) = (targets, nodes.last())
-        && last.output == *target
-    {
-        return Ok(Network::new(graph, weights)?);
-    }
-    let mut outputs = Vec::with_capacity(targets.len());
-    for (i, id) in targets.iter().enumerate() {
-        let operand = *operands.get(id).ok_or("a value is missing")?;
-        // Also for a live value itself, so that the output is the graph's last node.
-        let shape = match targets.len() {
-            1 => whole.value(*id).shape.clone(),
-            _ => vec![length(id)],
-        };
-        let name = format!("output {i}");
-        let flat = Op::Reshape(Reshape { shape });
-        outputs.push(Operand::Value(graph.node(
-            &name,
-            flat,
-            &[operand],
-            &name,
-        )?));
-    }
-    if outputs.len() > 1 {
-        let join = Op::Concat(Concat { axis: 0 });
-        graph.node("outputs", join, &outputs, "outputs")?;
-    }
-    Ok(Network::new(graph, weights)?)
 }

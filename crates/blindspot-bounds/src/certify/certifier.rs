@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use blindspot_data::ImageSet;
 use blindspot_model::inputs::{InputError, Inputs};
 use blindspot_model::{InputBox, Model};
-use blindspot_net::{Evaluator, Network, argmax};
+use blindspot_net::{Evaluator, ExactNetwork, Network, ValueId, argmax};
 use blindspot_run::monitor::{Monitor, Unwatched};
 use rayon::prelude::*;
 
 use super::affine::AffineLayers;
+use super::arithmetic::{Arithmetic, Rounding};
 use super::ball::PerturbationBox;
 use super::curvature::CurvatureBound;
 use super::lipschitz::Lipschitz;
-use super::propagation::{BoundPropagation, FirstLayer};
+use super::propagation::{BoundPropagation, EndRounding, FirstLayer};
 use super::radius::RadiusSearch;
 use super::verify::{Neighbourhood, RunnerUp};
 use super::{Certificate, CertifyError};
@@ -45,7 +46,11 @@ pub const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
 #[must_use = "a certifier does nothing until it certifies images"]
 pub struct Certifier {
     network: Network<f64>,
+    /// The values whose norms Lipschitz constants need.
+    values: Vec<ValueId>,
     input_box: InputBox,
+    arithmetic: Arithmetic,
+    runtime: EndRounding,
     time_limit: Option<Duration>,
     lipschitz: Result<Lipschitz, CertifyError>,
     linear: Result<LinearBounding, CertifyError>,
@@ -61,7 +66,7 @@ struct LinearBounding {
 
 impl LinearBounding {
     /// Prepares a network whose inputs have absolute values up to `largest`.
-    fn new(network: &Network<f32>, largest: f64) -> Result<LinearBounding, CertifyError> {
+    fn new(network: &ExactNetwork, largest: f64) -> Result<LinearBounding, CertifyError> {
         let layers = AffineLayers::new(network, largest)?;
         let first = &layers.affine[0];
         if first.inputs.saturating_mul(first.outputs) > MAX_FIRST_ENTRIES {
@@ -97,22 +102,48 @@ impl Certifier {
         network: &Network<f32>,
         input_box: InputBox,
     ) -> Result<Certifier, CertifyError> {
+        Certifier::for_exact(&ExactNetwork::from(network), input_box)
+    }
+
+    /// Prepares the certificates of a network with the numbers of its file; otherwise like
+    /// [`for_network`](Certifier::for_network).
+    ///
+    /// # Errors
+    /// [`CertifyError`] as of [`for_network`](Certifier::for_network).
+    pub fn for_exact(
+        exact: &ExactNetwork,
+        input_box: InputBox,
+    ) -> Result<Certifier, CertifyError> {
+        let network = exact.network();
         if network.output_len() < 2 {
             return Err(CertifyError::Classes(network.output_len()));
         }
         let largest = f64::from(input_box.lower.abs().max(input_box.upper.abs()));
-        let linear = LinearBounding::new(network, largest);
-        let lipschitz = Lipschitz::new(network);
+        let linear = LinearBounding::new(exact, largest);
+        let lipschitz = Lipschitz::new(exact);
         if let (Err(_), Err(why)) = (&lipschitz, &linear) {
             return Err(why.clone());
         }
+        let graph = network.graph();
+        let outputs = graph.nodes().iter().map(|node| node.output);
         Ok(Certifier {
-            network: network.cast(),
+            values: [graph.input()].into_iter().chain(outputs).collect(),
+            network: network.clone(),
             input_box,
+            arithmetic: Arithmetic::default(),
+            runtime: EndRounding {
+                rounding: Rounding::SINGLE,
+                end: 0.0,
+            },
             time_limit: None,
             lipschitz,
             linear,
         })
+    }
+
+    /// The arithmetic in which answers are certified; that of any runtime by default.
+    pub fn arithmetic(self, arithmetic: Arithmetic) -> Certifier {
+        Certifier { arithmetic, ..self }
     }
 
     /// Spends up to this long to refine the certificates of [`certify`](Certifier::certify), if
@@ -231,15 +262,15 @@ impl Certifier {
     }
 
     pub(super) fn worker(&self) -> Worker<'_> {
-        Worker {
+        let linear = self.linear.as_ref().ok();
+        let mut worker = Worker {
             certifier: self,
-            evaluator: Evaluator::new(&self.network),
-            propagation: self
-                .linear
-                .as_ref()
-                .ok()
+            evaluator: Evaluator::new(&self.network).keeping(&self.values),
+            propagation: linear
                 .map(|linear| BoundPropagation::new(&linear.layers, &linear.first)),
-        }
+        };
+        worker.set_arithmetic(self.arithmetic);
+        worker
     }
 
     pub(super) fn input_len(&self) -> usize {
@@ -275,45 +306,96 @@ pub(super) struct Worker<'c> {
 
 impl Worker<'_> {
     fn certify(&mut self, image: &[f32], label: usize) -> Radii {
+        let certifier = self.certifier;
         let logits = self.logits(image);
-        let lipschitz = self.certifier.lipschitz.as_ref().ok();
-        // Nothing is certified around an image that is misclassified or outside of the box.
-        let InputBox { lower, upper } = self.certifier.input_box;
-        if argmax(&logits) != label || !image.iter().all(|x| (lower..=upper).contains(x)) {
+        // Nothing is certified around an image that is misclassified, maybe so in a runtime, or
+        // outside of the box.
+        let InputBox { lower, upper } = certifier.input_box;
+        let inside = image.iter().all(|x| (lower..=upper).contains(x));
+        if argmax(&logits) != label || !inside || !self.is_certain(image, &logits, label) {
             return Radii {
                 radius: 0.0,
-                lipschitz: lipschitz.map(|_| 0.0),
+                lipschitz: certifier.lipschitz.as_ref().ok().map(|_| 0.0),
             };
         }
-        // The factor covers the logits' own rounding by far.
-        let lipschitz = lipschitz.map(|known| (1.0 - 1e-9) * known.radius(&logits, label));
-        let runners_up = self.runners_up(&logits, label);
-        let distances = runners_up.iter().map(|other| other.distance);
-        let nearest = distances.fold(f64::INFINITY, f64::min);
-        let linear = match &mut self.propagation {
-            Some(propagation) => {
-                let domain = PerturbationBox::new(image, lower, upper);
-                let is_affine = propagation.layers().activations.is_empty();
-                let margins = runners_up.iter().map(|other| other.margin);
-                let search = RadiusSearch {
-                    margin_at_zero: margins.fold(f64::INFINITY, f64::min),
-                    first: 0.45 * nearest,
-                    linear_root: nearest,
-                    max: domain.max_norm(),
-                    tolerance: if is_affine {
-                        AFFINE_TOLERANCE
-                    } else {
-                        TOLERANCE
-                    },
-                };
-                search.run(|radius| propagation.margin(&domain, label, radius))
-            }
-            None => 0.0,
-        };
+        let lipschitz = self.lipschitz_radius(&logits, label, certifier.arithmetic);
+        let linear = self.linear_radius(image, &logits, label);
         Radii {
             radius: linear.max(lipschitz.unwrap_or(0.0)),
             lipschitz,
         }
+    }
+
+    /// Whether any runtime answers `label` to the image itself, whose logits were computed last.
+    fn is_certain(&mut self, image: &[f32], logits: &[f64], label: usize) -> bool {
+        let runtime = Arithmetic::Runtime;
+        if self.lipschitz_radius(logits, label, runtime).is_some_and(|radius| radius > 0.0) {
+            return true;
+        }
+        let InputBox { lower, upper } = self.certifier.input_box;
+        let domain = PerturbationBox::new(image, lower, upper);
+        self.set_arithmetic(runtime);
+        let propagation = self.propagation.as_mut();
+        let margin = propagation.map(|propagation| propagation.margin(&domain, label, 0.0));
+        self.set_arithmetic(self.certifier.arithmetic);
+        margin.is_some_and(|margin| margin > 0.0)
+    }
+
+    fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
+        if let Some(propagation) = &mut self.propagation {
+            propagation.set_rounding(match arithmetic {
+                Arithmetic::Runtime => Some(self.certifier.runtime),
+                Arithmetic::Exact => None,
+            });
+        }
+    }
+
+    /// The radius by the Lipschitz constants alone around the image whose logits were computed last;
+    /// None if the network has none.
+    fn lipschitz_radius(
+        &self,
+        logits: &[f64],
+        label: usize,
+        arithmetic: Arithmetic,
+    ) -> Option<f64> {
+        let certifier = self.certifier;
+        let lipschitz = certifier.lipschitz.as_ref().ok()?;
+        let norm = |id: &ValueId| {
+            let squares = self.evaluator.value(*id).iter().map(|x| x * x);
+            squares.sum::<f64>().sqrt()
+        };
+        let norms: Vec<f64> = certifier.values.iter().map(norm).collect();
+        let EndRounding { rounding, end } = certifier.runtime;
+        let (rounding, end) = match arithmetic {
+            Arithmetic::Runtime => (rounding, end),
+            Arithmetic::Exact => (Rounding::DOUBLE, 0.0),
+        };
+        Some(lipschitz.radius(&norms, logits, label, &rounding, end))
+    }
+
+    /// The radius by linear bounds around an image that is classified right; 0 without any.
+    fn linear_radius(&mut self, image: &[f32], logits: &[f64], label: usize) -> f64 {
+        let runners_up = self.runners_up(logits, label);
+        let Some(propagation) = &mut self.propagation else {
+            return 0.0;
+        };
+        let InputBox { lower, upper } = self.certifier.input_box;
+        let domain = PerturbationBox::new(image, lower, upper);
+        let least = |numbers: &mut dyn Iterator<Item = f64>| numbers.fold(f64::INFINITY, f64::min);
+        let nearest = least(&mut runners_up.iter().map(|other| other.distance));
+        let is_affine = propagation.layers().activations.is_empty();
+        let search = RadiusSearch {
+            margin_at_zero: least(&mut runners_up.iter().map(|other| other.margin)),
+            first: 0.45 * nearest,
+            linear_root: nearest,
+            max: domain.max_norm(),
+            tolerance: if is_affine {
+                AFFINE_TOLERANCE
+            } else {
+                TOLERANCE
+            },
+        };
+        search.run(|radius| propagation.margin(&domain, label, radius))
     }
 
     /// What a query about an image needs.

@@ -38,12 +38,15 @@
 //! matrix that differs, in norm, by a modest multiple of its size times the unit roundoff (sections
 //! 19 and 20). All those sizes are added up ([`CurvatureBound::slack`]), and 16 times the number of
 //! all values of the network times the unit roundoff of that sum is subtracted from every margin.
+//!
+//! What a runtime's rounding adds to each layer changes the margin by at most as much times the
+//! units' largest slopes on the way, and is subtracted, too ([`CurvatureBound::runtime_error`]).
 
 use faer::{Mat, Side};
 
 use super::affine::{ActivationLayer, AffineLayer, AffineLayers};
 use super::ball::{self, PerturbationBox, Scratch};
-use super::propagation::Intervals;
+use super::propagation::{Intervals, Relaxed};
 use super::smooth::{LocalBounds, Smooth};
 use crate::spectrum::{Matrix, clear_upper_registers};
 
@@ -65,6 +68,8 @@ pub(super) struct CurvatureBound {
 struct DenseLayer {
     matrix: Matrix,
     bias: Vec<f64>,
+    /// The largest of the biases' magnitudes.
+    largest_bias: f64,
     /// Frobenius norm of the matrix.
     norm: f64,
 }
@@ -75,9 +80,11 @@ const MAX_FIRST_UNITS: usize = 1024;
 const MAX_MATRIX_ENTRIES: usize = 1 << 24;
 
 /// The units' bounds around their inputs at the image, within a radius.
-pub(super) struct Expansion {
+pub(super) struct Expansion<'r> {
     /// For each layer of units.
     units: Vec<Vec<LocalBounds>>,
+    /// What they were made from.
+    relaxed: &'r Relaxed,
     radius: f64,
     /// L2 norm of the image.
     image_norm: f64,
@@ -137,15 +144,16 @@ impl CurvatureBound {
     }
 
     /// The units' bounds within a radius, given bounds of their inputs.
-    pub(super) fn expand(
+    pub(super) fn expand<'r>(
         &self,
         domain: &PerturbationBox,
         radius: f64,
-        intervals: &[Intervals],
-    ) -> Expansion {
+        relaxed: &'r Relaxed,
+    ) -> Expansion<'r> {
         let mut values = domain.image.clone();
         let mut units = Vec::with_capacity(self.activations.len());
-        let layers = self.layers.iter().zip(&self.activations).zip(intervals);
+        let layers = self.layers.iter().zip(&self.activations);
+        let layers = layers.zip(&relaxed.intervals);
         for ((layer, smooth), Intervals { lower, upper }) in layers {
             let inputs = layer
                 .apply(&values)
@@ -159,6 +167,7 @@ impl CurvatureBound {
         }
         Expansion {
             units,
+            relaxed,
             radius,
             image_norm: norm(&domain.image),
         }
@@ -167,7 +176,7 @@ impl CurvatureBound {
     /// The quadratic bound of the margin of `label` over the class `other`.
     pub(super) fn margin(
         &self,
-        expansion: &Expansion,
+        expansion: &Expansion<'_>,
         label: usize,
         other: usize,
     ) -> QuadraticBound {
@@ -213,7 +222,8 @@ impl CurvatureBound {
         let gradient = first.adjoint(&gradient);
         let trace: f64 = (0..curvature.ncols()).map(|k| curvature[(k, k)]).sum();
         let factor = second.as_ref().map_or(1.0, |second| second.max_factor);
-        let slack = self.slack(expansion, &coefficients, factor, trace);
+        let slack = self.slack(expansion, &coefficients, factor, trace)
+            + self.runtime_error(expansion.relaxed, [label, other], &coefficients);
         clear_upper_registers(QuadraticBound {
             margin: margin - slack,
             gradient,
@@ -238,10 +248,48 @@ impl CurvatureBound {
             .collect()
     }
 
+    /// More than a runtime's rounding can change the margin of one class over another by, whose last
+    /// units have these `coefficients`.
+    fn runtime_error(
+        &self,
+        relaxed: &Relaxed,
+        [label, other]: [usize; 2],
+        coefficients: &[f64],
+    ) -> f64 {
+        let errors = &relaxed.errors;
+        let Some([.., last]) = errors.layers.get(..self.layers.len()) else {
+            return f64::INFINITY;
+        };
+        if last.is_empty() {
+            return errors.end;
+        }
+        let mut sum = last[label] + last[other] + errors.end;
+        let mut steepest: Vec<f64> = coefficients.iter().map(|c| c.abs()).collect();
+        for (i, smooth) in self.activations.iter().enumerate().rev() {
+            sum += errors.activations[i] * steepest.iter().sum::<f64>();
+            let Intervals { lower, upper } = &relaxed.intervals[i];
+            for (c, (&l, &u)) in steepest.iter_mut().zip(lower.iter().zip(upper)) {
+                *c *= smooth.max_slope(l, u);
+            }
+            let own = steepest.iter().zip(&errors.layers[i]);
+            sum += own.map(|(c, error)| c * error).sum::<f64>();
+            if i > 0 {
+                steepest = self.layers[i].adjoint_of_sizes(&steepest);
+            }
+        }
+        // More than the rounding of the sums.
+        sum * (1.0 + 1e-9)
+    }
+
     /// More than rounding can change a bound by.
-    fn slack(&self, expansion: &Expansion, coefficients: &[f64], factor: f64, trace: f64) -> f64 {
-        let largest =
-            |layer: &DenseLayer| layer.bias.iter().fold(0.0f64, |most, b| most.max(b.abs()));
+    fn slack(
+        &self,
+        expansion: &Expansion<'_>,
+        coefficients: &[f64],
+        factor: f64,
+        trace: f64,
+    ) -> f64 {
+        let largest = |layer: &DenseLayer| layer.largest_bias;
         let [first, .., last] = &self.layers[..] else {
             return f64::INFINITY;
         };
@@ -380,6 +428,7 @@ impl DenseLayer {
             norm: matrix.frobenius(),
             matrix,
             bias: layer.bias.clone(),
+            largest_bias: layer.bias_magnitude.iter().copied().fold(0.0, f64::max),
         }
     }
 
@@ -392,10 +441,19 @@ impl DenseLayer {
     }
 
     fn adjoint(&self, outputs: &[f64]) -> Vec<f64> {
+        self.adjoint_by(outputs, |w| w)
+    }
+
+    /// The same for the matrix's absolute values.
+    fn adjoint_of_sizes(&self, outputs: &[f64]) -> Vec<f64> {
+        self.adjoint_by(outputs, f64::abs)
+    }
+
+    fn adjoint_by(&self, outputs: &[f64], entry: impl Fn(f64) -> f64) -> Vec<f64> {
         let mut inputs = vec![0.0; self.matrix.cols];
         for (i, &part) in outputs.iter().enumerate() {
             let row = inputs.iter_mut().zip(self.matrix.row(i));
-            row.for_each(|(sum, w)| *sum += part * w);
+            row.for_each(|(sum, &w)| *sum += part * entry(w));
         }
         inputs
     }

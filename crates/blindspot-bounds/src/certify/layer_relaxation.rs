@@ -37,6 +37,12 @@ impl Constant {
         self.rounding += ball::rounding(terms, size + self.value.abs());
     }
 
+    /// Takes off what rounding in a runtime can change the function by.
+    pub(super) fn allow(&mut self, error: f64) {
+        // More than the rounding of this sum.
+        self.rounding += error * (1.0 + 1e-9);
+    }
+
     /// The function's value where the rest of it is `least`, with the rounding subtracted.
     pub(super) fn below(self, least: f64) -> f64 {
         let Constant { value, rounding } = self;

@@ -7,158 +7,507 @@
 //! logistic function has the constant 1/4; ReLU, tanh and the like have 1. Max pooling has 1, as
 //! the paper says, if its windows do not overlap; if up to k windows contain an input, a change of
 //! it can occur k times in the output, and the constant is sqrt(k).
+//!
+//! # Rounding
+//!
+//! The same walk bounds how far a computed value can be from the exact one. An operator adds the
+//! rounding of its sums of products, at most gamma (|A| |h| + |b|) in each number
+//! ([`arithmetic`](super::arithmetic)), and so gamma (n |h| + |b|) in norm with n no smaller than the
+//! norm of |A|; the norm of h is that at the image and its Lipschitz constant times the distance.
+//! What the values below are off by grows with the operator's own Lipschitz constant. So the error
+//! of each value has a bound e0 + e1 r within the radius r.
 
 use std::collections::HashMap;
 
 use blindspot_net::ops::{Binary, Pool, PoolKind, ReduceKind, Unary};
-use blindspot_net::{Graph, Network, Node, Op, Operand, ValueId};
+use blindspot_net::{ExactNetwork, Graph, Node, Op, Operand, ValueId, WeightId};
 
+use super::arithmetic::{Rounding, Roundings};
 use super::error::{CertifyError, unsupported};
+use super::magnitude;
 use crate::spectrum::layers::{Layer, Linear, layers};
 use crate::spectrum::{Matrix, norm_bound};
 
-/// A network's Lipschitz constant, with its last matrix kept apart.
+/// A network's Lipschitz constants, with its last matrix kept apart.
 pub(super) struct Lipschitz {
-    /// The constant of the last matrix's input; of the whole network if it does not end in a
-    /// matrix.
-    below: f64,
-    /// The last matrix, classes by inputs.
-    last: Option<Matrix>,
+    /// The nodes in their order, without the last matrix.
+    steps: Vec<Step>,
+    /// The value that the last matrix takes; the output if the network does not end in a matrix.
+    top: ValueId,
+    last: Option<LastMatrix>,
+}
+
+/// The matrix at the end of a network, classes by inputs.
+struct LastMatrix {
+    matrix: Matrix,
+    /// The norm of each row's magnitudes, and the magnitude of its bias.
+    sizes: Vec<[f64; 2]>,
+    roundings: Roundings,
+}
+
+/// How far a node carries changes and errors.
+struct Step {
+    inputs: Vec<ValueId>,
+    output: ValueId,
+    /// The numbers of its output.
+    count: usize,
+    /// Its Lipschitz constant.
+    factor: f64,
+    /// The operands stand side by side; otherwise they are added.
+    side_by_side: bool,
+    rounds: Rounds,
+}
+
+/// How a node rounds.
+enum Rounds {
+    /// It only moves or chooses numbers.
+    Nothing,
+    /// Its sums: the norm of its matrix of magnitudes, that of what it adds, and how often.
+    Sums {
+        norm: f64,
+        constant: f64,
+        roundings: Roundings,
+    },
+    /// A function of each number.
+    Function,
+}
+
+/// A bound that grows linearly with the radius.
+#[derive(Debug, Clone, Copy, Default)]
+struct Line {
+    at_0: f64,
+    slope: f64,
+}
+
+impl Line {
+    fn at(self, radius: f64) -> f64 {
+        self.at_0 + self.slope * radius
+    }
+
+    fn scaled(self, factor: f64) -> Line {
+        Line {
+            at_0: self.at_0 * factor,
+            slope: self.slope * factor,
+        }
+    }
+
+    fn plus(self, other: Line) -> Line {
+        Line {
+            at_0: self.at_0 + other.at_0,
+            slope: self.slope + other.slope,
+        }
+    }
+
+    /// Of values side by side, given bounds of their norms.
+    fn beside(self, other: Line) -> Line {
+        Line {
+            at_0: self.at_0.hypot(other.at_0),
+            slope: self.slope.hypot(other.slope),
+        }
+    }
+}
+
+/// Bounds of a value within a radius: of its change and of its error, in norm.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reach {
+    constant: f64,
+    error: Line,
+}
+
+/// The bounds of all values around one image.
+struct Walk {
+    top: Reach,
+    /// The norm of the value at the top.
+    size: Line,
+    /// Bounds of every number on the way.
+    largest: Vec<Line>,
 }
 
 /// Covers the relative rounding error of sums and products of a few dozen numbers.
 const OUTWARD: f64 = 1.0 + 1e-9;
 
 impl Lipschitz {
-    pub(super) fn new(network: &Network<f32>) -> Result<Lipschitz, CertifyError> {
+    pub(super) fn new(exact: &ExactNetwork) -> Result<Lipschitz, CertifyError> {
+        let network = exact.network();
         let graph = network.graph();
         let (found, _) = layers(network, None);
         // Several nodes may share a name; outputs are unique.
-        let by_output: HashMap<ValueId, &Layer<'_>> =
+        let by_output: HashMap<ValueId, &Layer<'_, f64>> =
             found.iter().map(|layer| (layer.output, layer)).collect();
-        let mut constants: HashMap<ValueId, f64> = HashMap::from([(graph.input(), 1.0)]);
-        let mut last = None;
+        let (mut steps, mut top, mut last) = (Vec::new(), graph.output(), None);
         for node in graph.nodes() {
-            let is_last = node.output == graph.output();
-            let of = |operand: &Operand| match operand {
-                Operand::Value(id) => constants.get(id).copied(),
-                Operand::Weight(_) => None,
-            };
-            let below = node.inputs.iter().find_map(of).unwrap_or(1.0);
-            if let Some(layer) = by_output.get(&node.output) {
-                if let (true, Linear::Matrix { matrix, times: 1 }) = (is_last, &layer.linear) {
-                    last = Some(matrix.dense());
-                    constants.insert(node.output, below);
-                    continue;
-                }
-                let Some(bound) = norm_bound(layer) else {
-                    return Err(unsupported(graph, node, "no bound of its norm is known"));
-                };
-                constants.insert(node.output, OUTWARD * below * bound);
+            let layer = by_output.get(&node.output);
+            if let (Some(layer), [Operand::Value(input), ..]) = (layer, &node.inputs[..])
+                && node.output == graph.output()
+                && let Linear::Matrix { matrix, times: 1 } = &layer.linear
+            {
+                last = Some(LastMatrix::new(exact, node, matrix.dense()));
+                top = *input;
                 continue;
             }
-            let constant = constant(network, node, &constants)?;
-            constants.insert(node.output, OUTWARD * constant);
+            steps.push(match layer {
+                Some(layer) => match norm_bound(layer) {
+                    Some(bound) => Step::linear(exact, node, bound),
+                    None => return Err(unsupported(graph, node, "no bound of its norm is known")),
+                },
+                None => Step::new(exact, node)?,
+            });
         }
-        Ok(Lipschitz {
-            below: constants[&graph.output()],
-            last,
-        })
+        Ok(Lipschitz { steps, top, last })
     }
 
     /// A radius within which the margin of `label` over every other class stays above 0, by the
-    /// constant alone; 0 if there is none.
-    pub(super) fn radius(&self, logits: &[f64], label: usize) -> f64 {
+    /// constants alone; 0 if there is none. `norms` are those of all values at the image, `end` is
+    /// what the end of the network may take off a margin.
+    pub(super) fn radius(
+        &self,
+        norms: &[f64],
+        logits: &[f64],
+        label: usize,
+        rounding: &Rounding,
+        end: f64,
+    ) -> f64 {
+        let walk = self.walk(norms, rounding);
         let others = (0..logits.len()).filter(|&class| class != label);
         let distances = others.map(|other| {
-            // The margin is (row of the label - row of the other class) times the matrix's input.
-            let across = match &self.last {
-                Some(matrix) => {
-                    let rows = matrix.row(label).iter().zip(matrix.row(other));
-                    rows.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
-                }
-                None => std::f64::consts::SQRT_2,
-            };
             let margin = logits[label] - logits[other];
-            margin / (across * self.below * OUTWARD)
+            let (across, error) = self.margin([label, other], &walk, rounding);
+            // The computation here has errors, too, which are much smaller.
+            let least = margin - (error.at_0 + end) * (1.0 + 1e-6);
+            let most = across * walk.top.constant * OUTWARD + error.slope;
+            least / (most * OUTWARD)
         });
         let least = distances.fold(
             f64::INFINITY,
             |a, b| if b < a || b.is_nan() { b } else { a },
         );
-        if least.is_finite() {
-            least.max(0.0)
+        let overflows = |line: &Line| rounding.overflows(line.at(least));
+        if least > 0.0 && least.is_finite() && !walk.largest.iter().any(overflows) {
+            least * (1.0 - 1e-9)
         } else {
             0.0
         }
     }
-}
 
-/// The Lipschitz constant of the output of a node that is not a linear layer.
-fn constant(
-    network: &Network<f32>,
-    node: &Node,
-    constants: &HashMap<ValueId, f64>,
-) -> Result<f64, CertifyError> {
-    let graph = network.graph();
-    let below: Vec<f64> = node
-        .inputs
-        .iter()
-        .filter_map(|operand| match operand {
-            Operand::Value(id) => Some(constants[id]),
-            Operand::Weight(_) => None,
-        })
-        .collect();
-    let weight = node.inputs.iter().find_map(|operand| match operand {
-        Operand::Weight(id) => Some(network.weights()[id.index()].as_slice()),
-        Operand::Value(_) => None,
-    });
-    let factor = match (&node.op, weight) {
-        (Op::Unary(unary), _) => unary_constant(*unary),
-        (Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) | Op::Slice(_), _) => Some(1.0),
-        (Op::Concat(_), _) => {
-            return Ok(below.iter().map(|l| l * l).sum::<f64>().sqrt());
+    /// How far a margin changes at most if the value at the top changes by 1, and its error.
+    fn margin(
+        &self,
+        [label, other]: [usize; 2],
+        walk: &Walk,
+        rounding: &Rounding,
+    ) -> (f64, Line) {
+        let Some(LastMatrix {
+            matrix,
+            sizes,
+            roundings,
+        }) = &self.last
+        else {
+            let across = std::f64::consts::SQRT_2;
+            return (across, walk.top.error.scaled(across));
+        };
+        // The margin is (row of the label - row of the other class) times the matrix's input.
+        let rows = matrix.row(label).iter().zip(matrix.row(other));
+        let across = rows.map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        // The weights are rounded to double precision.
+        let across = across + 16.0 * f64::EPSILON * (sizes[label][0] + sizes[other][0]);
+        let relative = rounding.relative(*roundings);
+        let computed = walk.size.plus(walk.top.error);
+        let mut error = walk.top.error.scaled(across);
+        for [norm, bias] in [sizes[label], sizes[other]] {
+            let constant = Line {
+                at_0: bias + rounding.floor(),
+                slope: 0.0,
+            };
+            error = error.plus(computed.scaled(norm).plus(constant).scaled(relative));
         }
-        (Op::Binary(Binary::Add | Binary::Sub), None) => {
-            // An operand that is broadcast along an axis repeats its change.
-            let same_shape = node.inputs.iter().all(|operand| match operand {
-                Operand::Value(id) => graph.value(*id).shape == graph.value(node.output).shape,
-                Operand::Weight(_) => true,
-            });
-            return if same_shape {
-                Ok(below.iter().sum())
-            } else {
-                Err(unsupported(graph, node, "it broadcasts an operand"))
+        (across, error)
+    }
+
+    /// Bounds of all values around an image, given their norms there.
+    fn walk(&self, norms: &[f64], rounding: &Rounding) -> Walk {
+        let mut reached = vec![Reach::default(); norms.len()];
+        let mut largest = Vec::new();
+        let size = |reached: &[Reach], id: ValueId| Line {
+            at_0: OUTWARD * norms[id.index()],
+            slope: reached[id.index()].constant,
+        };
+        let input = Line {
+            at_0: norms[0],
+            slope: 1.0,
+        };
+        reached[0] = Reach {
+            constant: 1.0,
+            error: input.scaled(rounding.relative(Roundings::INPUT)),
+        };
+        for step in &self.steps {
+            let join = |lines: &mut dyn Iterator<Item = Line>| {
+                lines.fold(Line::default(), |sum, line| match step.side_by_side {
+                    true => sum.beside(line),
+                    false => sum.plus(line),
+                })
+            };
+            let below = |id: &ValueId| reached[id.index()];
+            let changed = join(&mut step.inputs.iter().map(|id| Line {
+                at_0: 0.0,
+                slope: below(id).constant,
+            }));
+            let error = join(&mut step.inputs.iter().map(|id| below(id).error));
+            let computed = join(
+                &mut (step.inputs.iter()).map(|id| size(&reached, *id).plus(below(id).error)),
+            );
+            let root = (step.count as f64).sqrt();
+            let own = match &step.rounds {
+                Rounds::Nothing => Line::default(),
+                Rounds::Sums {
+                    norm,
+                    constant,
+                    roundings,
+                } => {
+                    let mut terms = computed.scaled(*norm);
+                    terms.at_0 += constant + root * rounding.floor();
+                    largest.push(terms);
+                    terms.scaled(rounding.relative(*roundings))
+                }
+                Rounds::Function => {
+                    let unit = rounding.of_activation(0.0);
+                    largest.push(computed.scaled(step.factor));
+                    let mut sizes = computed;
+                    sizes.at_0 += root;
+                    sizes.scaled(unit * step.factor.max(1.0))
+                }
+            };
+            reached[step.output.index()] = Reach {
+                constant: OUTWARD * step.factor * changed.slope,
+                error: error.scaled(step.factor).plus(own).scaled(OUTWARD),
             };
         }
-        (Op::Binary(op), Some(weight)) if broadcasts_no_value(graph, node) => {
-            let most = weight
-                .iter()
-                .map(|&w| f64::from(w).abs())
-                .fold(0.0, f64::max);
-            let least = weight
-                .iter()
-                .map(|&w| f64::from(w).abs())
-                .fold(f64::MAX, f64::min);
-            match (op, &node.inputs[..]) {
-                (Binary::Add | Binary::Sub | Binary::Min | Binary::Max, _) => Some(1.0),
-                (Binary::Mul, _) => Some(most),
-                (Binary::PRelu, [Operand::Value(_), _]) => Some(most.max(1.0)),
-                (Binary::Div, [Operand::Value(_), _]) if least > 0.0 => Some(1.0 / least),
-                _ => None,
-            }
+        Walk {
+            top: reached[self.top.index()],
+            size: size(&reached, self.top),
+            largest,
         }
-        (Op::Pool(pool), _) => Some(pool_constant(pool)),
-        (Op::Reduce(reduce), _) if reduce.kind == ReduceKind::Mean => Some(1.0),
+    }
+}
+
+impl LastMatrix {
+    fn new(exact: &ExactNetwork, node: &Node, matrix: Matrix) -> LastMatrix {
+        let mut weights = node.inputs[1..].iter().filter_map(|operand| match operand {
+            Operand::Weight(id) => Some(magnitude::of_weight(exact, &node.op, *id)),
+            Operand::Value(_) => None,
+        });
+        let sizes = weights.next().unwrap_or_default();
+        let biases = weights.next().unwrap_or_default();
+        // As the matrix lies in the weight, row after row or column after column.
+        let by_columns = matches!(&node.op, Op::Gemm(gemm) if !gemm.trans_b);
+        let (rows, cols) = (matrix.rows, matrix.cols);
+        let place = |i: usize, j: usize| if by_columns { j * rows + i } else { i * cols + j };
+        let size = |i: usize| {
+            let squares = (0..cols).map(|j| sizes[place(i, j)].powi(2));
+            let bias = biases.get(i).or(biases.first()).copied().unwrap_or(0.0);
+            [OUTWARD * squares.sum::<f64>().sqrt(), bias]
+        };
+        LastMatrix {
+            sizes: (0..rows).map(size).collect(),
+            matrix,
+            roundings: Roundings::of(exact, node),
+        }
+    }
+}
+
+impl Step {
+    /// A linear layer with this norm.
+    fn linear(exact: &ExactNetwork, node: &Node, factor: f64) -> Step {
+        let graph = exact.network().graph();
+        let weights = node.inputs.iter().filter_map(|operand| match operand {
+            Operand::Weight(id) => Some(*id),
+            Operand::Value(_) => None,
+        });
+        let mut weights = weights.map(|id| {
+            let shape = &graph.weights()[id.index()].shape;
+            (shape, magnitude::of_weight(exact, &node.op, id))
+        });
+        let count = graph.value(node.output).len();
+        let norm = weights.next().map_or(0.0, |(shape, sizes)| match &node.op {
+            Op::Conv(conv) => kernel_norm(shape, &sizes, conv.groups),
+            _ => matrix_norm(shape, &sizes),
+        });
+        let constant = weights.next().map_or(0.0, |(_, sizes)| repeated_norm(&sizes, count));
+        Step {
+            // The weights are rounded to double precision.
+            factor: factor + 16.0 * f64::EPSILON * norm,
+            rounds: Rounds::Sums {
+                norm,
+                constant,
+                roundings: Roundings::of(exact, node),
+            },
+            ..Step::of_values(graph, node)
+        }
+    }
+
+    /// The values that a node takes, added up and not rounded.
+    fn of_values(graph: &Graph, node: &Node) -> Step {
+        let values = node.inputs.iter().filter_map(|operand| match operand {
+            Operand::Value(id) => Some(*id),
+            Operand::Weight(_) => None,
+        });
+        Step {
+            inputs: values.collect(),
+            output: node.output,
+            count: graph.value(node.output).len(),
+            factor: 1.0,
+            side_by_side: false,
+            rounds: Rounds::Nothing,
+        }
+    }
+
+    /// A node that is not a linear layer.
+    fn new(exact: &ExactNetwork, node: &Node) -> Result<Step, CertifyError> {
+        let graph = exact.network().graph();
+        let step = Step::of_values(graph, node);
+        let weight = node.inputs.iter().find_map(|operand| match operand {
+            Operand::Weight(id) => Some(*id),
+            Operand::Value(_) => None,
+        });
+        let roundings = Roundings::of(exact, node);
+        let sums = |norm: f64, constant: f64| Rounds::Sums {
+            norm,
+            constant,
+            roundings,
+        };
+        let (factor, rounds) = match (&node.op, weight) {
+            (Op::Unary(Unary::HardSigmoid { alpha, beta }), _) => {
+                let root = (step.count as f64).sqrt();
+                (alpha.abs(), sums(alpha.abs(), beta.abs() * root))
+            }
+            (Op::Unary(unary), _) => match unary_constant(*unary) {
+                Some(factor) => (factor, unary_rounds(*unary)),
+                None => return Err(unknown(graph, node)),
+            },
+            (Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) | Op::Slice(_), _) => {
+                (1.0, Rounds::Nothing)
+            }
+            (Op::Concat(_), _) => {
+                let side_by_side = true;
+                return Ok(Step {
+                    side_by_side,
+                    ..step
+                });
+            }
+            (Op::Binary(Binary::Add | Binary::Sub), None) => {
+                // An operand that is broadcast along an axis repeats its change.
+                let shape = &graph.value(node.output).shape;
+                if step.inputs.iter().any(|id| graph.value(*id).shape != *shape) {
+                    return Err(unsupported(graph, node, "it broadcasts an operand"));
+                }
+                let rounds = sums(1.0, 0.0);
+                return Ok(Step { rounds, ..step });
+            }
+            (Op::Binary(op), Some(weight)) if broadcasts_no_value(graph, node) => {
+                match of_weight(exact, node, *op, weight) {
+                    Some((factor, norm, constant)) => (factor, sums(norm, constant)),
+                    None => return Err(unknown(graph, node)),
+                }
+            }
+            (Op::Pool(pool), _) => {
+                let factor = pool_constant(pool);
+                match pool.kind {
+                    PoolKind::Max => (factor, Rounds::Nothing),
+                    PoolKind::Average { .. } => (factor, sums(factor, 0.0)),
+                }
+            }
+            (Op::Reduce(reduce), _) => match reduce.kind {
+                ReduceKind::Mean => (1.0, sums(1.0, 0.0)),
+                ReduceKind::Sum => {
+                    let count: usize = step.inputs.iter().map(|id| graph.value(*id).len()).sum();
+                    let factor = (count as f64 / step.count as f64).sqrt();
+                    (factor, sums(factor, 0.0))
+                }
+                _ => return Err(unknown(graph, node)),
+            },
+            _ => return Err(unknown(graph, node)),
+        };
+        if step.inputs.len() != 1 {
+            return Err(unknown(graph, node));
+        }
+        Ok(Step {
+            factor,
+            rounds,
+            ..step
+        })
+    }
+}
+
+fn unknown(graph: &Graph, node: &Node) -> CertifyError {
+    unsupported(graph, node, "no Lipschitz constant is known for it")
+}
+
+/// The Lipschitz constant of an operator on a value and a weight, the norm of its matrix of
+/// magnitudes, and the norm of what it adds.
+fn of_weight(
+    exact: &ExactNetwork,
+    node: &Node,
+    op: Binary,
+    weight: WeightId,
+) -> Option<(f64, f64, f64)> {
+    let numbers = &exact.network().weights()[weight.index()];
+    let sizes = magnitude::of_weight(exact, &node.op, weight);
+    let most = numbers.iter().map(|w| w.abs()).fold(0.0, f64::max);
+    let least = numbers.iter().map(|w| w.abs()).fold(f64::MAX, f64::min);
+    let largest = sizes.iter().copied().fold(0.0, f64::max);
+    let count = exact.network().graph().value(node.output).len();
+    let value_first = matches!(node.inputs[0], Operand::Value(_));
+    match op {
+        Binary::Add | Binary::Sub | Binary::Min | Binary::Max => {
+            Some((1.0, 1.0, repeated_norm(&sizes, count)))
+        }
+        Binary::Mul => Some((most, largest, 0.0)),
+        Binary::PRelu if value_first => Some((most.max(1.0), largest.max(1.0), 0.0)),
+        Binary::Div if value_first && least > 0.0 => Some((1.0 / least, largest, 0.0)),
         _ => None,
-    };
-    match factor {
-        Some(factor) if below.len() == 1 => Ok(factor * below[0]),
-        _ => Err(unsupported(
-            graph,
-            node,
-            "no Lipschitz constant is known for it",
-        )),
+    }
+}
+
+/// The norm of a weight that is repeated to `count` numbers.
+fn repeated_norm(sizes: &[f64], count: usize) -> f64 {
+    let squares: f64 = sizes.iter().map(|b| b * b).sum();
+    OUTWARD * (squares * count as f64 / sizes.len().max(1) as f64).sqrt()
+}
+
+/// An upper bound of the norm of a matrix without signs: the root of its largest row sum times its
+/// largest column sum.
+fn matrix_norm(shape: &[usize], sizes: &[f64]) -> f64 {
+    let cols = shape.last().copied().unwrap_or(1);
+    let mut columns = vec![0.0; cols];
+    let mut largest = 0.0f64;
+    for row in sizes.chunks_exact(cols) {
+        largest = largest.max(row.iter().sum());
+        columns.iter_mut().zip(row).for_each(|(sum, a)| *sum += a);
+    }
+    OUTWARD * (largest * columns.into_iter().fold(0.0, f64::max)).sqrt()
+}
+
+/// The same of a convolution with kernels of this shape, [F, C / groups, kernel...].
+fn kernel_norm(shape: &[usize], sizes: &[f64], groups: usize) -> f64 {
+    let taps: usize = shape[2..].iter().product();
+    let features = shape[0] / groups;
+    let (mut row, mut column) = (0.0f64, 0.0f64);
+    for group in sizes.chunks_exact(features * shape[1] * taps) {
+        let mut channels = vec![0.0; shape[1]];
+        for filter in group.chunks_exact(shape[1] * taps) {
+            row = row.max(filter.iter().sum());
+            let parts = filter.chunks_exact(taps).map(|part| part.iter().sum::<f64>());
+            channels.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+        }
+        column = channels.into_iter().fold(column, f64::max);
+    }
+    OUTWARD * (row * column).sqrt()
+}
+
+/// How a function of each number rounds.
+fn unary_rounds(unary: Unary) -> Rounds {
+    match unary {
+        Unary::Relu | Unary::Clip { .. } | Unary::Neg | Unary::Abs => Rounds::Nothing,
+        _ => Rounds::Function,
     }
 }
 

@@ -30,8 +30,7 @@
 //!
 //! # What a certificate says
 //!
-//! Let z be the logits of the network in exact arithmetic, with the weights as they are stored. A
-//! certificate of an image x with the label c says that
+//! Let z be the logits of the network. A certificate of an image x with the label c says that
 //!
 //! ```text
 //! min over k != c of  z_c(x + d) - z_k(x + d)  >  0    if |d| < radius and x + d is in the box.
@@ -40,6 +39,17 @@
 //! The left side is the **margin**. All computation is in f64, every step subtracts a bound of its
 //! own rounding error, and overflow certifies nothing. The perturbed images need not be images of 8
 //! bits, or even of f32. An image that is misclassified has the radius 0.
+//!
+//! What z is has two readings ([`Arithmetic`]), and by default a certificate holds in both:
+//!
+//! - in **exact** arithmetic on the numbers of the model's file
+//!   ([`ExactNetwork`](blindspot_net::ExactNetwork)), before any of them is rounded to f32;
+//! - in that of **any runtime**, which computes in f32 with its sums in whatever order, and keeps
+//!   values in half precision or bfloat16 where the file does. A bound of all its rounding errors
+//!   within the ball is taken off the margin. (Not of algorithms that are no sums of products, such
+//!   as Winograd's convolutions, nor of formats that the file does not have, such as TF32.)
+//!
+//! An image to which some runtime may answer otherwise as it is has the radius 0 in both.
 //!
 //! # The product of the layers' bounds
 //!
@@ -111,13 +121,16 @@
 //! - Higham, *Accuracy and stability of numerical algorithms*, 2nd edition, 2002 (the rounding).
 
 mod affine;
+mod arithmetic;
 mod ball;
 mod certifier;
 mod curvature;
 mod error;
 mod layer_relaxation;
 mod lipschitz;
+mod magnitude;
 mod outcome;
+mod part;
 mod propagation;
 mod radius;
 mod refine;
@@ -134,6 +147,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use arithmetic::Arithmetic;
 pub use certifier::{Certifier, MAX_TIME};
 pub use error::CertifyError;
 

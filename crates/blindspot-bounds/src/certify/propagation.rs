@@ -21,14 +21,27 @@
 //! a slope, or minus a multiplier ([`relu_branching`](super::relu_branching)), is rounded once,
 //! which one more unit in gamma covers. Constants and the final minimum subtract the rounding of
 //! their own sums. Overflow gives infinities or NaN, which certify nothing.
+//!
+//! # A runtime's rounding
+//!
+//! A network that a runtime computes is the exact one with a little added to each layer's output:
+//! at most gamma (|A| |h| + |b|), h being the values that the runtime has before the layer
+//! ([`arithmetic`](super::arithmetic)). A function with the coefficients s of that output changes
+//! by at most gamma |s| (|A| |h| + |b|). So the same scalar product is subtracted once more, with
+//! the runtime's gamma, and with |h| bounded by the intervals within the radius. The intervals in
+//! turn hold for the values that a runtime has.
 
 use super::affine::{ActivationLayer, AffineLayer, AffineLayers, LayerEvaluator, MAX_FUNCTIONS};
+use super::arithmetic::Rounding;
 use super::ball::{self, PerturbationBox, Scratch};
 use super::layer_relaxation::{Constant, MaxBounds, Relaxation};
+use super::magnitude::MagnitudeEvaluator;
 
 /// The rows of the first affine layer's matrix, which are the same for all images.
 pub(super) struct FirstLayer {
     rows: Vec<Row>,
+    /// The L2 norms of the rows of its magnitudes.
+    magnitude_norms: Vec<f64>,
 }
 
 /// A row of a matrix that may be sparse.
@@ -42,7 +55,10 @@ impl FirstLayer {
     pub(super) fn new(layer: &AffineLayer) -> FirstLayer {
         let mut rows = Vec::with_capacity(layer.outputs);
         layer.for_each_row(|row| rows.push(Row::new(row)));
-        FirstLayer { rows }
+        FirstLayer {
+            rows,
+            magnitude_norms: layer.magnitude_norms(),
+        }
     }
 }
 
@@ -73,9 +89,22 @@ pub(super) struct Intervals {
 }
 
 /// All activations' relaxations within a radius, and the bounds that they were made from.
+#[derive(Default)]
 pub(super) struct Relaxed {
     pub(super) relaxations: Vec<Relaxation>,
     pub(super) intervals: Vec<Intervals>,
+    pub(super) errors: Errors,
+}
+
+/// How far rounding can move the values that a runtime computes, within a radius.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Errors {
+    /// For each affine layer, of its outputs, given its computed inputs.
+    pub(super) layers: Vec<Vec<f64>>,
+    /// For each activation, of each output, given its computed inputs.
+    pub(super) activations: Vec<f64>,
+    /// Of any margin at the end of the network.
+    pub(super) end: f64,
 }
 
 /// Linear functions of the input, one row of coefficients each.
@@ -96,7 +125,17 @@ pub(super) struct BoundPropagation<'c> {
     layers: &'c AffineLayers,
     first: &'c FirstLayer,
     evaluators: Vec<LayerEvaluator<'c>>,
+    magnitudes: Vec<MagnitudeEvaluator<'c>>,
+    /// The rounding that bounds allow for beside that of their own computation.
+    rounding: Option<EndRounding>,
     scratch: Scratch,
+}
+
+/// The rounding of a runtime, and how far it can move a margin at the end of a network.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EndRounding {
+    pub(super) rounding: Rounding,
+    pub(super) end: f64,
 }
 
 impl<'c> BoundPropagation<'c> {
@@ -105,41 +144,42 @@ impl<'c> BoundPropagation<'c> {
             layers,
             first,
             evaluators: layers.affine.iter().map(AffineLayer::evaluator).collect(),
+            magnitudes: (layers.affine.iter())
+                .map(AffineLayer::magnitude_evaluator)
+                .collect(),
+            rounding: None,
             scratch: Scratch::default(),
         }
     }
 
-    /// Bounds of all pre-activations within `radius`; None if one is not finite.
-    pub(super) fn intervals(
-        &mut self,
-        domain: &PerturbationBox,
-        radius: f64,
-    ) -> Option<Vec<Intervals>> {
-        Some(self.relax(domain, radius)?.intervals)
+    /// Bounds the values that a runtime with this rounding has; those of exact arithmetic if None.
+    pub(super) fn set_rounding(&mut self, rounding: Option<EndRounding>) {
+        self.rounding = rounding;
     }
 
     /// Relaxes all activations within `radius`; None if a pre-activation's bound is not finite.
     pub(super) fn relax(&mut self, domain: &PerturbationBox, radius: f64) -> Option<Relaxed> {
-        let count = self.layers.activations.len();
-        let mut relaxations: Vec<Relaxation> = Vec::with_capacity(count);
-        let mut intervals: Vec<Intervals> = Vec::with_capacity(count);
-        for (i, activation) in self.layers.activations.iter().enumerate() {
-            let behind_relu = i > 0 && self.layers.activations[i - 1].is_relu();
-            let Intervals { lower, upper } = match intervals.last() {
+        let layers = self.layers;
+        let mut relaxed = Relaxed::default();
+        let mut largest: Vec<f64> = domain.image.iter().map(|x| x.abs()).collect();
+        for (i, activation) in layers.activations.iter().enumerate() {
+            let sizes = self.add_errors(i, &largest, radius, &mut relaxed.errors);
+            let behind_relu = i > 0 && layers.activations[i - 1].is_relu();
+            let Intervals { lower, upper } = match relaxed.intervals.last() {
                 // Right behind a ReLU, the ReLU of its interval is the tightest.
-                Some(before) if behind_relu && self.layers.affine[i].is_identity() => {
+                Some(before) if behind_relu && layers.affine[i].is_identity() => {
                     let positive = |bounds: &Vec<f64>| bounds.iter().map(|b| b.max(0.0)).collect();
                     Intervals {
                         lower: positive(&before.lower),
                         upper: positive(&before.upper),
                     }
                 }
-                _ => self.bound_layer(i, &relaxations, domain, radius),
+                _ => self.bound_layer(i, &relaxed, domain, radius),
             };
             if !lower.iter().chain(&upper).all(|bound| bound.is_finite()) {
                 return None;
             }
-            relaxations.push(match activation {
+            relaxed.relaxations.push(match activation {
                 ActivationLayer::Elementwise(activation) => {
                     let intervals = lower.iter().zip(&upper);
                     Relaxation::Elementwise(
@@ -155,17 +195,59 @@ impl<'c> BoundPropagation<'c> {
                         .collect(),
                 ),
             });
-            intervals.push(Intervals { lower, upper });
+            let error = self.rounding.map_or(0.0, |runtime| activation.error(&runtime.rounding));
+            relaxed.errors.activations.push(error);
+            largest = activation.largest_outputs(&lower, &upper, error);
+            largest.extend_from_slice(&sizes[lower.len()..]);
+            relaxed.intervals.push(Intervals { lower, upper });
         }
-        Some(Relaxed {
-            relaxations,
-            intervals,
-        })
+        self.add_errors(layers.activations.len(), &largest, radius, &mut relaxed.errors);
+        relaxed.errors.end = self.rounding.map_or(0.0, |runtime| runtime.end);
+        Some(relaxed)
+    }
+
+    /// Adds the errors of affine layer `i`, whose inputs have absolute values up to `largest`; those
+    /// of the first one are the image's, from which inputs may be as far as `radius`. Returns bounds
+    /// of the absolute values of its outputs.
+    fn add_errors(
+        &mut self,
+        i: usize,
+        largest: &[f64],
+        radius: f64,
+        errors: &mut Errors,
+    ) -> Vec<f64> {
+        let layer = &self.layers.affine[i];
+        let Some(EndRounding { rounding, .. }) = &self.rounding else {
+            errors.layers.push(Vec::new());
+            return layer.magnitude.clone();
+        };
+        let magnitudes = &mut self.magnitudes[i];
+        let sizes: Vec<f64> = if i == 0 {
+            // All values that far would be farther than the radius together; but only that tells
+            // whether numbers on the way overflow.
+            let far: Vec<f64> = largest.iter().map(|x| x + radius).collect();
+            let far = magnitudes.at(&far, Some(rounding));
+            let sizes = magnitudes.at(largest, None).into_iter();
+            let norms = self.first.magnitude_norms.iter();
+            let each = sizes.zip(norms).zip(far);
+            each.map(|((size, norm), far)| match far {
+                f64::INFINITY => far,
+                _ => far.min(size + radius * norm),
+            })
+            .collect()
+        } else {
+            magnitudes.at(largest, Some(rounding))
+        };
+        let relative = rounding.relative(layer.roundings);
+        // Where the layer is the identity nothing is rounded, however large it is.
+        let error = |size: &f64| if relative > 0.0 { relative * size } else { 0.0 };
+        errors.layers.push(sizes.iter().map(error).collect());
+        sizes.iter().map(|size| size * (1.0 + relative)).collect()
     }
 
     /// A lower bound of the smallest margin of `label` over any other class within `radius`.
     pub(super) fn margin(&mut self, domain: &PerturbationBox, label: usize, radius: f64) -> f64 {
-        let Some(Relaxed { relaxations, .. }) = self.relax(domain, radius) else {
+        let Some(relaxed) = self.relax(domain, radius) else {
             return f64::NEG_INFINITY;
         };
         let classes = self.layers.classes();
@@ -177,7 +259,7 @@ impl<'c> BoundPropagation<'c> {
             for (row, &other) in rows.chunks_exact_mut(classes).zip(others) {
                 (row[label], row[other]) = (1.0, -1.0);
             }
-            for margin in self.lower_bounds(last, rows, &relaxations, domain, radius) {
+            for margin in self.lower_bounds(last, rows, &relaxed, domain, radius) {
                 let known = if margin.is_nan() {
                     f64::NEG_INFINITY
                 } else {
@@ -193,12 +275,12 @@ impl<'c> BoundPropagation<'c> {
     fn bound_layer(
         &mut self,
         i: usize,
-        relaxations: &[Relaxation],
+        relaxed: &Relaxed,
         domain: &PerturbationBox,
         radius: f64,
     ) -> Intervals {
         if i == 0 {
-            return self.bound_first_layer(domain, radius);
+            return self.bound_first_layer(&relaxed.errors.layers[0], domain, radius);
         }
         let layer = &self.layers.affine[i];
         let mut intervals = Intervals::default();
@@ -210,7 +292,7 @@ impl<'c> BoundPropagation<'c> {
                 rows[k * layer.outputs + from + k] = 1.0;
                 rows[(count + k) * layer.outputs + from + k] = -1.0;
             }
-            let bounds = self.lower_bounds(i, rows, relaxations, domain, radius);
+            let bounds = self.lower_bounds(i, rows, relaxed, domain, radius);
             intervals.lower.extend_from_slice(&bounds[..count]);
             let upper = bounds[count..].iter().map(|bound| -bound);
             intervals.upper.extend(upper);
@@ -218,8 +300,14 @@ impl<'c> BoundPropagation<'c> {
         intervals
     }
 
-    /// Bounds of what the first activation takes, which is an affine function of the image.
-    fn bound_first_layer(&mut self, domain: &PerturbationBox, radius: f64) -> Intervals {
+    /// Bounds of what the first activation takes, which is an affine function of the image up to the
+    /// `errors` of a runtime.
+    fn bound_first_layer(
+        &mut self,
+        errors: &[f64],
+        domain: &PerturbationBox,
+        radius: f64,
+    ) -> Intervals {
         let layer = &self.layers.affine[0];
         let mut intervals = Intervals::default();
         let rows = self.first.rows.iter().take(self.layers.activated[0]);
@@ -228,7 +316,8 @@ impl<'c> BoundPropagation<'c> {
             let scratch = &mut self.scratch;
             let [least, negated] =
                 ball::min_both_signs(&row.coefficients, support, domain, radius, scratch);
-            let rounding = ball::rounding(layer.terms, layer.magnitude[i]);
+            let error = errors.get(i).copied().unwrap_or(0.0);
+            let rounding = ball::rounding(layer.terms, layer.magnitude[i]) + error;
             intervals.lower.push(layer.bias[i] + least - rounding);
             intervals.upper.push(layer.bias[i] - negated + rounding);
         }
@@ -240,12 +329,17 @@ impl<'c> BoundPropagation<'c> {
         &mut self,
         i: usize,
         rows: Vec<f64>,
-        relaxations: &[Relaxation],
+        relaxed: &Relaxed,
         domain: &PerturbationBox,
         radius: f64,
     ) -> Vec<f64> {
         let layers = self.layers;
-        let functions = self.pull_back(i, rows, |at, rows, constants| {
+        let Relaxed {
+            relaxations,
+            errors,
+            ..
+        } = relaxed;
+        let functions = self.pull_back(i, rows, errors, |at, rows, constants| {
             relaxations[at].pull_back(rows, layers, at, constants)
         });
         functions
@@ -266,11 +360,12 @@ impl<'c> BoundPropagation<'c> {
     pub(super) fn lower_bounds_by(
         &mut self,
         rows: Vec<f64>,
+        errors: &Errors,
         through: impl FnMut(usize, Vec<f64>, &mut [Constant]) -> Vec<f64>,
         domain: &PerturbationBox,
         radius: f64,
     ) -> AttainedBounds {
-        let functions = self.pull_back(self.layers.activations.len(), rows, through);
+        let functions = self.pull_back(self.layers.activations.len(), rows, errors, through);
         let mut points = vec![0.0; functions.rows.len()];
         let inputs = self.layers.affine[0].inputs;
         let rows = functions.rows.chunks_exact(inputs);
@@ -291,10 +386,14 @@ impl<'c> BoundPropagation<'c> {
         &mut self,
         i: usize,
         mut rows: Vec<f64>,
+        errors: &Errors,
         mut through: impl FnMut(usize, Vec<f64>, &mut [Constant]) -> Vec<f64>,
     ) -> InputFunctions {
         let count = rows.len() / self.layers.affine[i].outputs;
         let mut constants = vec![Constant::default(); count];
+        if i == self.layers.activations.len() {
+            constants.iter_mut().for_each(|constant| constant.allow(errors.end));
+        }
         for at in (0..=i).rev() {
             let layer = &self.layers.affine[at];
             let functions = rows.chunks_exact(layer.outputs).zip(&mut constants);
@@ -305,9 +404,19 @@ impl<'c> BoundPropagation<'c> {
                     size += s.abs() * magnitude;
                 }
                 constant.add(sum, size, layer.terms + row.len());
+                let errors = row.iter().zip(&errors.layers[at]);
+                constant.allow(errors.map(|(s, error)| s.abs() * error).sum());
             }
             self.evaluators[at].pull_back(count, &mut rows);
             if at > 0 {
+                let error = errors.activations[at - 1];
+                if error > 0.0 {
+                    let width = rows.len() / count;
+                    for (row, constant) in rows.chunks_exact(width).zip(&mut constants) {
+                        // Those that pass beside the activation count, too: that is simpler.
+                        constant.allow(error * row.iter().map(|s| s.abs()).sum::<f64>());
+                    }
+                }
                 rows = through(at - 1, rows, &mut constants);
             }
         }

@@ -40,6 +40,16 @@ pub(super) enum Activation {
 }
 
 impl Activation {
+    /// The largest absolute value over [low, high], rounded up.
+    pub(super) fn largest(self, low: f64, high: f64) -> f64 {
+        let outward = 4.0 * f64::EPSILON;
+        match self {
+            Activation::Relu => high.max(0.0),
+            Activation::Sigmoid => sigmoid(high) + outward,
+            Activation::Tanh => low.abs().max(high.abs()).tanh() + outward,
+        }
+    }
+
     /// The relaxation over [low, high].
     pub(super) fn linear_bounds(self, low: f64, high: f64) -> LinearBounds {
         match self {

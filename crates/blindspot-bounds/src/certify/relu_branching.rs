@@ -19,7 +19,7 @@ use super::affine::{ActivationLayer, AffineLayers, MAX_FUNCTIONS};
 use super::ball::PerturbationBox;
 use super::layer_relaxation::{Constant, Relaxation};
 use super::outcome::Outcome;
-use super::propagation::{AttainedBounds, BoundPropagation, Relaxed};
+use super::propagation::{AttainedBounds, BoundPropagation, Errors, Relaxed};
 use super::subproblem::{Next, Phase, Subproblem, Trial, UnitValues, UnstableUnit};
 
 /// Steps that improve a subproblem's bound, at most. It starts from the parameters of the
@@ -42,6 +42,8 @@ pub(super) struct ReluBranching<'b, 'c> {
     slopes: Vec<f64>,
     /// The relaxation of everything but the unstable units, which have none here.
     relaxations: Vec<Relaxation>,
+    /// What a runtime's rounding can change.
+    errors: Errors,
     /// For each activation, the coefficients of its output in the functions that were bounded last.
     coefficients: Vec<Vec<f64>>,
 }
@@ -60,7 +62,9 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
     ) -> Option<ReluBranching<'b, 'c>> {
         let layers = propagation.layers();
         let Relaxed {
-            mut relaxations, ..
+            mut relaxations,
+            errors,
+            ..
         } = propagation.relax(domain, radius)?;
         let (mut units, mut slopes) = (Vec::new(), Vec::new());
         let pairs = relaxations.iter_mut().zip(&layers.activations);
@@ -86,6 +90,7 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
             units,
             slopes,
             relaxations,
+            errors,
             coefficients: vec![Vec::new(); layers.activations.len()],
         })
     }
@@ -186,6 +191,7 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
             layers,
             units,
             relaxations,
+            errors,
             coefficients,
             ..
         } = self;
@@ -213,7 +219,7 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
             }
             out
         };
-        propagation.lower_bounds_by(rows, through_units, self.domain, self.radius)
+        propagation.lower_bounds_by(rows, errors, through_units, self.domain, self.radius)
     }
 
     /// Each trial's unit values at the perturbation where its bound is attained: the perturbed

@@ -56,6 +56,14 @@ impl Smooth {
         }
     }
 
+    /// The largest slope over [low, high].
+    pub(super) fn max_slope(self, low: f64, high: f64) -> f64 {
+        // Both functions are the steepest at 0.
+        let nearest = 0.0f64.clamp(low.min(high), high.max(low));
+        // More than the rounding of the value.
+        self.derivatives(self.value(nearest)).0 + 4.0 * f64::EPSILON
+    }
+
     /// Upper bounds of the absolute second and third derivatives: 1 / (6 sqrt 3) and 1 / 8 for the
     /// logistic function; eight and sixteen times these for tanh(x) = 2 sigmoid(2 x) - 1.
     fn max_derivatives(self) -> (f64, f64) {

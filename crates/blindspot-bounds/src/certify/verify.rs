@@ -54,10 +54,10 @@ impl Worker<'_> {
             return f64::NEG_INFINITY;
         };
         let domain = &near.domain;
-        let Some(intervals) = propagation.intervals(domain, radius) else {
+        let Some(relaxed) = propagation.relax(domain, radius) else {
             return f64::NEG_INFINITY;
         };
-        let expansion = curvature.expand(domain, radius, &intervals);
+        let expansion = curvature.expand(domain, radius, &relaxed);
         let mut least = f64::INFINITY;
         for other in &near.runners_up {
             let quadratic = curvature.margin(&expansion, near.label, other.class);
@@ -87,10 +87,10 @@ impl Worker<'_> {
         let Some(propagation) = &mut self.propagation else {
             return Outcome::Falsified;
         };
-        let Some(intervals) = propagation.intervals(domain, radius) else {
+        let Some(relaxed) = propagation.relax(domain, radius) else {
             return Outcome::Falsified;
         };
-        let expansion = curvature.expand(domain, radius, &intervals);
+        let expansion = curvature.expand(domain, radius, &relaxed);
         let mut budget = query.budget;
         for other in &near.runners_up {
             let quadratic = curvature.margin(&expansion, near.label, other.class);
@@ -158,8 +158,8 @@ impl Worker<'_> {
             let left = radius * radius * (1.0 + 1e-12) - from * from;
             let reach = left.max(0.0).sqrt() * (1.0 + 1e-9);
             let there = near.domain.moved(&centre);
-            let intervals = propagation.intervals(&there, reach)?;
-            let expansion = curvature.expand(&there, reach, &intervals);
+            let relaxed = propagation.relax(&there, reach)?;
+            let expansion = curvature.expand(&there, reach, &relaxed);
             let quadratic = curvature.margin(&expansion, near.label, other);
             let axes = curvature.axes(&quadratic)?;
             let cap = |before: Option<&[f64]>| {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use blindspot_net::ops::{Conv, Window};
 use blindspot_net::{
-    Evaluator, Graph, Network, Node, Op, Operand, OperandShape, ValueId, WeightId,
+    Evaluator, Graph, Network, Node, Op, Operand, OperandShape, Real, ValueId, WeightId,
 };
 
 use super::LayerKind;
@@ -30,7 +30,11 @@ pub(crate) struct Convolution<'n> {
 }
 
 impl<'n> Convolution<'n> {
-    pub(crate) fn new(conv: &'n Conv, shape: &'n [usize], weight: &[f32]) -> Convolution<'n> {
+    pub(crate) fn new<T: Real>(
+        conv: &'n Conv,
+        shape: &'n [usize],
+        weight: &[T],
+    ) -> Convolution<'n> {
         let Window {
             kernel,
             strides,
@@ -51,7 +55,7 @@ impl<'n> Convolution<'n> {
             channels: shape[1],
             conv,
             shape,
-            weight: weight.iter().map(|&w| f64::from(w)).collect(),
+            weight: weight.iter().map(|w| w.f64()).collect(),
         }
     }
 
@@ -80,15 +84,15 @@ impl<'n> Convolution<'n> {
 
 /// The matrix of a fully connected layer, outputs by inputs, in the network's own storage.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct MatrixWeight<'n> {
+pub(crate) struct MatrixWeight<'n, T = f32> {
     pub(crate) rows: usize,
     pub(crate) cols: usize,
-    numbers: &'n [f32],
+    numbers: &'n [T],
     /// It is stored column after column.
     by_columns: bool,
 }
 
-impl MatrixWeight<'_> {
+impl<T: Real> MatrixWeight<'_, T> {
     /// A copy of the matrix.
     pub(crate) fn dense(&self) -> Matrix {
         let MatrixWeight {
@@ -108,17 +112,17 @@ impl MatrixWeight<'_> {
         Matrix {
             rows,
             cols,
-            data: positions.map(|at| f64::from(numbers[at])).collect(),
+            data: positions.map(|at| numbers[at].f64()).collect(),
         }
     }
 }
 
 /// The operator of a linear layer.
 #[derive(Debug, Clone)]
-pub(crate) enum Linear<'n> {
+pub(crate) enum Linear<'n, T = f32> {
     /// A matrix that is applied to `times` parts of the input, each on its own.
     Matrix {
-        matrix: MatrixWeight<'n>,
+        matrix: MatrixWeight<'n, T>,
         times: usize,
     },
     Convolution(Convolution<'n>),
@@ -126,7 +130,7 @@ pub(crate) enum Linear<'n> {
 
 /// A linear layer of a network.
 #[derive(Debug, Clone)]
-pub(crate) struct Layer<'n> {
+pub(crate) struct Layer<'n, T = f32> {
     /// The node's name; its output's name if it has none.
     pub(crate) name: String,
     pub(crate) kind: LayerKind,
@@ -136,7 +140,7 @@ pub(crate) struct Layer<'n> {
     pub(crate) shape: &'n [usize],
     /// Its input's shape, if it is known.
     pub(crate) input: Option<Vec<usize>>,
-    pub(crate) linear: Linear<'n>,
+    pub(crate) linear: Linear<'n, T>,
 }
 
 /// A node that is linear but can't be measured.
@@ -157,10 +161,10 @@ pub(crate) fn name_of(graph: &Graph, node: &Node) -> String {
 
 /// The linear layers in their order, and the linear nodes that can't be measured. If another input
 /// shape is given, the layers' input shapes are inferred anew from it, as far as that is possible.
-pub(crate) fn layers<'n>(
-    network: &'n Network<f32>,
+pub(crate) fn layers<'n, T: Real>(
+    network: &'n Network<T>,
     input: Option<&[usize]>,
-) -> (Vec<Layer<'n>>, Vec<Unmeasured>) {
+) -> (Vec<Layer<'n, T>>, Vec<Unmeasured>) {
     let graph = network.graph();
     let shapes = shapes(graph, input);
     let (mut layers, mut unmeasured) = (Vec::new(), Vec::new());

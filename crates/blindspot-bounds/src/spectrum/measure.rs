@@ -1,5 +1,6 @@
 //! Measures one linear layer.
 
+use blindspot_net::Real;
 use blindspot_run::random::Stream;
 
 use super::dense::{Matrix, rounding};
@@ -251,7 +252,7 @@ pub(super) fn of_circular(convolution: &Convolution<'_>, input: &[usize]) -> Mea
 ///
 /// A convolution with zero padding is the circular one on a grid that holds the padded input, with
 /// some inputs set to 0 and some outputs left out: its norm is no larger.
-pub(crate) fn norm_bound(layer: &Layer<'_>) -> Option<f64> {
+pub(crate) fn norm_bound<T: Real>(layer: &Layer<'_, T>) -> Option<f64> {
     match &layer.linear {
         Linear::Matrix { matrix, .. } => {
             let matrix = matrix.dense();

@@ -21,6 +21,13 @@ pub const MAX_WEIGHTS: usize = 1 << 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(crate) usize);
 
+impl ValueId {
+    /// Its position in [`Graph::values`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// A weight: a tensor that does not depend on the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WeightId(pub(crate) usize);

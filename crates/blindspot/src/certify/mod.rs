@@ -8,6 +8,6 @@
 mod bracketing;
 mod files;
 
-pub use blindspot_bounds::certify::{Certificate, Certifier, CertifyError, MAX_TIME};
+pub use blindspot_bounds::certify::{Arithmetic, Certificate, Certifier, CertifyError, MAX_TIME};
 pub use bracketing::Bracketing;
 pub use files::{Bracket, Header, Provenance, Record, Summary, write_certificates};

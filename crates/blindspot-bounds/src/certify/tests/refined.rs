@@ -36,7 +36,7 @@ fn no_point_of_the_ball_has_a_margin_below_its_quadratic_bound() {
     for (seed, unary) in [Unary::Sigmoid, Unary::Tanh].into_iter().enumerate() {
         for depth in [1, 2] {
             let network = smooth(20, unary, depth, seed);
-            let layers = AffineLayers::new(&network, 1.0).unwrap();
+            let layers = AffineLayers::new(&(&network).into(), 1.0).unwrap();
             let first = FirstLayer::new(&layers.affine[0]);
             let curvature = CurvatureBound::new(&layers).unwrap();
             let mut propagation = BoundPropagation::new(&layers, &first);
@@ -47,8 +47,8 @@ fn no_point_of_the_ball_has_a_margin_below_its_quadratic_bound() {
                 let domain = PerturbationBox::new(image, 0.0, 1.0);
                 let mut stream = Stream::new(15, "points of a test", seed);
                 for radius in [0.05, 0.3, 1.0] {
-                    let intervals = propagation.intervals(&domain, radius).unwrap();
-                    let expansion = curvature.expand(&domain, radius, &intervals);
+                    let relaxed = propagation.relax(&domain, radius).unwrap();
+                    let expansion = curvature.expand(&domain, radius, &relaxed);
                     let other = (label + 1) % 4;
                     let quadratic = curvature.margin(&expansion, label, other);
                     let axes = curvature.axes(&quadratic).unwrap();
@@ -112,14 +112,14 @@ fn slabs_find_the_minimum_of_a_quadratic_bound_in_a_corner() {
     let (mut verified, mut falsified, mut whole) = (0, 0, 0);
     for seed in 0..40 {
         let network = smooth(2, Unary::Tanh, 1, seed);
-        let layers = AffineLayers::new(&network, 1.0).unwrap();
+        let layers = AffineLayers::new(&(&network).into(), 1.0).unwrap();
         let first = FirstLayer::new(&layers.affine[0]);
         let curvature = CurvatureBound::new(&layers).unwrap();
         let mut propagation = BoundPropagation::new(&layers, &first);
         let (image, radius) = ([0.1f32, 0.05], 0.4);
         let domain = PerturbationBox::new(&image, 0.0, 1.0);
-        let intervals = propagation.intervals(&domain, radius).unwrap();
-        let expansion = curvature.expand(&domain, radius, &intervals);
+        let relaxed = propagation.relax(&domain, radius).unwrap();
+        let expansion = curvature.expand(&domain, radius, &relaxed);
         let mut quadratic = curvature.margin(&expansion, 0, 1);
         let axes = curvature.axes(&quadratic).unwrap();
         let value = |d: [f64; 2]| {

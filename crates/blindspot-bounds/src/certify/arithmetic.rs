@@ -1,0 +1,152 @@
+//! The arithmetic in which an answer is certified, and how far rounding can move a value in it.
+//!
+//! A runtime computes each value of a network as sums of products. Whatever the order of the sums,
+//! and whether products are rounded before they are added or not, a sum of n products differs from
+//! the exact one by at most gamma_n = n u / (1 - n u) times the sum of their absolute values, u being
+//! the unit roundoff (Higham 2002, section 3.1). So a layer with the matrix A and the bias b, on the
+//! values h that the runtime has before it, gives A h + b up to gamma (|A| |h| + |b|). Where the file
+//! keeps values in half precision or bfloat16, each value is rounded once more to that format, or
+//! not, as the runtime likes.
+
+use blindspot_net::{ExactNetwork, Node, Op, Operand, WeightId};
+use serde::{Deserialize, Serialize};
+
+/// The arithmetic in which an answer is certified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arithmetic {
+    /// That of any runtime: in single precision, with its sums in whatever order; in half precision
+    /// or bfloat16 between operators where the file has these. A certificate holds in exact
+    /// arithmetic, too.
+    #[default]
+    Runtime,
+    /// Exact arithmetic on the file's own numbers. A runtime may answer otherwise to an image whose
+    /// margin is below its rounding errors.
+    Exact,
+}
+
+/// The rounding of one kind of arithmetic.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rounding {
+    /// The unit roundoff of sums and products.
+    unit: f64,
+    /// The unit roundoff of the format that values are kept in between operators, 0 if they are kept
+    /// as they are computed.
+    stored: f64,
+    /// The size below which errors are no longer relative.
+    floor: f64,
+    /// The largest number.
+    largest: f64,
+}
+
+/// How far a runtime's activation function is from the exact one, in unit roundoffs of what an
+/// activation of values up to 1 in size, or of its argument, can have; onnxruntime's are within 3.
+const ACTIVATION: f64 = 16.0;
+
+impl Rounding {
+    /// Single precision throughout. Numbers below the smallest normal one may be flushed to 0.
+    pub(super) const SINGLE: Rounding = Rounding {
+        unit: 1.0 / (1u64 << 24) as f64,
+        stored: 0.0,
+        floor: 1.0 / (1u128 << 102) as f64,
+        largest: f32::MAX as f64,
+    };
+
+    /// Double precision, in which everything here is computed.
+    pub(super) const DOUBLE: Rounding = Rounding {
+        unit: 0.5 * f64::EPSILON,
+        stored: 0.0,
+        floor: f64::MIN_POSITIVE / f64::EPSILON,
+        largest: f64::MAX,
+    };
+
+    /// The relative error of a chain of operators; infinite if there are too many roundings in it
+    /// for a bound.
+    pub(super) fn relative(&self, roundings: Roundings) -> f64 {
+        let Roundings { sums, values } = roundings;
+        let sum = sums as f64 * self.unit + values as f64 * self.stored;
+        if sum < 0.25 {
+            sum / (1.0 - sum) * (1.0 + 1e-12)
+        } else {
+            f64::INFINITY
+        }
+    }
+
+    /// How far a computed activation can be from the function of its input, for one whose values or
+    /// arguments are at most `size`.
+    pub(super) fn of_activation(&self, size: f64) -> f64 {
+        (ACTIVATION * self.unit + 2.0 * self.stored) * (1.0 + size) + self.floor
+    }
+
+    /// The size that a sum's terms have at least for its error to be relative.
+    pub(super) fn floor(&self) -> f64 {
+        self.floor
+    }
+
+    /// Whether a value, or a sum on the way to it, may overflow.
+    pub(super) fn overflows(&self, size: f64) -> bool {
+        // NaN, too.
+        !(size < 0.5 * self.largest)
+    }
+}
+
+/// How often rounding changes a number on its way through linear operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Roundings {
+    /// In sums and products.
+    sums: usize,
+    /// By being kept.
+    values: usize,
+}
+
+impl Roundings {
+    /// Of the numbers of an image, which the network may take in another format.
+    pub(super) const INPUT: Roundings = Roundings { sums: 1, values: 1 };
+
+    /// Those of a linear operator, at most, the rounding of its weights included.
+    pub(super) fn of(network: &ExactNetwork, node: &Node) -> Roundings {
+        let graph = network.network().graph();
+        let weights = node.inputs.iter().filter_map(|operand| match operand {
+            Operand::Weight(id) => Some(*id),
+            Operand::Value(_) => None,
+        });
+        let weights: Vec<WeightId> = weights.collect();
+        let shape = weights.first().map_or(&[][..], |id| &graph.weights()[id.index()].shape);
+        let terms = match &node.op {
+            // The weight has a row, or a column, for each unit; a filter for each channel.
+            Op::Gemm(gemm) => shape[usize::from(gemm.trans_b)],
+            Op::Conv(_) => shape[1..].iter().product(),
+            Op::Local(_) => shape[1],
+            Op::MatMul(_) => match &node.inputs[..] {
+                [Operand::Weight(_), _] => shape.last().copied().unwrap_or(1),
+                _ => shape[shape.len().saturating_sub(2)..].first().copied().unwrap_or(1),
+            },
+            Op::Pool(pool) => pool.window.kernel.iter().product(),
+            Op::Reduce(_) => match &node.inputs[..] {
+                [Operand::Value(id)] => graph.value(*id).len() / graph.value(node.output).len(),
+                _ => 1,
+            },
+            // These move numbers, and round none.
+            Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) | Op::Slice(_) | Op::Gather(_) => {
+                return Roundings::default();
+            }
+            Op::Concat(_) if weights.is_empty() => return Roundings::default(),
+            _ => 1,
+        };
+        // A weight that is no number of the file comes of operators of their own.
+        let own = weights.iter().all(|id| network.is_of_file(id.index()));
+        let computed = if own { 0 } else { 1 + ExactNetwork::ROUNDINGS };
+        Roundings {
+            // The bias is one more term, a weight in double precision one more rounding.
+            sums: terms + 2 + computed,
+            values: 1 + computed,
+        }
+    }
+}
+
+impl std::ops::AddAssign for Roundings {
+    fn add_assign(&mut self, other: Roundings) {
+        self.sums += other.sums;
+        self.values += other.values;
+    }
+}

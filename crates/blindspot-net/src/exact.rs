@@ -1,0 +1,95 @@
+//! A network with the numbers that its file gives it, not rounded to single precision.
+
+use crate::graph::{GraphError, ValueId};
+use crate::network::{Network, WeightError};
+
+/// A network in double precision, with how far each of its weights can be from the number that a
+/// runtime computes with.
+///
+/// Some weights are computed from several numbers of a file: the shift of a batch normalisation less
+/// the mean times the scale, say. Where these nearly cancel, a runtime that computes them in single
+/// precision has another weight than one in double precision. A weight's **magnitude** is the sum of
+/// the absolute values of all that it was added up from, and what any runtime computes differs from
+/// the weight by at most [`ROUNDINGS`](ExactNetwork::ROUNDINGS) unit roundoffs of its arithmetic
+/// times the magnitude. That of a number of the file itself is its absolute value; that of any other
+/// number is larger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExactNetwork {
+    network: Network<f64>,
+    /// The same graph with the magnitudes for weights.
+    magnitudes: Network<f64>,
+}
+
+impl ExactNetwork {
+    /// The roundings on the way from the file's numbers to a weight, at most.
+    pub const ROUNDINGS: usize = 8;
+
+    /// A network with the magnitudes of its weights, in its order.
+    ///
+    /// # Errors
+    /// [`WeightError`] where the magnitudes are not as many as the weights, or not finite.
+    pub fn new(
+        network: Network<f64>,
+        magnitudes: Vec<Vec<f64>>,
+    ) -> Result<ExactNetwork, WeightError> {
+        Ok(ExactNetwork {
+            magnitudes: Network::new(network.graph().clone(), magnitudes)?,
+            network,
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network<f64> {
+        &self.network
+    }
+
+    /// The magnitudes of the weights, in the network's order.
+    pub fn magnitudes(&self) -> &[Vec<f64>] {
+        self.magnitudes.weights()
+    }
+
+    /// Whether a weight, one of the graph's by its position, holds numbers of the file itself.
+    pub fn is_of_file(&self, weight: usize) -> bool {
+        let pairs = self.network.weights()[weight].iter();
+        let mut pairs = pairs.zip(&self.magnitudes.weights()[weight]);
+        pairs.all(|(w, magnitude)| w.abs() == *magnitude)
+    }
+
+    /// The part below and including `value`, which becomes the output.
+    pub fn up_to(&self, value: ValueId) -> ExactNetwork {
+        ExactNetwork {
+            network: self.network.up_to(value),
+            magnitudes: self.magnitudes.up_to(value),
+        }
+    }
+
+    /// This network after `first`, whose output becomes this network's input.
+    ///
+    /// # Errors
+    /// [`GraphError::Join`] where the shapes differ.
+    pub fn after(&self, first: &ExactNetwork) -> Result<ExactNetwork, GraphError> {
+        Ok(ExactNetwork {
+            network: self.network.after(&first.network)?,
+            magnitudes: self.magnitudes.after(&first.magnitudes)?,
+        })
+    }
+}
+
+impl From<&Network<f32>> for ExactNetwork {
+    /// The network with the numbers that it has.
+    fn from(network: &Network<f32>) -> ExactNetwork {
+        ExactNetwork::from(network.cast::<f64>())
+    }
+}
+
+impl From<Network<f64>> for ExactNetwork {
+    /// The network with the numbers that it has.
+    fn from(network: Network<f64>) -> ExactNetwork {
+        let mut magnitudes = network.clone();
+        magnitudes.set_weights(network.weights().iter().flatten().map(|w| w.abs()));
+        ExactNetwork {
+            network,
+            magnitudes,
+        }
+    }
+}
