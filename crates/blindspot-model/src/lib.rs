@@ -35,4 +35,4 @@ pub mod preprocess;
 pub mod rounding;
 
 pub use input_box::InputBox;
-pub use model::{Answer, Interface, Model, ModelError, ModelOptions, read_network};
+pub use model::{Answer, ExactModel, Interface, Model, ModelError, ModelOptions, read_network};

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use blindspot_data::ErrorKind;
-use blindspot_net::{Graph, GraphError, Network, Op, Operand, WeightError, ops};
+use blindspot_net::{ExactNetwork, Graph, GraphError, Network, Op, Operand, WeightError, ops};
 use serde::{Deserialize, Serialize};
 
 /// What a network wants of its input that an image, with channels (red, green, blue), height and
@@ -137,17 +137,36 @@ impl Preprocess {
     /// # Errors
     /// [`PreprocessError`] where network and description don't fit each other.
     pub fn before(&self, network: Network<f32>) -> Result<Network<f32>, PreprocessError> {
-        let image = self.image_shape(network.input_shape())?;
-        let (scale, shift) = self.scale_and_shift(network.input_shape(), image)?;
+        match self.network(network.input_shape())? {
+            None => Ok(network),
+            Some(own) => Ok(network.after(own.network().cast())?),
+        }
+    }
+
+    /// The same with nothing rounded to single precision.
+    ///
+    /// # Errors
+    /// [`PreprocessError`] where network and description don't fit each other.
+    pub fn before_exact(&self, exact: ExactNetwork) -> Result<ExactNetwork, PreprocessError> {
+        match self.network(exact.network().input_shape())? {
+            None => Ok(exact),
+            Some(own) => Ok(exact.after(own)?),
+        }
+    }
+
+    /// What stands before a network with this input; None if nothing does.
+    fn network(&self, input: &[usize]) -> Result<Option<ExactNetwork>, PreprocessError> {
+        let image = self.image_shape(input)?;
+        let [scale, shift] = self.scale_and_shift(input, image)?;
         if self.is_identity() {
-            return Ok(network);
+            return Ok(None);
         }
         let shape = match image {
-            Some(shape) if network.input_shape().len() == 3 => shape.to_vec(),
-            _ => network.input_shape().to_vec(),
+            Some(shape) if input.len() == 3 => shape.to_vec(),
+            _ => input.to_vec(),
         };
         let mut graph = Graph::new("image", &shape)?;
-        let mut weights = Vec::new();
+        let (mut weights, mut magnitudes) = (Vec::new(), Vec::new());
         let mut last = graph.input();
         if self.channel_order == ChannelOrder::Bgr {
             let reverse = Op::Gather(ops::Gather {
@@ -158,15 +177,16 @@ impl Preprocess {
         }
         let ones: Vec<usize> = shape.iter().map(|_| 1).collect();
         let of_channels: Vec<usize> = [scale.len()].iter().chain(&ones[1..]).copied().collect();
-        for (name, op, values, neutral) in [
+        for (name, op, numbers, neutral) in [
             ("scale", ops::Binary::Mul, scale, 1.0),
             ("shift", ops::Binary::Add, shift, 0.0),
         ] {
-            if values.iter().any(|&value| value != neutral) {
+            if numbers.iter().any(|&[value, _]| value != neutral) {
                 let weight = graph.weight(&format!("{name}.weight"), &of_channels)?;
                 let operands = [Operand::Value(last), Operand::Weight(weight)];
                 last = graph.node(name, Op::Binary(op), &operands, name)?;
-                weights.push(values);
+                weights.push(numbers.iter().map(|&[value, _]| value).collect());
+                magnitudes.push(numbers.iter().map(|&[_, size]| size).collect());
             }
         }
         if self.layout == Layout::Nhwc {
@@ -175,16 +195,17 @@ impl Preprocess {
             });
             graph.node("nhwc", to_last, &[Operand::Value(last)], "nhwc")?;
         }
-        Ok(network.after(Network::new(graph, weights)?)?)
+        let network = Network::new(graph, weights)?;
+        Ok(Some(ExactNetwork::new(network, magnitudes)?))
     }
 
     /// What each channel, or each value, is multiplied by and what is added then: (low + (high -
-    /// low) x - mean) / std.
+    /// low) x - mean) / std. Each number has its magnitude beside it.
     fn scale_and_shift(
         &self,
         input: &[usize],
         image: Option<[usize; 3]>,
-    ) -> Result<(Vec<f32>, Vec<f32>), PreprocessError> {
+    ) -> Result<[Vec<[f64; 2]>; 2], PreprocessError> {
         let refused = |why: String| Err(PreprocessError::Description(why));
         let [low, high] = self.range;
         if !(low < high && low.is_finite() && high.is_finite()) {
@@ -226,9 +247,12 @@ impl Preprocess {
         };
         let channel = |channel| {
             let (mean, std) = (of(&self.mean, channel, 0.0), of(&self.std, channel, 1.0));
-            (((high - low) / std) as f32, ((low - mean) / std) as f32)
+            // Computed, and so with a magnitude above the absolute value.
+            let sum = |a: f64, b: f64| [(a + b) / std, (a.abs() + b.abs()) / std * (1.0 + 1e-6)];
+            (sum(high, -low), sum(low, -mean))
         };
-        Ok((0..channels).map(channel).unzip())
+        let (scale, shift) = (0..channels).map(channel).unzip();
+        Ok([scale, shift])
     }
 }
 

@@ -67,10 +67,10 @@ impl ExactNetwork {
     ///
     /// # Errors
     /// [`GraphError::Join`] where the shapes differ.
-    pub fn after(&self, first: &ExactNetwork) -> Result<ExactNetwork, GraphError> {
+    pub fn after(self, first: ExactNetwork) -> Result<ExactNetwork, GraphError> {
         Ok(ExactNetwork {
-            network: self.network.after(&first.network)?,
-            magnitudes: self.magnitudes.after(&first.magnitudes)?,
+            network: self.network.after(first.network)?,
+            magnitudes: self.magnitudes.after(first.magnitudes)?,
         })
     }
 }

@@ -6,7 +6,9 @@
 //! the activation's output. So a network that branches has this form, too.
 
 use blindspot_net::ops::{Binary, Pool, PoolKind, ReduceKind, Unary};
-use blindspot_net::{Evaluator, ExactNetwork, Graph, Network, Node, Op, Operand, ValueId, WeightId};
+use blindspot_net::{
+    Evaluator, ExactNetwork, Graph, Network, Node, Op, Operand, ValueId, WeightId,
+};
 
 use super::arithmetic::{Rounding, Roundings};
 use super::error::{CertifyError, unsupported};
@@ -142,12 +144,17 @@ impl Role {
 }
 
 impl AffineLayers {
-    /// Cuts a network into layers. Its inputs' absolute values are at most `largest`.
+    /// Cuts a network into layers. Its inputs' absolute values are at most `largest`; a runtime
+    /// computes it with `rounding`.
     ///
     /// # Errors
     /// [`CertifyError::Unsupported`] for an operator without bounds, [`CertifyError::Cut`] if the
     /// graph can't be cut.
-    pub(super) fn new(exact: &ExactNetwork, largest: f64) -> Result<AffineLayers, CertifyError> {
+    pub(super) fn new(
+        exact: &ExactNetwork,
+        largest: f64,
+        rounding: &Rounding,
+    ) -> Result<AffineLayers, CertifyError> {
         let graph = exact.network().graph();
         let mut layers = AffineLayers {
             affine: Vec::new(),
@@ -177,7 +184,7 @@ impl AffineLayers {
                 .into_iter()
                 .chain(passing.filter(|&id| needed_later(id)))
                 .collect();
-            let layer = AffineLayer::new(exact, &live, &pending, &outputs, &largest)?;
+            let layer = AffineLayer::new(exact, rounding, &live, &pending, &outputs, &largest)?;
             let count = graph.value(input).len();
             let (activated, passing) = layer.magnitude.split_at(count);
             let below: Vec<f64> = activated.iter().map(|size| -size).collect();
@@ -193,7 +200,7 @@ impl AffineLayers {
             pending.clear();
         }
         let output = [graph.output()];
-        let last = AffineLayer::new(exact, &live, &pending, &output, &largest)?;
+        let last = AffineLayer::new(exact, rounding, &live, &pending, &output, &largest)?;
         layers.affine.push(last);
         layers.activated.push(graph.value(graph.output()).len());
         Ok(layers)
@@ -269,6 +276,7 @@ impl AffineLayer {
     /// The function by `nodes` from the values `live`, side by side, to the values `outputs`.
     fn new(
         exact: &ExactNetwork,
+        rounding: &Rounding,
         live: &[ValueId],
         nodes: &[&Node],
         outputs: &[ValueId],
@@ -304,10 +312,14 @@ impl AffineLayer {
         let network = part.network(Op::clone, numbers, 0.0).map_err(cut)?;
         let sizes = |op: &Op, id| magnitude::of_weight(exact, op, id);
         // What is rounded below the smallest normal number has an absolute error.
-        let floor = Rounding::SINGLE.floor();
-        let positive = part.network(magnitude::without_signs, sizes, floor).map_err(cut)?;
+        let floor = rounding.floor();
+        let positive = part
+            .network(magnitude::without_signs, sizes, floor)
+            .map_err(cut)?;
         let values = network.graph().values().iter();
-        let terms = values.map(|value| value.len() + ExactNetwork::ROUNDINGS).sum();
+        let terms = values
+            .map(|value| value.len() + ExactNetwork::ROUNDINGS)
+            .sum();
         for node in nodes {
             roundings += Roundings::of(exact, node);
         }

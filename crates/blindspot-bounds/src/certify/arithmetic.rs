@@ -8,7 +8,7 @@
 //! keeps values in half precision or bfloat16, each value is rounded once more to that format, or
 //! not, as the runtime likes.
 
-use blindspot_net::{ExactNetwork, Node, Op, Operand, WeightId};
+use blindspot_net::{ExactNetwork, Node, Op, Operand, Precision, WeightId};
 use serde::{Deserialize, Serialize};
 
 /// The arithmetic in which an answer is certified.
@@ -51,6 +51,32 @@ impl Rounding {
         floor: 1.0 / (1u128 << 102) as f64,
         largest: f32::MAX as f64,
     };
+
+    /// That of runtimes for models whose values are kept in a format.
+    pub(super) fn of(precision: Precision) -> Rounding {
+        match precision {
+            Precision::Single => Rounding::SINGLE,
+            Precision::Half => Rounding {
+                stored: 1.0 / (1 << 11) as f64,
+                floor: 1.0 / (1 << 14) as f64,
+                largest: 65504.0,
+                ..Rounding::SINGLE
+            },
+            Precision::Brain => Rounding {
+                stored: 1.0 / (1 << 8) as f64,
+                ..Rounding::SINGLE
+            },
+        }
+    }
+
+    /// How far logits must be apart for a Softmax or LogSoftmax of so many `classes` to keep them
+    /// apart: its exponentials, their sum, and what is kept of the quotients or differences.
+    pub(super) fn of_softmax(&self, classes: usize) -> f64 {
+        let classes = classes as f64;
+        // Below the smallest number of a format its steps are absolute.
+        let step = self.floor * (self.unit + self.stored);
+        32.0 * (self.unit + self.stored) * (1.0 + classes.ln()) + 16.0 * classes * step
+    }
 
     /// Double precision, in which everything here is computed.
     pub(super) const DOUBLE: Rounding = Rounding {
@@ -111,7 +137,9 @@ impl Roundings {
             Operand::Value(_) => None,
         });
         let weights: Vec<WeightId> = weights.collect();
-        let shape = weights.first().map_or(&[][..], |id| &graph.weights()[id.index()].shape);
+        let shape = weights
+            .first()
+            .map_or(&[][..], |id| &graph.weights()[id.index()].shape);
         let terms = match &node.op {
             // The weight has a row, or a column, for each unit; a filter for each channel.
             Op::Gemm(gemm) => shape[usize::from(gemm.trans_b)],
@@ -119,7 +147,10 @@ impl Roundings {
             Op::Local(_) => shape[1],
             Op::MatMul(_) => match &node.inputs[..] {
                 [Operand::Weight(_), _] => shape.last().copied().unwrap_or(1),
-                _ => shape[shape.len().saturating_sub(2)..].first().copied().unwrap_or(1),
+                _ => shape[shape.len().saturating_sub(2)..]
+                    .first()
+                    .copied()
+                    .unwrap_or(1),
             },
             Op::Pool(pool) => pool.window.kernel.iter().product(),
             Op::Reduce(_) => match &node.inputs[..] {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use blindspot_data::ImageSet;
 use blindspot_model::inputs::{InputError, Inputs};
-use blindspot_model::{InputBox, Model};
+use blindspot_model::{ExactModel, InputBox, Model};
 use blindspot_net::{Evaluator, ExactNetwork, Network, ValueId, argmax};
 use blindspot_run::monitor::{Monitor, Unwatched};
 use rayon::prelude::*;
@@ -66,8 +66,12 @@ struct LinearBounding {
 
 impl LinearBounding {
     /// Prepares a network whose inputs have absolute values up to `largest`.
-    fn new(network: &ExactNetwork, largest: f64) -> Result<LinearBounding, CertifyError> {
-        let layers = AffineLayers::new(network, largest)?;
+    fn new(
+        network: &ExactNetwork,
+        largest: f64,
+        rounding: &Rounding,
+    ) -> Result<LinearBounding, CertifyError> {
+        let layers = AffineLayers::new(network, largest, rounding)?;
         let first = &layers.affine[0];
         if first.inputs.saturating_mul(first.outputs) > MAX_FIRST_ENTRIES {
             return Err(CertifyError::Unsupported {
@@ -85,12 +89,33 @@ impl LinearBounding {
 }
 
 impl Certifier {
-    /// Prepares the certificates of a model, for images in its input box.
+    /// Prepares the certificates of a model, for images in its input box. They are about the numbers
+    /// of its file, and about what it answers with its own end and number format.
     ///
     /// # Errors
-    /// [`CertifyError`] as of [`for_network`](Certifier::for_network).
+    /// [`CertifyError::Model`] if the model's file can't be read again, and [`CertifyError`] as of
+    /// [`for_network`](Certifier::for_network).
     pub fn new(model: &Model) -> Result<Certifier, CertifyError> {
-        Certifier::for_network(model, model.input_box())
+        Certifier::in_box(model, model.input_box())
+    }
+
+    /// The same for images in another input box.
+    ///
+    /// # Errors
+    /// [`CertifyError`] as of [`new`](Certifier::new).
+    pub fn in_box(model: &Model, input_box: InputBox) -> Result<Certifier, CertifyError> {
+        let ExactModel {
+            network,
+            softmax_left_out,
+        } = model
+            .exact()
+            .map_err(|error| CertifyError::Model(error.to_string()))?;
+        let rounding = Rounding::of(model.precision());
+        let end = match softmax_left_out {
+            true => rounding.of_softmax(network.network().output_len()),
+            false => 0.0,
+        };
+        Certifier::with_rounding(&network, input_box, EndRounding { rounding, end })
     }
 
     /// Prepares the certificates of a network that gives logits, for images in an input box.
@@ -110,16 +135,34 @@ impl Certifier {
     ///
     /// # Errors
     /// [`CertifyError`] as of [`for_network`](Certifier::for_network).
-    pub fn for_exact(
+    pub fn for_exact(exact: &ExactNetwork, input_box: InputBox) -> Result<Certifier, CertifyError> {
+        let runtime = EndRounding {
+            rounding: Rounding::SINGLE,
+            end: 0.0,
+        };
+        Certifier::with_rounding(exact, input_box, runtime)
+    }
+
+    fn with_rounding(
         exact: &ExactNetwork,
         input_box: InputBox,
+        runtime: EndRounding,
     ) -> Result<Certifier, CertifyError> {
         let network = exact.network();
         if network.output_len() < 2 {
             return Err(CertifyError::Classes(network.output_len()));
         }
+        let weights = network.graph().weights().iter();
+        let mut sizes = weights.zip(exact.magnitudes());
+        if let Some((weight, _)) = sizes.find(|(_, sizes)| sizes.contains(&f64::MAX)) {
+            return Err(CertifyError::Model(format!(
+                "weight `{}`: the file computes it from other constants by an operator whose \
+                 rounding has no bound here; simplify the model (onnxsim), so that it is a constant",
+                weight.name
+            )));
+        }
         let largest = f64::from(input_box.lower.abs().max(input_box.upper.abs()));
-        let linear = LinearBounding::new(exact, largest);
+        let linear = LinearBounding::new(exact, largest, &runtime.rounding);
         let lipschitz = Lipschitz::new(exact);
         if let (Err(_), Err(why)) = (&lipschitz, &linear) {
             return Err(why.clone());
@@ -131,10 +174,7 @@ impl Certifier {
             network: network.clone(),
             input_box,
             arithmetic: Arithmetic::default(),
-            runtime: EndRounding {
-                rounding: Rounding::SINGLE,
-                end: 0.0,
-            },
+            runtime,
             time_limit: None,
             lipschitz,
             linear,
@@ -266,8 +306,7 @@ impl Certifier {
         let mut worker = Worker {
             certifier: self,
             evaluator: Evaluator::new(&self.network).keeping(&self.values),
-            propagation: linear
-                .map(|linear| BoundPropagation::new(&linear.layers, &linear.first)),
+            propagation: linear.map(|linear| BoundPropagation::new(&linear.layers, &linear.first)),
         };
         worker.set_arithmetic(self.arithmetic);
         worker
@@ -329,7 +368,10 @@ impl Worker<'_> {
     /// Whether any runtime answers `label` to the image itself, whose logits were computed last.
     fn is_certain(&mut self, image: &[f32], logits: &[f64], label: usize) -> bool {
         let runtime = Arithmetic::Runtime;
-        if self.lipschitz_radius(logits, label, runtime).is_some_and(|radius| radius > 0.0) {
+        if self
+            .lipschitz_radius(logits, label, runtime)
+            .is_some_and(|radius| radius > 0.0)
+        {
             return true;
         }
         let InputBox { lower, upper } = self.certifier.input_box;

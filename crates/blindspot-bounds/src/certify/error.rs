@@ -13,7 +13,7 @@ pub enum CertifyError {
     /// The network has an operator without known bounds.
     #[error(
         "node `{node}` ({op}): {why}; certificates take fully connected and convolutional layers, \
-         sigmoid, tanh, ReLU and max pooling, their sums, and parallel branches"
+         sigmoid, tanh, ReLU, pooling and means, their sums, and parallel branches"
     )]
     Unsupported {
         /// The node's name.
@@ -26,6 +26,9 @@ pub enum CertifyError {
     /// The network can't be cut into affine layers.
     #[error("the network can't be cut between its layers: {0}")]
     Cut(String),
+    /// The model's file can't be read again, or a constant in it has no bound of its rounding.
+    #[error("{0}")]
+    Model(String),
     /// An image can't be read.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -57,9 +60,10 @@ impl CertifyError {
     /// What the error is about: the model or the images.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            CertifyError::Unsupported { .. } | CertifyError::Cut(_) | CertifyError::Classes(_) => {
-                ErrorKind::Model
-            }
+            CertifyError::Unsupported { .. }
+            | CertifyError::Cut(_)
+            | CertifyError::Model(_)
+            | CertifyError::Classes(_) => ErrorKind::Model,
             CertifyError::Input(_)
             | CertifyError::NoLabels
             | CertifyError::Size { .. }

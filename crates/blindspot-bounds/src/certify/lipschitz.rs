@@ -190,12 +190,7 @@ impl Lipschitz {
     }
 
     /// How far a margin changes at most if the value at the top changes by 1, and its error.
-    fn margin(
-        &self,
-        [label, other]: [usize; 2],
-        walk: &Walk,
-        rounding: &Rounding,
-    ) -> (f64, Line) {
+    fn margin(&self, [label, other]: [usize; 2], walk: &Walk, rounding: &Rounding) -> (f64, Line) {
         let Some(LastMatrix {
             matrix,
             sizes,
@@ -252,9 +247,8 @@ impl Lipschitz {
                 slope: below(id).constant,
             }));
             let error = join(&mut step.inputs.iter().map(|id| below(id).error));
-            let computed = join(
-                &mut (step.inputs.iter()).map(|id| size(&reached, *id).plus(below(id).error)),
-            );
+            let computed =
+                join(&mut (step.inputs.iter()).map(|id| size(&reached, *id).plus(below(id).error)));
             let root = (step.count as f64).sqrt();
             let own = match &step.rounds {
                 Rounds::Nothing => Line::default(),
@@ -300,7 +294,13 @@ impl LastMatrix {
         // As the matrix lies in the weight, row after row or column after column.
         let by_columns = matches!(&node.op, Op::Gemm(gemm) if !gemm.trans_b);
         let (rows, cols) = (matrix.rows, matrix.cols);
-        let place = |i: usize, j: usize| if by_columns { j * rows + i } else { i * cols + j };
+        let place = |i: usize, j: usize| {
+            if by_columns {
+                j * rows + i
+            } else {
+                i * cols + j
+            }
+        };
         let size = |i: usize| {
             let squares = (0..cols).map(|j| sizes[place(i, j)].powi(2));
             let bias = biases.get(i).or(biases.first()).copied().unwrap_or(0.0);
@@ -331,7 +331,9 @@ impl Step {
             Op::Conv(conv) => kernel_norm(shape, &sizes, conv.groups),
             _ => matrix_norm(shape, &sizes),
         });
-        let constant = weights.next().map_or(0.0, |(_, sizes)| repeated_norm(&sizes, count));
+        let constant = weights
+            .next()
+            .map_or(0.0, |(_, sizes)| repeated_norm(&sizes, count));
         Step {
             // The weights are rounded to double precision.
             factor: factor + 16.0 * f64::EPSILON * norm,
@@ -396,7 +398,11 @@ impl Step {
             (Op::Binary(Binary::Add | Binary::Sub), None) => {
                 // An operand that is broadcast along an axis repeats its change.
                 let shape = &graph.value(node.output).shape;
-                if step.inputs.iter().any(|id| graph.value(*id).shape != *shape) {
+                if step
+                    .inputs
+                    .iter()
+                    .any(|id| graph.value(*id).shape != *shape)
+                {
                     return Err(unsupported(graph, node, "it broadcasts an operand"));
                 }
                 let rounds = sums(1.0, 0.0);
@@ -495,8 +501,13 @@ fn kernel_norm(shape: &[usize], sizes: &[f64], groups: usize) -> f64 {
         let mut channels = vec![0.0; shape[1]];
         for filter in group.chunks_exact(shape[1] * taps) {
             row = row.max(filter.iter().sum());
-            let parts = filter.chunks_exact(taps).map(|part| part.iter().sum::<f64>());
-            channels.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
+            let parts = filter
+                .chunks_exact(taps)
+                .map(|part| part.iter().sum::<f64>());
+            channels
+                .iter_mut()
+                .zip(parts)
+                .for_each(|(sum, part)| *sum += part);
         }
         column = channels.into_iter().fold(column, f64::max);
     }

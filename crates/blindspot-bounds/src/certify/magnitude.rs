@@ -32,7 +32,13 @@ pub(super) fn of_weight(exact: &ExactNetwork, op: &Op, weight: WeightId) -> Vec<
     let numbers = &exact.network().weights()[weight.index()];
     let sizes = &exact.magnitudes()[weight.index()];
     // What a runtime rounds to 0 counts as the least that it does not.
-    let least = |size: f64| if size > 0.0 { size.max(Rounding::SINGLE.floor()) } else { 0.0 };
+    let least = |size: f64| {
+        if size > 0.0 {
+            size.max(Rounding::SINGLE.floor())
+        } else {
+            0.0
+        }
+    };
     let pairs = numbers.iter().zip(sizes);
     match op {
         // The relative error of a divisor is that of the quotient, while it is small.

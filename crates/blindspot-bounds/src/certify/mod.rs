@@ -162,12 +162,28 @@ pub struct Certificate {
     /// The image's true class.
     pub label: usize,
     /// The certified radius: the network answers `label` to every image of the box within this L2
-    /// distance. 0 if the network misclassifies the image itself, or the image is outside of the
-    /// box.
+    /// distance. 0 if the network misclassifies the image itself, or a runtime's rounding may make
+    /// it, or the image is outside of the box.
     pub radius: f64,
     /// The radius that the product of the layers' bounds certifies by itself; None if the network
     /// has no such bound.
     pub lipschitz: Option<f64>,
+}
+
+impl Certificate {
+    /// The certificate, or one of 0 where the model as it is used does not answer the label to the
+    /// image itself, whatever the bounds say.
+    #[must_use]
+    pub fn of_answer(self, is_right: bool) -> Certificate {
+        match is_right {
+            true => self,
+            false => Certificate {
+                radius: 0.0,
+                lipschitz: self.lipschitz.map(|_| 0.0),
+                ..self
+            },
+        }
+    }
 }
 
 impl fmt::Display for Certificate {

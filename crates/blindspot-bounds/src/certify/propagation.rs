@@ -195,13 +195,20 @@ impl<'c> BoundPropagation<'c> {
                         .collect(),
                 ),
             });
-            let error = self.rounding.map_or(0.0, |runtime| activation.error(&runtime.rounding));
+            let error = self
+                .rounding
+                .map_or(0.0, |runtime| activation.error(&runtime.rounding));
             relaxed.errors.activations.push(error);
             largest = activation.largest_outputs(&lower, &upper, error);
             largest.extend_from_slice(&sizes[lower.len()..]);
             relaxed.intervals.push(Intervals { lower, upper });
         }
-        self.add_errors(layers.activations.len(), &largest, radius, &mut relaxed.errors);
+        self.add_errors(
+            layers.activations.len(),
+            &largest,
+            radius,
+            &mut relaxed.errors,
+        );
         relaxed.errors.end = self.rounding.map_or(0.0, |runtime| runtime.end);
         Some(relaxed)
     }
@@ -392,7 +399,9 @@ impl<'c> BoundPropagation<'c> {
         let count = rows.len() / self.layers.affine[i].outputs;
         let mut constants = vec![Constant::default(); count];
         if i == self.layers.activations.len() {
-            constants.iter_mut().for_each(|constant| constant.allow(errors.end));
+            constants
+                .iter_mut()
+                .for_each(|constant| constant.allow(errors.end));
         }
         for at in (0..=i).rev() {
             let layer = &self.layers.affine[at];

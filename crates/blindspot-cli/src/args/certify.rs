@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use blindspot::certify::Arithmetic;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 
 use super::options::{ChoiceArgs, DataArgs, ModelArgs};
-use super::parse::{parse_box, parse_seconds, parse_shard};
+use super::parse::{parse_arithmetic, parse_box, parse_seconds, parse_shard};
 
 /// For each image a certified radius, below which no perturbation changes the answer, and the smallest
 /// perturbation found
@@ -16,10 +17,10 @@ Examples:
   blindspot certify model.onnx --data mnist:test --samples 1000 --out certified.npz
 
 FILE.npz has the arrays index, label, certificate (no image of the box within this L2 distance gets
-another answer; 0 where the image is wrong as it is), l2 (of the smallest perturbation found;
-infinite where none was, 0 where the image is wrong as it is) and lipschitz (the certificate by the
-product of the layers' bounds alone; NaN where it is not known); FILE.json has the options, hashes
-and a summary, FILE.svg a plot.")]
+another answer; 0 where the image is wrong as it is, or rounding may make it so), l2 (of the
+smallest perturbation found; infinite where none was, 0 where the image is wrong as it is) and
+lipschitz (the certificate by the product of the layers' bounds alone; NaN where it is not known);
+FILE.json has the options, hashes and a summary, FILE.svg a plot.")]
 pub(crate) struct Certify {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -35,6 +36,11 @@ pub(crate) struct Certify {
     /// How far each gets depends on the machine then; that it holds does not
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) time_limit: Option<f64>,
+    /// The arithmetic in which a certificate holds. runtime: in exact arithmetic on the file's numbers and in
+    /// any runtime's, in single precision and whatever order of sums, in half precision or bfloat16 where the
+    /// file has these. exact: in exact arithmetic only, so that a runtime's rounding may change an answer
+    #[arg(long, value_name = "runtime|exact", default_value = "runtime", value_parser = parse_arithmetic)]
+    pub(crate) arithmetic: Arithmetic,
     /// Where random choices come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,

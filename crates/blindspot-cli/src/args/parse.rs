@@ -1,5 +1,6 @@
 //! How the values of options are read.
 
+use blindspot::certify::Arithmetic;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 use blindspot_data::Resize;
@@ -23,6 +24,14 @@ pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
     match text.trim().parse::<f64>() {
         Ok(seconds) if seconds > 0.0 => Ok(seconds.min(366.0 * 86_400.0)),
         _ => Err("give a positive number of seconds".into()),
+    }
+}
+
+pub(super) fn parse_arithmetic(text: &str) -> Result<Arithmetic, String> {
+    match text.trim() {
+        "runtime" => Ok(Arithmetic::Runtime),
+        "exact" => Ok(Arithmetic::Exact),
+        _ => Err("write runtime or exact".into()),
     }
 }
 

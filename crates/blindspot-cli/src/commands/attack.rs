@@ -80,7 +80,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         .bounds(ranges);
     options.check_labels(network.output_len(), labels)?;
     let certifier = if command.certify {
-        Some(Certifier::for_network(network, reach(&options))?)
+        Some(Certifier::in_box(&model, reach(&options))?)
     } else {
         None
     };
@@ -268,7 +268,9 @@ impl Work<'_> {
         for (i, example) in examples.iter().enumerate() {
             let original = originals.input(i);
             let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
-            let certificate = certificates.as_ref().map(|found| found[i].radius);
+            let certificate = certificates.as_ref();
+            let is_right = !example.already_misclassified;
+            let certificate = certificate.map(|found| found[i].of_answer(is_right).radius);
             let layout = self.layout;
             rows.extend((example.position as u64).to_le_bytes());
             rows.extend(layout.content(example, original, eight_bit, certificate));

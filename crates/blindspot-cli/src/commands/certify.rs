@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use blindspot::certify::{
-    Bracket, Bracketing, Certifier, Header, Provenance, Record, Summary, write_certificates,
+    Arithmetic, Bracket, Bracketing, Certifier, Header, Provenance, Record, Summary,
+    write_certificates,
 };
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
@@ -31,7 +32,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
     let labels = load::labels(&images, &command.data.data)?;
-    let certifier = Certifier::new(&model)?;
+    let certifier = Certifier::new(&model)?.arithmetic(command.arithmetic);
     let options = SearchOptions::default()
         .target(Target::Untargeted)
         .seed(command.seed)
@@ -45,6 +46,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
             model_sha256: model.sha256().to_owned(),
             versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
             time_limit: command.time_limit,
+            arithmetic: command.arithmetic,
             limits: limits(&certifier, command),
         },
         chosen: chosen(&images),
@@ -59,7 +61,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         .map(|seconds| Duration::from_secs_f64(seconds * share));
     let bracketing = Bracketing {
         certifier: &certifier,
-        network: model.network(),
+        classifier: &model,
         options: &options,
         time,
     };
@@ -150,6 +152,10 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
     } = record.summary;
     let lines = record.provenance.limits.iter();
     let lines = lines.map(|why| format!("\nCertificates rest {why}"));
+    let holds = match record.provenance.arithmetic {
+        Arithmetic::Runtime => "in exact arithmetic and in any runtime's",
+        Arithmetic::Exact => "in exact arithmetic, perhaps not in a runtime's",
+    };
     let mean = |mean: Option<f64>, of: &str| match mean {
         Some(mean) => format!("mean L2 norm {mean:.4} of the {of}"),
         None => "none".into(),
@@ -160,6 +166,7 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
             "{samples} images of {}\n\
              right as they are  {}\n\
              certificate        {}{speed}\n\
+             holds              {holds}\n\
              smallest change    {}\n\
              ratio of the means {}{}\n\
              Written: {}",

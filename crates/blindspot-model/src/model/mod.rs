@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use blindspot_data::files::{self, FileError};
 use blindspot_data::{DataError, ErrorKind, Fit, ImageSet};
-use blindspot_net::{Network, Op, Precision, onnx};
+use blindspot_net::{ExactNetwork, Network, Node, Op, Precision, onnx};
 
 pub use self::interface::Interface;
 use crate::InputBox;
@@ -44,7 +44,30 @@ pub struct Model {
     answer: Answer,
     whole: bool,
     notes: Vec<String>,
+    source: Source,
     sha256: String,
+}
+
+/// Where a model's numbers come from.
+#[derive(Debug, Clone)]
+enum Source {
+    File {
+        path: PathBuf,
+        options: onnx::ReadOptions,
+    },
+    /// The network before any preprocessing.
+    Memory(Box<Network<f32>>),
+}
+
+/// A model as exactly as its file has it; see [`Model::exact`].
+#[derive(Debug, Clone)]
+pub struct ExactModel {
+    /// The network, from an image in the input box to numbers of which the largest is the answer,
+    /// with the preprocessing inside.
+    pub network: ExactNetwork,
+    /// Whether a Softmax or LogSoftmax over all of these was left out. What else the file ends in is
+    /// there.
+    pub softmax_left_out: bool,
 }
 
 /// What a network's file ends in.
@@ -85,6 +108,9 @@ pub enum ModelError {
         /// Why not.
         source: onnx::OnnxError,
     },
+    /// The file is another one than when it was read first.
+    #[error("{} has changed since it was read; leave it alone until the work is done", .0.display())]
+    Changed(PathBuf),
     /// Network and preprocessing don't fit each other.
     #[error("{name}: {source}")]
     Preprocess {
@@ -110,6 +136,7 @@ impl ModelError {
         match self {
             ModelError::Classes { .. } => ErrorKind::Usage,
             ModelError::Values(_)
+            | ModelError::Changed(_)
             | ModelError::File(_)
             | ModelError::Onnx { .. }
             | ModelError::Preprocess { .. } => ErrorKind::Model,
@@ -201,6 +228,36 @@ impl Model {
         &self.notes
     }
 
+    /// The model with the numbers that its file has, none of them rounded to single precision. A
+    /// file is read once more for it.
+    ///
+    /// # Errors
+    /// [`ModelError`] if the file can't be read any more, or has changed.
+    pub fn exact(&self) -> Result<ExactModel, ModelError> {
+        let (whole, name) = match &self.source {
+            Source::File { path, options } => {
+                let (exact, sha256) = read_by(path, |bytes| {
+                    let read = onnx::read_exact(bytes, options)?;
+                    Ok((read.network, read.files))
+                })?;
+                if sha256 != self.sha256 {
+                    return Err(ModelError::Changed(path.clone()));
+                }
+                (exact, path.display().to_string())
+            }
+            Source::Memory(network) => (network.as_ref().into(), "the network".to_owned()),
+        };
+        let (network, softmax_left_out) = match whole.network().output_len() {
+            1 => (one_logit::two_classes_exact(whole), false),
+            _ => without_softmax(whole),
+        };
+        let network = self.preprocess.before_exact(network);
+        Ok(ExactModel {
+            network: network.map_err(|source| ModelError::Preprocess { name, source })?,
+            softmax_left_out,
+        })
+    }
+
     /// SHA-256 of the model's file in hexadecimal digits; of a network in memory, of the file that
     /// [`onnx::write()`] makes of it.
     ///
@@ -260,17 +317,30 @@ pub fn read_network(
 
 /// Reads an ONNX file; gives its SHA-256 beside what is in it, as [`Model::sha256`] has it.
 fn read(path: &Path, options: &onnx::ReadOptions) -> Result<(onnx::Model, String), ModelError> {
+    read_by(path, |bytes| {
+        let read = onnx::read_with(bytes, options)?;
+        let files = read.files.clone();
+        Ok((read, files))
+    })
+}
+
+/// Reads an ONNX file by a function that gives, beside what is in it, the names of the files beside
+/// it; gives the SHA-256 of all.
+fn read_by<R>(
+    path: &Path,
+    read: impl FnOnce(Vec<u8>) -> Result<(R, Vec<String>), onnx::OnnxError>,
+) -> Result<(R, String), ModelError> {
     let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
     let own = files::sha256_hex(&bytes);
-    let read = onnx::read_with(bytes, options).map_err(|source| ModelError::Onnx {
+    let (read, beside) = read(bytes).map_err(|source| ModelError::Onnx {
         path: path.to_owned(),
         source,
     })?;
-    if read.files.is_empty() {
+    if beside.is_empty() {
         return Ok((read, own));
     }
     let mut list = format!("{own}\n");
-    for name in &read.files {
+    for name in &beside {
         let hash = files::sha256_of(&path.with_file_name("").join(name))?;
         list += &format!("{hash}  {name}\n");
     }
@@ -379,8 +449,13 @@ impl ModelOptions {
     /// [`ModelError`] if the file can't be read or run, or does not fit what was said about it.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Model, ModelError> {
         let path = path.as_ref();
-        let (read, sha256) = read(path, &self.interface.read_options(path)?)?;
-        self.build(read, sha256, &path.display().to_string())
+        let options = self.interface.read_options(path)?;
+        let (read, sha256) = read(path, &options)?;
+        let source = Source::File {
+            path: path.to_owned(),
+            options,
+        };
+        self.build(read, source, sha256, &path.display().to_string())
     }
 
     /// Makes a model of a network in memory.
@@ -389,6 +464,7 @@ impl ModelOptions {
     /// [`ModelError`] if the network does not fit what was said about it.
     pub fn from_network(self, network: Network<f32>) -> Result<Model, ModelError> {
         let bytes = onnx::write(&network, &Default::default());
+        let source = Source::Memory(Box::new(network.clone()));
         let read = onnx::Model {
             network,
             precision: Precision::Single,
@@ -398,10 +474,16 @@ impl ModelOptions {
             whole: None,
             notes: Vec::new(),
         };
-        self.build(read, files::sha256_hex(&bytes), "the network")
+        self.build(read, source, files::sha256_hex(&bytes), "the network")
     }
 
-    fn build(self, read: onnx::Model, sha256: String, name: &str) -> Result<Model, ModelError> {
+    fn build(
+        self,
+        read: onnx::Model,
+        source: Source,
+        sha256: String,
+        name: &str,
+    ) -> Result<Model, ModelError> {
         let unfit = |source| ModelError::Preprocess {
             name: name.to_owned(),
             source,
@@ -458,8 +540,26 @@ impl ModelOptions {
             classes: self.classes,
             whole: whole.is_some(),
             notes,
+            source,
             sha256,
         })
+    }
+}
+
+/// A network without a Softmax or LogSoftmax at its end, and whether it had one. What else it ends in
+/// stays.
+fn without_softmax(whole: ExactNetwork) -> (ExactNetwork, bool) {
+    let logits = whole.network().logits();
+    let graph = logits.graph();
+    let end = &whole.network().graph().nodes()[graph.nodes().len()..];
+    let is_softmax = |node: &Node| matches!(node.op, Op::Softmax(_));
+    let moves = |node: &Node| matches!(node.op, Op::Reshape(_) | Op::Dropout(_));
+    let softmaxes = end.iter().filter(|node| is_softmax(node)).count();
+    let all = end.iter().all(|node| is_softmax(node) || moves(node));
+    let value = &graph.value(graph.output()).name;
+    match whole.network().graph().find(value) {
+        Ok(value) if all && softmaxes == 1 => (whole.up_to(value), true),
+        _ => (whole, false),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Classifiers with one output, for two classes.
 
-use blindspot_net::{Graph, Network, Op, Operand, ValueId, ops};
+use blindspot_net::{ExactNetwork, Graph, Network, Op, Operand, Real, ValueId, ops};
 
 use super::Answer;
 
@@ -19,7 +19,7 @@ pub(super) fn two_classes(network: Network<f32>) -> (Answer, Network<f32>, Optio
 }
 
 /// What a network gives to the Sigmoid that it ends in, perhaps under another shape.
-fn before_sigmoid(network: &Network<f32>) -> Option<ValueId> {
+fn before_sigmoid<T: Real>(network: &Network<T>) -> Option<ValueId> {
     let mut nodes = network.graph().nodes().iter().rev();
     let end = nodes.find(|node| !matches!(node.op, Op::Reshape(_)))?;
     match (&end.op, end.inputs[0]) {
@@ -28,9 +28,25 @@ fn before_sigmoid(network: &Network<f32>) -> Option<ValueId> {
     }
 }
 
+/// The network with the file's own numbers as one of two classes, as users see its one output: with
+/// the Sigmoid that it may end in.
+pub(super) fn two_classes_exact(exact: ExactNetwork) -> ExactNetwork {
+    let threshold = before_sigmoid(exact.network()).map_or(0.0, |_| 0.5);
+    let graph = exact.network().graph();
+    let above = above_one(&graph.value(graph.output()).shape, threshold);
+    let above = ExactNetwork::from(above);
+    above.after(exact).expect("one number is given and taken")
+}
+
 /// 0, and the one output of a network less a threshold.
 fn beside_zero(network: Network<f32>, threshold: f32) -> Network<f32> {
-    let output = network.graph().value(network.graph().output());
+    let shape = &network.graph().value(network.graph().output()).shape;
+    let above = above_one(shape, threshold);
+    above.after(network).expect("one number is given and taken")
+}
+
+/// 0, and one number of this shape less a threshold.
+fn above_one<T: Real>(shape: &[usize], threshold: T) -> Network<T> {
     let above = |shape: &[usize]| {
         let mut graph = Graph::new("one output", shape)?;
         let flat = Op::Reshape(ops::Reshape { shape: vec![1] });
@@ -46,10 +62,10 @@ fn beside_zero(network: Network<f32>, threshold: f32) -> Network<f32> {
         graph.node("two classes", both, &operands, "two classes")?;
         Ok::<_, blindspot_net::GraphError>(graph)
     };
-    let above = above(&output.shape).expect("one number becomes two");
-    let weights = vec![vec![0.0, 1.0], vec![0.0, -threshold]];
-    let above = Network::new(above, weights).expect("the weights fit and are finite");
-    above.after(network).expect("one number is given and taken")
+    let above = above(shape).expect("one number becomes two");
+    let (zero, one) = (T::zero(), T::one());
+    let weights = vec![vec![zero, one], vec![zero, -threshold]];
+    Network::new(above, weights).expect("the weights fit and are finite")
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 pub use error::OnnxError;
 pub use export::write;
 pub use import::{
-    FUSED, Inspection, OPERATORS, Port, ReadOptions, inspect, read, read_file, read_with,
+    ExactModel, FUSED, Inspection, OPERATORS, Port, ReadOptions, inspect, read, read_exact,
+    read_file, read_with,
 };
 
 use crate::network::Network;

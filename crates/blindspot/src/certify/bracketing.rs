@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use blindspot_model::classifier::Classifier;
 use blindspot_model::inputs::Inputs;
-use blindspot_net::Network;
 use blindspot_run::BlockSizer;
 use blindspot_run::monitor::{BlockProgress, Monitor};
 
-use super::{Bracket, Certifier, CertifyError, MAX_TIME};
+use super::{Bracket, Certificate, Certifier, CertifyError, MAX_TIME};
 use crate::search::{Example, SearchError, SearchOptions, search};
 
 /// Images of the first block for each thread.
@@ -20,8 +20,8 @@ const MAX_BLOCK: usize = 4096;
 pub struct Bracketing<'a> {
     /// Gives the certificates.
     pub certifier: &'a Certifier,
-    /// The network that the certifier was made for.
-    pub network: &'a Network<f32>,
+    /// The model that the certifier was made for.
+    pub classifier: &'a dyn Classifier,
     /// How the smallest perturbation is searched for.
     pub options: &'a SearchOptions,
     /// Time for the certificates of all images together; what the first bounds leave of it refines
@@ -69,14 +69,14 @@ impl Bracketing<'_> {
                 refined.map_err(CertifyError::from)?;
             }
             taken += began.elapsed();
-            let examples = search(self.network, inputs, labels, block, self.options, &part)?;
+            let examples = search(self.classifier, inputs, labels, block, self.options, &part)?;
             if monitor.cancelled() {
                 // The block may have been cut short.
                 break;
             }
             let pairs = certificates.into_iter().zip(examples);
-            let bracket = |(certificate, example): (_, Example)| Bracket {
-                certificate,
+            let bracket = |(certificate, example): (Certificate, Example)| Bracket {
+                certificate: certificate.of_answer(!example.already_misclassified),
                 l2: if example.success {
                     example.l2
                 } else {

@@ -10,7 +10,7 @@ use blindspot_model::preprocess::Preprocess;
 use blindspot_run::journal::{Entries, JournalError, Work, take};
 use serde::{Deserialize, Serialize};
 
-use super::Certificate;
+use super::{Arithmetic, Certificate};
 use crate::search::SearchOptions;
 
 /// Where certificates come from.
@@ -31,6 +31,9 @@ pub struct Provenance {
     /// The time limit for the certificates, in seconds; None (and absent) if there was none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub time_limit: Option<f64>,
+    /// The arithmetic in which the certificates hold.
+    #[serde(default)]
+    pub arithmetic: Arithmetic,
     /// Bounds that could not be used and why, a phrase each; empty if nothing was missing.
     pub limits: Vec<String>,
 }

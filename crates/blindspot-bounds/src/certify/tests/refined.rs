@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::certify::affine::AffineLayers;
+use crate::certify::arithmetic::Rounding;
 use crate::certify::ball::PerturbationBox;
 use crate::certify::curvature::CurvatureBound;
 use crate::certify::outcome::Outcome;
@@ -36,7 +37,7 @@ fn no_point_of_the_ball_has_a_margin_below_its_quadratic_bound() {
     for (seed, unary) in [Unary::Sigmoid, Unary::Tanh].into_iter().enumerate() {
         for depth in [1, 2] {
             let network = smooth(20, unary, depth, seed);
-            let layers = AffineLayers::new(&(&network).into(), 1.0).unwrap();
+            let layers = AffineLayers::new(&(&network).into(), 1.0, &Rounding::SINGLE).unwrap();
             let first = FirstLayer::new(&layers.affine[0]);
             let curvature = CurvatureBound::new(&layers).unwrap();
             let mut propagation = BoundPropagation::new(&layers, &first);
@@ -112,7 +113,7 @@ fn slabs_find_the_minimum_of_a_quadratic_bound_in_a_corner() {
     let (mut verified, mut falsified, mut whole) = (0, 0, 0);
     for seed in 0..40 {
         let network = smooth(2, Unary::Tanh, 1, seed);
-        let layers = AffineLayers::new(&(&network).into(), 1.0).unwrap();
+        let layers = AffineLayers::new(&(&network).into(), 1.0, &Rounding::SINGLE).unwrap();
         let first = FirstLayer::new(&layers.affine[0]);
         let curvature = CurvatureBound::new(&layers).unwrap();
         let mut propagation = BoundPropagation::new(&layers, &first);

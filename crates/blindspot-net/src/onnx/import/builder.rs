@@ -3,17 +3,19 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::constant::{Constant, Numbers};
+use super::constant::Constant;
+use crate::exact::ExactNetwork;
 use crate::graph::{Graph, MAX_VALUES, Operand, ValueId, WeightId};
 use crate::network::Network;
 use crate::onnx::OnnxError;
 use crate::onnx::proto::{BFLOAT16, FLOAT16, NodeProto};
 use crate::ops::{Gather, Op};
 use crate::precision::Precision;
+use crate::real::Real;
 
 /// How many bytes the constants of a file may take altogether, however few bytes describe them.
 /// Those in files beside it count by the lengths of these, beside that.
-const MAX_CONSTANT_BYTES: usize = 1 << 31;
+const MAX_CONSTANT_BYTES: usize = 1 << 32;
 
 /// How many bytes the constants may take at most, files beside the model included: 32 GiB.
 const MAX_ALL_BYTES: u64 = 1 << 35;
@@ -80,8 +82,48 @@ impl Binding {
 enum Weight {
     /// A constant's, as they are.
     Shared(Rc<Constant>),
-    /// Its own.
-    Own(Vec<f32>),
+    /// Numbers that the reader makes.
+    Own(Computed),
+}
+
+/// Numbers that are computed from those of the file, and their
+/// [magnitudes](crate::ExactNetwork).
+pub(super) struct Computed {
+    pub(super) values: Vec<f64>,
+    pub(super) magnitudes: Vec<f64>,
+}
+
+impl Computed {
+    /// Numbers that no operator but the node's own has rounded.
+    pub(super) fn own(values: Vec<f64>) -> Computed {
+        Computed {
+            magnitudes: values.iter().map(|x| x.abs()).collect(),
+            values,
+        }
+    }
+
+    /// More than the magnitude of any number of the file that has the same absolute value.
+    fn magnitude(&self, i: usize) -> f64 {
+        (self.magnitudes[i].max(self.values[i].abs()) * (1.0 + 1e-6)).min(f64::MAX)
+    }
+}
+
+impl Weight {
+    fn values(&self) -> &[f64] {
+        match self {
+            Weight::Own(numbers) => &numbers.values,
+            Weight::Shared(constant) => constant.reals().unwrap_or_default(),
+        }
+    }
+
+    fn magnitudes(&self) -> Vec<f64> {
+        match self {
+            Weight::Own(numbers) => (0..numbers.values.len())
+                .map(|i| numbers.magnitude(i))
+                .collect(),
+            Weight::Shared(constant) => constant.magnitudes(),
+        }
+    }
 }
 
 /// A network under construction.
@@ -98,6 +140,8 @@ pub(super) struct Builder {
     /// The version of ONNX's operators.
     pub(super) opset: i64,
     pub(super) batch: Batch,
+    /// Whether constants are computed in double precision, with their magnitudes.
+    pub(super) exact: bool,
     /// The coarsest format of a value that depends on the image.
     pub(super) precision: Precision,
     /// How many numbers one image's values may still have together.
@@ -136,6 +180,7 @@ impl Builder {
             uses: HashMap::new(),
             opset,
             batch,
+            exact: false,
             precision: Precision::Single,
             values_left: MAX_VALUES,
             constant_bytes_left: MAX_CONSTANT_BYTES,
@@ -193,29 +238,33 @@ impl Builder {
     pub(super) fn finish(self, output: ValueId) -> Result<Network<f32>, OnnxError> {
         let (graph, kept) = self.graph.up_to(output);
         let mut weights: Vec<Option<Weight>> = self.weights.into_iter().map(Some).collect();
-        // Constants that nothing else holds move into the network.
+        // What nothing else holds is gone as soon as it is in the network.
         drop(self.names);
         let kept: Vec<Weight> = kept.iter().filter_map(|id| weights[id.0].take()).collect();
         drop(weights);
-        let numbers = kept.into_iter().map(|weight| match weight {
-            Weight::Own(values) => values,
-            Weight::Shared(constant) => match Rc::try_unwrap(constant) {
-                Ok(Constant {
-                    numbers: Numbers::Real(values),
-                    ..
-                }) => values,
-                Ok(_) => Vec::new(),
-                Err(shared) => shared.reals().unwrap_or_default().to_vec(),
-            },
-        });
-        Ok(Network::new(graph, numbers.collect())?)
+        let rounded = |weight: Weight| weight.values().iter().map(|&x| x as f32).collect();
+        Ok(Network::new(
+            graph,
+            kept.into_iter().map(rounded).collect(),
+        )?)
+    }
+
+    /// The same with the file's own numbers.
+    pub(super) fn finish_exact(self, output: ValueId) -> Result<ExactNetwork, OnnxError> {
+        let (_, kept) = self.graph.up_to(output);
+        let magnitudes = kept.iter().map(|id| self.weights[id.0].magnitudes());
+        let magnitudes = magnitudes.collect();
+        Ok(ExactNetwork::new(self.network(output)?, magnitudes)?)
     }
 
     /// What the value `output` needs as a network with copies of the weights; unlike
     /// [`finish`](Builder::finish) it can be asked for several outputs.
-    pub(super) fn network(&self, output: ValueId) -> Result<Network<f32>, OnnxError> {
+    pub(super) fn network<T: Real>(&self, output: ValueId) -> Result<Network<T>, OnnxError> {
         let (graph, kept) = self.graph.up_to(output);
-        let weights = kept.iter().map(|&id| self.weight_numbers(id).1.to_vec());
+        let weights = kept.iter().map(|&id| {
+            let values = self.weights[id.0].values().iter();
+            values.map(|&x| T::of(x)).collect()
+        });
         Ok(Network::new(graph, weights.collect())?)
     }
 
@@ -299,9 +348,9 @@ impl Builder {
             // Each operand has a gradient of its own.
             if let (Operand::Weight(id), true) = (operands[i], operands[..i].contains(&operands[i]))
             {
-                let (shape, numbers) = self.weight_numbers(id);
-                let (shape, numbers) = (shape.to_vec(), numbers.to_vec());
-                operands[i] = self.weight(&name, &shape, numbers)?;
+                let shape = self.graph.weights()[id.0].shape.clone();
+                let numbers = self.weight_numbers(id);
+                operands[i] = self.computed_weight(&name, &shape, numbers)?;
             }
         }
         let id = self
@@ -344,16 +393,16 @@ impl Builder {
         }
     }
 
-    /// Adds a weight with numbers of its own; its name begins with `name`.
-    pub(super) fn weight(
+    /// Adds a weight of numbers computed from those of the file; its name begins with `name`.
+    pub(super) fn computed_weight(
         &mut self,
         name: &str,
         shape: &[usize],
-        values: Vec<f32>,
+        numbers: Computed,
     ) -> Result<Operand, OnnxError> {
         let name = self.free_name(name);
         let id = self.graph.weight(&name, shape)?;
-        self.weights.push(Weight::Own(values));
+        self.weights.push(Weight::Own(numbers));
         Ok(Operand::Weight(id))
     }
 
@@ -380,13 +429,17 @@ impl Builder {
         Ok(Operand::Weight(id))
     }
 
-    /// Shape and numbers of a weight.
-    pub(super) fn weight_numbers(&self, id: WeightId) -> (&[usize], &[f32]) {
-        let numbers = match &self.weights[id.0] {
-            Weight::Own(values) => values,
-            Weight::Shared(constant) => constant.reals().unwrap_or_default(),
-        };
-        (&self.graph.weights()[id.0].shape, numbers)
+    /// The shape of a weight.
+    pub(super) fn weight_shape(&self, id: WeightId) -> &[usize] {
+        &self.graph.weights()[id.0].shape
+    }
+
+    /// The numbers of a weight, and their magnitudes.
+    pub(super) fn weight_numbers(&self, id: WeightId) -> Computed {
+        Computed {
+            values: self.weights[id.0].values().to_vec(),
+            magnitudes: self.weights[id.0].magnitudes(),
+        }
     }
 
     /// Operator and operands behind a name, if it is a node's output that the file uses only once.

@@ -14,7 +14,7 @@ pub(super) const MAX_INTS: usize = 1 << 22;
 const MAX_SMALL_INTS: usize = 1 << 16;
 
 /// Shape and numbers of a constant as plain values.
-pub(super) type Array = (Vec<usize>, Vec<f32>);
+pub(super) type Array = (Vec<usize>, Vec<f64>);
 
 /// An integer of the arithmetic with shapes that exporters leave in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub(super) enum Dim {
 /// The numbers of a constant.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Numbers {
-    /// Real numbers.
-    Real(Vec<f32>),
+    /// Real numbers, as the file has them.
+    Real(Vec<f64>),
     /// Integers, and truth values as 0 and 1.
     Int(Vec<Dim>),
 }
@@ -56,18 +56,27 @@ impl Numbers {
 pub(super) struct Constant {
     pub(super) shape: Vec<usize>,
     pub(super) numbers: Numbers,
+    /// Of real numbers that the file computes from others: their
+    /// [magnitudes](crate::ExactNetwork); `None` for numbers of the file, and where nobody asks.
+    pub(super) magnitudes: Option<Vec<f64>>,
 }
 
 impl Constant {
-    /// A list of integers.
-    pub(super) fn list(values: Vec<Dim>) -> Constant {
+    /// Numbers in a shape of as many.
+    pub(super) fn new(shape: Vec<usize>, numbers: Numbers) -> Constant {
         Constant {
-            shape: vec![values.len()],
-            numbers: Numbers::Int(values),
+            shape,
+            numbers,
+            magnitudes: None,
         }
     }
 
-    /// Reads a tensor of any of ONNX's float types (kept as `f32`), integer types, or truth values.
+    /// A list of integers.
+    pub(super) fn list(values: Vec<Dim>) -> Constant {
+        Constant::new(vec![values.len()], Numbers::Int(values))
+    }
+
+    /// Reads a tensor of any of ONNX's float types (kept as `f64`), integer types, or truth values.
     pub(super) fn read(
         tensor: TensorProto,
         external: &mut ExternalFiles,
@@ -79,21 +88,31 @@ impl Constant {
     /// Numbers given from outside of the file, for a value of one of ONNX's types.
     pub(super) fn given(shape: &[usize], values: &[f32], data_type: i32) -> Constant {
         let numbers = if is_real(data_type) || data_type == 0 {
-            Numbers::Real(values.to_vec())
+            real(values.iter().copied())
         } else {
             ints(values.iter().map(|&value| value as i64))
         };
-        Constant {
-            shape: shape.to_vec(),
-            numbers,
-        }
+        Constant::new(shape.to_vec(), numbers)
     }
 
     /// Its numbers, if they are real.
-    pub(super) fn reals(&self) -> Option<&[f32]> {
+    pub(super) fn reals(&self) -> Option<&[f64]> {
         match &self.numbers {
             Numbers::Real(values) => Some(values),
             Numbers::Int(_) => None,
+        }
+    }
+
+    /// The magnitudes of its numbers, if they are real: no smaller than their absolute values.
+    pub(super) fn magnitudes(&self) -> Vec<f64> {
+        match &self.magnitudes {
+            Some(magnitudes) => magnitudes.clone(),
+            None => self
+                .reals()
+                .unwrap_or_default()
+                .iter()
+                .map(|x| x.abs())
+                .collect(),
         }
     }
 
@@ -140,7 +159,7 @@ fn read(mut tensor: TensorProto, external: &mut ExternalFiles) -> Result<Constan
         None => of_fields(tensor),
     };
     if numbers.len() == count {
-        Ok(Constant { shape, numbers })
+        Ok(Constant::new(shape, numbers))
     } else {
         Err(format!(
             "its shape is {shape:?}, but it has {} numbers",
@@ -215,7 +234,7 @@ fn width(data_type: i32) -> Result<usize, String> {
 fn of_bytes(data_type: i32, bytes: &[u8]) -> Numbers {
     match data_type {
         FLOAT => real(words(bytes).map(f32::from_le_bytes)),
-        DOUBLE => real(words(bytes).map(|word| f64::from_le_bytes(word) as f32)),
+        DOUBLE => real(words(bytes).map(f64::from_le_bytes)),
         FLOAT16 => real(words(bytes).map(|word| half(u16::from_le_bytes(word)))),
         BFLOAT16 => real(words(bytes).map(|word| brain(u16::from_le_bytes(word)))),
         INT64 => ints(words(bytes).map(i64::from_le_bytes)),
@@ -234,8 +253,8 @@ fn of_bytes(data_type: i32, bytes: &[u8]) -> Numbers {
 fn of_fields(tensor: TensorProto) -> Numbers {
     let bits = || tensor.int32_data.iter().copied();
     match tensor.data_type {
-        FLOAT => Numbers::Real(tensor.float_data),
-        DOUBLE => real(tensor.double_data.iter().map(|&x| x as f32)),
+        FLOAT => real(tensor.float_data.into_iter()),
+        DOUBLE => Numbers::Real(tensor.double_data),
         FLOAT16 => real(bits().map(|bits| half(bits as u16))),
         BFLOAT16 => real(bits().map(|bits| brain(bits as u16))),
         INT64 => ints(tensor.int64_data.iter().copied()),
@@ -249,8 +268,8 @@ fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     words.map(|word| word.try_into().expect("chunks are exact"))
 }
 
-fn real(values: impl Iterator<Item = f32>) -> Numbers {
-    Numbers::Real(values.collect())
+fn real(values: impl Iterator<Item = impl Into<f64>>) -> Numbers {
+    Numbers::Real(values.map(Into::into).collect())
 }
 
 fn ints(values: impl Iterator<Item = impl Into<i64>>) -> Numbers {

@@ -3,17 +3,23 @@
 //! Real numbers go through the network's own operators, as one image without a batch. Integers do
 //! if an operator only arranges them: their positions are arranged, then looked up. The rest of the
 //! arithmetic with them is in [`shape_arith`](super::shape_arith).
+//!
+//! They are computed in single precision, as runtimes do; for an
+//! [`ExactNetwork`](crate::ExactNetwork) in double, with the magnitudes of what comes out.
 
 use std::rc::Rc;
 
 use super::builder::{Batch, Binding, Builder};
 use super::constant::{Array, Constant, Dim, MAX_INTS, Numbers};
+use super::magnitudes;
 use super::operators::{OnConstants, Operator, import};
 use super::reader::Reader;
 use super::shape_arith;
 use crate::evaluate::Evaluator;
 use crate::graph::MAX_VALUES;
 use crate::onnx::OnnxError;
+use crate::onnx::proto::NodeProto;
+use crate::real::Real;
 
 /// Whether a node computes with constants only.
 pub(super) fn is_constant(r: &Reader<'_>, operator: &Operator) -> Result<bool, OnnxError> {
@@ -88,31 +94,29 @@ fn whole(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
     let as_reals = |constant: &Rc<Constant>| match constant.ints() {
         None => constant.clone(),
         Some(ints) => {
-            let numbers = ints.iter().map(|&dim| r.known(dim).unwrap_or(0) as f32);
-            Rc::new(Constant {
-                shape: constant.shape.clone(),
-                numbers: Numbers::Real(numbers.collect()),
-            })
+            let numbers = ints.iter().map(|&dim| r.known(dim).unwrap_or(0) as f64);
+            let numbers = Numbers::Real(numbers.collect());
+            Rc::new(Constant::new(constant.shape.clone(), numbers))
         }
     };
-    let outputs = run(r, MAX_INTS, as_reals)?;
+    let outputs = run::<f32>(r, r.node, MAX_INTS, Also::Joined, as_reals)?;
     let constants = outputs.into_iter().map(|(shape, values)| {
         let ints = values.iter().map(|&value| {
-            let whole = value.fract() == 0.0 && value.abs() <= MAX_WHOLE as f32;
+            let whole = value.fract() == 0.0 && value.abs() <= MAX_WHOLE as f64;
             let number = Dim::Known(value as i64);
             whole
                 .then_some(number)
                 .ok_or_else(|| r.fail(format!("on these integers it gives {value}")))
         });
         let numbers = Numbers::Int(ints.collect::<Result<_, _>>()?);
-        Ok(Constant { shape, numbers })
+        Ok(Constant::new(shape, numbers))
     });
     constants.collect()
 }
 
 /// Numbers of either kind through an operator that gives truth values, as 0 and 1.
 pub(super) fn truth(r: &Reader<'_>) -> Result<Constant, OnnxError> {
-    let Constant { shape, numbers } = match r.required_constant(0)?.reals() {
+    let Constant { shape, numbers, .. } = match r.required_constant(0)?.reals() {
         None => return whole(r)?.pop().ok_or_else(|| r.fail("it gives nothing")),
         Some(_) => compute_one(r)?,
     };
@@ -122,19 +126,47 @@ pub(super) fn truth(r: &Reader<'_>) -> Result<Constant, OnnxError> {
             return Err(r.fail(format!("it gives more than {MAX_INTS} truth values")));
         }
         Numbers::Real(values) => {
-            let truth = |value: f32| Dim::Known(i64::from(value != 0.0));
+            let truth = |value: f64| Dim::Known(i64::from(value != 0.0));
             Numbers::Int(values.into_iter().map(truth).collect())
         }
     };
-    Ok(Constant { shape, numbers })
+    Ok(Constant::new(shape, numbers))
 }
+
+/// Operators whose result jumps: they decide on numbers as a runtime has them.
+const JUMPING: [&str; 12] = [
+    "Ceil",
+    "Equal",
+    "Floor",
+    "Greater",
+    "GreaterOrEqual",
+    "IsInf",
+    "IsNaN",
+    "Less",
+    "LessOrEqual",
+    "Mod",
+    "Round",
+    "Sign",
+];
 
 /// Real numbers through the network's operators.
 fn compute(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
-    let outputs = run(r, MAX_VALUES, |constant| constant.clone())?;
+    let as_is = |constant: &Rc<Constant>| constant.clone();
+    let exact = r.builder.exact && !JUMPING.contains(&r.node.op_type.as_str());
+    let outputs = if exact {
+        run::<f64>(r, r.node, MAX_VALUES, Also::Joined, as_is)?
+    } else {
+        run::<f32>(r, r.node, MAX_VALUES, Also::Joined, as_is)?
+    };
+    let mut magnitudes = match exact {
+        true => magnitudes::of_outputs(r, &outputs)?,
+        false => Vec::new(),
+    }
+    .into_iter();
     let constants = outputs.into_iter().map(|(shape, values)| Constant {
         shape,
         numbers: Numbers::Real(values),
+        magnitudes: magnitudes.next().flatten(),
     });
     Ok(constants.collect())
 }
@@ -152,34 +184,42 @@ fn arrange(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
         Some(dims) if all.len() + dims.len() <= MAX_INTS => {
             let first = all.len();
             all.extend_from_slice(dims);
-            Rc::new(Constant {
-                shape: constant.shape.clone(),
-                numbers: Numbers::Real((first..all.len()).map(|i| i as f32).collect()),
-            })
+            let positions = (first..all.len()).map(|i| i as f64);
+            let positions = Numbers::Real(positions.collect());
+            Rc::new(Constant::new(constant.shape.clone(), positions))
         }
         _ => constant.clone(),
     };
-    let outputs = run(r, MAX_INTS, &mut numbered)?;
+    let outputs = run::<f32>(r, r.node, MAX_INTS, Also::Joined, &mut numbered)?;
     let constants = outputs.into_iter().map(|(shape, positions)| {
         let found = positions
             .iter()
             .map(|&position| all.get(position as usize).copied());
         let found: Option<Vec<Dim>> = found.collect();
         let numbers = Numbers::Int(found.ok_or_else(|| r.fail("it mixes types"))?);
-        Ok(Constant { shape, numbers })
+        Ok(Constant::new(shape, numbers))
     });
     constants.collect()
 }
 
-/// Runs a node on constants, the first one as the image. `data` is applied to it, and to what Concat
-/// puts beside it. Gives shape and numbers of each output, all values together at most `most`
-/// numbers.
-fn run(
+/// To which constants beside the first one something is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Also {
+    /// What Concat puts beside it.
+    Joined,
+    All,
+}
+
+/// Runs a node on the constants of the one that is read, in the number type `T`, the first one as the
+/// image. `data` is applied to it, and to the others `also` names. Gives shape and numbers of each
+/// output, all values together at most `most` numbers.
+pub(super) fn run<T: Real>(
     r: &Reader<'_>,
+    node: &NodeProto,
     most: usize,
+    also: Also,
     mut data: impl FnMut(&Rc<Constant>) -> Rc<Constant>,
 ) -> Result<Vec<Array>, OnnxError> {
-    let node = r.node;
     let mut inputs = Vec::with_capacity(node.input.len());
     for (position, name) in node.input.iter().enumerate() {
         if let Some(constant) = r.constant(position)? {
@@ -204,7 +244,7 @@ fn run(
     inner.declare([node], "");
     for (position, (name, constant)) in inputs.iter().enumerate() {
         if position != image && inner.binding(name).is_none() {
-            let constant = if concat {
+            let constant = if concat || also == Also::All {
                 data(constant)
             } else {
                 constant.clone()
@@ -229,10 +269,12 @@ fn run(
         let batch = value.batched.then_some(1);
         let shape = batch.into_iter().chain(inner.shape(value).iter().copied());
         let shape: Vec<usize> = shape.collect();
-        let network = inner.network(value.id)?;
+        let network = inner.network::<T>(value.id)?;
         let mut evaluator = Evaluator::new(&network);
-        evaluator.input(1).copy_from_slice(values);
-        outputs.push((shape, evaluator.forward().to_vec()));
+        let places = evaluator.input(1).iter_mut().zip(values);
+        places.for_each(|(place, &value)| *place = T::of(value));
+        let numbers = evaluator.forward().iter().map(|x| x.f64());
+        outputs.push((shape, numbers.collect()));
     }
     Ok(outputs)
 }

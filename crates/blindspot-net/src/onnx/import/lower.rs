@@ -1,6 +1,6 @@
 //! Operators of a file made of several of the network: the steps.
 
-use super::builder::{Binding, Value};
+use super::builder::{Binding, Computed, Value};
 use super::reader::Reader;
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
@@ -25,7 +25,7 @@ impl Reader<'_> {
         value: Value,
         number: f64,
     ) -> Result<Value, OnnxError> {
-        let number = self.own_weight("number", &[], vec![number as f32])?;
+        let number = self.own_weight("number", &[], vec![number])?;
         self.with_weight(op, value, number)
     }
 
@@ -203,8 +203,20 @@ impl Reader<'_> {
         let inputs = shape[axis];
         self.check_matrix(outputs, inputs)?;
         let places = (0..outputs).flat_map(|o| (0..inputs).map(move |i| (o, i)));
-        let numbers = places.map(|(o, i)| weight(o, i) as f32).collect();
-        let matrix = self.own_weight("matrix", &[outputs, inputs], numbers)?;
+        let values: Vec<f64> = places.map(|(o, i)| weight(o, i)).collect();
+        // Fractions may be differences of positions, which are as large as the axis.
+        let fractions = values.iter().any(|&x| x != 0.0 && x != 1.0);
+        let size = |x: &f64| match (*x, fractions) {
+            (0.0, _) => 0.0,
+            (x, true) => x.abs() + inputs as f64,
+            (x, false) => x.abs(),
+        };
+        let numbers = Computed {
+            magnitudes: values.iter().map(size).collect(),
+            values,
+        };
+        let name = format!("{}/matrix", self.output_name());
+        let matrix = self.computed_weight(&name, &[outputs, inputs], numbers)?;
         let after: usize = shape[axis + 1..].iter().product();
         if after == 1 {
             let before = shape[..axis].iter().product();

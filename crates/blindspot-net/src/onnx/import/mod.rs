@@ -20,6 +20,7 @@ mod graph;
 mod inspect;
 mod interface;
 mod lower;
+mod magnitudes;
 mod operators;
 mod options;
 mod reader;
@@ -45,8 +46,8 @@ pub use self::operators::OPERATORS;
 pub use self::options::ReadOptions;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::{MAX_BYTES, Model, OnnxError};
+use crate::exact::ExactNetwork;
 use crate::graph::ValueId;
-use crate::network::Network;
 use crate::precision::Precision;
 
 /// The oldest version of ONNX's operators that is read: the first in which shapes broadcast as in
@@ -100,7 +101,69 @@ pub fn read(bytes: &[u8]) -> Result<Model, OnnxError> {
 /// # Errors
 /// [`OnnxError`], which names the node or tensor that does not fit.
 pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Model, OnnxError> {
-    let model = ModelProto::decode(Bytes::from(bytes.into()));
+    let ReadFile {
+        builder,
+        output,
+        input_precision,
+        metadata,
+        files,
+        whole,
+        notes,
+    } = read_network(bytes.into(), options, false)?;
+    Ok(Model {
+        precision: builder.precision,
+        network: builder.finish(output)?,
+        input_precision,
+        metadata,
+        files,
+        whole,
+        notes,
+    })
+}
+
+/// What [`read_exact`] reads.
+#[derive(Debug, Clone)]
+pub struct ExactModel {
+    /// The network with the file's own numbers.
+    pub network: ExactNetwork,
+    /// The files beside the model's own that hold some of its numbers, as in [`Model::files`].
+    pub files: Vec<String>,
+}
+
+/// Reads the bytes of an ONNX file with its own numbers, none of them rounded to single precision;
+/// otherwise like [`read_with`].
+///
+/// # Errors
+/// [`OnnxError`], which names the node or tensor that does not fit.
+pub fn read_exact(
+    bytes: impl Into<Vec<u8>>,
+    options: &ReadOptions,
+) -> Result<ExactModel, OnnxError> {
+    let ReadFile {
+        builder,
+        output,
+        files,
+        ..
+    } = read_network(bytes.into(), options, true)?;
+    let network = builder.finish_exact(output)?;
+    Ok(ExactModel { network, files })
+}
+
+/// A file that is read, but for the numbers of the weights; the fields are those of [`Model`].
+struct ReadFile {
+    builder: Builder,
+    /// The value of the output.
+    output: ValueId,
+    input_precision: Precision,
+    metadata: BTreeMap<String, String>,
+    files: Vec<String>,
+    whole: Option<[f64; 2]>,
+    notes: Vec<String>,
+}
+
+/// Reads a file; `exact` is as in [`Builder`].
+fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<ReadFile, OnnxError> {
+    let model = ModelProto::decode(Bytes::from(bytes));
     let model = model.map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
     let graph = model
         .graph
@@ -163,13 +226,14 @@ pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Mod
         output: &output,
         types: &types,
         external_bytes: external.bytes(),
+        exact,
     };
-    let (network, formats, reading_note) = file.network(readings, constants)?;
+    let (builder, input_precision, output, reading_note) = file.network(readings, constants)?;
     let entries = model.metadata_props.into_iter();
-    Ok(Model {
-        network,
-        precision: formats[1],
-        input_precision: formats[0],
+    Ok(ReadFile {
+        builder,
+        output,
+        input_precision,
         metadata: entries
             .map(|entry| (entry.key, entry.value))
             .collect::<BTreeMap<_, _>>(),
@@ -231,25 +295,23 @@ struct Graph<'f> {
     /// The types of constants, by their names.
     types: &'f HashMap<String, i32>,
     external_bytes: u64,
+    exact: bool,
 }
 
 impl Graph<'_> {
-    /// The network by the first of the readings that works, the formats of its input and of its
-    /// coarsest value, and what has to be said about the reading.
+    /// The network by the first of the readings that works, the format of its input, the value of its
+    /// output, and what has to be said about the reading.
     fn network(
         &self,
         readings: Vec<Reading>,
         constants: Constants,
-    ) -> Result<(Network<f32>, [Precision; 2], Option<String>), OnnxError> {
+    ) -> Result<(Builder, Precision, ValueId, Option<String>), OnnxError> {
         let mut first = None;
         for reading in readings {
             match self.read(&reading, &constants) {
                 Ok((builder, input, value)) => {
-                    // What nothing else holds moves into the network.
-                    drop(constants);
-                    let formats = [input, builder.precision];
                     let note = reading.note.map(str::to_owned);
-                    return Ok((builder.finish(value)?, formats, note));
+                    return Ok((builder, input, value, note));
                 }
                 // That the batch can't be followed is not the cause if something else is wrong, too.
                 Err(error) => match first {
@@ -273,6 +335,7 @@ impl Graph<'_> {
         let mut builder = Builder::new(name, shape, reading.batched, reading.batch, opset)?;
         builder.has_values_of(interface::type_of(self.image));
         let input = builder.precision;
+        builder.exact = self.exact;
         builder.allow_bytes(self.external_bytes);
         builder.declare_types(self.types);
         builder.declare(self.calls.iter().map(|call| &call.node), self.output);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::builder::{Batch, Binding, Builder, Value};
+use super::builder::{Batch, Binding, Builder, Computed, Value};
 use super::constant::{Array, Constant, Dim, Numbers};
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
         let values = match &constant.numbers {
             Numbers::Real(values) => values.clone(),
             Numbers::Int(dims) => {
-                let known = dims.iter().map(|&dim| Ok(self.known(dim)? as f32));
+                let known = dims.iter().map(|&dim| Ok(self.known(dim)? as f64));
                 known.collect::<Result<_, OnnxError>>()?
             }
         };
@@ -177,9 +177,38 @@ impl<'a> Reader<'a> {
         &mut self,
         name: &str,
         shape: &[usize],
-        values: Vec<f32>,
+        values: Vec<f64>,
     ) -> Result<Operand, OnnxError> {
-        self.builder.weight(name, shape, values)
+        let mut numbers = Computed::own(values);
+        let inputs = 0..self.node.input.len();
+        let mut constants = inputs.filter_map(|position| self.constant(position).ok().flatten());
+        if constants.any(|constant| constant.magnitudes.is_some()) {
+            // Of numbers that are computed from computed ones no bound is known here.
+            numbers.magnitudes.fill(f64::MAX);
+        }
+        self.builder.computed_weight(name, shape, numbers)
+    }
+
+    /// The magnitudes of a constant input's numbers; see [`ExactNetwork`](crate::ExactNetwork).
+    pub(super) fn magnitudes(&self, position: usize) -> Result<Vec<f64>, OnnxError> {
+        let constant = self.required_constant(position)?;
+        match &constant.numbers {
+            Numbers::Real(_) => Ok(constant.magnitudes()),
+            Numbers::Int(_) => {
+                let values = self.reals(position)?.unwrap_or_default().1;
+                Ok(values.iter().map(|x| x.abs()).collect())
+            }
+        }
+    }
+
+    /// Adds a weight computed from numbers of the file, under a name that begins with `name`.
+    pub(super) fn computed_weight(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        numbers: Computed,
+    ) -> Result<Operand, OnnxError> {
+        self.builder.computed_weight(name, shape, numbers)
     }
 
     /// Adds a weight that the node makes itself: `what` says which.
@@ -187,7 +216,7 @@ impl<'a> Reader<'a> {
         &mut self,
         what: &str,
         shape: &[usize],
-        values: Vec<f32>,
+        values: Vec<f64>,
     ) -> Result<Operand, OnnxError> {
         let name = format!("{}/{what}", self.output_name());
         self.weight(&name, shape, values)

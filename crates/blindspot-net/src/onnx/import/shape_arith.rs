@@ -125,13 +125,25 @@ pub(super) fn choose(r: &Reader<'_>) -> Result<Constant, OnnxError> {
             Numbers::Int(chosen.collect())
         }
         _ => {
-            let (_, a) = r.reals(1)?.unwrap_or_default();
-            let (_, b) = r.reals(2)?.unwrap_or_default();
-            let chosen = places.map(|(first, place)| if first { a[place] } else { b[place] });
-            Numbers::Real(chosen.collect())
+            let (_, reals) = r.reals(1)?.unwrap_or_default();
+            let (_, others) = r.reals(2)?.unwrap_or_default();
+            let computed = a.magnitudes.is_some() || b.magnitudes.is_some();
+            let sizes = [r.magnitudes(1)?, r.magnitudes(2)?];
+            let choose = |a: &[f64], b: &[f64]| {
+                let places = places.clone();
+                let chosen = places.map(|(first, place)| if first { a[place] } else { b[place] });
+                chosen.collect::<Vec<f64>>()
+            };
+            let numbers = Numbers::Real(choose(&reals, &others));
+            let magnitudes = computed.then(|| choose(&sizes[0], &sizes[1]));
+            return Ok(Constant {
+                shape,
+                numbers,
+                magnitudes,
+            });
         }
     };
-    Ok(Constant { shape, numbers })
+    Ok(Constant::new(shape, numbers))
 }
 
 /// Range: from a start to before a limit by a step.
@@ -177,7 +189,7 @@ fn pairs(
         function(first, second)
     });
     let numbers = Numbers::Int(numbers.collect::<Result<_, _>>()?);
-    Ok(Constant { shape, numbers })
+    Ok(Constant::new(shape, numbers))
 }
 
 /// The shape to which constants are repeated, as in NumPy.

@@ -138,8 +138,8 @@ fn attention(r: &mut Reader<'_>) -> Outputs {
 }
 
 /// What is added to a score that counts, or not.
-fn bias(counts: bool) -> f32 {
-    if counts { 0.0 } else { f32::MIN }
+fn bias(counts: bool) -> f64 {
+    if counts { 0.0 } else { f32::MIN.into() }
 }
 
 /// The scores with the mask: truth values of what counts, or numbers to be added.
@@ -150,17 +150,18 @@ fn masked(r: &mut Reader<'_>, scores: Value) -> Result<Value, OnnxError> {
     let mask = match mask.constant() {
         Some(constant) => {
             let (shape, numbers) = r.reals(3)?.unwrap_or_default();
-            let numbers: Vec<f32> = match constant.ints() {
+            let numbers: Vec<f64> = match constant.ints() {
                 Some(_) => numbers.iter().map(|&counts| bias(counts != 0.0)).collect(),
                 None => numbers,
             };
             let row = shape.last().copied().unwrap_or(1).max(1);
-            let nothing = |row: &[f32]| row.iter().all(|&number| number <= f32::MIN);
+            let least = f64::from(f32::MIN);
+            let nothing = |row: &[f64]| row.iter().all(|&number| number <= least);
             if numbers.chunks(row).any(nothing) {
                 return Err(r.fail("its mask leaves a query nothing to attend to"));
             }
             let numbers = Numbers::Real(numbers);
-            finite(Binding::Constant(Constant { shape, numbers }.into()))
+            finite(Binding::Constant(Constant::new(shape, numbers).into()))
         }
         None => mask,
     };
@@ -186,7 +187,7 @@ fn rotary(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     }
     let half = turned / 2;
     // Each number's partner, the pair that both are, and the sign with which the partner counts.
-    let pairs: Vec<(usize, usize, f32)> = (0..turned)
+    let pairs: Vec<(usize, usize, f64)> = (0..turned)
         .map(|i| match (r.attr_bool("interleaved", false), i < half) {
             (true, _) if i.is_multiple_of(2) => (i + 1, i / 2, -1.0),
             (true, _) => (i - 1, i / 2, 1.0),
@@ -220,10 +221,10 @@ fn angles(
     r: &mut Reader<'_>,
     position: usize,
     [length, half]: [usize; 2],
-    pairs: &[(usize, usize, f32)],
+    pairs: &[(usize, usize, f64)],
     signed: bool,
 ) -> Result<Operand, OnnxError> {
-    let sign = |pair: &(usize, usize, f32)| if signed { pair.2 } else { 1.0 };
+    let sign = |pair: &(usize, usize, f64)| if signed { pair.2 } else { 1.0 };
     if let (Binding::Value(table), None) = (r.required(position)?, r.input(3)?) {
         let table = r.batched(table)?;
         let positions = pairs.iter().map(|pair| pair.1).collect();
@@ -238,7 +239,7 @@ fn angles(
         None => (0..(numbers.len() / half) as i64).collect(),
     };
     let row = |&row: &i64| numbers.chunks_exact(half).nth(usize::try_from(row).ok()?);
-    let rows: Option<Vec<&[f32]>> = rows.iter().map(row).collect();
+    let rows: Option<Vec<&[f64]>> = rows.iter().map(row).collect();
     let rows = rows.filter(|rows| {
         // The same for every image.
         let mut images = rows.chunks(length);
@@ -250,7 +251,7 @@ fn angles(
             r.input_name(position)
         )));
     };
-    let row = |row: &[f32]| {
+    let row = |row: &[f64]| {
         pairs
             .iter()
             .map(|pair| sign(pair) * row[pair.1])

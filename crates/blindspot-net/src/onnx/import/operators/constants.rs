@@ -10,8 +10,9 @@ use crate::onnx::import::constant::{Constant, Dim, MAX_INTS, Numbers, is_real, i
 use crate::onnx::import::external::ExternalFiles;
 use crate::onnx::import::reader::Reader;
 use crate::onnx::import::shape_arith;
-use crate::onnx::proto::{BOOL, INT8, INT64, UINT8, UINT32, UINT64};
+use crate::onnx::proto::{BFLOAT16, BOOL, DOUBLE, FLOAT16, INT8, INT64, UINT8, UINT32, UINT64};
 use crate::ops::{Op, Unary};
+use crate::precision::Precision;
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Cast", cast).on_constants(OnConstants::Function(cast_constant)),
@@ -52,7 +53,9 @@ fn size(r: &mut Reader<'_>) -> Outputs {
     let count = count.ok_or_else(|| r.fail("it counts more numbers than there are"))?;
     let numbers = Numbers::Int(vec![Dim::Known(count)]);
     let shape = Vec::new();
-    Ok(vec![Binding::Constant(Constant { shape, numbers }.into())])
+    Ok(vec![Binding::Constant(
+        Constant::new(shape, numbers).into(),
+    )])
 }
 
 /// A value in another type of floats is the same value: networks compute in one type, and the file's
@@ -102,13 +105,14 @@ fn cast_like(r: &mut Reader<'_>) -> Outputs {
         (Binding::Constant(constant), true, false) => {
             let numbers = Numbers::Real(r.reals(0)?.unwrap_or_default().1);
             let shape = constant.shape.clone();
-            Binding::Constant(Constant { shape, numbers }.into())
+            Binding::Constant(Constant::new(shape, numbers).into())
         }
         _ => return Err(r.fail("it makes integers of real numbers")),
     }])
 }
 
-/// Integers to real numbers and back; types of one kind are not told apart.
+/// Integers to real numbers and back, and real numbers rounded to another type; types of integers are
+/// not told apart.
 fn cast_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     let data = r.required_constant(0)?;
     let target = r.attr_i64("to", 0) as i32;
@@ -122,10 +126,18 @@ fn cast_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
             Numbers::Int(values.iter().map(truth).collect())
         }
         (Numbers::Int(dims), target) if is_real(target) => {
-            let real = |&dim| Ok(r.known(dim)? as f32);
+            let real = |&dim| Ok(r.known(dim)? as f64);
             Numbers::Real(dims.iter().map(real).collect::<Result<_, OnnxError>>()?)
         }
-        (numbers, target) if is_real(target) => numbers.clone(),
+        (Numbers::Real(values), target) if is_real(target) => {
+            let rounded = |&value: &f64| match target {
+                DOUBLE => value,
+                FLOAT16 => f64::from(Precision::Half.round(value as f32)),
+                BFLOAT16 => f64::from(Precision::Brain.round(value as f32)),
+                _ => f64::from(value as f32),
+            };
+            Numbers::Real(values.iter().map(rounded).collect())
+        }
         (Numbers::Int(dims), INT8..=INT64 | UINT8 | UINT32 | UINT64) => Numbers::Int(dims.clone()),
         (Numbers::Real(values), INT8..=INT64 | UINT8 | UINT32 | UINT64) => {
             if values.len() > MAX_INTS {
@@ -137,8 +149,11 @@ fn cast_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
         }
         (_, other) => return Err(r.fail(format!("it casts to ONNX's type {other}"))),
     };
-    let shape = data.shape.clone();
-    Ok(Constant { shape, numbers })
+    let mut constant = Constant::new(data.shape.clone(), numbers);
+    if constant.reals().is_some() {
+        constant.magnitudes.clone_from(&data.magnitudes);
+    }
+    Ok(constant)
 }
 
 /// Constant, in each of its forms but texts and sparse tensors.
@@ -150,9 +165,9 @@ fn constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     let (shape, numbers) = if let Some(tensor) = r.attr_tensor("value") {
         return Constant::read(tensor.clone(), &mut ExternalFiles::of(None));
     } else if let Some(value) = r.attr("value_float") {
-        (vec![], Numbers::Real(vec![value.f]))
+        (vec![], Numbers::Real(vec![value.f.into()]))
     } else if let Some(value) = r.attr("value_floats") {
-        let numbers = Numbers::Real(value.floats.clone());
+        let numbers = Numbers::Real(value.floats.iter().map(|&x| x.into()).collect());
         (vec![value.floats.len()], numbers)
     } else if let Some(value) = r.attr("value_int") {
         (vec![], ints(&[value.i]))
@@ -164,7 +179,7 @@ fn constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     if numbers.len() > MAX_INTS {
         return Err(r.fail(format!("it has more than {MAX_INTS} numbers")));
     }
-    Ok(Constant { shape, numbers })
+    Ok(Constant::new(shape, numbers))
 }
 
 /// One number everywhere. An axis of the batch's length becomes one of length 1, which is repeated
@@ -197,11 +212,11 @@ fn constant_of_shape(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     let numbers = match value {
         Numbers::Real(value) if value.len() == 1 => {
             r.builder
-                .check_bytes(r.output_name(), count * size_of::<f32>())?;
+                .check_bytes(r.output_name(), count * size_of::<f64>())?;
             Numbers::Real(vec![value[0]; count])
         }
         Numbers::Int(value) if value.len() == 1 => Numbers::Int(vec![value[0]; count]),
         _ => return Err(r.fail("its value must be one number")),
     };
-    Ok(Constant { shape, numbers })
+    Ok(Constant::new(shape, numbers))
 }

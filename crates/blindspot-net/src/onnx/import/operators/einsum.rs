@@ -29,7 +29,7 @@ enum Numbers {
     /// They depend on the image.
     Value(Value),
     /// They don't.
-    Constant(Vec<f32>),
+    Constant(Vec<f64>),
 }
 
 fn einsum(r: &mut Reader<'_>) -> Result<Value, OnnxError> {

@@ -147,7 +147,7 @@ fn modulo_of_constants(r: &Reader<'_>) -> Result<Constant, OnnxError> {
 fn clip(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let end = |position: usize, name: &str, open: f32| match r.reals(position)? {
         Some((_, values)) => match values[..] {
-            [end] => Ok(f64::from(end)),
+            [end] => Ok(end),
             _ => Err(r.fail(format!("its {name} must be one number"))),
         },
         None => Ok(r.attr_f64(name, open)),
@@ -166,7 +166,7 @@ fn clip(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
 fn dropout(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let value = r.value(0)?;
     let ratio = match r.finite(1)? {
-        Some((_, values)) => f64::from(values.first().copied().unwrap_or(0.5)),
+        Some((_, values)) => values.first().copied().unwrap_or(0.5),
         None => r.attr_f64("ratio", 0.5),
     };
     let training = r.ints(2)?.is_some_and(|mode| mode.first() == Some(&1));

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::Operator;
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
-use crate::onnx::import::builder::{Binding, Value};
+use crate::onnx::import::builder::{Binding, Computed, Value};
 use crate::onnx::import::constant::Constant;
 use crate::onnx::import::reader::Reader;
 use crate::ops::{Binary, Fields, Gemm, Local, MatMul, Op, Transpose};
@@ -44,7 +44,7 @@ fn gemm(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let b = factor(r, 1, &b, trans_b)?;
     let mut product = r.push_node(Op::MatMul(MatMul), &[a, b], false)?;
     if alpha != 1.0 {
-        let alpha = r.own_weight("alpha", &[], vec![alpha as f32])?;
+        let alpha = r.own_weight("alpha", &[], vec![alpha])?;
         let operands = [Operand::Value(product.id), alpha];
         product = r.push_node(Op::Binary(Binary::Mul), &operands, false)?;
     }
@@ -62,22 +62,19 @@ fn plus(
         None => return Ok(product),
         Some(c) if beta == 1.0 => c,
         Some(Binding::Value(value)) => {
-            let beta = r.own_weight("beta", &[], vec![beta as f32])?;
+            let beta = r.own_weight("beta", &[], vec![beta])?;
             let operands = [Operand::Value(value.id), beta];
             let scaled = r.push_node(Op::Binary(Binary::Mul), &operands, value.batched)?;
             Binding::Value(scaled)
         }
         Some(Binding::Constant(constant)) => {
-            let (shape, mut values) = r.finite(2)?.unwrap_or_default();
-            for value in &mut values {
-                *value = (f64::from(*value) * beta) as f32;
-            }
+            let (shape, numbers) = times(r, 2, beta)?;
             let shape = if product.batched {
                 r.without_batch(2, &constant, 2)?
             } else {
                 shape
             };
-            let weight = r.weight(r.input_name(2), &shape, values)?;
+            let weight = r.computed_weight(r.input_name(2), &shape, numbers)?;
             let operands = [Operand::Value(product.id), weight];
             return r.push_node(Op::Binary(Binary::Add), &operands, product.batched);
         }
@@ -105,11 +102,17 @@ fn factor(
             Ok(Operand::Value(value.id))
         }
         Binding::Constant(constant) if transposed => {
-            let (shape, values) = r.finite(position)?.unwrap_or_default();
+            let (shape, numbers) = times(r, position, 1.0)?;
             let (rows, cols) = (shape[0], shape[1]);
-            let turned = (0..cols).flat_map(|col| (0..rows).map(move |row| row * cols + col));
-            let turned = turned.map(|place| values[place]).collect();
-            r.weight(r.input_name(position), &[cols, rows], turned)
+            let turned = |numbers: Vec<f64>| {
+                let places = (0..cols).flat_map(|col| (0..rows).map(move |row| row * cols + col));
+                places.map(|place| numbers[place]).collect()
+            };
+            let turned = Computed {
+                values: turned(numbers.values),
+                magnitudes: turned(numbers.magnitudes),
+            };
+            r.computed_weight(r.input_name(position), &[cols, rows], turned)
         }
         Binding::Constant(constant) => r.shared_weight(position, constant, &constant.shape.clone()),
     }
@@ -134,11 +137,19 @@ fn scaled(
     if scale == 1.0 {
         return r.shared_weight(position, constant, &constant.shape.clone());
     }
-    let (shape, mut values) = r.finite(position)?.unwrap_or_default();
-    for value in &mut values {
-        *value = (f64::from(*value) * scale) as f32;
-    }
-    r.weight(r.input_name(position), &shape, values)
+    let (shape, numbers) = times(r, position, scale)?;
+    r.computed_weight(r.input_name(position), &shape, numbers)
+}
+
+/// Shape and numbers of a constant input, scaled.
+fn times(r: &Reader<'_>, position: usize, scale: f64) -> Result<(Vec<usize>, Computed), OnnxError> {
+    let (shape, values) = r.finite(position)?.unwrap_or_default();
+    let magnitudes = r.magnitudes(position)?.into_iter();
+    let numbers = Computed {
+        values: values.into_iter().map(|value| value * scale).collect(),
+        magnitudes: magnitudes.map(|size| size * scale.abs()).collect(),
+    };
+    Ok((shape, numbers))
 }
 
 /// A bias as a weight of shape `[units]`, scaled.
@@ -151,13 +162,13 @@ fn row(
     if beta == 1.0 && bias.numbers.len() == units {
         return r.shared_weight(2, bias, &[units]);
     }
-    let (_, values) = r.finite(2)?.unwrap_or_default();
-    let scaled = values.iter().map(|&value| (f64::from(value) * beta) as f32);
-    r.weight(
-        r.input_name(2),
-        &[units],
-        scaled.cycle().take(units).collect(),
-    )
+    let (_, numbers) = times(r, 2, beta)?;
+    let repeated = |numbers: Vec<f64>| numbers.iter().copied().cycle().take(units).collect();
+    let numbers = Computed {
+        values: repeated(numbers.values),
+        magnitudes: repeated(numbers.magnitudes),
+    };
+    r.computed_weight(r.input_name(2), &[units], numbers)
 }
 
 /// NumPy's matmul: the last two axes, repeated over the axes before them.
@@ -260,9 +271,11 @@ fn matrix(r: &mut Reader<'_>, input: Binding, row: bool) -> Result<Binding, Onnx
             Ok(Binding::Value(r.reshape(value, shape, value.batched)?))
         }
         Binding::Constant(constant) if constant.shape.len() == 1 => {
-            let shape = wide(&constant.shape);
-            let numbers = constant.numbers.clone();
-            Ok(Binding::Constant(Rc::new(Constant { shape, numbers })))
+            let constant = Constant {
+                shape: wide(&constant.shape),
+                ..Constant::clone(&constant)
+            };
+            Ok(Binding::Constant(Rc::new(constant)))
         }
         constant => Ok(constant),
     }

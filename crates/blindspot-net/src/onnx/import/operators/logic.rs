@@ -70,10 +70,21 @@ pub(super) fn finite(binding: Binding) -> Binding {
     let reals = binding.constant().and_then(|constant| constant.reals());
     match reals {
         Some(reals) if reals.iter().any(|number| number.is_infinite()) => {
-            let numbers = reals.iter().map(|number| number.clamp(f32::MIN, f32::MAX));
+            let numbers = reals
+                .iter()
+                .map(|number| number.clamp(f32::MIN.into(), f32::MAX.into()));
             let numbers = Numbers::Real(numbers.collect());
             let shape = binding.constant().map_or(Vec::new(), |c| c.shape.clone());
-            Binding::Constant(Rc::new(Constant { shape, numbers }))
+            let magnitudes = binding.constant().and_then(|c| c.magnitudes.clone());
+            let magnitudes = magnitudes.map(|sizes| {
+                let sizes = sizes.into_iter();
+                sizes.map(|size| size.min(f32::MAX.into())).collect()
+            });
+            Binding::Constant(Rc::new(Constant {
+                shape,
+                numbers,
+                magnitudes,
+            }))
         }
         _ => binding,
     }

@@ -51,7 +51,12 @@ fn numbers(r: &mut Reader<'_>, name: &str, shape: &[usize]) -> Result<Operand, O
         );
         return Err(r.fail(why));
     }
-    let all = given.iter().copied().cycle().take(count).collect();
+    let all = given
+        .iter()
+        .map(|&x| x.into())
+        .cycle()
+        .take(count)
+        .collect();
     r.own_weight(name, shape, all)
 }
 
@@ -249,8 +254,8 @@ fn sums(
     r: &mut Reader<'_>,
     kernels: Value,
     rows: usize,
-    coefficients: Vec<f32>,
-    shifts: Vec<f32>,
+    coefficients: Vec<f64>,
+    shifts: Vec<f64>,
 ) -> Result<Value, OnnxError> {
     let inputs = r.shape(kernels)[0];
     let operands = [
@@ -267,7 +272,7 @@ fn parameters(
     r: &Reader<'_>,
     rows: usize,
     inputs: usize,
-) -> Result<(Vec<f32>, Vec<f32>), OnnxError> {
+) -> Result<(Vec<f64>, Vec<f64>), OnnxError> {
     let (coefficients, rho) = (r.attr_floats("coefficients"), r.attr_floats("rho"));
     let finite = coefficients
         .iter()
@@ -281,8 +286,9 @@ fn parameters(
         );
         return Err(r.fail(why));
     }
-    let shifts = (0..rows).map(|row| rho.get(row).copied().unwrap_or(rho[0]));
-    Ok((coefficients.to_vec(), shifts.collect()))
+    let shifts = (0..rows).map(|row| rho.get(row).copied().unwrap_or(rho[0]).into());
+    let coefficients = coefficients.iter().map(|&x| x.into());
+    Ok((coefficients.collect(), shifts.collect()))
 }
 
 fn svm_regressor(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
@@ -347,7 +353,7 @@ fn svm_classifier(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
             pairs += 1;
         }
     }
-    let rho = r.attr_floats("rho").to_vec();
+    let rho: Vec<f64> = r.attr_floats("rho").iter().map(|&x| x.into()).collect();
     if rho.len() != pairs {
         return Err(r.fail(format!(
             "it has {} shifts for {pairs} pairs of classes",

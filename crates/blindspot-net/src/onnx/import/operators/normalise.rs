@@ -3,7 +3,7 @@
 use super::Operator;
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
-use crate::onnx::import::builder::{Binding, Value};
+use crate::onnx::import::builder::{Binding, Computed, Value};
 use crate::onnx::import::constant::Dim;
 use crate::onnx::import::reader::Reader;
 use crate::ops::{Binary, Lrn, Op, Softmax};
@@ -65,15 +65,13 @@ fn batch_normalization(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     }
     let epsilon = r.attr_f64("epsilon", 1e-5);
     let [scale, shift, mean, variance] = [0, 1, 2, 3].map(|i| parameters[i].1.as_slice());
-    let factors: Vec<f64> = scale
-        .iter()
-        .zip(variance)
-        .map(|(&scale, &variance)| f64::from(scale) / (f64::from(variance) + epsilon).sqrt())
+    let deviation = |i: usize| (variance[i] + epsilon).sqrt();
+    let channels = 0..scale.len();
+    let values: Vec<f64> = channels.clone().map(|i| scale[i] / deviation(i)).collect();
+    let shifts: Vec<f64> = (shift.iter().zip(mean).zip(&values))
+        .map(|((&shift, &mean), factor)| shift - mean * factor)
         .collect();
-    let shifts: Vec<f64> = (shift.iter().zip(mean).zip(&factors))
-        .map(|((&shift, &mean), factor)| f64::from(shift) - f64::from(mean) * factor)
-        .collect();
-    if factors
+    if values
         .iter()
         .chain(&shifts)
         .any(|number| !number.is_finite())
@@ -81,6 +79,27 @@ fn batch_normalization(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
         let why = "its variance and epsilon give no finite scale";
         return Err(r.fail(why));
     }
+    let mut sizes = Vec::with_capacity(4);
+    for position in 1..5 {
+        sizes.push(r.magnitudes(position)?);
+    }
+    // The relative error of a variance is that of the factor, too.
+    let factors = Computed {
+        magnitudes: channels
+            .map(|i| {
+                let variance = (sizes[3][i] + epsilon) / (variance[i] + epsilon);
+                sizes[0][i] / deviation(i) * variance
+            })
+            .collect(),
+        values,
+    };
+    let parts = sizes[1].iter().zip(&sizes[2]).zip(&factors.magnitudes);
+    let shifts = Computed {
+        magnitudes: parts
+            .map(|((shift, mean), factor)| shift + mean * factor)
+            .collect(),
+        values: shifts,
+    };
     if spatial && fold_into_layer(r, value, &factors, &shifts)? {
         return Ok(value);
     }
@@ -88,11 +107,11 @@ fn batch_normalization(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     if spatial {
         shape.extend(image[1.min(image.len())..].iter().map(|_| 1));
     }
-    let mut weight = |what: &str, values: &[f64]| {
-        let values = values.iter().map(|&value| value as f32).collect();
-        r.own_weight(what, &shape, values)
+    let mut weight = |what: &str, numbers: Computed| {
+        let name = format!("{}/{what}", r.output_name());
+        r.computed_weight(&name, &shape, numbers)
     };
-    let (factors, shifts) = (weight("scale", &factors)?, weight("shift", &shifts)?);
+    let (factors, shifts) = (weight("scale", factors)?, weight("shift", shifts)?);
     let operands = [Operand::Value(value.id), factors];
     let scaled = r.push_node(Op::Binary(Binary::Mul), &operands, value.batched)?;
     let operands = [Operand::Value(scaled.id), shifts];
@@ -103,8 +122,8 @@ fn batch_normalization(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
 fn fold_into_layer(
     r: &mut Reader<'_>,
     value: Value,
-    factors: &[f64],
-    shifts: &[f64],
+    factors: &Computed,
+    shifts: &Computed,
 ) -> Result<bool, OnnxError> {
     let Some((op, operands)) = r.builder.single_use_producer(r.input_name(0)) else {
         return Ok(false);
@@ -113,10 +132,10 @@ fn fold_into_layer(
     // How many numbers of the weight follow each other for one channel.
     let run = match (op, operands) {
         (Op::Conv(_), &[_, Operand::Weight(weight), ..]) => {
-            r.builder.weight_numbers(weight).0[1..].iter().product()
+            r.builder.weight_shape(weight)[1..].iter().product()
         }
         (Op::Gemm(op), &[_, Operand::Weight(weight), ..]) if rows && op.trans_b => {
-            r.builder.weight_numbers(weight).0[1]
+            r.builder.weight_shape(weight)[1]
         }
         (Op::Gemm(_), &[_, Operand::Weight(_), ..]) if rows => 1,
         _ => return Ok(false),
@@ -126,30 +145,32 @@ fn fold_into_layer(
         [input, Operand::Weight(weight), Operand::Weight(bias)] => (input, weight, Some(bias)),
         _ => return Ok(false),
     };
-    let channels = factors.len();
-    let (shape, numbers) = r.builder.weight_numbers(weight);
-    let shape = shape.to_vec();
-    let scaled = numbers
-        .iter()
-        .enumerate()
-        .map(|(i, &number)| (f64::from(number) * factors[i / run % channels]) as f32)
-        .collect();
-    let shifted = match bias {
-        Some(bias) => {
-            let bias = r
-                .builder
-                .weight_numbers(bias)
-                .1
-                .iter()
-                .zip(factors)
-                .zip(shifts);
-            bias.map(|((&b, factor), shift)| (f64::from(b) * factor + shift) as f32)
-                .collect()
-        }
-        None => shifts.iter().map(|&shift| shift as f32).collect(),
+    let channels = factors.values.len();
+    let shape = r.builder.weight_shape(weight).to_vec();
+    let numbers = r.builder.weight_numbers(weight);
+    let scaled = |numbers: Vec<f64>, factors: &[f64]| {
+        let pairs = numbers.iter().enumerate();
+        pairs
+            .map(|(i, number)| number * factors[i / run % channels])
+            .collect()
     };
-    let weight = r.own_weight("weight", &shape, scaled)?;
-    let bias = r.own_weight("bias", &[channels], shifted)?;
+    let scaled = Computed {
+        values: scaled(numbers.values, &factors.values),
+        magnitudes: scaled(numbers.magnitudes, &factors.magnitudes),
+    };
+    let zeros = || Computed::own(vec![0.0; channels]);
+    let bias = bias.map_or_else(zeros, |bias| r.builder.weight_numbers(bias));
+    let moved = |bias: Vec<f64>, factors: &[f64], shifts: &[f64]| {
+        let all = bias.iter().zip(factors).zip(shifts);
+        all.map(|((b, factor), shift)| b * factor + shift).collect()
+    };
+    let shifted = Computed {
+        values: moved(bias.values, &factors.values, &shifts.values),
+        magnitudes: moved(bias.magnitudes, &factors.magnitudes, &shifts.magnitudes),
+    };
+    let name = r.output_name();
+    let weight = r.computed_weight(&format!("{name}/weight"), &shape, scaled)?;
+    let bias = r.computed_weight(&format!("{name}/bias"), &[channels], shifted)?;
     r.builder.replace_operands(value, &[input, weight, bias])?;
     Ok(true)
 }

@@ -206,7 +206,7 @@ fn pad(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let pads = r.ints_or_attr(1, "pads")?;
     let pads = pads.ok_or_else(|| r.fail("it needs constant pads"))?;
     let number = match r.finite(2)? {
-        Some((_, numbers)) => numbers.first().map_or(0.0, |&number| f64::from(number)),
+        Some((_, numbers)) => numbers.first().copied().unwrap_or(0.0),
         None => r.attr_f64("value", 0.0),
     };
     let mode = match r.attr_str("mode") {
@@ -292,7 +292,7 @@ fn triangle(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
         }
     };
     let places = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
-    let mask = places.map(|(row, column)| f32::from(u8::from(kept(row, column))));
+    let mask = places.map(|(row, column)| f64::from(u8::from(kept(row, column))));
     let mask = r.own_weight("mask", &[rows, columns], mask.collect())?;
     let zero = r.own_weight("zero", &[], vec![0.0])?;
     let operands = [mask, Operand::Value(value.id), zero];

@@ -351,7 +351,7 @@ fn layer(r: &mut Reader<'_>, kind: &Kind) -> Outputs {
     let mut states = [Vec::new(), Vec::new()];
     let mut outputs = Vec::with_capacity(count);
     for (d, &backwards) in backwards.iter().enumerate() {
-        let own = |numbers: &[f32]| {
+        let own = |numbers: &[f64]| {
             let length = numbers.len() / count;
             numbers[d * length..(d + 1) * length].to_vec()
         };

@@ -208,7 +208,7 @@ fn upsample(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let value = r.value(0)?;
     let scales = match r.finite(1)? {
         Some((_, scales)) => scales,
-        None => r.attr("scales").map_or(Vec::new(), |a| a.floats.clone()),
+        None => r.attr_floats("scales").iter().map(|&x| x.into()).collect(),
     };
     let how = Interpolation {
         mode: match r.attr_str("mode") {
@@ -230,8 +230,8 @@ fn upsample(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
 fn resample(
     r: &mut Reader<'_>,
     axes: &[usize],
-    (scales, sizes, policy): (Option<Vec<f32>>, Option<Vec<Dim>>, &str),
-    part: &[f32],
+    (scales, sizes, policy): (Option<Vec<f64>>, Option<Vec<Dim>>, &str),
+    part: &[f64],
     how: &Interpolation<'_>,
     outside: f64,
 ) -> Result<Value, OnnxError> {
@@ -289,7 +289,7 @@ fn resample(
             inputs,
             outputs: outputs as usize,
             scale,
-            part,
+            part: part.map(|end| end as f32),
         };
         if scale == 1.0 && part == [0.0, 1.0] {
             continue;
@@ -339,13 +339,9 @@ fn resample_axis(
         own.map(|(_, weight)| weight).sum()
     })?;
     let number = |terms: &Vec<_>| {
-        if terms.is_empty() {
-            outside as f32
-        } else {
-            0.0
-        }
+        if terms.is_empty() { outside } else { 0.0 }
     };
-    let numbers: Vec<f32> = all.iter().map(number).collect();
+    let numbers: Vec<f64> = all.iter().map(number).collect();
     if numbers.iter().all(|&number| number == 0.0) {
         return Ok(resampled);
     }

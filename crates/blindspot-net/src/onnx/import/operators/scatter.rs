@@ -130,8 +130,8 @@ fn scatter(
         "" | "none" => (None, 0.0),
         "add" => (Some(Binary::Add), 0.0),
         "mul" => (Some(Binary::Mul), 1.0),
-        "min" => (Some(Binary::Min), f32::MAX),
-        "max" => (Some(Binary::Max), f32::MIN),
+        "min" => (Some(Binary::Min), f32::MAX.into()),
+        "max" => (Some(Binary::Max), f32::MIN.into()),
         other => return Err(r.fail(format!("its reduction is {other:?}"))),
     };
     let length: usize = shape.iter().product();
