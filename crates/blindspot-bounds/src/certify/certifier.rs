@@ -143,7 +143,7 @@ impl Certifier {
         Certifier::with_rounding(exact, input_box, runtime)
     }
 
-    fn with_rounding(
+    pub(super) fn with_rounding(
         exact: &ExactNetwork,
         input_box: InputBox,
         runtime: EndRounding,

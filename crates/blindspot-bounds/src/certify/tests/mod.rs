@@ -3,6 +3,7 @@
 mod networks;
 mod refined;
 mod relu_branching;
+mod rounding;
 mod soundness;
 
 use blindspot::search::{Method, SearchOptions, Target, search};
@@ -36,6 +37,7 @@ fn a_skip_connection_around_units_that_are_always_open_changes_nothing() {
     let network = Network::new(graph, weights).unwrap();
     let (images, labels) = images(&network, 12, 60);
     let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
+    let certifier = certifier.arithmetic(Arithmetic::Exact);
     let all: Vec<usize> = (0..12).collect();
     let found = certifier
         .certify_inputs(&images, &labels, &all, &Unwatched)
@@ -234,6 +236,7 @@ fn on_linear_networks_the_certificate_is_the_exact_minimum() {
         let network = Stack::new(&[50], 20 + seed).dense(50, 5).network();
         let (images, labels) = images(&network, 20, seed);
         let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
+        let certifier = certifier.arithmetic(Arithmetic::Exact);
         let all: Vec<usize> = (0..20).collect();
         let found = certifier
             .certify_inputs(&images, &labels, &all, &Unwatched)

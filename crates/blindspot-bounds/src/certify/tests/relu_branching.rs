@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::refined::{far, grown};
 use super::*;
 use crate::certify::affine::{ActivationLayer, AffineLayers};
+use crate::certify::arithmetic::Rounding;
 use crate::certify::ball::PerturbationBox;
 use crate::certify::outcome::Outcome;
 use crate::certify::propagation::{BoundPropagation, FirstLayer};

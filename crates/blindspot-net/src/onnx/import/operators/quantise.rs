@@ -77,7 +77,7 @@ fn along(
     position: usize,
     value: Value,
     what: &str,
-) -> Result<Option<(Operand, Vec<f32>)>, OnnxError> {
+) -> Result<Option<(Operand, Vec<f64>)>, OnnxError> {
     let Some((shape, numbers)) = r.finite(position)? else {
         return Ok(None);
     };
@@ -104,7 +104,7 @@ fn along(
 fn rounded(
     r: &mut Reader<'_>,
     scaled: Value,
-    zero_points: Option<(Operand, Vec<f32>)>,
+    zero_points: Option<(Operand, Vec<f64>)>,
     [low, high]: [f64; 2],
 ) -> Result<Value, OnnxError> {
     let round = Unary::Round {
@@ -194,6 +194,7 @@ fn dequantize_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
         }
     }
     let blocks = length.div_ceil(block);
+    let mut sizes = Vec::with_capacity(numbers.len());
     for (i, number) in numbers.iter_mut().enumerate() {
         let at = i / after % length / block;
         let scale = match (scales.len(), block) {
@@ -203,10 +204,14 @@ fn dequantize_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
             _ => (i / (after * length) * blocks + at) * after + i % after,
         };
         let zero = zeros.as_ref().map_or(0.0, |zeros| zeros[scale]);
+        sizes.push((number.abs() + zero.abs()) * scales[scale].abs() * (1.0 + 1e-6));
         *number = (*number - zero) * scales[scale];
     }
-    let numbers = Numbers::Real(numbers);
-    Ok(Constant { shape, numbers })
+    Ok(Constant {
+        shape,
+        numbers: Numbers::Real(numbers),
+        magnitudes: Some(sizes),
+    })
 }
 
 /// A value of integers less its zero point, which is one number.
@@ -217,7 +222,7 @@ fn centred(r: &mut Reader<'_>, position: usize, zero_point: usize) -> Result<Val
         Some(Binding::Value(_)) => r.with_input(Binary::Sub, value, zero_point),
         Some(Binding::Constant(_)) => match r.finite(zero_point)?.unwrap_or_default().1[..] {
             [0.0] => Ok(value),
-            [zero] => r.with_number(Binary::Sub, value, f64::from(zero)),
+            [zero] => r.with_number(Binary::Sub, value, zero),
             _ => Err(r.fail("the zero point of a value must be one number")),
         },
     }
@@ -250,7 +255,7 @@ fn integers(
         }];
     }
     let numbers = Numbers::Real(numbers);
-    Ok(Rc::new(Constant { shape, numbers }))
+    Ok(Rc::new(Constant::new(shape, numbers)))
 }
 
 /// A factor of a matrix product less its zero point.
@@ -269,7 +274,7 @@ fn factor(r: &mut Reader<'_>, position: usize, zero_point: usize) -> Result<Bind
 /// The one number of a constant input.
 fn number(r: &Reader<'_>, position: usize) -> Result<f64, OnnxError> {
     match r.finite(position)?.unwrap_or_default().1[..] {
-        [number] => Ok(f64::from(number)),
+        [number] => Ok(number),
         _ => Err(r.fail(format!("`{}` must be one number", r.input_name(position)))),
     }
 }
@@ -285,10 +290,7 @@ fn requantised(
     let (own, out) = (number(r, first)?, number(r, result)?);
     let zero = number(r, result + 1)?;
     let (_, scales) = r.finite(second)?.unwrap_or_default();
-    let factors: Vec<f32> = scales
-        .iter()
-        .map(|&scale| (own * f64::from(scale) / out) as f32)
-        .collect();
+    let factors: Vec<f64> = scales.iter().map(|&scale| own * scale / out).collect();
     let length = r.shape(sums).get(axis).copied().unwrap_or(1);
     let mut shape = vec![1; r.shape(sums).len().saturating_sub(axis)];
     match factors.len() {
@@ -301,8 +303,8 @@ fn requantised(
     }
     let factors = r.own_weight("scale", &shape, factors)?;
     let scaled = r.with_weight(Binary::Mul, sums, factors)?;
-    let zero_point = r.own_weight("zero point", &[], vec![zero as f32])?;
-    rounded(r, scaled, Some((zero_point, vec![zero as f32])), range)
+    let zero_point = r.own_weight("zero point", &[], vec![zero])?;
+    rounded(r, scaled, Some((zero_point, vec![zero])), range)
 }
 
 /// QLinearConv.
@@ -336,7 +338,7 @@ fn meant(r: &mut Reader<'_>, position: usize) -> Result<Value, OnnxError> {
 /// Real numbers rounded to the scale and zero point of two inputs.
 fn rounded_as(r: &mut Reader<'_>, value: Value, scale: usize) -> Result<Value, OnnxError> {
     let range = result_range(r, scale + 1)?;
-    let (scale, zero) = (number(r, scale)?, number(r, scale + 1)? as f32);
+    let (scale, zero) = (number(r, scale)?, number(r, scale + 1)?);
     let scaled = r.with_number(Binary::Div, value, scale)?;
     let zero_point = r.own_weight("zero point", &[], vec![zero])?;
     rounded(r, scaled, Some((zero_point, vec![zero])), range)
