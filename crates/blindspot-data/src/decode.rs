@@ -1,8 +1,9 @@
-//! One JPEG or PNG file as bytes of a wanted shape.
+//! One image file as bytes of a wanted shape.
 
 use std::io::Cursor;
 
 use image::imageops::{self, FilterType};
+use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ const MAX_ALLOCATION: u64 = 8 * MAX_PIXELS;
 /// Resizing is bilinear, over as many pixels as one result stands for (antialiased): what Pillow
 /// and torchvision call bilinear. The middle of `h` rows begins at row `(h - height) / 2`, rounded
 /// down, and so for columns. Of colours, transparency is dropped; grey is their luma as in ITU-R
-/// 601 (Pillow's `L`); 16-bit values are rounded to 8. A camera's orientation mark is not heeded.
+/// 601 (Pillow's `L`); 16-bit values are rounded to 8. Of an animation the first picture counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Fit {
     /// The size before the crop. None: the file's own; but an image smaller than the crop is
@@ -29,6 +30,10 @@ pub struct Fit {
     pub crop: Option<[usize; 2]>,
     /// 1 (grey) or 3 (red, green, blue). None: the file's own.
     pub channels: Option<usize>,
+    /// Whether an image is turned as its EXIF orientation mark says, before all else. Viewers do
+    /// so; most programs that train networks (Pillow, torchvision) don't.
+    #[serde(default)]
+    pub upright: bool,
 }
 
 /// A size to resize to.
@@ -60,7 +65,9 @@ pub(crate) fn decode(content: &[u8], fit: &Fit) -> Result<Planes, String> {
         .with_guessed_format()
         .map_err(|error| error.to_string())?;
     match reader.format() {
-        None => return Err("it is no image; give JPEG or PNG files".into()),
+        None => {
+            return Err("it is no image; give PNG, JPEG, BMP, GIF, WebP, TIFF or PNM files".into());
+        }
         Some(image::ImageFormat::Jpeg) if !jpeg_is_whole(content) => {
             return Err("it is cut off before its end".into());
         }
@@ -69,7 +76,7 @@ pub(crate) fn decode(content: &[u8], fit: &Fit) -> Result<Planes, String> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOCATION);
     reader.limits(limits);
-    let decoder = reader.into_decoder().map_err(text)?;
+    let mut decoder = reader.into_decoder().map_err(text)?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err("it has no pixels".into());
@@ -80,7 +87,13 @@ pub(crate) fn decode(content: &[u8], fit: &Fit) -> Result<Planes, String> {
             "it has {width}x{height} pixels, and more than {MAX_PIXELS} are refused; shrink it first"
         ));
     }
-    fitted(DynamicImage::from_decoder(decoder).map_err(text)?, fit)
+    // A mark that can't be read turns nothing, as in viewers.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(text)?;
+    if fit.upright {
+        image.apply_orientation(orientation);
+    }
+    fitted(image, fit)
 }
 
 /// Fits an image that is in memory: bytes, channel after channel.

@@ -8,9 +8,9 @@ use crate::error::DataError;
 use crate::files::{FileError, read_limited, sha256_hex};
 use crate::labels::read_labels;
 
-/// Names that end so are images. The last ones can't be read, which is better said than passed over.
+/// Names that end so are images.
 const ENDINGS: &[&str] = &[
-    "jpg", "jpeg", "jpe", "png", "bmp", "gif", "tif", "tiff", "webp",
+    "jpg", "jpeg", "jpe", "png", "bmp", "gif", "tif", "tiff", "webp", "pbm", "pgm", "ppm", "pnm",
 ];
 /// No file of labels or names is read further: 64 MiB.
 const MAX_TEXT_BYTES: u64 = 1 << 26;
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_class_folder_without_images_keeps_its_number_and_is_named() {
-        let files = ["a/0.png", "b/1.ppm", "c/2.jpg", "c/notes.txt", "e/3.PNG"];
+        let files = ["a/0.png", "b/1.avif", "c/2.jpg", "c/notes.txt", "e/3.PNG"];
         let folder = folder(&files);
         fs::create_dir(folder.path().join("d")).unwrap();
         let listing = list_images(folder.path(), &Labels::Subfolders).unwrap();
@@ -329,7 +329,7 @@ mod tests {
             panic!("{:?}", listing.notes)
         };
         assert!(empty.ends_with(": b (class 1), d (class 3)"), "{empty}");
-        assert!(passed.ends_with(": b/1.ppm, c/notes.txt"), "{passed}");
+        assert!(passed.ends_with(": b/1.avif, c/notes.txt"), "{passed}");
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl FromStr for Axes {
 }
 
 /// Reads the images `x` (n, height, width; or with a fourth axis for channels; or n, values: bytes,
-/// or floats that stay as they are) and, where it is there, their classes `y` (n integers).
+/// or floats that stay as they are) and, where it is there, their classes `y`: n integers, or one-hot
+/// rows (n, classes) of numbers that are 0 but for a single 1.
 ///
 /// Where four axes can be read in one way only, because just one of them has 1 or 3 channels,
 /// `axes` need not say which.
@@ -174,11 +175,12 @@ fn reordered<T: Copy>(values: Vec<T>, shape: [usize; 3], order: Axes) -> Vec<T> 
 /// The classes in an array.
 fn labels<R: Read>(y: NpyFile<R>) -> Result<Vec<usize>, String> {
     let kind = check(&y)?;
-    if !matches!(y.shape(), [_] | [_, 1]) {
-        let shape = y.shape();
-        return Err(format!(
-            "it has the shape {shape:?}; classes have one axis (of one-hot rows give y.argmax(1))"
-        ));
+    match *y.shape() {
+        [_] | [_, 1] => {}
+        [_, classes] => return one_hot(y, &kind, classes as usize),
+        ref shape => {
+            return Err(format!("it has the shape {shape:?}; classes have one axis"));
+        }
     }
     match kind.as_str() {
         "u1" => classes::<u8, R>(y),
@@ -190,9 +192,47 @@ fn labels<R: Read>(y: NpyFile<R>) -> Result<Vec<usize>, String> {
         "u8" => classes::<u64, R>(y),
         "i8" => classes::<i64, R>(y),
         kind => Err(format!(
-            "it has the type {kind}; classes are integers from 0"
+            "it has the type {kind}; classes are integers from 0 (of names, give \
+             numpy.unique(y, return_inverse=True)[1])"
         )),
     }
+}
+
+/// The places of the ones in rows of zeros.
+fn one_hot<R: Read>(y: NpyFile<R>, kind: &str, classes: usize) -> Result<Vec<usize>, String> {
+    match kind {
+        "b1" => ones::<bool, R>(y, classes, |&value| f64::from(u8::from(value))),
+        "u1" => ones::<u8, R>(y, classes, |&value| f64::from(value)),
+        "i4" => ones::<i32, R>(y, classes, |&value| f64::from(value)),
+        "i8" => ones::<i64, R>(y, classes, |&value| value as f64),
+        "f4" => ones::<f32, R>(y, classes, |&value| f64::from(value)),
+        "f8" => ones::<f64, R>(y, classes, |&value| value),
+        _ => Err(format!(
+            "it has the type {kind} and two axes; one-hot classes are truth values, integers or floats"
+        )),
+    }
+}
+
+fn ones<T: npyz::Deserialize, R: Read>(
+    y: NpyFile<R>,
+    classes: usize,
+    number: impl Fn(&T) -> f64,
+) -> Result<Vec<usize>, String> {
+    let values: std::io::Result<Vec<T>> = y.into_vec();
+    let values = values.map_err(|error| format!("it can't be read: {error}"))?;
+    let class = |(i, row): (usize, &[T])| {
+        let other = row.iter().map(&number).any(|x| x != 0.0 && x != 1.0);
+        let mut ones = (0..classes).filter(|&class| number(&row[class]) == 1.0);
+        match (ones.next(), ones.next()) {
+            (Some(class), None) if !other => Ok(class),
+            _ => Err(format!(
+                "its row {i} is not one-hot; classes are integers from 0 with one axis, or rows of zeros \
+                 with a single 1 (of probabilities give y.argmax(1))"
+            )),
+        }
+    };
+    let rows = values.chunks_exact(classes.max(1)).enumerate();
+    rows.map(class).collect()
 }
 
 /// The values of an array of integers as classes.
@@ -243,6 +283,20 @@ mod tests {
         let bytes = archive((&[3, 2], vec![0.5f64; 6]), (&[3], vec![1u64, 2, 3]));
         let set = parse_npz("set", &bytes, None).unwrap();
         assert_eq!((set.len(), set.shape()), (3, [1, 1, 2]));
+    }
+
+    #[test]
+    fn one_hot_rows_are_classes_and_nothing_else_with_two_axes_is() {
+        let x = || (&[2u64, 2][..], vec![0.5f32; 4]);
+        let bytes = archive(x(), (&[2, 3], vec![0.0f32, 0.0, 1.0, 1.0, 0.0, 0.0]));
+        let set = parse_npz("set", &bytes, None).unwrap();
+        assert_eq!(set.labels(), Some(&[2, 0][..]));
+        for row in [[0.0, 1.0, 1.0], [0.0; 3], [0.2, 0.3, 0.5]] {
+            let y = [&[0.0, 1.0, 0.0], &row[..]].concat();
+            let bytes = archive(x(), (&[2, 3], y));
+            let why = parse_npz("set", &bytes, None).unwrap_err();
+            assert!(why.contains("row 1 is not one-hot"), "{why}");
+        }
     }
 
     #[test]

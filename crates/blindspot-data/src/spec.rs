@@ -25,7 +25,7 @@ pub enum DataSpec {
         /// Their classes: one axis, n long.
         labels: Option<PathBuf>,
     },
-    /// A folder of JPEG and PNG files: `folder:DIR` (a subfolder a class), `folder:DIR,LABELS`,
+    /// A folder of image files (PNG, JPEG, BMP, GIF, WebP, TIFF, PNM): `folder:DIR` (a subfolder a class), `folder:DIR,LABELS`,
     /// `folder:DIR,position`.
     Folder {
         /// The folder.

@@ -152,6 +152,10 @@ pub(crate) struct DataArgs {
     /// takes, by default (smaller images are enlarged to cover it unless there is a --resize)
     #[arg(help_heading = "Images", long, value_name = "S|H,W", value_parser = parse_size)]
     crop: Option<[usize; 2]>,
+    /// Turn each image of a folder as its EXIF orientation mark says (most programs that train networks
+    /// don't)
+    #[arg(help_heading = "Images", long)]
+    exif: bool,
     /// Leave images that can't be read out, and say which
     #[arg(help_heading = "Images", long)]
     skip_broken: bool,
@@ -166,7 +170,8 @@ impl DataArgs {
         let fit = Fit {
             resize: self.resize,
             crop: self.crop,
-            channels: None,
+            upright: self.exif,
+            ..Fit::default()
         };
         ImageRequest {
             data: self.data.clone(),

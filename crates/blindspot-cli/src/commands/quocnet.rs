@@ -122,7 +122,7 @@ fn images(command: &Train, common: &Common, progress: &Progress) -> anyhow::Resu
         images = images.fitted(&Fit {
             resize: Some(Resize::Shorter(side)),
             crop: Some([side, side]),
-            channels: None,
+            ..Fit::default()
         })?;
     }
     if images.is_of_files() {

@@ -282,6 +282,7 @@ impl Model {
                     resize: asked.resize,
                     crop: Some(asked.crop.unwrap_or([height, width])),
                     channels: Some(channels).filter(|channels| matches!(channels, 1 | 3)),
+                    upright: asked.upright,
                 })?
             }
             (_, Some(fit)) => images.fitted(&fit)?,
