@@ -55,6 +55,39 @@ impl ExactNetwork {
         pairs.all(|(w, magnitude)| w.abs() == *magnitude)
     }
 
+    /// The network in single precision as another runtime may have it: each weight that is computed
+    /// from numbers of the file is off by two roundings of its magnitude, up or down by chance. The
+    /// same chance each time. `None` where all weights are numbers of the file.
+    pub fn refolded(&self) -> Option<Network<f32>> {
+        const ROUNDINGS: f64 = 2.0 / (1u32 << 24) as f64;
+        let weights = self.network.weights();
+        if (0..weights.len()).all(|weight| self.is_of_file(weight)) {
+            return None;
+        }
+        let mut chance = 0u64;
+        let pairs = weights.iter().zip(self.magnitudes()).enumerate();
+        let refolded = pairs.flat_map(|(i, (weight, magnitudes))| {
+            let error = if self.is_of_file(i) { 0.0 } else { ROUNDINGS };
+            let pairs = weight.iter().zip(magnitudes);
+            pairs.map(move |(&w, &magnitude)| (w, error * magnitude))
+        });
+        let refolded: Vec<f32> = refolded
+            .map(|(w, error)| {
+                // The bits of a Weyl sequence, mixed.
+                chance = chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mixed = (chance ^ (chance >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                (if mixed >> 63 == 0 {
+                    w + error
+                } else {
+                    w - error
+                }) as f32
+            })
+            .collect();
+        let mut network = self.network.cast::<f32>();
+        network.set_weights(refolded.into_iter());
+        Some(network)
+    }
+
     /// The part below and including `value`, which becomes the output.
     pub fn up_to(&self, value: ValueId) -> ExactNetwork {
         ExactNetwork {

@@ -46,6 +46,13 @@ pub trait Classifier<T: Real = f32>: Sync {
         None
     }
 
+    /// This classifier with its weights as another runtime may have computed them from the numbers of
+    /// a file, if they are computed: how far its outputs are from the exact ones is rounding noise,
+    /// too.
+    fn refolded(&self) -> Option<Box<dyn Classifier + '_>> {
+        None
+    }
+
     /// This classifier with its values rounded as where it is used, if that is to fewer bits than
     /// here: an example then has to succeed in spite of that rounding.
     fn rounded(&self) -> Option<Box<dyn Classifier + '_>> {
@@ -220,7 +227,16 @@ impl Classifier for Model {
     }
 
     fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
-        self.network().exact()
+        // What folding and rounding to single precision have changed is noise, too.
+        match self.exact_logits().ok().flatten() {
+            Some(exact) => Some(Box::new(exact.network().clone())),
+            None => self.network().exact(),
+        }
+    }
+
+    fn refolded(&self) -> Option<Box<dyn Classifier + '_>> {
+        let exact = self.exact_logits().ok().flatten()?;
+        Some(Box::new(exact.refolded()?))
     }
 
     fn input_box(&self) -> InputBox {
@@ -247,6 +263,10 @@ impl<T: Real, C: Classifier<T> + ?Sized> Classifier<T> for &C {
 
     fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
         (**self).exact()
+    }
+
+    fn refolded(&self) -> Option<Box<dyn Classifier + '_>> {
+        (**self).refolded()
     }
 
     fn rounded(&self) -> Option<Box<dyn Classifier + '_>> {

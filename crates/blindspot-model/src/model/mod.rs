@@ -234,7 +234,50 @@ impl Model {
     /// # Errors
     /// [`ModelError`] if the file can't be read any more, or has changed.
     pub fn exact(&self) -> Result<ExactModel, ModelError> {
-        let (whole, name) = match &self.source {
+        let whole = self.whole()?;
+        let (network, softmax_left_out) = match whole.network().output_len() {
+            1 => (one_logit::two_classes_exact(whole), false),
+            _ => without_softmax(whole),
+        };
+        Ok(ExactModel {
+            network: self.behind_preprocessing(network)?,
+            softmax_left_out,
+        })
+    }
+
+    /// The model's [network](Model::network), from images to logits, with the numbers that its file
+    /// has; `None` of a model with one output, which has another end here.
+    pub(crate) fn exact_logits(&self) -> Result<Option<ExactNetwork>, ModelError> {
+        let whole = self.whole()?;
+        if whole.network().output_len() == 1 {
+            return Ok(None);
+        }
+        let logits = up_to_logits(whole);
+        let exact = self.behind_preprocessing(logits)?;
+        let (own, found) = (self.network(), exact.network());
+        let fits = own.output_len() == found.output_len() && own.input_len() == found.input_len();
+        Ok(Some(exact).filter(|_| fits))
+    }
+
+    fn behind_preprocessing(&self, network: ExactNetwork) -> Result<ExactNetwork, ModelError> {
+        let network = self.preprocess.before_exact(network);
+        network.map_err(|source| ModelError::Preprocess {
+            name: self.name(),
+            source,
+        })
+    }
+
+    /// What messages call the model.
+    fn name(&self) -> String {
+        match &self.source {
+            Source::File { path, .. } => path.display().to_string(),
+            Source::Memory(_) => "the network".to_owned(),
+        }
+    }
+
+    /// All of the file's network, with the numbers that the file has.
+    fn whole(&self) -> Result<ExactNetwork, ModelError> {
+        match &self.source {
             Source::File { path, options } => {
                 let (exact, sha256) = read_by(path, |bytes| {
                     let read = onnx::read_exact(bytes, options)?;
@@ -243,19 +286,10 @@ impl Model {
                 if sha256 != self.sha256 {
                     return Err(ModelError::Changed(path.clone()));
                 }
-                (exact, path.display().to_string())
+                Ok(exact)
             }
-            Source::Memory(network) => (network.as_ref().into(), "the network".to_owned()),
-        };
-        let (network, softmax_left_out) = match whole.network().output_len() {
-            1 => (one_logit::two_classes_exact(whole), false),
-            _ => without_softmax(whole),
-        };
-        let network = self.preprocess.before_exact(network);
-        Ok(ExactModel {
-            network: network.map_err(|source| ModelError::Preprocess { name, source })?,
-            softmax_left_out,
-        })
+            Source::Memory(network) => Ok(network.as_ref().into()),
+        }
     }
 
     /// SHA-256 of the model's file in hexadecimal digits; of a network in memory, of the file that
@@ -549,6 +583,20 @@ impl ModelOptions {
 
 /// A network without a Softmax or LogSoftmax at its end, and whether it had one. What else it ends in
 /// stays.
+/// What is below the end that searches look through.
+fn up_to_logits(whole: ExactNetwork) -> ExactNetwork {
+    let logits = whole.network().logits();
+    let graph = logits.graph();
+    match whole
+        .network()
+        .graph()
+        .find(&graph.value(graph.output()).name)
+    {
+        Ok(value) => whole.up_to(value),
+        Err(_) => whole,
+    }
+}
+
 fn without_softmax(whole: ExactNetwork) -> (ExactNetwork, bool) {
     let logits = whole.network().logits();
     let graph = logits.graph();

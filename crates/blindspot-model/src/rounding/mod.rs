@@ -70,6 +70,7 @@ pub fn scale<T: Real>(outputs: &[T]) -> f64 {
 pub struct MarginNoise<'c> {
     rounded: CheckedEvaluator<'c, f32>,
     exact: Option<CheckedEvaluator<'c, f64>>,
+    refolded: Option<CheckedEvaluator<'c, f32>>,
     /// The outputs at the input asked about last.
     outputs: Outputs,
 }
@@ -92,7 +93,18 @@ impl<'c> MarginNoise<'c> {
         MarginNoise {
             rounded: CheckedEvaluator::new(classifier),
             exact: exact.map(CheckedEvaluator::new),
+            refolded: None,
             outputs: Outputs::default(),
+        }
+    }
+
+    /// Counts the error of another form of the classifier, too: with weights as another runtime may
+    /// have computed them ([`Classifier::refolded`]).
+    #[must_use]
+    pub fn and_of(self, refolded: Option<&'c dyn Classifier>) -> Self {
+        MarginNoise {
+            refolded: refolded.map(CheckedEvaluator::new),
+            ..self
         }
     }
 
@@ -133,7 +145,11 @@ impl<'c> MarginNoise<'c> {
                 Some(evaluator) => exact.extend_from_slice(evaluator.outputs()?),
                 None => exact.extend(rounded.iter().map(|&output| f64::from(output))),
             }
-            error = error.max(margin_error(&self.outputs));
+            error = error.max(margin_error(&self.outputs.rounded, &self.outputs.exact));
+        }
+        if let Some(refolded) = &mut self.refolded {
+            refolded.input(1)?.copy_from_slice(input);
+            error = error.max(margin_error(refolded.outputs()?, &self.outputs.exact));
         }
         let scale = scale(&self.outputs.rounded);
         Ok(match self.exact {
@@ -149,8 +165,8 @@ impl<'c> MarginNoise<'c> {
 }
 
 /// The largest error of any difference of two outputs.
-fn margin_error(outputs: &Outputs) -> f64 {
-    let pairs = outputs.rounded.iter().zip(&outputs.exact);
+fn margin_error(rounded: &[f32], exact: &[f64]) -> f64 {
+    let pairs = rounded.iter().zip(exact);
     let errors = pairs.map(|(&rounded, exact)| f64::from(rounded) - exact);
     let (least, most) = errors.fold(
         (f64::INFINITY, f64::NEG_INFINITY),

@@ -96,7 +96,10 @@ impl Entries {
         let mut journals = Vec::new();
         for folder in folders {
             let found = journals.len();
-            let unreadable = |source| failed("read", folder, source);
+            let unreadable = |source| JournalError::Folder {
+                path: folder.clone(),
+                source,
+            };
             for file in std::fs::read_dir(folder).map_err(unreadable)? {
                 let path = file.map_err(unreadable)?.path();
                 if path.extension().is_some_and(|end| end == "journal") {

@@ -85,6 +85,14 @@ pub enum JournalError {
         /// The indices of those that are missing.
         missing: Vec<usize>,
     },
+    /// A folder of shards can't be read.
+    #[error("{}: {source}; give the folders that shards were written to", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// There is nothing to merge.
     #[error(
         "{}there are no journals of shards; give the folders that shards were written to",

@@ -16,9 +16,10 @@ use super::task::{StopCondition, Task};
 use super::verify::{self, Candidate};
 use super::{SearchOptions, Target};
 
-/// What a search asks a margin to exceed, as a multiple of the rounding noise at the original: that
-/// at the final image may be larger.
-const LEAD: f64 = 1.5;
+/// How often a search is repeated whose example the classifier refutes where it is used, and by how
+/// much more each asks a margin to exceed.
+const REPEATS: u32 = 6;
+const REPEATED_LEAD: f64 = 2.0;
 
 /// What is searched with, and how.
 pub(super) struct Searcher<'a> {
@@ -42,6 +43,24 @@ pub(super) struct Originals<'a> {
     pub(super) labels: &'a [usize],
 }
 
+impl<'a> Originals<'a> {
+    /// Those at some positions.
+    fn of<'p>(&self, positions: &'p [usize], length: usize) -> Originals<'p>
+    where
+        'a: 'p,
+    {
+        let place = |position: &usize| self.positions.iter().position(|at| at == position);
+        let places: Vec<usize> = positions.iter().filter_map(place).collect();
+        let values = places.iter().map(|&i| &self.values[i * length..][..length]);
+        Originals {
+            values: values.collect::<Vec<_>>().concat(),
+            positions,
+            indices: places.iter().map(|&i| self.indices[i]).collect(),
+            labels: self.labels,
+        }
+    }
+}
+
 /// What the classifier answers to an original.
 struct At<'a> {
     position: usize,
@@ -51,6 +70,7 @@ struct At<'a> {
     prediction: usize,
     already_misclassified: bool,
     noise: f64,
+    lead: f64,
 }
 
 /// An image that is searched, or found to need no search.
@@ -60,6 +80,8 @@ struct Prepared<'a> {
     feasible_box: Arc<FeasibleBox>,
     /// Its searches among all jobs: one for each objective.
     jobs: Range<usize>,
+    /// Whether an example was found that is none where the classifier is used.
+    refuted: bool,
 }
 
 impl Searcher<'_> {
@@ -72,7 +94,37 @@ impl Searcher<'_> {
         originals: &Originals<'_>,
         stop: StopCondition<'_>,
     ) -> Result<Block, ClassifierError> {
-        let (prepared, mut jobs) = self.prepare(originals)?;
+        let (mut block, mut refuted) = self.search_leading(originals, 1.0, stop)?;
+        for repeat in 1..=REPEATS {
+            if refuted.is_empty() || stop.monitor.cancelled() {
+                break;
+            }
+            let again = originals.of(&refuted, self.classifier.input_len());
+            let factor = REPEATED_LEAD.powi(repeat as i32);
+            let (found, still) = self.search_leading(&again, factor, stop)?;
+            for mut example in found.examples {
+                let before = block.examples.iter_mut();
+                let mut before = before.filter(|before| before.position == example.position);
+                if let Some(before) = before.next() {
+                    example.evaluations += before.evaluations;
+                    example.gradients += before.gradients;
+                    *before = example;
+                }
+            }
+            refuted = still;
+        }
+        Ok(block)
+    }
+
+    /// Searches from the images of a block for margins that exceed `factor` times what they should;
+    /// gives also the positions of images whose examples are none where the classifier is used.
+    fn search_leading(
+        &self,
+        originals: &Originals<'_>,
+        factor: f64,
+        stop: StopCondition<'_>,
+    ) -> Result<(Block, Vec<usize>), ClassifierError> {
+        let (prepared, mut jobs) = self.prepare(originals, factor)?;
         stop.monitor.begin("search", jobs.len() as u64);
         pipeline::run(
             self.classifier,
@@ -89,6 +141,7 @@ impl Searcher<'_> {
     fn prepare<'o>(
         &self,
         originals: &'o Originals<'_>,
+        factor: f64,
     ) -> Result<(Vec<Prepared<'o>>, Vec<Job<'o>>), ClassifierError> {
         let (mut prepared, mut jobs) = (Vec::new(), Vec::new());
         for found in self.look_at(originals)? {
@@ -100,6 +153,7 @@ impl Searcher<'_> {
                 prediction,
                 already_misclassified,
                 noise,
+                lead,
             } = found;
             let label = originals.labels[position];
             if self.options.target == Target::Class(label) {
@@ -115,7 +169,7 @@ impl Searcher<'_> {
                         original,
                         index,
                         objective,
-                        lead: LEAD * noise,
+                        lead: factor * lead,
                         feasible_box: Arc::clone(&feasible_box),
                         max_evaluations: self.options.max_evaluations.unwrap_or(u64::MAX),
                     })
@@ -143,6 +197,7 @@ impl Searcher<'_> {
                 original,
                 feasible_box,
                 jobs: first..jobs.len(),
+                refuted: false,
             });
         }
         Ok((prepared, jobs))
@@ -169,6 +224,7 @@ impl Searcher<'_> {
                     prediction: judge.prediction(),
                     already_misclassified: judge.reached(objective),
                     noise: judge.noise(),
+                    lead: judge.lead(),
                 })
             },
         );
@@ -183,7 +239,7 @@ impl Searcher<'_> {
         mut prepared: Vec<Prepared<'_>>,
         mut jobs: Vec<Job<'_>>,
         stop: StopCondition<'_>,
-    ) -> Result<Block, ClassifierError> {
+    ) -> Result<(Block, Vec<usize>), ClassifierError> {
         let cancelled = stop.monitor.cancelled();
         prepared.retain(|image| {
             let jobs = &jobs[image.jobs.clone()];
@@ -206,17 +262,22 @@ impl Searcher<'_> {
             example: &mut image.example,
             original: image.original,
             feasible_box: &image.feasible_box,
+            refuted: &mut image.refuted,
         });
         verify::verify(&self.runtime, self.options, candidates.collect())?;
         let mut block = Block {
             examples: Vec::with_capacity(prepared.len()),
             originals: Vec::with_capacity(prepared.len() * self.classifier.input_len()),
         };
+        let mut refuted = Vec::new();
         for image in prepared {
+            if image.refuted {
+                refuted.push(image.example.position);
+            }
             block.examples.push(image.example);
             block.originals.extend_from_slice(image.original);
         }
-        Ok(block)
+        Ok((block, refuted))
     }
 }
 

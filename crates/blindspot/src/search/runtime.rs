@@ -7,6 +7,23 @@ use blindspot_net::{Precision, argmax};
 
 use super::objective::Objective;
 
+/// What a search asks a margin to exceed, as a multiple of the rounding noise at the original: that
+/// at the final image may be larger.
+const LEAD: f64 = 1.5;
+/// The most that an end may ask for, as a fraction of the outputs' spread at the original.
+const MOST_FOR_END: f64 = 0.25;
+
+/// What the outputs that users see must differ by, as a fraction of the largest, where the model has
+/// an end of its own. Runtimes approximate exponential functions to a few units of rounding; numbers
+/// of fewer bits may be rounded to the same one if they are less than two steps apart.
+fn end_resolution(precision: Precision) -> f64 {
+    match precision {
+        Precision::Single => 4.0 / f64::from(1u32 << 24),
+        Precision::Half => 1.5 / f64::from(1u32 << 10),
+        Precision::Brain => 1.5 / f64::from(1u32 << 7),
+    }
+}
+
 /// A classifier in all the forms that it is judged by.
 pub(super) struct Runtime<'c> {
     classifier: &'c dyn Classifier,
@@ -14,6 +31,7 @@ pub(super) struct Runtime<'c> {
     /// Whether `exact` is more than the classifier itself.
     is_exact: bool,
     rounded: Option<Box<dyn Classifier + 'c>>,
+    refolded: Option<Box<dyn Classifier + 'c>>,
     answering: Option<Box<dyn Classifier + 'c>>,
 }
 
@@ -25,6 +43,7 @@ impl<'c> Runtime<'c> {
             is_exact: exact.is_some(),
             exact: exact.unwrap_or_else(|| widened(classifier)),
             rounded: classifier.rounded(),
+            refolded: classifier.refolded(),
             answering: classifier.answering(),
         }
     }
@@ -43,9 +62,14 @@ impl<'c> Runtime<'c> {
         let rounded = self.rounded.as_deref().unwrap_or(self.classifier);
         let answering = self.answering.as_deref().map(CheckedEvaluator::new);
         Judge {
-            noise: MarginNoise::new(rounded, self.is_exact.then_some(&*self.exact)),
+            noise: MarginNoise::new(rounded, self.is_exact.then_some(&*self.exact))
+                .and_of(self.refolded.as_deref()),
             answering: answering.map(CheckedEvaluator::letting_infinities),
             input: self.classifier.input_precision(),
+            end: match &self.rounded {
+                Some(rounded) => rounded.input_precision(),
+                None => Precision::Single,
+            },
             answers: Vec::new(),
             at: 0.0,
         }
@@ -57,6 +81,8 @@ pub(super) struct Judge<'r> {
     noise: MarginNoise<'r>,
     answering: Option<CheckedEvaluator<'r, f32>>,
     input: Precision,
+    /// The format of the outputs that users see.
+    end: Precision,
     /// The outputs that users see, at the image judged last.
     answers: Vec<f32>,
     /// The noise there.
@@ -117,8 +143,44 @@ impl Judge<'_> {
                 confidence: 0.0,
                 ..objective
             };
-            answer.margin(&self.answers) > 0.0
+            answer.margin(&self.answers) > self.resolution()
         }
+    }
+
+    /// What the outputs that users see must differ by to be told apart in any runtime.
+    fn resolution(&self) -> f64 {
+        if self.answering.is_none() {
+            return 0.0;
+        }
+        let finite = self.answers.iter().filter(|answer| answer.is_finite());
+        let sizes = finite.map(|&answer| f64::from(answer).abs());
+        end_resolution(self.end) * sizes.fold(0.0, f64::max)
+    }
+
+    /// What a search from that image should ask a margin to exceed, so that both the noise and the
+    /// end of the model leave its answer as it is.
+    pub(super) fn lead(&self) -> f64 {
+        let spread = |values: &[f32]| {
+            let finite = || {
+                values
+                    .iter()
+                    .map(|&x| f64::from(x))
+                    .filter(|x| x.is_finite())
+            };
+            finite().fold(f64::NEG_INFINITY, f64::max) - finite().fold(f64::INFINITY, f64::min)
+        };
+        let noise = LEAD * self.at;
+        if self.answering.is_none() {
+            return noise;
+        }
+        // The end's slope, on the average over the outputs.
+        let (logits, answers) = (spread(self.outputs()), spread(&self.answers));
+        let wanted = LEAD * self.resolution() * logits / answers;
+        noise.max(if wanted.is_finite() {
+            wanted.min(MOST_FOR_END * logits)
+        } else {
+            0.0
+        })
     }
 
     /// Whether the outputs lead by more than the noise, however the end of the model rounds them.

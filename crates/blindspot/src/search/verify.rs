@@ -17,9 +17,8 @@ const TIE: f64 = 1e-3;
 /// Constraints that count as active at most.
 const MAX_ACTIVE: usize = 6;
 /// First and last stretch of an example that does not lead by enough, as fractions of its
-/// perturbation, and the factor from one to the next. The last is long: an image within the noise of
-/// the boundary has a perturbation of nearly nothing.
-const STRETCH: (f64, f64, f64) = (1e-6, 64.0, 4.0);
+/// perturbation, and the factor from one to the next. What takes more is searched for again.
+const STRETCH: (f64, f64, f64) = (1e-6, 0.1, 4.0);
 /// Halvings between a stretch that is too short and one that does.
 const HALVINGS: u32 = 4;
 /// A gradient counts as zero where its linear change through the whole box is below this share of
@@ -31,6 +30,8 @@ pub(super) struct Candidate<'a> {
     pub(super) example: &'a mut Example,
     pub(super) original: &'a [f32],
     pub(super) feasible_box: &'a FeasibleBox,
+    /// Set where an example was found that is none where the classifier is used.
+    pub(super) refuted: &'a mut bool,
 }
 
 /// Fills in what the classifier answers to each adversarial image, whether that is a success, and
@@ -87,6 +88,7 @@ impl Verifier<'_> {
             self.stretch(candidate)?;
         }
         if !candidate.example.success {
+            *candidate.refuted = candidate.example.l2 > 0.0;
             let lost = self.is_lost(candidate.example);
             candidate.example.no_gradient = lost || self.is_flat(candidate)?;
             self.give_up(candidate)?;
