@@ -209,12 +209,7 @@ fn against_onnxruntime(networks: &[(Network<f32>, InMemory)]) -> Vec<(f64, f64)>
             let at = noise.at(values).unwrap();
             let exact = noise.outputs().exact.clone();
             let runs = theirs.chunks_exact(IMAGES * classes);
-            let errors = runs.map(|run| {
-                margin_error(&Outputs {
-                    rounded: run[image * classes..][..classes].to_vec(),
-                    exact: exact.clone(),
-                })
-            });
+            let errors = runs.map(|run| margin_error(&run[image * classes..][..classes], &exact));
             found.push((at, errors.fold(0.0, f64::max)));
         }
     }
