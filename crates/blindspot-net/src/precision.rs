@@ -68,7 +68,7 @@ mod tests {
             (1.0, 1.0),
             (1.0 + 2f32.powi(-8), 1.0),
             (0.1, 0.100_097_656),
-            (-3e38, -2.990_783_3e38),
+            (-3e38, -3.004_055_3e38),
         ];
         for (value, rounded) in brain {
             assert_eq!(Precision::Brain.round(value), rounded, "{value}");

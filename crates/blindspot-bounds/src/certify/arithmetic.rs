@@ -112,7 +112,7 @@ impl Rounding {
     /// Whether a value, or a sum on the way to it, may overflow.
     pub(super) fn overflows(&self, size: f64) -> bool {
         // NaN, too.
-        !(size < 0.5 * self.largest)
+        size.is_nan() || size >= 0.5 * self.largest
     }
 }
 

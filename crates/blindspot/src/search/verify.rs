@@ -189,7 +189,7 @@ impl Verifier<'_> {
         let change = widths.zip(gradient);
         let change: f64 = change.map(|(width, &g)| width * f64::from(g).abs()).sum();
         // NaN leads nowhere, too.
-        Ok(!(change > FLAT * margin.abs()))
+        Ok(change.is_nan() || change <= FLAT * margin.abs())
     }
 
     /// Fills in the KKT residuals of examples that were changed.
