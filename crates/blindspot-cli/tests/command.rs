@@ -366,7 +366,7 @@ fn a_target_that_all_images_have_is_an_error() {
     let folder = folder();
     let dir = folder.path();
     model(dir);
-    let mut write = |sink: &mut dyn blindspot_data::files::Sink| {
+    let write = |sink: &mut dyn blindspot_data::files::Sink| {
         let mut npz = blindspot_data::numpy::NpzWriter::new(sink);
         npz.add(
             "x",
@@ -376,7 +376,7 @@ fn a_target_that_all_images_have_is_an_error() {
         npz.add("y", &[2], [3i64, 3].map(Ok).into_iter())?;
         npz.finish()
     };
-    blindspot_data::files::write_atomically(&dir.join("threes.npz"), &mut write).unwrap();
+    blindspot_data::files::write_atomically(&dir.join("threes.npz"), write).unwrap();
     for (target, says) in [
         ("3", "all images are of class 3"),
         ("10", "target 10 is not one"),

@@ -84,7 +84,7 @@ impl ExactNetwork {
             })
             .collect();
         let mut network = self.network.cast::<f32>();
-        network.set_weights(refolded.into_iter());
+        network.set_weights(refolded);
         Some(network)
     }
 

@@ -111,9 +111,10 @@ impl Certifier {
             .exact()
             .map_err(|error| CertifyError::Model(error.to_string()))?;
         let rounding = Rounding::of(model.precision());
-        let end = match softmax_left_out {
-            true => rounding.of_softmax(network.network().output_len()),
-            false => 0.0,
+        let end = if softmax_left_out {
+            rounding.of_softmax(network.network().output_len())
+        } else {
+            0.0
         };
         Certifier::with_rounding(&network, input_box, EndRounding { rounding, end })
     }

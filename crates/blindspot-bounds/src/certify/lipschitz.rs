@@ -236,9 +236,12 @@ impl Lipschitz {
         };
         for step in &self.steps {
             let join = |lines: &mut dyn Iterator<Item = Line>| {
-                lines.fold(Line::default(), |sum, line| match step.side_by_side {
-                    true => sum.beside(line),
-                    false => sum.plus(line),
+                lines.fold(Line::default(), |sum, line| {
+                    if step.side_by_side {
+                        sum.beside(line)
+                    } else {
+                        sum.plus(line)
+                    }
                 })
             };
             let below = |id: &ValueId| reached[id.index()];

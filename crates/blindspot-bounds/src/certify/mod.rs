@@ -175,13 +175,14 @@ impl Certificate {
     /// image itself, whatever the bounds say.
     #[must_use]
     pub fn of_answer(self, is_right: bool) -> Certificate {
-        match is_right {
-            true => self,
-            false => Certificate {
+        if is_right {
+            self
+        } else {
+            Certificate {
                 radius: 0.0,
                 lipschitz: self.lipschitz.map(|_| 0.0),
                 ..self
-            },
+            }
         }
     }
 }

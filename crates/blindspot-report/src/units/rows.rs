@@ -109,9 +109,10 @@ fn note(row: &PictureRow) -> String {
         ),
         (None, false) => String::new(),
     };
-    let made = match row.no_gradient {
-        true => "No image was made for it: it has no gradient.",
-        false => "",
+    let made = if row.no_gradient {
+        "No image was made for it: it has no gradient."
+    } else {
+        ""
     };
     [images.as_str(), made].join(" ").trim().to_owned()
 }

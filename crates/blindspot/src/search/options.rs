@@ -214,9 +214,10 @@ impl SearchOptions {
         let Target::Class(class) = self.target else {
             return Ok(());
         };
-        match labels.iter().all(|&label| label == class) {
-            true if !labels.is_empty() => Err(SearchError::AllOfTarget(class)),
-            _ => Ok(()),
+        if labels.iter().all(|&label| label == class) && !labels.is_empty() {
+            Err(SearchError::AllOfTarget(class))
+        } else {
+            Ok(())
         }
     }
 

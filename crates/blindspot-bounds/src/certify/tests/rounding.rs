@@ -27,9 +27,10 @@ impl Dense {
         let last = widths.len() - 2;
         let mut layers = Vec::new();
         for (l, pair) in widths.windows(2).enumerate() {
-            let (gain, scale, offset) = match l == last {
-                true => (1.0 / (pair[0] as f64).sqrt(), scale, offset),
-                false => (2.0 / (pair[0] as f64).sqrt(), 1.0, 0.0),
+            let (gain, scale, offset) = if l == last {
+                (1.0 / (pair[0] as f64).sqrt(), scale, offset)
+            } else {
+                (2.0 / (pair[0] as f64).sqrt(), 1.0, 0.0)
             };
             let mut row = || {
                 (0..pair[0])

@@ -158,9 +158,10 @@ fn compute(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
     } else {
         run::<f32>(r, r.node, MAX_VALUES, Also::Joined, as_is)?
     };
-    let mut magnitudes = match exact {
-        true => magnitudes::of_outputs(r, &outputs)?,
-        false => Vec::new(),
+    let mut magnitudes = if exact {
+        magnitudes::of_outputs(r, &outputs)?
+    } else {
+        Vec::new()
     }
     .into_iter();
     let constants = outputs.into_iter().map(|(shape, values)| Constant {

@@ -113,8 +113,8 @@ fn rounded(
     let zeros = zero_points
         .as_ref()
         .map_or(&[0.0][..], |(_, numbers)| numbers);
-    let zero = f64::from(zeros.first().copied().unwrap_or(0.0));
-    if zeros.iter().any(|&other| f64::from(other) != zero) {
+    let zero = zeros.first().copied().unwrap_or(0.0);
+    if zeros.iter().any(|&other| other != zero) {
         // Each position has its own range before the zero point is added.
         let rounded = r.unary(round, scaled)?;
         let moved = match zero_points {

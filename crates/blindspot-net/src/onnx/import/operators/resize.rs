@@ -255,7 +255,7 @@ fn resample(
         }
         let old = r.known(old)?;
         let scale = match (&scales, size) {
-            (Some(scales), _) => f64::from(scales[i]),
+            (Some(scales), _) => scales[i],
             (None, Some(size)) => r.known(size)? as f64 / old as f64,
             (None, None) => 1.0,
         };
