@@ -38,9 +38,11 @@ pub struct TopImages {
 }
 
 impl TopImages {
-    /// Whether all images have the same projection: a dead unit, if that is 0.
+    /// Whether all images have the same projection: a dead unit, if that is 0. Not so of random
+    /// images, which have no projections.
     pub fn is_constant(&self) -> bool {
-        self.top.activations.first() == self.lowest.activations.first()
+        let highest = self.top.activations.first();
+        highest.is_some() && highest == self.lowest.activations.first()
     }
 
     /// The projection of all images, if they have the same.
