@@ -10,7 +10,8 @@
 //! the largest error of any margin at a few inputs next to the one in question is taken, times a
 //! factor. The factor was measured against onnxruntime at each level of its optimisations, over
 //! networks of many kinds, up to 32 layers deep: onnxruntime's largest error was a fifth of what is
-//! given here on average, and none reached it.
+//! given here on average, and none reached it. Weights that are computed from a file's numbers count
+//! as another runtime may have them ([`and_of`](MarginNoise::and_of)).
 //!
 //! A model in half precision is measured in the same way with each of its values rounded to that.
 
