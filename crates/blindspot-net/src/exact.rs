@@ -16,7 +16,7 @@ use crate::network::{Network, WeightError};
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExactNetwork {
     network: Network<f64>,
-    /// The same graph with the magnitudes for weights.
+    /// The graph of `network`, with the magnitudes for weights.
     magnitudes: Network<f64>,
 }
 

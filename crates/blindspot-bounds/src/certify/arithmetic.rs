@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arithmetic {
-    /// That of any runtime: in single precision, with its sums in whatever order; in half precision
+    /// The arithmetic of any runtime: in single precision, with its sums in whatever order; in half precision
     /// or bfloat16 between operators where the file has these. A certificate holds in exact
     /// arithmetic, too.
     #[default]
@@ -52,7 +52,7 @@ impl Rounding {
         largest: f32::MAX as f64,
     };
 
-    /// That of runtimes for models whose values are kept in a format.
+    /// The rounding of runtimes for models whose values are kept in a format.
     pub(super) fn of(precision: Precision) -> Rounding {
         match precision {
             Precision::Single => Rounding::SINGLE,
@@ -129,7 +129,8 @@ impl Roundings {
     /// Of the numbers of an image, which the network may take in another format.
     pub(super) const INPUT: Roundings = Roundings { sums: 1, values: 1 };
 
-    /// Those of a linear operator, at most, the rounding of its weights included.
+    /// The roundings of a number on its way through a linear operator, at most, that of the weights
+    /// included.
     pub(super) fn of(network: &ExactNetwork, node: &Node) -> Roundings {
         let graph = network.network().graph();
         let weights = node.inputs.iter().filter_map(|operand| match operand {

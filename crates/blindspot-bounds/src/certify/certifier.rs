@@ -99,7 +99,7 @@ impl Certifier {
         Certifier::in_box(model, model.input_box())
     }
 
-    /// The same for images in another input box.
+    /// Prepares the certificates of a model, for images in another input box than its own.
     ///
     /// # Errors
     /// [`CertifyError`] as of [`new`](Certifier::new).

@@ -444,7 +444,7 @@ impl DenseLayer {
         self.adjoint_by(outputs, |w| w)
     }
 
-    /// The same for the matrix's absolute values.
+    /// The adjoint of the matrix of absolute values, applied to outputs.
     fn adjoint_of_sizes(&self, outputs: &[f64]) -> Vec<f64> {
         self.adjoint_by(outputs, f64::abs)
     }

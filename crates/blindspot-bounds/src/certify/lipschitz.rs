@@ -10,7 +10,7 @@
 //!
 //! # Rounding
 //!
-//! The same walk bounds how far a computed value can be from the exact one. An operator adds the
+//! The walk from layer to layer that multiplies Lipschitz constants also bounds how far a computed value can be from the exact one. An operator adds the
 //! rounding of its sums of products, at most gamma (|A| |h| + |b|) in each number
 //! ([`arithmetic`](super::arithmetic)), and so gamma (n |h| + |b|) in norm with n no smaller than the
 //! norm of |A|; the norm of h is that at the image and its Lipschitz constant times the distance.
@@ -495,7 +495,7 @@ fn matrix_norm(shape: &[usize], sizes: &[f64]) -> f64 {
     OUTWARD * (largest * columns.into_iter().fold(0.0, f64::max)).sqrt()
 }
 
-/// The same of a convolution with kernels of this shape, [F, C / groups, kernel...].
+/// A bound of the norm of the absolute values of a convolution with kernels of this shape, [F, C / groups, kernel...].
 fn kernel_norm(shape: &[usize], sizes: &[f64], groups: usize) -> f64 {
     let taps: usize = shape[2..].iter().product();
     let features = shape[0] / groups;

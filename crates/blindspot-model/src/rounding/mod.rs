@@ -24,7 +24,7 @@ use crate::classifier::{CheckedEvaluator, Classifier, ClassifierError};
 
 /// Inputs at which the error is looked at: the one in question, and the same darkened a little.
 const INPUTS: usize = 4;
-/// The same where there are fewer classes than `FEW`, and so few margins: the largest of a few errors
+/// Inputs at which the error is looked at where there are fewer classes than `FEW`, and so few margins: the largest of a few errors
 /// can be small by chance.
 const INPUTS_OF_FEW: usize = 8;
 const FEW: usize = 8;

@@ -203,7 +203,8 @@ impl<'a> Export<'a> {
         self.helper_with(node, op_type, inputs, Vec::new())
     }
 
-    /// The same with attributes.
+    /// A node with attributes on the way to the output of a node of the network; gives the name of what
+    /// it gives.
     fn helper_with(
         &mut self,
         node: &Node,
