@@ -78,8 +78,8 @@ pub(super) struct AffineLayer {
     /// For each output, a bound of the sum of the absolute values of all its terms, over all inputs
     /// that can occur: what rounding errors are measured by.
     pub(super) magnitude: Vec<f64>,
-    /// For each output, the sum of the absolute values of its terms where all inputs are 0: the size of
-    /// the biases.
+    /// For each output, the sum of the absolute values of its terms where all inputs are 0: the
+    /// size of the biases.
     pub(super) bias_magnitude: Vec<f64>,
     /// An upper bound of the number of terms of any sum in it, over all its operators, when it is
     /// applied or pulled back here.

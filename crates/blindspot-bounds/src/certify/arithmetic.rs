@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Arithmetic {
-    /// The arithmetic of any runtime: in single precision, with its sums in whatever order; in half precision
-    /// or bfloat16 between operators where the file has these. A certificate holds in exact
-    /// arithmetic, too.
+    /// The arithmetic of any runtime: in single precision, with its sums in whatever order; in half
+    /// precision or bfloat16 between operators where the file has these. A certificate holds in
+    /// exact arithmetic, too.
     #[default]
     Runtime,
     /// Exact arithmetic on the file's own numbers. A runtime may answer otherwise to an image whose

@@ -10,12 +10,13 @@
 //!
 //! # Rounding
 //!
-//! The walk from layer to layer that multiplies Lipschitz constants also bounds how far a computed value can be from the exact one. An operator adds the
-//! rounding of its sums of products, at most gamma (|A| |h| + |b|) in each number
-//! ([`arithmetic`](super::arithmetic)), and so gamma (n |h| + |b|) in norm with n no smaller than the
-//! norm of |A|; the norm of h is that at the image and its Lipschitz constant times the distance.
-//! What the values below are off by grows with the operator's own Lipschitz constant. So the error
-//! of each value has a bound e0 + e1 r within the radius r.
+//! The walk from layer to layer that multiplies Lipschitz constants also bounds how far a computed
+//! value can be from the exact one. An operator adds the rounding of its sums of products, at most
+//! gamma (|A| |h| + |b|) in each number ([`arithmetic`](super::arithmetic)), and so gamma (n |h| +
+//! |b|) in norm with n no smaller than the norm of |A|; the norm of h is that at the image and its
+//! Lipschitz constant times the distance. What the values below are off by grows with the
+//! operator's own Lipschitz constant. So the error of each value has a bound e0 + e1 r within the
+//! radius r.
 
 use std::collections::HashMap;
 
