@@ -1,8 +1,8 @@
 //! Searches on classifiers that are no networks, and by methods of one's own.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use blindspot::classifier::{Classifier, ClassifierError, FnClassifier};
+use blindspot::classifier::{Classifier, ClassifierError, Evaluate, FnClassifier};
 use blindspot::inputs::InMemory;
 use blindspot::net::ops::{Gemm, Unary};
 use blindspot::net::{Graph, Network, Op, Operand, Real};
@@ -270,4 +270,69 @@ fn an_attack_takes_the_box_of_its_classifier_unless_it_has_its_own() {
     assert!(values(&found) < 0.0);
     let own = attack.input_box(0.0, 1.0);
     assert!(values(&own.run_on(&narrow, &images, &labels).unwrap()) >= 0.0);
+}
+
+/// A network on a device that holds fewer inputs as time goes by.
+struct Device {
+    network: Network<f32>,
+    holds: AtomicUsize,
+    largest: AtomicUsize,
+}
+
+struct OnDevice<'d>(&'d Device, Box<dyn Evaluate + 'd>);
+
+impl Classifier for Device {
+    fn input_shape(&self) -> &[usize] {
+        self.network.input_shape()
+    }
+
+    fn classes(&self) -> usize {
+        CLASSES
+    }
+
+    fn evaluator(&self) -> Box<dyn Evaluate + '_> {
+        Box::new(OnDevice(self, self.network.evaluator()))
+    }
+
+    fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
+        self.network.exact()
+    }
+
+    fn one_batch(&self) -> Option<usize> {
+        Some(self.holds.load(Ordering::Relaxed))
+    }
+}
+
+impl Evaluate for OnDevice<'_> {
+    fn input(&mut self, count: usize) -> &mut [f32] {
+        assert!(count <= self.0.holds.load(Ordering::Relaxed));
+        self.0.largest.fetch_max(count, Ordering::Relaxed);
+        self.1.input(count)
+    }
+
+    fn outputs(&mut self) -> Result<&[f32], ClassifierError> {
+        self.1.outputs()
+    }
+
+    fn pull_back(&mut self, output_gradients: &[f32]) -> Result<&[f32], ClassifierError> {
+        let less = |holds| Some(std::cmp::max(holds / 2, 7));
+        let _ = (self.0.holds).fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.1.pull_back(output_gradients)
+    }
+}
+
+#[test]
+fn one_large_batch_for_all_threads_finds_what_a_batch_on_each_does() {
+    let (images, labels) = images();
+    let device = Device {
+        network: network(),
+        holds: AtomicUsize::new(1000),
+        largest: AtomicUsize::new(0),
+    };
+    let attack = Attack::sqp().untargeted();
+    let alone = attack.run_on(&device, &images, &labels).unwrap();
+    let expected = attack.run_on(&network(), &images, &labels).unwrap();
+    assert_eq!(alone, expected);
+    // All images but the one that is wrong as it is.
+    assert_eq!(device.largest.into_inner(), labels.len() - 1);
 }

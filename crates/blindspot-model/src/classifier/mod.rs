@@ -87,6 +87,16 @@ pub trait Classifier<T: Real = f32>: Sync {
     fn values_per_input(&self) -> usize {
         self.input_len() + self.classes()
     }
+
+    /// How many inputs at a time, if this classifier wants one large batch for all threads: a model
+    /// on an accelerator, or one that lets only one thread in. `None` for a batch on each thread, as
+    /// large as its memory allows.
+    ///
+    /// It is asked before every evaluation, so that a model may turn to smaller batches where memory
+    /// runs out.
+    fn one_batch(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Evaluates a classifier on batches.
@@ -287,5 +297,9 @@ impl<T: Real, C: Classifier<T> + ?Sized> Classifier<T> for &C {
 
     fn values_per_input(&self) -> usize {
         (**self).values_per_input()
+    }
+
+    fn one_batch(&self) -> Option<usize> {
+        (**self).one_batch()
     }
 }

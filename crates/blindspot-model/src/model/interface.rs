@@ -24,12 +24,12 @@ pub struct Interface {
 }
 
 impl Interface {
-    /// How the file at `path` is read.
+    /// How the file at `path` is read; without a path, bytes in memory.
     ///
     /// # Errors
     /// [`DataError`] if the values of inputs can't be read.
-    pub fn read_options(&self, path: &Path) -> Result<ReadOptions, DataError> {
-        let mut options = ReadOptions::beside(path);
+    pub fn read_options(&self, path: Option<&Path>) -> Result<ReadOptions, DataError> {
+        let mut options = path.map(ReadOptions::beside).unwrap_or_default();
         options.input = self.input.clone();
         options.output = self.output.clone();
         options.image_shape = self.input_shape.clone();

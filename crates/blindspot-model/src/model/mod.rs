@@ -5,6 +5,7 @@ mod one_logit;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use blindspot_data::files::{self, FileError};
 use blindspot_data::{DataError, ErrorKind, Fit, ImageSet};
@@ -53,6 +54,11 @@ pub struct Model {
 enum Source {
     File {
         path: PathBuf,
+        options: onnx::ReadOptions,
+    },
+    Bytes {
+        name: String,
+        bytes: Arc<[u8]>,
         options: onnx::ReadOptions,
     },
     /// The network before any preprocessing.
@@ -271,6 +277,7 @@ impl Model {
     fn name(&self) -> String {
         match &self.source {
             Source::File { path, .. } => path.display().to_string(),
+            Source::Bytes { name, .. } => name.clone(),
             Source::Memory(_) => "the network".to_owned(),
         }
     }
@@ -287,6 +294,14 @@ impl Model {
                     return Err(ModelError::Changed(path.clone()));
                 }
                 Ok(exact)
+            }
+            Source::Bytes {
+                name,
+                bytes,
+                options,
+            } => {
+                let read = onnx::read_exact(&bytes[..], options);
+                Ok(read.map_err(|source| unreadable(name, source))?.network)
             }
             Source::Memory(network) => Ok(network.as_ref().into()),
         }
@@ -346,7 +361,7 @@ pub fn read_network(
     path: &Path,
     interface: &Interface,
 ) -> Result<(Network<f32>, String), ModelError> {
-    let (read, sha256) = read(path, &interface.read_options(path)?)?;
+    let (read, sha256) = read(path, &interface.read_options(Some(path))?)?;
     Ok((read.network, sha256))
 }
 
@@ -367,10 +382,7 @@ fn read_by<R>(
 ) -> Result<(R, String), ModelError> {
     let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
     let own = files::sha256_hex(&bytes);
-    let (read, beside) = read(bytes).map_err(|source| ModelError::Onnx {
-        path: path.to_owned(),
-        source,
-    })?;
+    let (read, beside) = read(bytes).map_err(|source| unreadable(path, source))?;
     if beside.is_empty() {
         return Ok((read, own));
     }
@@ -380,6 +392,13 @@ fn read_by<R>(
         list += &format!("{hash}  {name}\n");
     }
     Ok((read, files::sha256_hex(list.as_bytes())))
+}
+
+fn unreadable(path: impl Into<PathBuf>, source: onnx::OnnxError) -> ModelError {
+    ModelError::Onnx {
+        path: path.into(),
+        source,
+    }
 }
 
 /// Whether images have the shape that a network takes.
@@ -484,13 +503,31 @@ impl ModelOptions {
     /// [`ModelError`] if the file can't be read or run, or does not fit what was said about it.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Model, ModelError> {
         let path = path.as_ref();
-        let options = self.interface.read_options(path)?;
+        let options = self.interface.read_options(Some(path))?;
         let (read, sha256) = read(path, &options)?;
         let source = Source::File {
             path: path.to_owned(),
             options,
         };
         self.build(read, source, sha256, &path.display().to_string())
+    }
+
+    /// Reads the bytes of an ONNX file that keeps all its numbers in itself; messages call it `name`.
+    ///
+    /// # Errors
+    /// [`ModelError`] if they are no model that runs, or do not fit what was said about it.
+    pub fn read(self, name: &str, bytes: impl Into<Arc<[u8]>>) -> Result<Model, ModelError> {
+        let bytes = bytes.into();
+        let options = self.interface.read_options(None)?;
+        let read = onnx::read_with(&bytes[..], &options);
+        let read = read.map_err(|source| unreadable(name, source))?;
+        let sha256 = files::sha256_hex(&bytes);
+        let source = Source::Bytes {
+            name: name.to_owned(),
+            bytes,
+            options,
+        };
+        self.build(read, source, sha256, name)
     }
 
     /// Makes a model of a network in memory.
@@ -673,16 +710,24 @@ mod tests {
         let path = folder.path().join("model.onnx");
         let network = network(&[1, 2, 2], true);
         std::fs::write(&path, onnx::write(&network, &Default::default())).unwrap();
-        let (file, memory) = (Model::open(&path), Model::from_network(network));
-        let (file, memory) = (file.unwrap(), memory.unwrap());
-        assert_eq!(file.sha256(), memory.sha256());
-        assert_eq!(file.network(), memory.network());
+        let bytes = std::fs::read(&path).unwrap();
+        let file = Model::open(&path).unwrap();
+        let read = Model::options().read("bytes", bytes).unwrap();
+        let memory = Model::from_network(network).unwrap();
+        for other in [read, memory] {
+            assert_eq!(file.sha256(), other.sha256());
+            assert_eq!(file.network(), other.network());
+            let exact = [&file, &other].map(|model| model.exact().unwrap().network);
+            assert_eq!(exact[0].network(), exact[1].network());
+        }
     }
 
     #[test]
     fn what_is_no_model_is_an_error_that_names_the_file() {
         let missing = Model::open("no/such/file.onnx").unwrap_err();
         assert!(missing.to_string().contains("no/such/file.onnx"));
+        let nonsense = Model::options().read("an export", *b"nonsense");
+        assert!(nonsense.unwrap_err().to_string().contains("an export"));
         assert_eq!(missing.kind(), ErrorKind::Model);
         let network = network(&[4], false);
         let names = Model::options()

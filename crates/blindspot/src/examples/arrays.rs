@@ -8,6 +8,7 @@ use blindspot_data::numpy::NpzWriter;
 use blindspot_run::journal::{Entries, Header, Journal, JournalError, Shard};
 
 use super::stored::{Layout, Numbers, StoredExamples};
+use super::{Origin, Record, write_record};
 use crate::search::{EightBit, Example};
 
 /// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,
@@ -96,10 +97,32 @@ pub fn write_arrays(
         eight_bit: eight_bit.is_some(),
         certificate: false,
     };
+    let rows = examples
+        .iter()
+        .zip(originals.chunks_exact(layout.input_len()));
+    let rows = rows.enumerate().map(|(i, (example, original))| {
+        let eight_bit = eight_bit.map(|images| &images[i]);
+        layout.content(example, original, eight_bit, None)
+    });
+    write_found(path, &layout, rows, None)
+}
+
+/// Writes the arrays of examples to `path`, as [`write_arrays`] does, from their contents
+/// ([`Layout::content`]); and the record of examples from `origin`, if it is given, beside them, as JSON of
+/// the same name.
+///
+/// # Errors
+/// [`JournalError`] if a file can't be written.
+pub fn write_found(
+    path: &Path,
+    layout: &Layout,
+    contents: impl ExactSizeIterator<Item = Vec<u8>>,
+    origin: Option<Origin>,
+) -> Result<(), JournalError> {
     let header = Header {
         kind: "examples".into(),
         about: serde_json::Value::Null,
-        positions: examples.len(),
+        positions: contents.len(),
         bytes: layout.bytes(),
         shard: Shard::WHOLE,
     };
@@ -114,15 +137,15 @@ pub fn write_arrays(
         })?;
     let journal_path = folder.path().join("examples.journal");
     let mut journal = Journal::open(&journal_path, header)?;
-    let rows = examples
-        .iter()
-        .zip(originals.chunks_exact(layout.input_len()));
-    journal.append(rows.enumerate().map(|(i, (example, original))| {
-        let eight_bit = eight_bit.map(|images| &images[i]);
-        (i, layout.content(example, original, eight_bit, None))
-    }))?;
+    journal.append(contents.enumerate())?;
     let entries = Entries::of(&journal_path)?;
-    write_stored(path, &StoredExamples::new(&entries, layout)?)
+    let stored = StoredExamples::new(&entries, layout.clone())?;
+    write_stored(path, &stored)?;
+    if let Some(origin) = origin {
+        let record = Record::of(origin, &stored)?;
+        write_record(&path.with_extension("json"), &record)?;
+    }
+    Ok(())
 }
 
 /// One number of each example.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::search::{SearchOptions, Target};
 use crate::transfer::Distortion;
-pub use arrays::{write_arrays, write_stored};
+pub use arrays::{write_arrays, write_found, write_stored};
 use blindspot_model::preprocess::Preprocess;
 use blindspot_run::journal::{JournalError, Work};
 pub use stored::{Layout, StoredExamples};

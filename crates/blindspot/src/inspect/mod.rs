@@ -135,20 +135,32 @@ impl Report {
     pub fn new(path: &Path, options: &ModelOptions) -> Result<Report, ModelError> {
         let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
         let own = bytes.len() as u64;
-        let interface: &Interface = options.interface_of();
-        let inspection = interface
-            .read_options(path)
-            .map(|read| inspect(bytes, &read))?;
-        let inspection = inspection.map_err(|source| ModelError::Onnx {
-            path: path.to_owned(),
-            source,
-        })?;
+        let inspection = look(bytes, path, Some(path), options)?;
         let beside = inspection.files.iter().map(|name| {
             let file = std::fs::metadata(path.with_file_name("").join(name));
             file.map_or(0, |file| file.len())
         });
         let file = FileReport::of(&inspection, own + beside.sum::<u64>());
-        Ok(match options.clone().open(path) {
+        Ok(Report::of(file, options.clone().open(path)))
+    }
+
+    /// Looks at the bytes of an ONNX file that keeps all its numbers in itself, as [`Report::new`] does;
+    /// messages call it `name`.
+    ///
+    /// # Errors
+    /// [`ModelError`] where they are no ONNX file.
+    pub fn of_bytes(
+        name: &str,
+        bytes: &[u8],
+        options: &ModelOptions,
+    ) -> Result<Report, ModelError> {
+        let inspection = look(bytes.to_vec(), Path::new(name), None, options)?;
+        let file = FileReport::of(&inspection, bytes.len() as u64);
+        Ok(Report::of(file, options.clone().read(name, bytes)))
+    }
+
+    fn of(file: FileReport, model: Result<Model, ModelError>) -> Report {
+        match model {
             Ok(model) => Report {
                 file,
                 problem: None,
@@ -161,8 +173,23 @@ impl Report {
                 error: Some(error),
                 network: None,
             },
-        })
+        }
     }
+}
+
+/// What is in the bytes of a file that messages call `name`, and that is at `path` if it is in a folder.
+fn look(
+    bytes: Vec<u8>,
+    name: &Path,
+    path: Option<&Path>,
+    options: &ModelOptions,
+) -> Result<Inspection, ModelError> {
+    let interface: &Interface = options.interface_of();
+    let read = interface.read_options(path)?;
+    inspect(bytes, &read).map_err(|source| ModelError::Onnx {
+        path: name.to_owned(),
+        source,
+    })
 }
 
 /// An error's text, which names the file before it.

@@ -1,9 +1,11 @@
 //! Many searches at once: each has its own solver, only the classifier's evaluations are shared.
 //!
-//! A thread keeps a batch of searches. Those that have ended leave it, waiting ones enter. A
+//! A thread keeps a batch of searches, or one thread a batch for all where the classifier wants it
+//! so; then all threads share the searches' own work between two evaluations. Those that have ended leave it, waiting ones enter. A
 //! network gives an image the same bits whatever else is in the batch, so results depend neither on
 //! the size of the batch nor on the number of threads.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -66,8 +68,11 @@ pub(super) fn run<S: Search>(
         failed: AtomicBool::new(false),
         results: Mutex::new((0..count).map(|_| None).collect()),
     };
-    let threads = rayon::current_num_threads();
-    (0..threads)
+    let workers = match classifier.one_batch() {
+        Some(_) => 1,
+        None => rayon::current_num_threads(),
+    };
+    (0..workers)
         .into_par_iter()
         .with_max_len(1)
         .try_for_each(|_| {
@@ -117,8 +122,8 @@ impl Board {
 
 /// One thread's searches.
 struct Worker<'w, S, F> {
+    classifier: &'w dyn Classifier,
     evaluator: CheckedEvaluator<'w, f32>,
-    batch: usize,
     start: &'w F,
     board: &'w Board,
     active: Vec<(usize, S)>,
@@ -128,13 +133,12 @@ struct Worker<'w, S, F> {
 
 impl<'w, S: Search, F: Fn(usize, Option<S>) -> S> Worker<'w, S, F> {
     fn new(classifier: &'w dyn Classifier, start: &'w F, board: &'w Board) -> Self {
-        let batch = size(classifier);
         Worker {
+            classifier,
             evaluator: CheckedEvaluator::new(classifier),
-            batch,
             start,
             board,
-            active: Vec::with_capacity(batch),
+            active: Vec::new(),
             recycled: Vec::new(),
             output_gradients: Vec::new(),
         }
@@ -163,7 +167,7 @@ impl<'w, S: Search, F: Fn(usize, Option<S>) -> S> Worker<'w, S, F> {
 
     /// Begins searches until the batch is full.
     fn fill(&mut self) {
-        while self.active.len() < self.batch {
+        while self.active.len() < self.batch() {
             let Some(index) = self.board.next() else {
                 return;
             };
@@ -172,35 +176,68 @@ impl<'w, S: Search, F: Fn(usize, Option<S>) -> S> Worker<'w, S, F> {
         }
     }
 
+    /// How many searches are evaluated at a time.
+    fn batch(&self) -> usize {
+        match self.classifier.one_batch() {
+            Some(batch) => batch.max(1),
+            None => size(self.classifier),
+        }
+    }
+
     /// Evaluates the points of all active searches; gives the number of those that have ended.
     fn step(&mut self) -> Result<usize, ClassifierError> {
+        let mut goes_on = Vec::with_capacity(self.active.len());
+        while goes_on.len() < self.active.len() {
+            // More than one batch, where the classifier has turned to smaller ones.
+            let first = goes_on.len();
+            let end = self.active.len().min(first + self.batch());
+            self.evaluate(first..end, &mut goes_on)?;
+        }
+        let mut ended = 0;
+        for (slot, goes_on) in goes_on.into_iter().enumerate().rev() {
+            if !goes_on {
+                let (index, search) = self.active.swap_remove(slot);
+                self.board.keep(index, &search);
+                self.recycled.push(search);
+                ended += 1;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Evaluates the points of some active searches, and adds for each whether it goes on.
+    fn evaluate(
+        &mut self,
+        slots: Range<usize>,
+        goes_on: &mut Vec<bool>,
+    ) -> Result<(), ClassifierError> {
         let (length, classes) = (self.evaluator.input_len(), self.evaluator.classes());
-        let input = self.evaluator.input(self.active.len())?;
-        for ((_, search), place) in self.active.iter().zip(input.chunks_exact_mut(length)) {
+        let active = &mut self.active[slots];
+        // The other threads have batches of their own, or nothing else to do.
+        let at_once = match self.classifier.one_batch() {
+            Some(_) => 1,
+            None => active.len(),
+        };
+        let input = self.evaluator.input(active.len())?;
+        for ((_, search), place) in active.iter().zip(input.chunks_exact_mut(length)) {
             place.copy_from_slice(search.point());
         }
-        let active = &self.active;
         let outputs = self.evaluator.outputs();
         let outputs = outputs.map_err(|error| error.of_input(|row| active[row].0))?;
         self.output_gradients.resize(outputs.len(), 0.0);
-        let rows = outputs
-            .chunks_exact(classes)
-            .zip(self.output_gradients.chunks_exact_mut(classes));
-        for ((_, search), (outputs, gradient)) in self.active.iter_mut().zip(rows) {
-            search.take_outputs(outputs, gradient);
-        }
+        let rows = outputs.par_chunks_exact(classes);
+        let rows = rows.zip(self.output_gradients.par_chunks_exact_mut(classes));
+        let searches = active.par_iter_mut().with_min_len(at_once);
+        searches
+            .zip(rows)
+            .for_each(|((_, search), (outputs, gradient))| search.take_outputs(outputs, gradient));
         let gradients = self.evaluator.pull_back(&self.output_gradients)?;
-        let mut ended = Vec::new();
-        let rows = gradients.chunks_exact(length);
-        for (slot, ((index, search), gradient)) in self.active.iter_mut().zip(rows).enumerate() {
-            if !search.take_gradient(gradient) {
-                self.board.keep(*index, search);
-                ended.push(slot);
-            }
-        }
-        for &slot in ended.iter().rev() {
-            self.recycled.push(self.active.swap_remove(slot).1);
-        }
-        Ok(ended.len())
+        let searches = active.par_iter_mut().with_min_len(at_once);
+        goes_on.par_extend(
+            searches
+                .zip(gradients.par_chunks_exact(length))
+                .map(|((_, search), gradient)| search.take_gradient(gradient)),
+        );
+        Ok(())
     }
 }
