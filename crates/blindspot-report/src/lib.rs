@@ -3,7 +3,8 @@
 //! A [`Table`] is built once, then shown in the terminal, as CSV, as Markdown and in a page.
 //! Plots are SVG ([`curves_plot`], [`spectrum_plot`], [`certificate_plot`], [`heat_map`],
 //! [`histogram`], [`distributions`], [`rotation`]), pictures PNG ([`picture_png`], [`sheet_png`],
-//! [`filters_png`]), and the page of a study of units is one file of HTML ([`units_page`]). Functions
+//! [`filters_png`]), and pages are one file of HTML each ([`attack_page`], [`certify_page`],
+//! [`transfer_page`], [`spectrum_page`], [`units_page`], any other by [`study_page`]). Functions
 //! give text or bytes; [`write()`] writes a list of [`Artifact`]s into a folder.
 //!
 //! ```
@@ -21,7 +22,11 @@
 //! ```
 
 mod artifact;
+mod attack;
+mod axes;
+mod certify;
 mod histogram;
+mod page;
 mod picture;
 mod plot;
 mod spectrum;
@@ -31,14 +36,18 @@ mod transfer;
 mod units;
 
 use blindspot::picture::Picture;
+use blindspot::run::journal::JournalError;
 use blindspot_data::files::FileError;
 
 pub use artifact::{Artifact, write};
+pub use attack::{AttackPage, attack_page};
+pub use certify::certify_page;
 pub use histogram::histogram;
+pub use page::{Made, STYLE, Section, StudyPage, study_page};
 pub use plot::{COLOURS, Curve, certificate_plot, curves_plot, spectrum_plot};
-pub use spectrum::{SPECTRUM_HEADS, SPECTRUM_NOTE, spectrum_row, spectrum_table};
+pub use spectrum::{SPECTRUM_HEADS, SPECTRUM_NOTE, spectrum_page, spectrum_row, spectrum_table};
 pub use table::{Cell, Table};
-pub use transfer::{heat_map, transfer_matrix};
+pub use transfer::{heat_map, transfer_matrix, transfer_page};
 pub use units::{
     RowHtml, distributions, picture_rows_html, rotation, rows_drawing, units_drawing, units_page,
 };
@@ -49,6 +58,9 @@ pub enum ReportError {
     /// A file can't be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// What it is made of can't be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The page can't be put together.
     #[error("the page can't be put together: {0}")]
     Page(#[from] askama::Error),

@@ -2,7 +2,9 @@
 
 use blindspot::spectrum::{LayerSpectrum, Spectra};
 
-use crate::table::{Cell, Table};
+use crate::page::{Made, Section, StudyPage, study_page};
+use crate::plot::spectrum_plot;
+use crate::table::{Cell, Table, digits};
 
 /// The columns of [`spectrum_table`].
 pub const SPECTRUM_HEADS: [&str; 11] = [
@@ -68,4 +70,50 @@ pub fn spectrum_row(layer: &LayerSpectrum, reference: Option<[f64; 2]>) -> Vec<C
         Cell::Figure(circular.upper, reference.map(|[_, upper]| upper)),
         Cell::Text(layer.method.clone()),
     ]
+}
+
+/// The page of a network's spectra: which layer can amplify the most, the table, the plots.
+///
+/// # Errors
+/// [`askama::Error`] where it can't be put together.
+pub fn spectrum_page(model: &str, spectra: &Spectra, made: &Made) -> Result<String, askama::Error> {
+    let known = spectra.layers.iter();
+    let known: Vec<(&LayerSpectrum, f64)> = known
+        .filter_map(|layer| Some((layer, layer.as_run.upper?)))
+        .collect();
+    let most = known.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    let answer = most.map_or("No layer's singular values are known.".to_owned(), |(layer, upper)| {
+        format!(
+            "The layer that can amplify a perturbation the most is {}, {} times; the product of the {} layers measured is {}.",
+            layer.layer,
+            digits(*upper),
+            known.len(),
+            digits(known.iter().map(|(_, upper)| upper).product())
+        )
+    });
+    let remarks = [
+        "The product bounds what the linear layers together can do to a perturbation's L2 norm, as far as the layers \
+         between them amplify nothing; no input needs to reach it."
+            .to_owned(),
+    ];
+    let table = Section {
+        id: "bounds".into(),
+        title: "Frame bounds of each layer".into(),
+        tables: vec![spectrum_table(spectra)],
+        ..Section::default()
+    };
+    let plots = Section {
+        id: "spectra".into(),
+        title: "Singular values of each layer".into(),
+        plots: spectra.layers.iter().filter_map(spectrum_plot).collect(),
+        ..Section::default()
+    };
+    study_page(&StudyPage {
+        title: &format!("Spectrum of {model}"),
+        answer: &answer,
+        remarks: &remarks,
+        sections: &[table, plots],
+        words: &["perturbation", "L2 norm", "singular value"],
+        made,
+    })
 }

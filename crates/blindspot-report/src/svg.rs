@@ -173,6 +173,17 @@ impl Canvas {
         )
     }
 
+    /// The drawing as a part of a page, and as a file on white paper.
+    pub(crate) fn finish_both(self, frame: &Frame<'_>) -> [String; 2] {
+        let inline = Canvas {
+            body: self.body.clone(),
+            ..self
+        };
+        let size = [frame.width, frame.height];
+        let inline = inline.finish_inline(size, frame.title);
+        [inline, self.finish(frame)]
+    }
+
     /// The drawing as a part of a page, in the page's colours; `label` says what it shows.
     pub(crate) fn finish_inline(self, [width, height]: [f64; 2], label: &str) -> String {
         format!(

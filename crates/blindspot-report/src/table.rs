@@ -72,7 +72,7 @@ fn percent(rate: f64) -> String {
 }
 
 /// Three significant digits.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
         size if (1e-3..1e4).contains(&size) => {

@@ -1,7 +1,8 @@
 //! What examples do to networks: a table and a picture.
 
-use blindspot::transfer::Matrix;
+use blindspot::transfer::{Matrix, Rate};
 
+use crate::page::{Made, Section, StudyPage, study_page};
 use crate::svg::{Canvas, Frame, Style};
 use crate::table::{Cell, Table};
 
@@ -122,9 +123,47 @@ pub fn heat_map(matrix: &Matrix) -> String {
     })
 }
 
+/// The page of a transfer: which network gets the most of the others' examples wrong, the heat map, the table.
+///
+/// # Errors
+/// [`askama::Error`] where it can't be put together.
+pub fn transfer_page(matrix: &Matrix, made: &Made) -> Result<String, askama::Error> {
+    let pairs = (0..matrix.rows.len()).flat_map(|i| (0..matrix.columns.len()).map(move |j| (i, j)));
+    let more = |&(i, j): &(usize, usize)| matrix.rates[i][j].error - matrix.clean[i][j].error;
+    let most = pairs.max_by(|a, b| more(a).total_cmp(&more(b)));
+    let answer = most.map_or("There are no images to answer.".to_owned(), |(i, j)| {
+        let percent = |rate: &Rate| format!("{:.1}%", 100.0 * rate.error);
+        format!(
+            "Of {} networks and {} sets of images: at most, {} gets {} of the images of {} wrong, and {} of the same \
+             images as they are.",
+            matrix.columns.len(),
+            matrix.rows.len(),
+            matrix.columns[j],
+            percent(&matrix.rates[i][j]),
+            matrix.rows[i],
+            percent(&matrix.clean[i][j])
+        )
+    });
+    let sections = [Section {
+        id: "matrix".into(),
+        title: "Errors of the columns' networks on the rows' images".into(),
+        notes: vec!["The darker, the more images a network gets wrong.".into()],
+        plots: vec![heat_map(matrix)],
+        tables: vec![transfer_matrix(matrix)],
+    }];
+    study_page(&StudyPage {
+        title: "Transfer of adversarial examples",
+        answer: &answer,
+        remarks: &[],
+        sections: &sections,
+        words: &["perturbation", "distortion", "transfer", "fooled"],
+        made,
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use blindspot::transfer::{Distortion, Rate};
+    use blindspot::transfer::Distortion;
 
     use super::*;
 

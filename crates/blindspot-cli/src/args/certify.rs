@@ -49,6 +49,10 @@ pub(crate) struct Certify {
     /// journal
     #[arg(long, value_name = "FILE.npz|DIR")]
     pub(crate) out: PathBuf,
+    /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,
+    /// index.html if a folder is given
+    #[arg(long, value_name = "FILE.html|DIR")]
+    pub(crate) report: Option<PathBuf>,
     /// Do part I, from 0, of N; `blindspot merge` makes one file of them. auto takes both from a Slurm array
     /// job's environment, auto/N takes I from a Kubernetes indexed job's
     #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]

@@ -28,4 +28,8 @@ pub(crate) struct Merge {
     /// Where the adversarial images of an attack go as PNG files, if its shards were run with --save-images
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,
+    /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,
+    /// index.html if a folder is given
+    #[arg(long, value_name = "FILE.html|DIR")]
+    pub(crate) report: Option<PathBuf>,
 }

@@ -35,6 +35,10 @@ pub(crate) struct Spectrum {
     /// The folder for the tables and plots
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,
+    /// index.html if a folder is given
+    #[arg(long, value_name = "FILE.html|DIR")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 fn parse_input_size(text: &str) -> Result<[usize; 2], String> {

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use blindspot::certify::Certifier;
 use blindspot::examples::{
-    About, CertificateSummary, Layout, Origin, Record, StoredExamples, Summary, write_record,
-    write_stored,
+    About, CertificateSummary, Layout, Origin, Record, StoredExamples, Summary, confidences,
+    write_record, write_stored,
 };
 use blindspot::image_files::save_images;
 use blindspot::inputs::InMemory;
@@ -23,8 +23,10 @@ use blindspot::search::{
 use blindspot_data::files;
 use blindspot_data::{ImageRequest, ImageSet};
 use blindspot_net::Network;
+use blindspot_report::{AttackPage, attack_page};
 
 use super::load;
+use super::page;
 use super::part::{Part, beside, chosen};
 use crate::args::{Attack, Common, Merge, OtherRuntime};
 use crate::errors::Usage;
@@ -120,6 +122,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         return work.share(ranks, &[], none, progress).map(drop);
     }
     // Before the search: a file that can't be written is found out now.
+    page::check(command.report.as_deref())?;
     let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
     let mut remaining = part.remaining();
     // An image of the class that is asked for has nothing to be searched.
@@ -128,6 +131,12 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let written = Written {
         out: &command.out,
         save_images: command.save_images.as_deref(),
+        report: command.report.as_deref(),
+        known: Some(Known {
+            file: &command.model.model,
+            model: &model,
+            images: &images,
+        }),
     };
     match part.end(filled, common, |entries| write(entries, &written))? {
         Some(record) => tell(common, &record, &written),
@@ -139,9 +148,12 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
 pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyhow::Result<()> {
     beside(&command.out, "json")?;
     files::check_writable(&command.out)?;
+    page::check(command.report.as_deref())?;
     let written = Written {
         out: &command.out,
         save_images: command.save_images.as_deref(),
+        report: command.report.as_deref(),
+        known: None,
     };
     let record = write(entries, &written)?;
     tell(common, &record, &written)
@@ -314,6 +326,16 @@ impl Work<'_> {
 struct Written<'a> {
     out: &'a Path,
     save_images: Option<&'a Path>,
+    report: Option<&'a Path>,
+    /// Only the search itself has this at hand.
+    known: Option<Known<'a>>,
+}
+
+/// What a page says besides what is kept of a search.
+struct Known<'a> {
+    file: &'a Path,
+    model: &'a Model,
+    images: &'a ImageSet,
 }
 
 /// Writes the files of the examples that journals hold.
@@ -342,7 +364,64 @@ fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
     }
     let record = Record::of(origin, &examples)?;
     write_record(&beside(written.out, "json")?, &record)?;
+    if let Some(report) = written.report {
+        let page = page_of(&examples, &record, image_shape, report, written)?;
+        page::write(report, &page)?;
+    }
     Ok(record)
+}
+
+/// The page of an attack.
+fn page_of(
+    examples: &StoredExamples<'_>,
+    record: &Record,
+    image_shape: [usize; 3],
+    report: &Path,
+    written: &Written<'_>,
+) -> anyhow::Result<String> {
+    let (mut files, mut confidence) = (BTreeMap::new(), Vec::new());
+    let mut classes = None;
+    let data = &record.origin.data;
+    let mut subject = format!("a network with {data}");
+    if let Some(Known {
+        file,
+        model,
+        images,
+    }) = &written.known
+    {
+        subject = format!("{} with {data}", file.display());
+        classes = model.classes().or(images.classes());
+        confidence = confidences::<anyhow::Error>(*model, examples)?;
+        let names = images.indices().iter();
+        let name = |&index: &usize| Some((index, images.file(index)?.display().to_string()));
+        files = names.filter_map(name).collect();
+    }
+    let options = serde_json::to_string(&record.origin.options)?;
+    let facts = vec![
+        ("images".to_owned(), data.clone()),
+        (
+            "SHA-256 of the model".into(),
+            record.origin.model_sha256.clone(),
+        ),
+        ("options".into(), options),
+    ];
+    let made = page::made(facts, &record.origin.data_sha256, &record.origin.versions);
+    let out = written.out;
+    let links = [out.to_owned(), out.with_extension("json")];
+    let links: Vec<_> = links
+        .iter()
+        .filter_map(|file| page::link(report, file))
+        .collect();
+    let shown = AttackPage {
+        subject: &subject,
+        image_shape,
+        classes,
+        files: &files,
+        confidences: &confidence,
+        links: &links,
+        made: &made,
+    };
+    Ok(attack_page(examples, record, &shown)?)
 }
 
 /// Says what was found.
@@ -459,5 +538,8 @@ fn text(record: &Record, written: &Written<'_>) -> String {
         lines.push(format!("Saved: {}", dir.display()));
     }
     lines.push(format!("Written: {}", written.out.display()));
+    if let Some(report) = written.report {
+        lines.push(format!("Page: {}", page::file(report).display()));
+    }
     lines.join("\n")
 }

@@ -14,8 +14,9 @@ use blindspot_data::ImageRequest;
 use blindspot_data::files;
 
 use super::load;
+use super::page;
 use super::part::{Part, beside, chosen};
-use crate::args::{Certify, Common};
+use crate::args::{Certify, Common, Merge};
 use crate::print::{json, of, say};
 use crate::progress::Progress;
 
@@ -52,6 +53,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         chosen: chosen(&images),
     };
     // Before the work: a file that can't be written is found out now.
+    page::check(command.report.as_deref())?;
     let mut part = Part::open(&header, images.len(), command.shard, &command.out, common)?;
     let remaining = part.remaining();
     // What was done before a kill had its time.
@@ -80,7 +82,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         count => format!(", {:.1} ms an image", 1e3 * seconds / count as f64),
     };
     match part.end(worked.map(|()| true), common, |entries| {
-        write(entries, &command.out)
+        write(entries, &command.out, command.report.as_deref())
     })? {
         Some(record) => tell(&record, &speed, &command.out, common),
         None => Ok(()),
@@ -109,16 +111,18 @@ fn limits(certifier: &Certifier, command: &Certify) -> Vec<String> {
 }
 
 /// Writes the files of merged shards.
-pub(super) fn merge(entries: &Entries, out: &Path, common: &Common) -> anyhow::Result<()> {
+pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyhow::Result<()> {
+    let out = &command.out;
+    page::check(command.report.as_deref())?;
     beside(out, "json")?;
     beside(out, "svg")?;
     files::check_writable(out)?;
-    let record = write(entries, out)?;
+    let record = write(entries, out, command.report.as_deref())?;
     tell(&record, "", out, common)
 }
 
 /// Writes the files of what journals hold.
-fn write(entries: &Entries, out: &Path) -> anyhow::Result<Record> {
+fn write(entries: &Entries, out: &Path, report: Option<&Path>) -> anyhow::Result<Record> {
     let Header { provenance, .. } = Header::of(entries)?;
     let brackets = Bracket::read_all(entries)?;
     write_certificates(out, &brackets)?;
@@ -136,6 +140,24 @@ fn write(entries: &Entries, out: &Path) -> anyhow::Result<Record> {
     files::write_atomically(&beside(out, "svg")?, |writer| {
         writer.write_all(picture.as_bytes())
     })?;
+    if let Some(report) = report {
+        let provenance = &record.provenance;
+        let subject = format!("a network on {}", provenance.data);
+        let facts = vec![
+            ("images".to_owned(), provenance.data.clone()),
+            (
+                "SHA-256 of the model".into(),
+                provenance.model_sha256.clone(),
+            ),
+            (
+                "options".into(),
+                serde_json::to_string(&provenance.options)?,
+            ),
+        ];
+        let made = page::made(facts, &provenance.data_sha256, &provenance.versions);
+        let page = blindspot_report::certify_page(&subject, &brackets, &record, &made)?;
+        page::write(report, &page)?;
+    }
     Ok(record)
 }
 

@@ -19,10 +19,14 @@ pub(super) fn run(command: &Merge, common: &Common, progress: &Progress) -> anyh
         // Only an attack leaves images out, those of the class that is asked for.
         entries.check_all()?;
     }
+    if kind == units::About::KIND && command.report.is_some() {
+        let why = "--report is not for shards of `units`, whose folder has a page of its own";
+        return Err(Usage(why.into()).into());
+    }
     match kind {
         examples::About::KIND => attack::merge(&entries, command, common),
-        certify::Header::KIND => super::certify::merge(&entries, &command.out, common),
-        transfer::About::KIND => super::transfer::merge(&entries, &command.out, common),
+        certify::Header::KIND => super::certify::merge(&entries, command, common),
+        transfer::About::KIND => super::transfer::merge(&entries, command, common),
         units::About::KIND => units::merge(&entries, &command.out, common, progress),
         kind => {
             let (found, wanted) = (kind.to_owned(), "which can't be merged".into());

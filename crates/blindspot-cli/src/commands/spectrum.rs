@@ -8,6 +8,7 @@ use blindspot_data::files;
 use serde::Serialize;
 
 use super::load;
+use super::page;
 use crate::args::{self, Common};
 use crate::print::{json, say};
 use crate::progress::Progress;
@@ -34,6 +35,7 @@ pub(super) fn run(
     let out = &command.out;
     files::make_folder(out)?;
     files::check_writable(&out.join("spectrum.json"))?;
+    page::check(command.report.as_deref())?;
     let mut spectrum = Spectrum::new(&network)
         .seed(command.seed)
         .tolerance(command.tolerance);
@@ -63,6 +65,19 @@ pub(super) fn run(
             let name = blindspot_report::file_name(&layer.layer);
             file(&format!("spectrum-{name}.svg"), plot.as_bytes())?;
         }
+    }
+    if let Some(report) = &command.report {
+        let facts = vec![
+            (
+                "SHA-256 of the model".to_owned(),
+                record.model_sha256.clone(),
+            ),
+            ("options".into(), serde_json::to_string(&record.options)?),
+            ("seed".into(), record.seed.to_string()),
+        ];
+        let made = page::made(facts, &BTreeMap::new(), &record.versions);
+        let page = blindspot_report::spectrum_page(&record.model, &record.spectra, &made)?;
+        page::write(report, &page)?;
     }
     say(common, &table.text())?;
     json(common, &record)

@@ -12,8 +12,9 @@ use blindspot_data::files::{self, FileError};
 use blindspot_net::Network;
 use serde::Serialize;
 
+use super::page;
 use super::part::Part;
-use crate::args::{Common, Transfer};
+use crate::args::{Common, Merge, Transfer};
 use crate::errors::{Interrupted, PREPROCESSING, Usage};
 use crate::interrupt::interrupted;
 use crate::print::{json, say};
@@ -82,6 +83,7 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
         }
         (Some(_), Some(out)) => shard(command, out, &about, trial, common, progress),
         (None, out) => {
+            page::check(command.report.as_deref())?;
             if let Some(out) = out {
                 files::make_folder(out)?;
                 files::check_writable(&out.join("transfer.json"))?;
@@ -94,7 +96,8 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
             if interrupted() {
                 return Err(Interrupted("interrupted; nothing was written".into()).into());
             }
-            write(about, tally.matrix(), out.as_deref(), common)
+            let places = [out, &command.report].map(|place| place.as_deref());
+            write(about, tally.matrix(), places, common)
         }
     }
 }
@@ -162,15 +165,27 @@ fn shard(
 }
 
 /// Writes the files of merged shards.
-pub(super) fn merge(entries: &Entries, out: &Path, common: &Common) -> anyhow::Result<()> {
+pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyhow::Result<()> {
+    let out = &command.out;
+    page::check(command.report.as_deref())?;
     files::make_folder(out)?;
     files::check_writable(&out.join("transfer.json"))?;
     let (about, matrix) = Tally::stored(entries)?;
-    write(about, matrix, Some(out), common)
+    write(
+        about,
+        matrix,
+        [Some(out), command.report.as_deref()],
+        common,
+    )
 }
 
-/// Writes the matrix, and shows it.
-fn write(about: About, matrix: Matrix, out: Option<&Path>, common: &Common) -> anyhow::Result<()> {
+/// Writes the matrix into a folder and onto a page, where they are wanted, and shows it.
+fn write(
+    about: About,
+    matrix: Matrix,
+    [out, report]: [Option<&Path>; 2],
+    common: &Common,
+) -> anyhow::Result<()> {
     let table = blindspot_report::transfer_matrix(&matrix);
     let record = Record { matrix, about };
     if let Some(out) = out {
@@ -184,6 +199,16 @@ fn write(about: About, matrix: Matrix, out: Option<&Path>, common: &Common) -> a
             "transfer.svg",
             blindspot_report::heat_map(&record.matrix).as_bytes(),
         )?;
+    }
+    if let Some(report) = report {
+        let about = &record.about;
+        let models = about.models.iter();
+        let mut hashes = about.examples_sha256.clone();
+        hashes.extend(models.map(|model| (model.file.clone(), model.sha256.clone())));
+        let facts = vec![("seed".to_owned(), about.seed.to_string())];
+        let made = page::made(facts, &hashes, &about.versions);
+        let page = blindspot_report::transfer_page(&record.matrix, &made)?;
+        page::write(report, &page)?;
     }
     say(common, &table.text())?;
     json(common, &record)

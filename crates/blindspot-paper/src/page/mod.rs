@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use askama::Template;
 use blindspot_report::{
-    Artifact, Cell, ReportError, Table, file_name, filters_png, histogram, write,
+    Artifact, Cell, ReportError, STYLE, Table, file_name, filters_png, histogram, write,
 };
 
 use crate::experiments::ALL;
@@ -20,6 +20,8 @@ pub(crate) use section::{Figure, Section, data_address};
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page {
+    /// That of all pages.
+    style: &'static str,
     quick: bool,
     tables: Vec<Table>,
     sections: Vec<Section>,
@@ -127,6 +129,7 @@ fn page(results: &Results, pictures: &Pictures) -> Result<String, askama::Error>
     let sections = sections.filter_map(|known| (known.section)(results, pictures));
     let version = results.versions.get("blindspot").cloned();
     let page = Page {
+        style: STYLE,
         quick: results.quick,
         tables: tables(results)
             .into_iter()

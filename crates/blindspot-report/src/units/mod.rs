@@ -6,6 +6,7 @@ mod rows;
 use askama::Template;
 use blindspot::units::{Contrast, DirectionKind, Measure, PictureRow, Study};
 
+use crate::page::{self, Made};
 use crate::table::{Cell, Table};
 use rows::Row;
 
@@ -16,11 +17,9 @@ pub use rows::{RowHtml, picture_rows_html, rows_drawing};
 #[derive(Template)]
 #[template(path = "units.html")]
 struct Page<'a> {
-    title: String,
-    lead: String,
+    page: page::Page<'a>,
     rows: Vec<Row>,
     study: Option<Shown<'a>>,
-    facts: &'a [(String, String)],
 }
 
 /// A study on the page.
@@ -31,8 +30,7 @@ struct Shown<'a> {
     rotation: Option<String>,
 }
 
-/// A page of rows of pictures, the study if there is one, and how it was made (name and value);
-/// one file of HTML that is XML, too.
+/// A page of rows of pictures, the study if there is one, and how it was made; one file of HTML that is XML, too.
 ///
 /// # Errors
 /// [`askama::Error`] where it can't be put together.
@@ -41,15 +39,33 @@ pub fn units_page(
     images: usize,
     rows: &[PictureRow],
     study: Option<&Study>,
-    facts: &[(String, String)],
+    made: &Made,
 ) -> Result<String, askama::Error> {
+    let shown = format!(
+        "Of {images} images, those with the largest activation of each unit and the largest projection on each random \
+         direction, and those with the smallest. Frames show what the position of the largest activation sees."
+    );
+    let title = format!("What excites {layer}");
+    let page = match study {
+        Some(study) => page::Page {
+            answer: study.answer.clone(),
+            title,
+            remarks: vec![shown],
+            contents: vec![("study".into(), "Units and random directions".into())],
+            words: Vec::new(),
+            made,
+        },
+        None => page::Page {
+            answer: title,
+            title: "Units".into(),
+            remarks: vec![shown],
+            contents: Vec::new(),
+            words: Vec::new(),
+            made,
+        },
+    };
     let page = Page {
-        title: format!("What excites {layer}"),
-        lead: format!(
-            "Of {images} images, those with the largest activation of each unit and the largest \
-             projection on each random direction, and those with the smallest. Frames show what the \
-             position of the largest activation sees."
-        ),
+        page,
         rows: rows::rows(rows),
         study: study.map(|study| Shown {
             study,
@@ -57,7 +73,6 @@ pub fn units_page(
             distributions: distributions(study),
             rotation: rotation(study),
         }),
-        facts,
     };
     page.render()
 }

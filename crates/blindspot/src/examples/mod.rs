@@ -2,6 +2,7 @@
 //! the entries of a journal.
 
 mod arrays;
+mod confidence;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,8 @@ use crate::transfer::Distortion;
 pub use arrays::{write_arrays, write_found, write_stored};
 use blindspot_model::preprocess::Preprocess;
 use blindspot_run::journal::{JournalError, Work};
-pub use stored::{Layout, StoredExamples};
+pub use confidence::confidences;
+pub use stored::{Layout, StoredExample, StoredExamples};
 
 /// Where a set of examples comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

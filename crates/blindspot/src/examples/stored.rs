@@ -111,6 +111,17 @@ pub struct StoredExamples<'a> {
     layout: Layout,
 }
 
+/// An example with its original.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredExample {
+    /// The example.
+    pub example: Example,
+    /// The values of the original image.
+    pub original: Vec<f32>,
+    /// The L2 norm below which no perturbation changes the answer; None where the layout has no certificates.
+    pub certificate: Option<f64>,
+}
+
 /// The numbers of an example.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Numbers {
@@ -238,6 +249,31 @@ impl<'a> StoredExamples<'a> {
                     noise: numbers.noise,
                 })
             }))
+    }
+
+    /// The examples with their originals, in the order of the images.
+    ///
+    /// # Errors
+    /// As [`Entries::bytes`].
+    pub fn rows(
+        &self,
+    ) -> Result<impl Iterator<Item = io::Result<StoredExample>> + '_, JournalError> {
+        let start = self.layout.images().start;
+        let originals = self
+            .entries
+            .bytes(start..start + 4 * self.layout.input_len())?;
+        let certificates = self.certificates()?;
+        let rows = self.examples()?.zip(originals).zip(certificates);
+        Ok(rows.map(|((example, original), certificate)| {
+            let original = original?;
+            let values = original.as_chunks::<4>().0.iter();
+            let (certificate, _) = certificate?;
+            Ok(StoredExample {
+                example: example?,
+                original: values.map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+                certificate: self.layout.certificate.then_some(certificate),
+            })
+        }))
     }
 
     /// Each certificate with the L2 norm of the change found, infinite where none was; NaN where the

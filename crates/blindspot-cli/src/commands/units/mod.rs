@@ -19,6 +19,7 @@ use blindspot_data::{ImageRequest, ImageSet};
 use serde::Serialize;
 
 use super::load;
+use super::page;
 use crate::args::{ChoiceArgs, Common, Units, WantedUnits};
 use crate::errors::Usage;
 use crate::print::{json, say};
@@ -271,8 +272,8 @@ fn write_all(
         versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
     };
     let study = record.statistics.as_ref();
-    let facts = facts(&record)?;
-    let page = blindspot_report::units_page(&layer.name, images.len(), &rows, study, &facts)?;
+    let made = page::made(facts(&record)?, &record.data_sha256, &record.versions);
+    let page = blindspot_report::units_page(&layer.name, images.len(), &rows, study, &made)?;
     write(out, "units.json", &serde_json::to_vec(&record)?)?;
     write(out, "units.html", page.as_bytes())?;
     let drawing = blindspot_report::units_drawing(&layer.name, &rows);
@@ -395,15 +396,11 @@ fn images_record(
 
 /// How it was made, for the page.
 fn facts(record: &Record) -> anyhow::Result<Vec<(String, String)>> {
-    let mut facts = vec![
+    Ok(vec![
         ("data".to_owned(), record.data.clone()),
         ("images".into(), record.images.to_string()),
         ("layer".into(), record.layer.clone()),
         ("options".into(), serde_json::to_string(&record.options)?),
         ("SHA-256 of the model".into(), record.model_sha256.clone()),
-    ];
-    let hash = |(name, hash): (&String, &String)| (format!("SHA-256 of {name}"), hash.clone());
-    facts.extend(record.data_sha256.iter().map(hash));
-    facts.extend(record.versions.clone());
-    Ok(facts)
+    ])
 }

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# The README's program in Rust as a project of its own whose only dependency is blindspot: .ci/ten_lines.sh FOLDER.
+# FOLDER holds the program's fc100.onnx; the project is made there, and run there.
+set -euo pipefail
+root="$(cd "$(dirname "$0")/.." && pwd)"
+cd "$1"
+mkdir -p ten-lines/src
+{
+    echo 'fn main() -> Result<(), Box<dyn std::error::Error>> {'
+    sed -n '/^```rust$/,/^```$/{//!p}' "$root/README.md"
+    # One certificate an image is what the last line promises.
+    echo '    assert_eq!(radii.len(), images.len());'
+    echo '    Ok(())'
+    echo '}'
+} > ten-lines/src/main.rs
+cat > ten-lines/Cargo.toml <<TOML
+[package]
+name = "ten-lines"
+version = "0.0.0"
+edition = "2024"
+
+[dependencies]
+blindspot = { path = "$root/crates/blindspot" }
+
+[workspace]
+
+$(sed -n '/^\[profile.release\]$/,/^$/p' "$root/Cargo.toml")
+TOML
+# The versions of the command's own build, most of it built already.
+cp "$root/Cargo.lock" ten-lines/
+CARGO_TARGET_DIR="$root/target" cargo run --release --quiet --manifest-path ten-lines/Cargo.toml

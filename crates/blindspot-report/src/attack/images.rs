@@ -1,0 +1,214 @@
+//! The pictures of examples as parts of a page that stays small.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use blindspot::examples::StoredExample;
+use blindspot::picture::Picture;
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{FilterType, resize};
+use image::{DynamicImage, RgbImage};
+
+use crate::picture::{plain, png};
+use crate::table::digits;
+
+/// Bytes that the pictures of all images may take on a page, before their encoding as text.
+const BUDGET: f64 = 18e6;
+/// Bytes a pixel of three JPEG pictures: two of a photograph, one of a perturbation.
+const BYTES_A_PIXEL: f64 = 1.4;
+/// Longer sides are brought down to this.
+const LARGEST: u32 = 512;
+/// Pictures up to this many pixels are shown enlarged, each pixel a square, and kept without loss.
+const SMALL: usize = 64 * 64;
+const QUALITY: u8 = 82;
+
+/// How pictures become data addresses.
+pub(crate) struct Encoder {
+    shape: [usize; 3],
+    range: [f32; 2],
+    /// The longer side at most, in pixels.
+    side: u32,
+    lossless: bool,
+}
+
+/// An example as three data addresses.
+pub(crate) struct Pictures {
+    pub(crate) original: String,
+    pub(crate) perturbation: String,
+    pub(crate) adversarial: String,
+    /// By how much the perturbation is magnified.
+    pub(crate) magnified: String,
+    /// Whether they are to be shown larger than their pixels.
+    pub(crate) small: bool,
+}
+
+impl Encoder {
+    /// For a few examples, without loss.
+    pub(crate) fn large(shape: [usize; 3], range: [f32; 2]) -> Encoder {
+        Encoder {
+            shape,
+            range,
+            side: LARGEST,
+            lossless: true,
+        }
+    }
+
+    /// For `count` examples on one page.
+    pub(crate) fn for_many(shape: [usize; 3], range: [f32; 2], count: usize) -> Encoder {
+        let pixels = BUDGET / count.max(1) as f64 / BYTES_A_PIXEL;
+        Encoder {
+            shape,
+            range,
+            side: (pixels.sqrt() as u32).clamp(24, LARGEST),
+            lossless: shape[1] * shape[2] <= SMALL,
+        }
+    }
+
+    fn is_small(&self) -> bool {
+        self.shape[1] * self.shape[2] <= SMALL
+    }
+
+    /// What must be known of pictures made by it.
+    pub(crate) fn note(&self) -> String {
+        let how = "The original beside the adversarial image; under “Numbers” the perturbation, magnified around grey.";
+        let longer = self.shape[1].max(self.shape[2]);
+        if self.is_small() {
+            how.to_owned()
+        } else if longer > self.side as usize {
+            format!(
+                "{how} Copies of at most {} pixels a side, as JPEG: the arrays have the exact values.",
+                self.side
+            )
+        } else {
+            format!("{how} Copies as JPEG: the arrays have the exact values.")
+        }
+    }
+
+    /// An example's pictures.
+    pub(crate) fn pictures(&self, row: &StoredExample) -> Pictures {
+        let (original, adversarial) = (&row.original, &row.example.adversarial);
+        let [low, high] = self.range;
+        let width = high - low;
+        let shown = |values: &[f32]| self.address(values.iter().map(|v| (v - low) / width));
+        let changes = || {
+            adversarial
+                .iter()
+                .zip(original)
+                .map(|(a, o)| (a - o) / width)
+        };
+        let largest = changes().fold(0.0f32, |max, change| max.max(change.abs()));
+        let magnified = magnification(largest);
+        Pictures {
+            original: shown(original),
+            adversarial: shown(adversarial),
+            perturbation: self.address(changes().map(|change| 0.5 + change * magnified)),
+            magnified: digits(f64::from(magnified)),
+            small: self.is_small(),
+        }
+    }
+
+    /// Values from 0 to 1 as the data address of a picture.
+    fn address(&self, values: impl Iterator<Item = f32>) -> String {
+        let [_, height, width] = self.shape;
+        let picture = plain(&Picture {
+            width,
+            height,
+            values: values.collect(),
+        });
+        let picture = fitted(picture, self.side);
+        if self.lossless && (self.is_small() || self.side == LARGEST) {
+            return format!("data:image/png;base64,{}", STANDARD.encode(png(&picture)));
+        }
+        let mut bytes = Vec::new();
+        DynamicImage::from(picture)
+            .write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, QUALITY))
+            .expect("memory takes an image of any size");
+        format!("data:image/jpeg;base64,{}", STANDARD.encode(bytes))
+    }
+}
+
+/// A picture whose longer side is at most `side`.
+fn fitted(picture: RgbImage, side: u32) -> RgbImage {
+    let (width, height) = picture.dimensions();
+    let longer = width.max(height);
+    if longer <= side {
+        return picture;
+    }
+    let scaled = |length: u32| {
+        let length = f64::from(length) * f64::from(side) / f64::from(longer);
+        (length.round() as u32).max(1)
+    };
+    resize(
+        &picture,
+        scaled(width),
+        scaled(height),
+        FilterType::Triangle,
+    )
+}
+
+/// The round factor (1, 2 or 5 times a power of ten) that brings the largest change close to half the range, and not
+/// beyond it.
+fn magnification(largest: f32) -> f32 {
+    if !(largest.is_finite() && largest > 0.0) {
+        return 1.0;
+    }
+    let most = 0.5 / largest;
+    let power = 10f32.powf(most.log10().floor());
+    let factor = [5.0, 2.0, 1.0]
+        .map(|digit| digit * power)
+        .into_iter()
+        .find(|&factor| factor <= most * (1.0 + 1e-6));
+    factor.unwrap_or(power).max(1.0)
+}
+
+/// A table's text as a data address.
+pub(crate) fn csv_link(text: &str) -> String {
+    format!("data:text/csv;base64,{}", STANDARD.encode(text))
+}
+
+/// A drawing as a data address.
+pub(crate) fn svg_link(svg: &str) -> String {
+    format!("data:image/svg+xml;base64,{}", STANDARD.encode(svg))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_perturbation_is_magnified_by_a_round_factor_as_far_as_it_can_be_seen() {
+        for (largest, factor) in [
+            (0.5, 1.0),
+            (0.9, 1.0),
+            (0.25, 2.0),
+            (0.1, 5.0),
+            (0.004, 100.0),
+        ] {
+            assert!(
+                (magnification(largest) - factor).abs() < 1e-3 * factor,
+                "{largest}"
+            );
+        }
+        for nothing in [0.0, f32::NAN, f32::INFINITY] {
+            assert_eq!(magnification(nothing), 1.0);
+        }
+    }
+
+    #[test]
+    fn pages_of_many_images_stay_within_their_budget() {
+        let photograph: Vec<f32> = (0..3 * 224 * 224u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as f32 / 255.0)
+            .collect();
+        // Noise is the worst that JPEG can be asked for.
+        let smooth: Vec<f32> = (0..3 * 224 * 224)
+            .map(|i| (i % 224) as f32 / 224.0)
+            .collect();
+        let encoder = Encoder::for_many([3, 224, 224], [0.0, 1.0], 1000);
+        let addresses =
+            [&smooth, &photograph].map(|values| encoder.address(values.iter().copied()));
+        let length: usize = addresses.iter().map(String::len).sum();
+        assert!(length < 40_000, "{length}");
+        assert!(encoder.note().contains("113 pixels"), "{}", encoder.note());
+        let few = Encoder::for_many([3, 224, 224], [0.0, 1.0], 100);
+        assert!(few.note().contains("Copies as JPEG"));
+    }
+}

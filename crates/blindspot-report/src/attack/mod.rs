@@ -1,0 +1,517 @@
+//! The page of an attack: what it found in a sentence, three examples, the curve, all images.
+
+mod images;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+use blindspot::examples::{Record, StoredExample, StoredExamples};
+use blindspot::run::journal::JournalError;
+
+use crate::ReportError;
+use crate::axes::{Steps, steps_plot};
+use crate::page::{Made, Page, words};
+use crate::table::{Cell, Table, digits};
+use images::{Encoder, Pictures, csv_link, svg_link};
+use words::{Unit, answer, remarks};
+
+/// What the page of an attack says besides its examples and their record.
+#[derive(Debug, Clone, Copy)]
+pub struct AttackPage<'a> {
+    /// The network and the images, for people.
+    pub subject: &'a str,
+    /// Channels, height and width of an image.
+    pub image_shape: [usize; 3],
+    /// The names of the classes, that of class 0 first.
+    pub classes: Option<&'a [String]>,
+    /// The files of images, by their index in the set.
+    pub files: &'a BTreeMap<usize, String>,
+    /// For each example the confidence in the answer to the original, and in that to the adversarial image, from 0 to
+    /// 1; empty where they are not known.
+    pub confidences: &'a [[f64; 2]],
+    /// Names and addresses of files with the same results, as seen from the page.
+    pub links: &'a [(String, String)],
+    /// How it was made.
+    pub made: &'a Made,
+}
+
+#[derive(Template)]
+#[template(path = "attack.html")]
+struct Shown<'a> {
+    page: Page<'a>,
+    triplets: Vec<Triplet>,
+    curve: Curve,
+    numbers: Table,
+    gallery_note: String,
+    csv_link: String,
+    links: &'a [(String, String)],
+    labels: BTreeSet<String>,
+    answers: BTreeSet<String>,
+    outcomes: BTreeSet<&'static str>,
+    cases: Vec<Case>,
+}
+
+/// An example at the head of the page.
+struct Triplet {
+    title: &'static str,
+    name: String,
+    before: String,
+    after: String,
+    caption: String,
+    pictures: Pictures,
+}
+
+/// The curve of robust accuracy.
+struct Curve {
+    title: &'static str,
+    note: String,
+    svg: String,
+    svg_link: String,
+    csv_link: String,
+}
+
+/// An image among all.
+struct Case {
+    index: usize,
+    name: String,
+    /// The label's number.
+    class: usize,
+    label: String,
+    before: String,
+    answer: String,
+    outcome: &'static str,
+    /// Empty where nothing was found.
+    norm: String,
+    /// The certificate's share of it; empty where one of them is not known.
+    ratio: String,
+    line: String,
+    facts: Vec<(&'static str, String)>,
+    pictures: Pictures,
+}
+
+/// The numbers of an example, without its images.
+struct Numbers {
+    index: usize,
+    label: usize,
+    before: usize,
+    after: usize,
+    outcome: &'static str,
+    /// Of those fooled.
+    norm: Option<f64>,
+    residual: f64,
+    evaluations: u64,
+    certificate: Option<f64>,
+}
+
+/// An example of an image fooled.
+const FOOLED: &str = "fooled";
+
+impl Numbers {
+    fn of(stored: &StoredExample) -> Numbers {
+        let example = &stored.example;
+        let outcome = if example.already_misclassified {
+            "wrong as it is"
+        } else if example.success {
+            FOOLED
+        } else if example.refuted {
+            "refuted by the other runtime"
+        } else if example.no_gradient {
+            "no gradient"
+        } else {
+            "not fooled"
+        };
+        Numbers {
+            index: example.index,
+            label: example.label,
+            before: example.prediction_before,
+            after: example.prediction,
+            outcome,
+            norm: (outcome == FOOLED).then_some(example.l2),
+            residual: example.kkt_residual,
+            evaluations: example.evaluations,
+            certificate: stored.certificate,
+        }
+    }
+
+    fn ratio(&self) -> Option<f64> {
+        self.certificate
+            .zip(self.norm)
+            .map(|(radius, norm)| radius / norm)
+    }
+}
+
+/// The page of an attack; one file of HTML that is XML, too. Of many large images it holds smaller copies, so that it
+/// stays below some 30 MB.
+///
+/// # Errors
+/// [`ReportError`] where examples can't be read, or the page can't be put together.
+pub fn attack_page(
+    examples: &StoredExamples<'_>,
+    record: &Record,
+    shown: &AttackPage<'_>,
+) -> Result<String, ReportError> {
+    let numbers = examples
+        .rows()?
+        .map(|row| row.map(|row| Numbers::of(&row)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(JournalError::Unreadable)?;
+    let unit = Unit::of(record, shown.image_shape);
+    let places = smallest_median_largest(&numbers);
+    let input_box = record.origin.options.input_box;
+    let range = [input_box.lower, input_box.upper];
+    let large = Encoder::large(shown.image_shape, range);
+    let small = Encoder::for_many(shown.image_shape, range, numbers.len());
+    let say = Words { shown, unit: &unit };
+    let (mut triplets, mut cases) = (Vec::new(), Vec::new());
+    for (at, row) in examples.rows()?.enumerate() {
+        let row = row.map_err(JournalError::Unreadable)?;
+        let own = &numbers[at];
+        if let Some((_, title)) = places.iter().find(|(place, _)| *place == at) {
+            triplets.push((own.norm, say.triplet(title, own, at, large.pictures(&row))));
+        }
+        cases.push(say.case(own, at, small.pictures(&row)));
+    }
+    triplets.sort_by(|a, b| a.0.partial_cmp(&b.0).expect("norms are numbers"));
+    let curve = curve(&numbers, record, shown.made);
+    let of = |name: fn(&Case) -> &String| cases.iter().map(name).cloned().collect();
+    let page = Page {
+        title: format!("Attack on {}", shown.subject),
+        answer: answer(
+            &record.summary,
+            &record.origin.options,
+            &norms(&numbers),
+            &unit,
+        ),
+        remarks: remarks(record),
+        contents: [
+            ("curve", curve.title),
+            ("numbers", "In numbers"),
+            ("images", "All images"),
+        ]
+        .map(|(id, name)| (id.to_owned(), name.to_owned()))
+        .to_vec(),
+        words: words(&[
+            "perturbation",
+            "L2 norm",
+            "distortion",
+            "label",
+            "answer",
+            "confidence",
+            "fooled",
+            "certificate",
+            "robust accuracy",
+            "residual",
+        ]),
+        made: shown.made,
+    };
+    let shown = Shown {
+        page,
+        triplets: triplets.into_iter().map(|(_, triplet)| triplet).collect(),
+        curve,
+        numbers: table(&numbers, &unit),
+        gallery_note: small.note(),
+        csv_link: csv_link(&csv(&numbers, shown)),
+        links: shown.links,
+        labels: of(|case| &case.label),
+        answers: of(|case| &case.answer),
+        outcomes: numbers.iter().map(|numbers| numbers.outcome).collect(),
+        cases,
+    };
+    Ok(shown.render()?)
+}
+
+/// The norms of the images fooled, in ascending order.
+fn norms(numbers: &[Numbers]) -> Vec<f64> {
+    let mut norms: Vec<f64> = numbers.iter().filter_map(|numbers| numbers.norm).collect();
+    norms.sort_by(f64::total_cmp);
+    norms
+}
+
+/// Where the smallest, the median and the largest norm are, each place once.
+fn smallest_median_largest(numbers: &[Numbers]) -> Vec<(usize, &'static str)> {
+    let mut fooled: Vec<(f64, usize)> = numbers
+        .iter()
+        .enumerate()
+        .filter_map(|(at, numbers)| numbers.norm.map(|norm| (norm, at)))
+        .collect();
+    fooled.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let Some(last) = fooled.len().checked_sub(1) else {
+        return Vec::new();
+    };
+    let titles = [
+        (0, "The smallest perturbation"),
+        (last / 2, "The median"),
+        (last, "The largest"),
+    ];
+    let mut places: Vec<(usize, &str)> = Vec::new();
+    for (rank, title) in titles {
+        let at = fooled[rank].1;
+        if places.iter().all(|(place, _)| *place != at) {
+            places.push((at, title));
+        }
+    }
+    places
+}
+
+/// What is said of one example.
+struct Words<'a> {
+    shown: &'a AttackPage<'a>,
+    unit: &'a Unit,
+}
+
+impl Words<'_> {
+    /// A class by its name and number.
+    fn class(&self, number: usize) -> String {
+        class(self.shown, number)
+    }
+
+    /// The class that the example at `at` is answered with, before or after the perturbation, with the confidence in it
+    /// where that is known.
+    fn confident(&self, number: usize, at: usize, after: bool) -> String {
+        let name = self.class(number);
+        match self.shown.confidences.get(at) {
+            Some(pair) => format!("{name}, {:.1}%", 100.0 * pair[usize::from(after)]),
+            None => name,
+        }
+    }
+
+    /// An image by its file or its index.
+    fn name(&self, index: usize) -> String {
+        match self.shown.files.get(&index) {
+            Some(file) => file.clone(),
+            None => format!("image {index}"),
+        }
+    }
+
+    fn triplet(
+        &self,
+        title: &'static str,
+        numbers: &Numbers,
+        at: usize,
+        pictures: Pictures,
+    ) -> Triplet {
+        let norm = numbers.norm.unwrap_or(0.0);
+        let certified = numbers.certificate.map_or(String::new(), |radius| {
+            format!(" None below {} does it.", digits(radius))
+        });
+        let name = self.name(numbers.index);
+        Triplet {
+            title,
+            before: self.confident(numbers.before, at, false),
+            after: self.confident(numbers.after, at, true),
+            caption: format!(
+                "{name}, label {}. L2 norm {}, {}.{certified}",
+                self.class(numbers.label),
+                digits(norm),
+                self.unit.of_norm(norm)
+            ),
+            name,
+            pictures,
+        }
+    }
+
+    fn case(&self, numbers: &Numbers, at: usize, pictures: Pictures) -> Case {
+        let mut facts = vec![
+            ("index", numbers.index.to_string()),
+            ("label", self.class(numbers.label)),
+            ("answer", self.confident(numbers.before, at, false)),
+            ("then", self.confident(numbers.after, at, true)),
+            ("outcome", numbers.outcome.to_owned()),
+        ];
+        if let Some(norm) = numbers.norm {
+            facts.push(("L2 norm", digits(norm)));
+            facts.push(("distortion", self.unit.of_norm(norm)));
+            facts.push(("residual", format!("{:.1e}", numbers.residual)));
+        }
+        if let Some(radius) = numbers.certificate {
+            facts.push(("certificate", digits(radius)));
+        }
+        facts.push(("evaluations", numbers.evaluations.to_string()));
+        let text = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+        Case {
+            index: numbers.index,
+            name: self.name(numbers.index),
+            class: numbers.label,
+            label: self.class(numbers.label),
+            before: self.class(numbers.before),
+            answer: self.class(numbers.after),
+            outcome: numbers.outcome,
+            norm: text(numbers.norm),
+            ratio: text(numbers.ratio()),
+            line: match numbers.norm {
+                Some(norm) => format!("L2 norm {}", digits(norm)),
+                None => numbers.outcome.to_owned(),
+            },
+            facts,
+            pictures,
+        }
+    }
+}
+
+/// A class by its name and number.
+fn class(shown: &AttackPage<'_>, number: usize) -> String {
+    match shown.classes.and_then(|names| names.get(number)) {
+        Some(name) if *name != number.to_string() => format!("{name} ({number})"),
+        _ => number.to_string(),
+    }
+}
+
+/// Robust accuracy over the norm: what the search leaves, and what certificates prove.
+fn curve(numbers: &[Numbers], record: &Record, made: &Made) -> Curve {
+    let right: Vec<&Numbers> = numbers
+        .iter()
+        .filter(|numbers| numbers.before == numbers.label)
+        .collect();
+    let found: Vec<f64> = right
+        .iter()
+        .map(|numbers| numbers.norm.unwrap_or(f64::INFINITY))
+        .collect();
+    let mut curves = vec![Steps::of("found by the search", numbers.len(), &found)];
+    let certified: Option<Vec<f64>> = right.iter().map(|numbers| numbers.certificate).collect();
+    if let Some(certified) = certified.filter(|certified| !certified.is_empty()) {
+        curves.push(Steps::of("certified", numbers.len(), &certified));
+    }
+    let targeted = record.summary.answers_target.is_some();
+    let title = if targeted {
+        "Images not yet answered with their target, over the norm"
+    } else {
+        "Robust accuracy over the norm"
+    };
+    let below = "L2 norm of the perturbation, in the unit of the input's values";
+    let [svg, file] = steps_plot(title, below, &curves);
+    let mut csv = format!("# {}\nnorm", made.command.replace('\n', " "));
+    let mut places = vec![0.0];
+    for curve in &curves {
+        csv += &format!(",{}", curve.name);
+        places.extend(curve.falls.iter().map(|fall| fall[0]));
+    }
+    csv.push('\n');
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    for place in places {
+        let shares = curves
+            .iter()
+            .map(|curve| format!(",{}", curve.above(place)));
+        csv += &format!("{place}{}\n", shares.collect::<String>());
+    }
+    let certified = if curves.len() > 1 {
+        " The true share lies between the two curves."
+    } else {
+        ""
+    };
+    Curve {
+        title,
+        note: format!(
+            "Share of the {} images that are right as they are and not fooled by a perturbation of at most this \
+             norm.{certified}",
+            numbers.len()
+        ),
+        svg,
+        svg_link: svg_link(&file),
+        csv_link: csv_link(&csv),
+    }
+}
+
+/// Quantiles of what was measured of the images fooled.
+fn table(numbers: &[Numbers], unit: &Unit) -> Table {
+    let fooled: Vec<&Numbers> = numbers.iter().filter(|n| n.norm.is_some()).collect();
+    let norms = norms(numbers);
+    let row = |name: &str, mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let rank = share * (values.len().max(1) - 1) as f64;
+            let (low, high) = (rank.floor() as usize, rank.ceil() as usize);
+            let value = |at: usize| values.get(at).copied();
+            let between = |low: f64, high: f64| low + (high - low) * rank.fract();
+            Cell::Figure(
+                value(low).zip(value(high)).map(|(l, h)| between(l, h)),
+                None,
+            )
+        };
+        let mean = (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        let mut row = vec![
+            Cell::Text(name.to_owned()),
+            Cell::Count(values.len() as u64),
+        ];
+        row.extend([0.0, 0.25, 0.5, 0.75, 1.0].map(at));
+        row.push(Cell::Figure(mean, None));
+        row
+    };
+    let mut rows = vec![
+        row("L2 norm", norms.clone()),
+        row(
+            unit.name(),
+            norms.iter().map(|&norm| unit.value(norm)).collect(),
+        ),
+        row(
+            "residual",
+            fooled.iter().map(|numbers| numbers.residual).collect(),
+        ),
+        row(
+            "evaluations",
+            fooled.iter().map(|n| n.evaluations as f64).collect(),
+        ),
+    ];
+    let ratios: Vec<f64> = fooled
+        .iter()
+        .filter_map(|numbers| numbers.ratio())
+        .collect();
+    if !ratios.is_empty() {
+        rows.push(row("certificate ÷ norm", ratios));
+    }
+    let heads = [
+        "of the images fooled",
+        "images",
+        "smallest",
+        "lower quartile",
+        "median",
+        "upper quartile",
+        "largest",
+        "mean",
+    ];
+    Table {
+        title: "In numbers".into(),
+        note: String::new(),
+        heads: heads.map(str::to_owned).to_vec(),
+        rows,
+    }
+}
+
+/// The numbers of all images, for a table.
+fn csv(numbers: &[Numbers], shown: &AttackPage<'_>) -> String {
+    let heads = [
+        "index",
+        "file",
+        "label",
+        "answer",
+        "answer to adversarial",
+        "outcome",
+        "l2",
+        "certificate",
+        "kkt",
+        "evaluations",
+    ];
+    let optional = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let row = |numbers: &Numbers| {
+        vec![
+            Cell::Count(numbers.index as u64),
+            Cell::Text(shown.files.get(&numbers.index).cloned().unwrap_or_default()),
+            Cell::Text(class(shown, numbers.label)),
+            Cell::Text(class(shown, numbers.before)),
+            Cell::Text(class(shown, numbers.after)),
+            Cell::Text(numbers.outcome.to_owned()),
+            Cell::Text(optional(numbers.norm)),
+            Cell::Text(optional(numbers.certificate)),
+            Cell::Text(optional(numbers.norm.map(|_| numbers.residual))),
+            Cell::Count(numbers.evaluations),
+        ]
+    };
+    let table = Table {
+        title: String::new(),
+        note: String::new(),
+        heads: heads.map(str::to_owned).to_vec(),
+        rows: numbers.iter().map(row).collect(),
+    };
+    table.csv()
+}

@@ -1,0 +1,126 @@
+//! What an attack found, in sentences.
+
+use blindspot::examples::{Record, Summary};
+use blindspot::search::{SearchOptions, Target};
+
+use crate::table::digits;
+
+/// The unit in which people see a perturbation's distortion.
+pub(crate) struct Unit {
+    /// From an L2 norm to the unit.
+    factor: f64,
+    grey: bool,
+}
+
+impl Unit {
+    /// Grey levels where an input is an image between black and white; else percent of the input's range.
+    pub(crate) fn of(record: &Record, shape: [usize; 3]) -> Unit {
+        let input_box = record.origin.options.input_box;
+        let range = f64::from(input_box.upper) - f64::from(input_box.lower);
+        let values = shape.iter().product::<usize>().max(1) as f64;
+        let grey = shape[1] > 1 && [1, 3].contains(&shape[0]);
+        let levels = if grey { 255.0 } else { 100.0 };
+        Unit {
+            factor: levels / (range * values.sqrt()),
+            grey,
+        }
+    }
+
+    /// The distortion of an L2 norm, in this unit.
+    pub(crate) fn value(&self, norm: f64) -> f64 {
+        norm * self.factor
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        if self.grey {
+            "grey levels (of 255) a pixel"
+        } else {
+            "percent of the range a value"
+        }
+    }
+
+    /// The distortion of an L2 norm, in words.
+    pub(crate) fn of_norm(&self, norm: f64) -> String {
+        let value = digits(self.value(norm));
+        if self.grey {
+            format!("{value} grey levels a pixel")
+        } else {
+            format!("{value}% of the range a value")
+        }
+    }
+}
+
+/// The main result, in a sentence. `norms` are those of the images fooled, in ascending order.
+pub(crate) fn answer(
+    summary: &Summary,
+    options: &SearchOptions,
+    norms: &[f64],
+    unit: &Unit,
+) -> String {
+    let Summary {
+        samples, searched, ..
+    } = *summary;
+    if searched == 0 {
+        return format!(
+            "The network gets none of the {samples} images right as they are: nothing was searched for."
+        );
+    }
+    let wanted = match options.target {
+        Target::Random | Target::Nearest | Target::Class(_) => "answers a chosen class instead",
+        Target::All | Target::Untargeted => "answers otherwise",
+    };
+    let (Some(smallest), Some(largest)) = (norms.first(), norms.last()) else {
+        return format!(
+            "No change was found by which the network {wanted}, for none of the {searched} images searched from."
+        );
+    };
+    let median = norms[(norms.len() - 1) / 2];
+    let changes = if norms.len() == 1 {
+        unit.of_norm(median)
+    } else {
+        format!(
+            "{} in the median image, {} to {} in all",
+            unit.of_norm(median),
+            digits(unit.value(*smallest)),
+            digits(unit.value(*largest))
+        )
+    };
+    format!(
+        "{} of {searched} images that the network gets right can be changed so that it {wanted}: by {changes} (root mean \
+         square).",
+        norms.len()
+    )
+}
+
+/// What must be known to read the answer.
+pub(crate) fn remarks(record: &Record) -> Vec<String> {
+    let Summary {
+        samples,
+        right,
+        already_wrong,
+        no_gradient,
+        refuted,
+        ..
+    } = record.summary;
+    let mut remarks = vec![format!(
+        "As they are, the network gets {right} of the {samples} images right ({:.1}%).{}",
+        100.0 * right as f64 / samples.max(1) as f64,
+        if already_wrong > 0 {
+            format!(" {already_wrong} wrong ones were not searched from, and no mean has them.")
+        } else {
+            String::new()
+        }
+    )];
+    if no_gradient > 0 {
+        remarks.push(format!(
+            "Of {no_gradient} images nothing is known: the network has no gradient there. Its logits can be attacked in \
+             place of its probabilities."
+        ));
+    }
+    if refuted > 0 {
+        remarks.push(format!(
+            "{refuted} adversarial images count as not fooled, as the other runtime answers otherwise."
+        ));
+    }
+    remarks
+}

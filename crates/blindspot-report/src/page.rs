@@ -1,0 +1,165 @@
+//! What all pages share: one template, one look, the words they use and how they were made.
+
+use askama::Template;
+
+use crate::table::Table;
+
+/// The style sheet of every page.
+pub const STYLE: &str = include_str!("../templates/style.css");
+
+/// How a result was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Made {
+    /// The command that makes it again, ready to be pasted; empty where there is none.
+    pub command: String,
+    /// Names and values: versions, hashes, options.
+    pub facts: Vec<(String, String)>,
+}
+
+/// What the base template shows around a page's own sections.
+pub(crate) struct Page<'a> {
+    /// What kind of page this is, of what.
+    pub(crate) title: String,
+    /// The answer to the page's question, in a sentence.
+    pub(crate) answer: String,
+    /// What must be known to read it.
+    pub(crate) remarks: Vec<String>,
+    /// Anchors and names of the page's own sections.
+    pub(crate) contents: Vec<(String, String)>,
+    pub(crate) words: Vec<(&'static str, &'static str)>,
+    pub(crate) made: &'a Made,
+}
+
+impl Page<'_> {
+    pub(crate) fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+}
+
+/// The glossary that pages draw from.
+const WORDS: [(&str, &str); 12] = [
+    (
+        "perturbation",
+        "adversarial image minus original, value by value",
+    ),
+    (
+        "L2 norm",
+        "the square root of the sum of squares of all values of the perturbation",
+    ),
+    (
+        "distortion",
+        "the root mean square of the perturbation: its L2 norm divided by the square root of the number of values",
+    ),
+    (
+        "label",
+        "the true class of an image, as the image set has it",
+    ),
+    (
+        "answer",
+        "the class whose output is the largest, given with its name where names are known",
+    ),
+    (
+        "confidence",
+        "the softmax of the network's outputs at its answer",
+    ),
+    (
+        "fooled",
+        "right as it is, and answered otherwise (as was asked for) after the perturbation",
+    ),
+    (
+        "certificate",
+        "an L2 norm below which no perturbation whatever changes the answer: proven, not searched",
+    ),
+    (
+        "robust accuracy",
+        "share of all images that stay right under every perturbation up to a norm; a search bounds it from above, \
+         certificates from below",
+    ),
+    (
+        "transfer",
+        "images made to fool one network, shown to another",
+    ),
+    (
+        "singular value",
+        "by how much a layer stretches an input along one of its principal directions; the largest bounds what it can \
+         amplify",
+    ),
+    (
+        "residual",
+        "how far from locally smallest a perturbation can be, as a fraction of its norm",
+    ),
+];
+
+/// The words' meanings.
+///
+/// # Panics
+/// Where one is none of the glossary's.
+pub(crate) fn words(wanted: &[&str]) -> Vec<(&'static str, &'static str)> {
+    let find = |word: &&str| {
+        let found = WORDS.iter().find(|(own, _)| own == word);
+        *found.expect("pages use the glossary's words")
+    };
+    wanted.iter().map(find).collect()
+}
+
+/// A part of a [`study_page`]: notes, then plots, then tables.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Section {
+    /// Its anchor, of letters and digits.
+    pub id: String,
+    /// Its heading.
+    pub title: String,
+    /// What must be known to read it.
+    pub notes: Vec<String>,
+    /// Drawings (SVG elements).
+    pub plots: Vec<String>,
+    /// Tables, with their notes.
+    pub tables: Vec<Table>,
+}
+
+/// What a [`study_page`] says.
+#[derive(Debug, Clone, Copy)]
+pub struct StudyPage<'a> {
+    /// What kind of page this is, of what.
+    pub title: &'a str,
+    /// The answer to its question, in a sentence.
+    pub answer: &'a str,
+    /// What must be known to read the answer.
+    pub remarks: &'a [String],
+    /// Its sections; the first stands right below the answer.
+    pub sections: &'a [Section],
+    /// The words of the glossary that it uses.
+    pub words: &'a [&'a str],
+    /// How it was made.
+    pub made: &'a Made,
+}
+
+#[derive(Template)]
+#[template(path = "study.html")]
+struct Study<'a> {
+    page: Page<'a>,
+    sections: &'a [Section],
+}
+
+/// A page of plots and tables; one file of HTML that is XML, too.
+///
+/// # Errors
+/// [`askama::Error`] where it can't be put together.
+///
+/// # Panics
+/// Where one of its words is none of the glossary's.
+pub fn study_page(study: &StudyPage<'_>) -> Result<String, askama::Error> {
+    let sections = study.sections.iter();
+    let page = Page {
+        title: study.title.to_owned(),
+        answer: study.answer.to_owned(),
+        remarks: study.remarks.to_vec(),
+        contents: sections
+            .map(|section| (section.id.clone(), section.title.clone()))
+            .collect(),
+        words: words(study.words),
+        made: study.made,
+    };
+    let sections = study.sections;
+    Study { page, sections }.render()
+}
