@@ -19,18 +19,31 @@ fn text(node: Node<'_, '_>) -> String {
 
 fn of_class<'a>(document: &'a Document<'a>, class: &str) -> Vec<Node<'a, 'a>> {
     let nodes = document.descendants();
-    nodes.filter(|node| node.attribute("class") == Some(class)).collect()
+    nodes
+        .filter(|node| node.attribute("class") == Some(class))
+        .collect()
 }
 
 fn heading<'a>(document: &'a Document<'a>) -> String {
-    text(document.descendants().find(|node| node.has_tag_name("h1")).unwrap())
+    text(
+        document
+            .descendants()
+            .find(|node| node.has_tag_name("h1"))
+            .unwrap(),
+    )
 }
 
 /// A table that a page holds for downloading.
 fn download(document: &Document<'_>, name: &str) -> String {
     let mut links = document.descendants();
-    let link = links.find(|node| node.attribute("download") == Some(name)).unwrap();
-    let (_, data) = link.attribute("href").unwrap().split_once("base64,").unwrap();
+    let link = links
+        .find(|node| node.attribute("download") == Some(name))
+        .unwrap();
+    let (_, data) = link
+        .attribute("href")
+        .unwrap()
+        .split_once("base64,")
+        .unwrap();
     String::from_utf8(STANDARD.decode(data).unwrap()).unwrap()
 }
 
@@ -55,7 +68,10 @@ fn the_page_of_an_attack_says_what_its_files_say() {
     let summary = |name: &str| record["summary"][name].as_u64().unwrap();
     let (fooled, searched) = (summary("fooled"), summary("searched"));
     let answer = heading(&document);
-    assert!(answer.starts_with(&format!("{fooled} of {searched} images")), "{answer}");
+    assert!(
+        answer.starts_with(&format!("{fooled} of {searched} images")),
+        "{answer}"
+    );
 
     // The three at the head: the smallest, the median and the largest norm of all.
     let cases = of_class(&document, "case");
@@ -64,9 +80,16 @@ fn the_page_of_an_attack_says_what_its_files_say() {
     let mut norms: Vec<f64> = norms.filter_map(|norm| norm.parse().ok()).collect();
     norms.sort_by(f64::total_cmp);
     assert_eq!(norms.len() as u64, fooled);
-    let triplets: Vec<String> = of_class(&document, "triplet").into_iter().map(text).collect();
+    let triplets: Vec<String> = of_class(&document, "triplet")
+        .into_iter()
+        .map(text)
+        .collect();
     assert_eq!(triplets.len(), 3);
-    for (shown, norm) in triplets.iter().zip([norms[0], norms[(norms.len() - 1) / 2], norms[norms.len() - 1]]) {
+    for (shown, norm) in triplets.iter().zip([
+        norms[0],
+        norms[(norms.len() - 1) / 2],
+        norms[norms.len() - 1],
+    ]) {
         let (_, norm_shown) = shown.split_once("L2 norm ").unwrap();
         let (norm_shown, _) = norm_shown.split_once(',').unwrap();
         let norm_shown: f64 = norm_shown.parse().unwrap();
@@ -76,7 +99,11 @@ fn the_page_of_an_attack_says_what_its_files_say() {
 
     // The numbers are the record's.
     let table = download(&document, "images.csv");
-    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').collect())
+        .collect();
     assert_eq!(rows.len(), 40);
     let l2: Vec<f64> = rows.iter().filter_map(|row| row[6].parse().ok()).collect();
     let mean = record["summary"]["distortion"]["l2_mean"].as_f64().unwrap();
@@ -89,7 +116,11 @@ fn the_page_of_an_attack_says_what_its_files_say() {
     let shares: Vec<Vec<f64>> = curve
         .lines()
         .skip(2)
-        .map(|line| line.split(',').map(|value| value.parse().unwrap()).collect())
+        .map(|line| {
+            line.split(',')
+                .map(|value| value.parse().unwrap())
+                .collect()
+        })
         .collect();
     assert_eq!(shares[0][1..], [right as f64 / 40.0; 2]);
     for pair in shares.windows(2) {
@@ -100,8 +131,14 @@ fn the_page_of_an_attack_says_what_its_files_say() {
     let left = right as u64 - fooled;
     assert!((last[1] - left as f64 / 40.0).abs() < 1e-12);
 
-    assert!(page.contains("href=\"../run/a.npz\""), "the arrays are found from the page");
-    let code = document.descendants().find(|node| node.has_tag_name("code")).unwrap();
+    assert!(
+        page.contains("href=\"../run/a.npz\""),
+        "the arrays are found from the page"
+    );
+    let code = document
+        .descendants()
+        .find(|node| node.has_tag_name("code"))
+        .unwrap();
     assert_eq!(text(code), format!("blindspot {words}"));
 }
 
@@ -125,11 +162,20 @@ fn every_command_with_a_page_writes_one_that_is_xml() {
         let (exit, _, error) = run(dir.path(), words);
         assert_eq!(exit, 0, "{words}: {error}");
     }
-    for page in ["a.html", "c.html", "t.html", "s/page.html", "u/units.html", "m.html"] {
+    for page in [
+        "a.html",
+        "c.html",
+        "t.html",
+        "s/page.html",
+        "u/units.html",
+        "m.html",
+    ] {
         let page = std::fs::read_to_string(dir.path().join(page)).unwrap();
         let document = Document::parse(&page[page.find("<html").unwrap()..]).unwrap();
         assert!(!heading(&document).is_empty());
-        let sources = document.descendants().filter_map(|node| node.attribute("src"));
+        let sources = document
+            .descendants()
+            .filter_map(|node| node.attribute("src"));
         for source in sources {
             assert!(source.starts_with("data:"), "{source}");
         }
@@ -151,15 +197,30 @@ fn names_are_words_on_a_page_whatever_is_in_them() {
         }
     }
     write_brightness(&dir.path().join("m.onnx"));
-    let words = "attack m.onnx --data folder:images --target untargeted --out a.npz --report a.html";
+    let words =
+        "attack m.onnx --data folder:images --target untargeted --out a.npz --report a.html";
     let (exit, _, error) = run(dir.path(), words);
     assert_eq!(exit, 0, "{error}");
     let page = std::fs::read_to_string(dir.path().join("a.html")).unwrap();
     let document = Document::parse(&page[page.find("<html").unwrap()..]).unwrap();
-    assert_eq!(document.descendants().filter(|node| node.has_tag_name("script")).count(), 1);
+    assert_eq!(
+        document
+            .descendants()
+            .filter(|node| node.has_tag_name("script"))
+            .count(),
+        1
+    );
     let cases = of_class(&document, "case");
-    assert!(cases.iter().any(|case| case.attribute("data-label").unwrap().contains(&name)));
-    assert!(cases.iter().any(|case| text(*case).contains(&format!("{name}0.png"))));
+    assert!(
+        cases
+            .iter()
+            .any(|case| case.attribute("data-label").unwrap().contains(&name))
+    );
+    assert!(
+        cases
+            .iter()
+            .any(|case| text(*case).contains(&format!("{name}0.png")))
+    );
 }
 
 /// A network that takes bright images of 4x4 for class 1.
@@ -175,7 +236,9 @@ fn write_brightness(path: &Path) {
         Operand::Weight(bias),
     ];
     graph.node("linear", gemm, &operands, "logits").unwrap();
-    let weights = (0..32).map(|i| if i % 2 == 0 { -1.0 } else { 1.0 }).collect();
+    let weights = (0..32)
+        .map(|i| if i % 2 == 0 { -1.0 } else { 1.0 })
+        .collect();
     let network = Network::new(graph, vec![weights, vec![8.0, -8.0]]).unwrap();
     std::fs::write(path, onnx::write(&network, &Default::default())).unwrap();
 }

@@ -134,10 +134,7 @@ pub fn transfer_page(matrix: &Matrix, made: &Made) -> Result<String, askama::Err
     let answer = most.map_or("There are no images to answer.".to_owned(), |(i, j)| {
         let percent = |rate: &Rate| format!("{:.1}%", 100.0 * rate.error);
         format!(
-            "Of {} networks and {} sets of images: at most, {} gets {} of the images of {} wrong, and {} of the same \
-             images as they are.",
-            matrix.columns.len(),
-            matrix.rows.len(),
+            "Of all pairs the most: {} gets {} of the images of {} wrong, and {} of the same images as they are.",
             matrix.columns[j],
             percent(&matrix.rates[i][j]),
             matrix.rows[i],

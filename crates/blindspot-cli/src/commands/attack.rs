@@ -382,14 +382,14 @@ fn page_of(
     let (mut files, mut confidence) = (BTreeMap::new(), Vec::new());
     let mut classes = None;
     let data = &record.origin.data;
-    let mut subject = format!("a network with {data}");
+    let mut subject = format!("a network on {data}");
     if let Some(Known {
         file,
         model,
         images,
     }) = &written.known
     {
-        subject = format!("{} with {data}", file.display());
+        subject = format!("{} on {data}", file.display());
         classes = model.classes().or(images.classes());
         confidence = confidences::<anyhow::Error>(*model, examples)?;
         let names = images.indices().iter();

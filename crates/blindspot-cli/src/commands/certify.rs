@@ -82,7 +82,8 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         count => format!(", {:.1} ms an image", 1e3 * seconds / count as f64),
     };
     match part.end(worked.map(|()| true), common, |entries| {
-        write(entries, &command.out, command.report.as_deref())
+        let subject = command.model.model.display().to_string();
+        write(entries, &command.out, command.report.as_deref(), &subject)
     })? {
         Some(record) => tell(&record, &speed, &command.out, common),
         None => Ok(()),
@@ -117,12 +118,17 @@ pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyh
     beside(out, "json")?;
     beside(out, "svg")?;
     files::check_writable(out)?;
-    let record = write(entries, out, command.report.as_deref())?;
+    let record = write(entries, out, command.report.as_deref(), "a network")?;
     tell(&record, "", out, common)
 }
 
 /// Writes the files of what journals hold.
-fn write(entries: &Entries, out: &Path, report: Option<&Path>) -> anyhow::Result<Record> {
+fn write(
+    entries: &Entries,
+    out: &Path,
+    report: Option<&Path>,
+    model: &str,
+) -> anyhow::Result<Record> {
     let Header { provenance, .. } = Header::of(entries)?;
     let brackets = Bracket::read_all(entries)?;
     write_certificates(out, &brackets)?;
@@ -142,7 +148,7 @@ fn write(entries: &Entries, out: &Path, report: Option<&Path>) -> anyhow::Result
     })?;
     if let Some(report) = report {
         let provenance = &record.provenance;
-        let subject = format!("a network on {}", provenance.data);
+        let subject = format!("{model} on {}", provenance.data);
         let facts = vec![
             ("images".to_owned(), provenance.data.clone()),
             (

@@ -9,7 +9,6 @@ use image::imageops::{FilterType, resize};
 use image::{DynamicImage, RgbImage};
 
 use crate::picture::{plain, png};
-use crate::table::digits;
 
 /// Bytes that the pictures of all images may take on a page, before their encoding as text.
 const BUDGET: f64 = 18e6;
@@ -101,7 +100,7 @@ impl Encoder {
             original: shown(original),
             adversarial: shown(adversarial),
             perturbation: self.address(changes().map(|change| 0.5 + change * magnified)),
-            magnified: digits(f64::from(magnified)),
+            magnified: magnified.to_string(),
             small: self.is_small(),
         }
     }

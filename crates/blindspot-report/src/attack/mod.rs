@@ -78,8 +78,10 @@ struct Case {
     /// The label's number.
     class: usize,
     label: String,
-    before: String,
+    /// That to the adversarial image.
     answer: String,
+    /// Before and after, where that is another.
+    answers: String,
     outcome: &'static str,
     /// Empty where nothing was found.
     norm: String,
@@ -293,7 +295,7 @@ impl Words<'_> {
     ) -> Triplet {
         let norm = numbers.norm.unwrap_or(0.0);
         let certified = numbers.certificate.map_or(String::new(), |radius| {
-            format!(" None below {} does it.", digits(radius))
+            format!(" Certified: none below {} does.", digits(radius))
         });
         let name = self.name(numbers.index);
         Triplet {
@@ -334,11 +336,18 @@ impl Words<'_> {
             name: self.name(numbers.index),
             class: numbers.label,
             label: self.class(numbers.label),
-            before: self.class(numbers.before),
             answer: self.class(numbers.after),
             outcome: numbers.outcome,
             norm: text(numbers.norm),
             ratio: text(numbers.ratio()),
+            answers: match numbers.norm {
+                Some(_) => format!(
+                    "{} → {}",
+                    self.class(numbers.before),
+                    self.class(numbers.after)
+                ),
+                None => self.class(numbers.before),
+            },
             line: match numbers.norm {
                 Some(norm) => format!("L2 norm {}", digits(norm)),
                 None => numbers.outcome.to_owned(),

@@ -46,11 +46,13 @@ pub fn units_page(
          direction, and those with the smallest. Frames show what the position of the largest activation sees."
     );
     let title = format!("What excites {layer}");
+    let answer = study.map_or("", |study| &study.answer);
+    let (claim, numbers) = answer.split_once(". ").unwrap_or((answer, ""));
     let page = match study {
         Some(study) => page::Page {
-            answer: study.answer.clone(),
+            answer: claim.to_owned(),
             title,
-            remarks: vec![shown],
+            remarks: vec![numbers.to_owned(), shown],
             contents: vec![("study".into(), "Units and random directions".into())],
             words: Vec::new(),
             made,
