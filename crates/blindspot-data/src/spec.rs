@@ -33,6 +33,8 @@ pub enum DataSpec {
         /// Where the classes are.
         labels: Labels,
     },
+    /// Image files, without classes: `files:A,B`, or as a JSON list, `files:["A", "B"]`.
+    Files(Vec<PathBuf>),
     /// An archive of NumPy arrays `x` and `y`: `npz:FILE`, `npz:FILE,nchw`, `npz:FILE,nhwc`.
     Npz {
         /// The archive.
@@ -51,7 +53,7 @@ pub enum DataSpec {
 }
 
 /// What specifications there are besides the known sets.
-const FORMS: &str = "folder:DIR[,LABELS], npz:FILE, cifar10:DIR[,train] and idx:IMAGES[,LABELS]";
+const FORMS: &str = "folder:DIR[,LABELS], files:FILE[,FILE...], npz:FILE, cifar10:DIR[,train] and idx:IMAGES[,LABELS]";
 
 impl FromStr for DataSpec {
     type Err = DataError;
@@ -88,6 +90,11 @@ impl FromStr for DataSpec {
                     };
                     return Ok(DataSpec::Folder { path, labels });
                 }
+                "files" => {
+                    let list = serde_json::from_str(rest);
+                    let split = || rest.split(',').map(PathBuf::from).collect();
+                    return Ok(DataSpec::Files(list.unwrap_or_else(|_| split())));
+                }
                 "npz" => {
                     let axes = option.map(str::parse).transpose().map_err(refused)?;
                     return Ok(DataSpec::Npz { path, axes });
@@ -118,6 +125,18 @@ impl FromStr for DataSpec {
 }
 
 impl DataSpec {
+    /// The text that names image files, whatever is in their names.
+    pub fn of_files(files: &[PathBuf]) -> String {
+        let names: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+        let plain = |name: &str| !name.contains([',', '[', '"']);
+        if names.iter().all(|name| plain(name)) {
+            format!("files:{}", names.join(","))
+        } else {
+            let list = serde_json::to_string(&names).expect("names are text");
+            format!("files:{list}")
+        }
+    }
+
     /// Finds the files, or fetches them, checks them and reads them.
     ///
     /// # Errors
@@ -150,6 +169,7 @@ impl DataSpec {
             DataSpec::Folder { path, labels } => {
                 ImageSet::of_folder(path.clone(), list_images(path, labels)?)
             }
+            DataSpec::Files(files) => ImageSet::of_image_files(files.clone()),
             DataSpec::Npz { path, axes } => read_npz(path, *axes),
             DataSpec::Cifar10 { path, train } => read_cifar10(path, *train),
         }
@@ -228,6 +248,19 @@ mod tests {
         );
         let error = "mnits:test".parse::<DataSpec>().unwrap_err().to_string();
         assert!(error.contains("`mnist:test`"), "{error}");
+    }
+
+    #[test]
+    fn image_files_are_named_whatever_is_in_their_names() {
+        for names in [
+            vec!["a.png", "b c.jpg"],
+            vec!["a,b.png"],
+            vec!["[a\"].png", "ü.gif"],
+        ] {
+            let files: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
+            let spec: DataSpec = DataSpec::of_files(&files).parse().unwrap();
+            assert_eq!(spec, DataSpec::Files(files));
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
-use blindspot::search::{Method, Target};
+use blindspot::search::Method;
 
-use super::options::{ChoiceArgs, DataArgs, ModelArgs};
+use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs};
 use super::parse::{parse_box, parse_shard};
 
 /// A runtime that can be asked.
@@ -20,6 +20,7 @@ pub(crate) enum OtherRuntime {
 #[command(after_help = "\
 Examples:
   blindspot attack model.onnx --data mnist:test --out examples.npz
+  blindspot attack model.onnx cat.jpg dog.png --out examples.npz --report page.html
   blindspot attack model.onnx --data mnist:test --samples 500 --target all --out examples.npz
   blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
   blindspot attack resnet.onnx --data folder:val,labels.csv --resize 256 \\
@@ -34,13 +35,15 @@ pub(crate) struct Attack {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
+    pub(crate) images: ImageArgs,
+    #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
-    /// random (wrong, seeded), nearest (most likely wrong class), all (best of all wrong ones),
-    /// untargeted, or the number of a class (images of that class are left out)
-    #[arg(long, value_name = "TARGET", default_value = "random")]
-    pub(crate) target: Target,
+    /// untargeted (any wrong class), random (a wrong one, seeded), nearest (the most likely wrong one), all (the
+    /// best of all wrong ones, each searched for), or a class by its number or name (its images are left out)
+    #[arg(long, value_name = "TARGET", default_value = "untargeted")]
+    pub(crate) target: String,
     /// sqp (the smallest perturbation, soonest), lbfgs (the paper's search: box-constrained L-BFGS), or to
     /// compare with: fgsm, pgd, deepfool, cw, ddn
     #[arg(long, value_name = "METHOD", default_value = "sqp")]

@@ -6,7 +6,7 @@ use blindspot::certify::Arithmetic;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 
-use super::options::{ChoiceArgs, DataArgs, ModelArgs};
+use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs};
 use super::parse::{parse_arithmetic, parse_box, parse_seconds, parse_shard};
 
 /// For each image a certified radius, below which no perturbation changes the answer, and the smallest
@@ -24,6 +24,8 @@ FILE.json has the options, hashes and a summary, FILE.svg a plot.")]
 pub(crate) struct Certify {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
     #[command(flatten)]
     pub(crate) data: DataArgs,
     #[command(flatten)]

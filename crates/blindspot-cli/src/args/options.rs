@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use blindspot::model::Interface;
 use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
-use blindspot_data::{Choice, Fit, ImageRequest, Resize};
+use blindspot_data::{Choice, DataSpec, Fit, ImageRequest, Resize};
 
 use super::parse::{parse_range, parse_resize, parse_size};
 use crate::errors::Usage;
@@ -137,7 +137,7 @@ impl PreprocessArgs {
 pub(crate) struct DataArgs {
     /// mnist:test, mnist:train, folder:DIR (a subfolder a class), folder:DIR,LABELS (a file with lines
     /// NAME,CLASS), folder:DIR,position (sorted by name, each image is a class), npz:FILE (arrays x and
-    /// y), cifar10:DIR (the binary batches; cifar10:DIR,train), idx:IMAGES,LABELS
+    /// y), cifar10:DIR (the binary batches; cifar10:DIR,train), idx:IMAGES,LABELS, files:FILE,FILE
     #[arg(
         help_heading = "Images",
         long,
@@ -162,6 +162,30 @@ pub(crate) struct DataArgs {
     /// The names of the classes, that of class 0 first: one a line, or a JSON list
     #[arg(help_heading = "Images", long, value_name = "FILE")]
     classes: Option<PathBuf>,
+}
+
+/// Image files, as one types them.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct ImageArgs {
+    /// Image files, or a folder of them, in place of --data; without classes, the model's own answers count
+    /// as right
+    #[arg(value_name = "IMAGE", conflicts_with = "data")]
+    pub(crate) images: Vec<PathBuf>,
+}
+
+impl ImageArgs {
+    /// The set of images: these, if there are any, in place of `data`.
+    pub(crate) fn in_place_of(&self, data: &DataArgs) -> DataArgs {
+        let named = match &self.images[..] {
+            [] => return data.clone(),
+            [folder] if folder.is_dir() => format!("folder:{}", folder.display()),
+            files => DataSpec::of_files(files),
+        };
+        DataArgs {
+            data: named,
+            ..data.clone()
+        }
+    }
 }
 
 impl DataArgs {

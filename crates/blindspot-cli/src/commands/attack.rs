@@ -21,6 +21,7 @@ use blindspot::search::{
     Block, Bounds, Criterion, EightBit, Example, SearchOptions, Target, eight_bit, search_in_blocks,
 };
 use blindspot_data::files;
+use blindspot_data::suggest;
 use blindspot_data::{ImageRequest, ImageSet};
 use blindspot_net::Network;
 use blindspot_report::{AttackPage, attack_page};
@@ -47,14 +48,16 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         }
     }
     // Before anything is read: what is wrong with the command is said first.
+    let data = command.images.in_place_of(&command.data);
     let request = ImageRequest {
         choice: Some(command.choice.choice(command.seed)?),
-        ..command.data.request()
+        ..data.request()
     };
     let source = load::Source::of(&command.model, command.r#box);
     let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
-    let labels = load::labels(&images, &command.data.data)?;
+    let labels = &*load::labels_or_answers(&images, &model, common)?;
+    let target = target(&command.target, model.classes().or(images.classes()))?;
     let network = model.network();
     let other = match command.verify {
         Some(OtherRuntime::Onnxruntime) => {
@@ -69,7 +72,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
 
     let (ranges, ranges_sha256) = ranges(command, network)?;
     let options = SearchOptions::default()
-        .target(command.target)
+        .target(target)
         .seed(command.seed)
         .input_box(command.r#box)
         .method(command.method)
@@ -90,7 +93,8 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         origin: Origin {
             options: options.clone(),
             preprocess: model.preprocess().clone(),
-            data: command.data.data.clone(),
+            data: data.data,
+            answers_as_labels: images.labels().is_none(),
             data_sha256: images.hashes().iter().cloned().collect(),
             ranges_sha256,
             model_sha256: model.sha256().to_owned(),
@@ -157,6 +161,16 @@ pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyh
     };
     let record = write(entries, &written)?;
     tell(common, &record, &written)
+}
+
+/// The target that a word names: a kind of targets, a class by its number, or one of the `classes` by its name.
+fn target(word: &str, classes: Option<&[String]>) -> Result<Target, Usage> {
+    let named = || classes?.iter().position(|class| class == word);
+    word.parse().or_else(|why: String| {
+        let likely = suggest(word, classes.unwrap_or_default().iter().map(String::as_str));
+        let likely = likely.map_or(String::new(), |class| format!("; did you mean `{class}`?"));
+        named().map(Target::Class).ok_or(Usage(why + &likely))
+    })
 }
 
 /// A box that every input may move in.
@@ -393,8 +407,8 @@ fn page_of(
         classes = model.classes().or(images.classes());
         confidence = confidences::<anyhow::Error>(*model, examples)?;
         let names = images.indices().iter();
-        let name = |&index: &usize| Some((index, images.file(index)?.display().to_string()));
-        files = names.filter_map(name).collect();
+        let name = |(at, &index)| Some((index, images.file(at)?.display().to_string()));
+        files = names.enumerate().filter_map(name).collect();
     }
     let options = serde_json::to_string(&record.origin.options)?;
     let facts = vec![
@@ -478,7 +492,12 @@ fn text(record: &Record, written: &Written<'_>) -> String {
             "{samples} images of {}, target {}",
             record.origin.data, record.origin.options.target
         ),
-        format!("right as they are  {}", of(right, samples)),
+        if record.origin.answers_as_labels {
+            "right as they are  all, as no classes are given and the model's answers count as right"
+                .into()
+        } else {
+            format!("right as they are  {}", of(right, samples))
+        },
     ];
     lines.push(match answers_target {
         Some(count) => format!("answers the target {} searched from", of(count, searched)),

@@ -25,14 +25,15 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         beside(&command.out, "json")?;
         beside(&command.out, "svg")?;
     }
+    let data = command.images.in_place_of(&command.data);
     let request = ImageRequest {
         choice: Some(command.choice.choice(command.seed)?),
-        ..command.data.request()
+        ..data.request()
     };
     let source = load::Source::of(&command.model, command.r#box);
     let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
-    let labels = load::labels(&images, &command.data.data)?;
+    let labels = &*load::labels_or_answers(&images, &model, common)?;
     let certifier = Certifier::new(&model)?.arithmetic(command.arithmetic);
     let options = SearchOptions::default()
         .target(Target::Untargeted)
@@ -42,7 +43,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         provenance: Provenance {
             options: options.clone(),
             preprocess: model.preprocess().clone(),
-            data: command.data.data.clone(),
+            data: data.data,
             data_sha256: images.hashes().iter().cloned().collect(),
             model_sha256: model.sha256().to_owned(),
             versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),

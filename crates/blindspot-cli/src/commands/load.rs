@@ -1,5 +1,6 @@
 //! The way in that the commands share: a model, what stands before it, and the images for it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use blindspot::classify::predictions;
@@ -182,6 +183,25 @@ pub(super) fn labels<'a>(images: &'a ImageSet, spec: &str) -> Result<&'a [usize]
     images
         .labels()
         .ok_or_else(|| DataError::Unlabelled(spec.to_owned()))
+}
+
+/// The classes of images; of images without classes the model's own answers, which is said.
+pub(super) fn labels_or_answers<'a>(
+    images: &'a ImageSet,
+    model: &Model,
+    common: &Common,
+) -> anyhow::Result<Cow<'a, [usize]>> {
+    if let Some(labels) = images.labels() {
+        return Ok(labels.into());
+    }
+    if !common.quiet {
+        print::warning("note: the images have no classes; the model's own answers count as right");
+    }
+    // Images that don't fit the model are refused in its own words later.
+    if model.input_len() != images.image_len() {
+        return Ok(vec![0; images.len()].into());
+    }
+    Ok(predictions(model.network(), images)?.into())
 }
 
 /// Images whose files have all been read once.

@@ -139,6 +139,22 @@ impl ImageSet {
         set.fitted(&Fit::default())
     }
 
+    /// Images of files, without classes. The shape is that of the first one that can be read.
+    pub(crate) fn of_image_files(files: Vec<PathBuf>) -> Result<ImageSet, DataError> {
+        let listing = Listing {
+            files,
+            labels: None,
+            classes: None,
+            hashes: Vec::new(),
+            notes: Vec::new(),
+        };
+        let set = ImageSet::of_folder(PathBuf::new(), listing)?;
+        Ok(ImageSet {
+            name: "files".into(),
+            ..set
+        })
+    }
+
     /// The same images resized, cropped and with the channels asked for.
     ///
     /// # Errors

@@ -113,6 +113,7 @@ fn about(run: &Replication<'_>, model: &Model) -> About {
             options: run.search_options(),
             preprocess: Preprocess::default(),
             data: images.name().to_owned(),
+            answers_as_labels: false,
             data_sha256: images.hashes().iter().cloned().collect(),
             ranges_sha256: BTreeMap::new(),
             model_sha256: model.record.sha256.clone(),

@@ -102,15 +102,19 @@ pub(crate) fn remarks(record: &Record) -> Vec<String> {
         refuted,
         ..
     } = record.summary;
-    let mut remarks = vec![format!(
-        "As they are, the network gets {right} of the {samples} images right ({:.1}%).{}",
-        100.0 * right as f64 / samples.max(1) as f64,
-        if already_wrong > 0 {
-            format!(" {already_wrong} wrong ones were not searched from, and no mean has them.")
-        } else {
-            String::new()
-        }
-    )];
+    let mut remarks = vec![if record.origin.answers_as_labels {
+        "The images have no classes: the network's own answers to them count as right.".to_owned()
+    } else {
+        format!(
+            "As they are, the network gets {right} of the {samples} images right ({:.1}%).{}",
+            100.0 * right as f64 / samples.max(1) as f64,
+            if already_wrong > 0 {
+                format!(" {already_wrong} wrong ones were not searched from, and no mean has them.")
+            } else {
+                String::new()
+            }
+        )
+    }];
     if no_gradient > 0 {
         remarks.push(format!(
             "Of {no_gradient} images nothing is known: the network has no gradient there. Its logits can be attacked in \

@@ -49,7 +49,7 @@ pub fn units_page(
     let answer = study.map_or("", |study| &study.answer);
     let (claim, numbers) = answer.split_once(". ").unwrap_or((answer, ""));
     let page = match study {
-        Some(study) => page::Page {
+        Some(_) => page::Page {
             answer: claim.to_owned(),
             title,
             remarks: vec![numbers.to_owned(), shown],

@@ -31,6 +31,9 @@ pub struct Origin {
     pub preprocess: Preprocess,
     /// The image set, as it was named.
     pub data: String,
+    /// Whether the images had no classes, so that the model's own answers to them count as right.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answers_as_labels: bool,
     /// SHA-256 of each data file (unpacked), by name.
     pub data_sha256: BTreeMap<String, String>,
     /// SHA-256 of the files of a mask and of ranges, by option, where they were given.

@@ -100,6 +100,7 @@ fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
             options: SearchOptions::default(),
             preprocess: Preprocess::default(),
             data: "test".into(),
+            answers_as_labels: false,
             data_sha256: BTreeMap::new(),
             ranges_sha256: BTreeMap::new(),
             model_sha256: String::new(),
