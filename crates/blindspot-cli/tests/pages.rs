@@ -154,7 +154,7 @@ fn every_command_with_a_page_writes_one_that_is_xml() {
         "certify model.onnx --samples 6 --quiet --out c.npz --report c.html",
         "transfer --examples a.npz --models model.onnx --noise 0.1 --quiet --report t.html",
         "spectrum model.onnx --quiet --out s --report s/page.html",
-        "units model.onnx --layer hidden2 --units 0-3 --samples 50 --quiet --out u",
+        "units model.onnx --layer hidden2 --units 4 --samples 50 --quiet --out u",
         "attack model.onnx --samples 6 --target 3 --quiet --shard 0/2 --out parts",
         "attack model.onnx --samples 6 --target 3 --quiet --shard 1/2 --out parts",
         "merge parts --quiet --out m.npz --report m.html",

@@ -46,7 +46,7 @@ pub use histogram::histogram;
 pub use page::{Made, STYLE, Section, StudyPage, study_page};
 pub use plot::{COLOURS, Curve, certificate_plot, curves_plot, spectrum_plot};
 pub use spectrum::{SPECTRUM_HEADS, SPECTRUM_NOTE, spectrum_page, spectrum_row, spectrum_table};
-pub use table::{Cell, Table};
+pub use table::{Cell, Table, digits};
 pub use transfer::{heat_map, transfer_matrix, transfer_page};
 pub use units::{
     RowHtml, distributions, picture_rows_html, rotation, rows_drawing, units_drawing, units_page,

@@ -71,8 +71,8 @@ fn percent(rate: f64) -> String {
     format!("{:.digits$}%", 100.0 * rate)
 }
 
-/// Three significant digits.
-pub(crate) fn digits(value: f64) -> String {
+/// A number for people: three significant digits.
+pub fn digits(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
         size if (1e-3..1e4).contains(&size) => {

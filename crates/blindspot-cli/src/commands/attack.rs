@@ -1,6 +1,6 @@
 //! `blindspot attack`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +24,7 @@ use blindspot_data::files;
 use blindspot_data::suggest;
 use blindspot_data::{ImageRequest, ImageSet};
 use blindspot_net::Network;
-use blindspot_report::{AttackPage, attack_page};
+use blindspot_report::{AttackPage, attack_page, digits};
 
 use super::load;
 use super::page;
@@ -403,12 +403,17 @@ fn page_of(
         images,
     }) = &written.known
     {
-        subject = format!("{} on {data}", file.display());
+        let model_name = file.file_name().unwrap_or(file.as_os_str()).display();
+        subject = format!(
+            "{model_name} on {} images of {}",
+            examples.len(),
+            images.name()
+        );
         classes = model.classes().or(images.classes());
         confidence = confidences::<anyhow::Error>(*model, examples)?;
         let names = images.indices().iter();
-        let name = |(at, &index)| Some((index, images.file(at)?.display().to_string()));
-        files = names.enumerate().filter_map(name).collect();
+        let name = |(at, &index)| Some((index, images.file(at)?));
+        files = short(names.enumerate().filter_map(name).collect());
     }
     let options = serde_json::to_string(&record.origin.options)?;
     let facts = vec![
@@ -442,6 +447,20 @@ fn page_of(
 fn tell(common: &Common, record: &Record, written: &Written<'_>) -> anyhow::Result<()> {
     say(common, &text(record, written))?;
     json(common, record)
+}
+
+/// The files of images by their names without folders, where these are different ones.
+fn short(files: BTreeMap<usize, &Path>) -> BTreeMap<usize, String> {
+    let names: BTreeSet<_> = files.values().map(|file| file.file_name()).collect();
+    let distinct = names.len() == files.len();
+    let short = |file: &Path| match file.file_name().filter(|_| distinct) {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => file.display().to_string(),
+    };
+    files
+        .into_iter()
+        .map(|(index, file)| (index, short(file)))
+        .collect()
 }
 
 /// The SHA-256 of the file that an option names.
@@ -518,9 +537,12 @@ fn text(record: &Record, written: &Written<'_>) -> String {
     }
     lines.push(match distortion {
         Some(distortion) => format!(
-            "distortion         mean {:.4}, pooled {:.4}, median {:.4} of the {fooled} fooled\n\
-             L2 norm            mean {:.4} of these",
-            distortion.mean, distortion.pooled, distortion.median, distortion.l2_mean
+            "distortion         mean {}, pooled {}, median {} of the {fooled} fooled\n\
+             L2 norm            mean {} of these",
+            digits(distortion.mean),
+            digits(distortion.pooled),
+            digits(distortion.median),
+            digits(distortion.l2_mean)
         ),
         None => "distortion         none, as no image was fooled".into(),
     });
@@ -532,7 +554,7 @@ fn text(record: &Record, written: &Written<'_>) -> String {
     });
     if let Some(CertificateSummary { mean, ratio }) = record.certificate {
         let mean = match mean {
-            Some(mean) => format!("mean L2 norm {mean:.4} of the {right} right"),
+            Some(mean) => format!("mean L2 norm {} of the {right} right", digits(mean)),
             None => "none, as no image is right".into(),
         };
         let ratio =
@@ -545,7 +567,8 @@ fn text(record: &Record, written: &Written<'_>) -> String {
     }
     if let Some(eight) = &record.eight_bit {
         let distortion = eight.distortion_mean;
-        let distortion = distortion.map(|mean| format!("; distortion mean {mean:.4} of these"));
+        let distortion =
+            distortion.map(|mean| format!("; distortion mean {} of these", digits(mean)));
         lines.push(format!(
             "as 8-bit files     {} fooled, {} of them by rounding alone{}",
             eight.fooled,

@@ -12,6 +12,7 @@ use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::ImageRequest;
 use blindspot_data::files;
+use blindspot_report::digits;
 
 use super::load;
 use super::page;
@@ -186,7 +187,7 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
         Arithmetic::Exact => "in exact arithmetic, perhaps not in a runtime's",
     };
     let mean = |mean: Option<f64>, of: &str| match mean {
-        Some(mean) => format!("mean L2 norm {mean:.4} of the {of}"),
+        Some(mean) => format!("mean L2 norm {} of the {of}", digits(mean)),
         None => "none".into(),
     };
     say(

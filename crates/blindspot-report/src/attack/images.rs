@@ -94,8 +94,7 @@ impl Encoder {
                 .zip(original)
                 .map(|(a, o)| (a - o) / width)
         };
-        let largest = changes().fold(0.0f32, |max, change| max.max(change.abs()));
-        let magnified = magnification(largest);
+        let magnified = magnification(ordinary(changes().map(f32::abs).collect()));
         Pictures {
             original: shown(original),
             adversarial: shown(adversarial),
@@ -144,13 +143,22 @@ fn fitted(picture: RgbImage, side: u32) -> RgbImage {
     )
 }
 
-/// The round factor (1, 2 or 5 times a power of ten) that brings the largest change close to half the range, and not
+/// The size that only one change in 200 exceeds: single values that stand out would leave all others grey.
+fn ordinary(mut sizes: Vec<f32>) -> f32 {
+    let Some(last) = sizes.len().checked_sub(1) else {
+        return 0.0;
+    };
+    let rank = last - last / 200;
+    *sizes.select_nth_unstable_by(rank, f32::total_cmp).1
+}
+
+/// The round factor (1, 2 or 5 times a power of ten) that brings a change of this size close to half the range, and not
 /// beyond it.
-fn magnification(largest: f32) -> f32 {
-    if !(largest.is_finite() && largest > 0.0) {
+fn magnification(size: f32) -> f32 {
+    if !(size.is_finite() && size > 0.0) {
         return 1.0;
     }
-    let most = 0.5 / largest;
+    let most = 0.5 / size;
     let power = 10f32.powf(most.log10().floor());
     let factor = [5.0, 2.0, 1.0]
         .map(|digit| digit * power)
