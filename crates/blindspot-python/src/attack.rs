@@ -1,0 +1,382 @@
+//! Searches for smallest perturbations.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blindspot::ErrorKind;
+use blindspot::certify::Certifier;
+use blindspot::examples::{Layout, Origin, write_found};
+use blindspot::image_files::{Saved, save_images};
+use blindspot::inputs::{InMemory, Inputs};
+use blindspot::model::InputBox;
+use blindspot::preprocess::Preprocess;
+use blindspot::run::monitor::Monitor;
+use blindspot::search::{
+    Block, Bounds, Criterion, EightBit, Example, SearchError, SearchOptions, eight_bit,
+    search_in_blocks,
+};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::classifier::AnyModel;
+use crate::errors::{Failure, fail};
+use crate::images::Given;
+use crate::work::{Watch, run, run_whole};
+
+/// What is searched for.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Options<'py> {
+    target: String,
+    method: String,
+    seed: u64,
+    top_k: usize,
+    confidence: f64,
+    max_evaluations: Option<u64>,
+    time_limit: Option<f64>,
+    /// In place of the model's own.
+    r#box: Option<(f32, f32)>,
+    /// Limits of each value.
+    lower: Option<PyReadonlyArray1<'py, f32>>,
+    upper: Option<PyReadonlyArray1<'py, f32>>,
+    change: Option<PyReadonlyArray1<'py, f32>>,
+    certify: bool,
+}
+
+impl Options<'_> {
+    fn read(&self, model: &AnyModel<'_>) -> Result<SearchOptions, Failure> {
+        let told = |why: String| fail(ErrorKind::Usage, why);
+        let classifier = model.classifier();
+        let input_box = match self.r#box {
+            Some((lower, upper)) => InputBox { lower, upper },
+            None => classifier.input_box(),
+        };
+        let mut options = SearchOptions::default()
+            .target(self.target.parse().map_err(told)?)
+            .method(self.method.parse().map_err(told)?)
+            .seed(self.seed)
+            .criterion(Criterion {
+                top_k: self.top_k,
+                confidence: self.confidence,
+            })
+            .max_evaluations(self.max_evaluations)
+            .time_limit(self.time_limit)
+            .input_box(input_box);
+        if self.lower.is_some() || self.upper.is_some() || self.change.is_some() {
+            let mut bounds = Bounds::within(input_box, classifier.input_len());
+            let limits = [
+                (&mut bounds.lower, &self.lower),
+                (&mut bounds.upper, &self.upper),
+                (&mut bounds.max_perturbation, &self.change),
+            ];
+            for (place, limits) in limits {
+                if let Some(limits) = limits {
+                    *place = limits.as_slice().map_err(PyErr::from)?.to_vec();
+                }
+            }
+            options = options.bounds(Arc::new(bounds));
+        }
+        Ok(options)
+    }
+}
+
+/// Searches from images with their true classes. Gives what was found, and the exception that ended
+/// the search early, if one did.
+#[pyfunction]
+pub(crate) fn attack<'py>(
+    py: Python<'py>,
+    model: &Bound<'py, PyAny>,
+    images: &Bound<'py, PyAny>,
+    labels: Vec<usize>,
+    options: Options<'py>,
+    watch: Watch,
+) -> Result<(Found, Option<PyErr>), Failure> {
+    let any = AnyModel::of(model)?;
+    let certify = options.certify;
+    let options = options.read(&any)?;
+    let certifier = match (&any, certify) {
+        (AnyModel::Own(model), true) => {
+            Some(Certifier::in_box(model.model(), options.input_box)?)
+        }
+        (AnyModel::Python(_), true) => {
+            let why = "certificates look inside of a network: give an ONNX file, or a model loaded from \
+                       one";
+            return Err(fail(ErrorKind::Usage, why));
+        }
+        (_, false) => None,
+    };
+    let classifier = any.classifier();
+    let (found, interrupt) = Given::with(images, |images| {
+        let search = |monitor: &dyn Monitor| search(classifier, images, &labels, &options, monitor);
+        let (found, interrupt) = run(py, &watch, search)?;
+        Ok((found.map_err(|error| any.failure(error))?, interrupt))
+    })?;
+    let mut found = Found {
+        examples: found.examples,
+        originals: found.originals,
+        shape: classifier.input_shape().to_vec(),
+        certificates: None,
+        eight_bit: Mutex::new(None),
+        options,
+        model: model.clone().unbind(),
+    };
+    if let (Some(certifier), None) = (certifier, &interrupt) {
+        found.certificates = Some(run_whole(py, &watch, |monitor| found.certify(&certifier, monitor))?);
+    }
+    Ok((found, interrupt))
+}
+
+/// What a search finds.
+struct Searched {
+    examples: Vec<Example>,
+    originals: Vec<f32>,
+}
+
+fn search(
+    classifier: &dyn blindspot::classifier::Classifier,
+    images: &Given<'_>,
+    labels: &[usize],
+    options: &SearchOptions,
+    monitor: &dyn Monitor,
+) -> Result<Searched, SearchError> {
+    let all: Vec<usize> = (0..images.len()).collect();
+    let mut searched = Searched {
+        examples: Vec::new(),
+        originals: Vec::new(),
+    };
+    let keep = |block: Block| {
+        searched.examples.extend(block.examples);
+        searched.originals.extend(block.originals);
+        Ok::<(), SearchError>(())
+    };
+    search_in_blocks(classifier, images, labels, &all, options, monitor, keep)?;
+    Ok(searched)
+}
+
+/// Examples with their originals.
+#[pyclass(frozen, module = "blindspot._native")]
+pub(crate) struct Found {
+    examples: Vec<Example>,
+    originals: Vec<f32>,
+    /// Of an input.
+    shape: Vec<usize>,
+    certificates: Option<Vec<f64>>,
+    /// As images of 8 bits, once they were asked for.
+    eight_bit: Mutex<Option<Arc<Vec<EightBit>>>>,
+    options: SearchOptions,
+    model: Py<PyAny>,
+}
+
+impl Found {
+    pub(crate) fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+
+    pub(crate) fn originals(&self) -> InMemory {
+        InMemory::new(self.originals.clone(), self.input_len())
+    }
+
+    fn input_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    fn certify(
+        &self,
+        certifier: &Certifier,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<f64>, blindspot::certify::CertifyError> {
+        let labels: Vec<usize> = self.examples.iter().map(|example| example.label).collect();
+        let all: Vec<usize> = (0..labels.len()).collect();
+        let certificates = certifier.certify_inputs(&self.originals(), &labels, &all, monitor)?;
+        let with = certificates.into_iter().zip(&self.examples);
+        let radius = with.map(|(found, example)| {
+            found.of_answer(!example.already_misclassified).radius
+        });
+        Ok(radius.collect())
+    }
+
+    /// The examples as images of 8 bits, searched for at the first time.
+    fn as_eight_bit(&self, py: Python<'_>, watch: &Watch) -> Result<Arc<Vec<EightBit>>, Failure> {
+        let place = || self.eight_bit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = &*place() {
+            return Ok(Arc::clone(found));
+        }
+        let any = AnyModel::of(self.model.bind(py))?;
+        let classifier = any.classifier();
+        let search = |monitor: &dyn Monitor| {
+            eight_bit(classifier, &self.options, &self.examples, &self.originals, monitor)
+        };
+        let (found, interrupt) = run(py, watch, search)?;
+        if let Some(interrupt) = interrupt {
+            return Err(interrupt.into());
+        }
+        let found = Arc::new(found.map_err(|error| any.failure(error))?);
+        *place() = Some(Arc::clone(&found));
+        Ok(found)
+    }
+}
+
+#[pymethods]
+impl Found {
+    /// The arrays of one number an example, by their names in files.
+    fn numbers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let arrays = PyDict::new(py);
+        macro_rules! add {
+            ($name:literal, $type:ty, $number:expr) => {
+                let number: fn(&Example) -> $type = $number;
+                let numbers = self.examples.iter().map(number);
+                arrays.set_item($name, PyArray1::from_iter(py, numbers))?;
+            };
+        }
+        add!("index", i64, |e| e.index as i64);
+        add!("label", i64, |e| e.label as i64);
+        add!("target", i64, |e| e.target as i64);
+        add!("prediction_before", i64, |e| e.prediction_before as i64);
+        add!("prediction_after", i64, |e| e.prediction as i64);
+        add!("evaluations", i64, |e| e.evaluations as i64);
+        add!("gradients", i64, |e| e.gradients as i64);
+        add!("success", bool, |e| e.success);
+        add!("already_wrong", bool, |e| e.already_misclassified);
+        add!("fooled", bool, |e| e.success && !e.already_misclassified);
+        add!("no_gradient", bool, |e| e.no_gradient);
+        add!("refuted", bool, |e| e.refuted);
+        add!("l2", f64, |e| e.l2);
+        add!("distortion", f64, |e| e.distortion());
+        add!("kkt", f64, |e| e.kkt_residual);
+        add!("noise", f64, |e| e.noise);
+        if let Some(certificates) = &self.certificates {
+            arrays.set_item("certificate", PyArray1::from_slice(py, certificates))?;
+        }
+        Ok(arrays)
+    }
+
+    /// The original images, one after the other.
+    fn original<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+        PyArray1::from_slice(py, &self.originals)
+    }
+
+    /// The adversarial images, one after the other.
+    fn adversarial<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+        let mut values = Vec::with_capacity(self.originals.len());
+        for example in &self.examples {
+            values.extend_from_slice(&example.adversarial);
+        }
+        PyArray1::from_vec(py, values)
+    }
+
+    /// The shape of one input.
+    #[getter]
+    fn shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+
+    /// Arrays of the examples as images of 8 bits, by their names in files.
+    fn eight_bit<'py>(&self, py: Python<'py>, watch: Watch) -> Result<Bound<'py, PyDict>, Failure> {
+        let found = self.as_eight_bit(py, &watch)?;
+        let arrays = PyDict::new(py);
+        let predictions = found.iter().map(|e| e.prediction as i64);
+        arrays.set_item("prediction_8bit", PyArray1::from_iter(py, predictions))?;
+        let successes = found.iter().map(|e| e.success);
+        arrays.set_item("success_8bit", PyArray1::from_iter(py, successes))?;
+        let norms = found.iter().map(|e| e.l2);
+        arrays.set_item("l2_8bit", PyArray1::from_iter(py, norms))?;
+        let levels: Vec<u8> = found.iter().flat_map(|e| &e.levels).copied().collect();
+        arrays.set_item("adversarial_8bit", PyArray1::from_vec(py, levels))?;
+        Ok(arrays)
+    }
+
+    /// Writes what the command writes: the arrays, and the record beside them. `about` is JSON of
+    /// the origin but for the options.
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        data: String,
+        hashes: BTreeMap<String, String>,
+        model_sha256: String,
+        versions: BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
+        let any = AnyModel::of(self.model.bind(py))?;
+        let preprocess = match &any {
+            AnyModel::Own(model) => model.model().preprocess().clone(),
+            AnyModel::Python(_) => Preprocess::default(),
+        };
+        drop(any);
+        let origin = Origin {
+            options: self.options.clone(),
+            preprocess,
+            data,
+            data_sha256: hashes,
+            ranges_sha256: BTreeMap::new(),
+            model_sha256,
+            versions,
+        };
+        let place = self.eight_bit.lock();
+        let eight_bit = place.unwrap_or_else(PoisonError::into_inner).clone();
+        let layout = Layout {
+            shape: self.shape.clone(),
+            eight_bit: eight_bit.is_some(),
+            certificate: self.certificates.is_some(),
+        };
+        py.detach(|| {
+            let length = self.input_len();
+            let rows = self.examples.iter().zip(self.originals.chunks_exact(length));
+            let rows = rows.enumerate().map(|(i, (example, original))| {
+                let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
+                let certificate = self.certificates.as_ref().map(|radii| radii[i]);
+                layout.content(example, original, eight_bit, certificate)
+            });
+            write_found(&path, &layout, rows, Some(origin))
+        })?;
+        Ok(())
+    }
+
+    /// Writes the examples that succeed in 8 bits as PNG files, with the file of their labels.
+    fn save_images(
+        &self,
+        py: Python<'_>,
+        dir: PathBuf,
+        shape: [usize; 3],
+        watch: Watch,
+    ) -> Result<(), Failure> {
+        let found = self.as_eight_bit(py, &watch)?;
+        let saved = found.iter().zip(&self.examples).filter(|(image, _)| image.success);
+        let saved = saved.map(|(image, example)| {
+            Ok(Saved {
+                index: example.index,
+                label: example.label,
+                levels: image.levels.as_slice().into(),
+            })
+        });
+        Ok(save_images(&dir, saved, shape)?)
+    }
+
+    /// The examples with those as no successes that another runtime, whose outputs these are, does
+    /// not take for such.
+    fn refuted_by(&self, outputs: PyReadonlyArray1<'_, f64>) -> Result<Found, Failure> {
+        let outputs = outputs.as_slice().map_err(PyErr::from)?;
+        let classes = outputs.len() / self.examples.len().max(1);
+        let mut examples = self.examples.clone();
+        for (example, outputs) in examples.iter_mut().zip(outputs.chunks(classes.max(1))) {
+            if example.success && !example.already_misclassified {
+                let reached = self.options.reached(example.label, example.target, outputs);
+                (example.success, example.refuted) = (reached, !reached);
+            }
+        }
+        Ok(Found {
+            examples,
+            originals: self.originals.clone(),
+            shape: self.shape.clone(),
+            certificates: self.certificates.clone(),
+            eight_bit: Mutex::new(None),
+            options: self.options.clone(),
+            model: Python::attach(|py| self.model.clone_ref(py)),
+        })
+    }
+
+    fn __len__(&self) -> usize {
+        self.examples.len()
+    }
+}

@@ -1,0 +1,214 @@
+//! Image sets, and inputs that are arrays of Python's.
+
+use std::path::PathBuf;
+
+use blindspot::ErrorKind;
+use blindspot::inputs::{InputError, Inputs};
+use blindspot_data::{DataSpec, Fit, ImageSet, Locations, Resize, Silent, read_classes};
+use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+
+use crate::errors::{Failure, fail};
+use crate::model::Model;
+use crate::work::{Watch, run_whole};
+
+/// Images of one shape, perhaps with their classes.
+#[pyclass(frozen, module = "blindspot._native")]
+pub(crate) struct Images(ImageSet);
+
+#[pymethods]
+impl Images {
+    /// The set that a specification names, as the command's `--data` does.
+    #[staticmethod]
+    fn load(py: Python<'_>, spec: &str, data_dir: Option<PathBuf>) -> Result<Images, Failure> {
+        let spec: DataSpec = spec
+            .parse()
+            .map_err(|error| fail(ErrorKind::Usage, error))?;
+        let images = py.detach(|| spec.load(&Locations::new(data_dir), &mut Silent));
+        Ok(Images(images?))
+    }
+
+    /// Images of bytes, one after the other, of channels, height and width.
+    #[staticmethod]
+    fn of_bytes(pixels: PyReadonlyArray1<'_, u8>, shape: [usize; 3]) -> Result<Images, Failure> {
+        let pixels = pixels.as_slice().map_err(PyErr::from)?.to_vec();
+        let images = ImageSet::new("the images", shape, pixels, None, Vec::new());
+        Ok(Images(images.map_err(|why| fail(ErrorKind::Data, why))?))
+    }
+
+    /// The images as a model takes them, or resized and cropped.
+    #[pyo3(signature = (model, resize, crop, exif))]
+    fn fitted(
+        &self,
+        model: Option<&Model>,
+        resize: Option<Vec<usize>>,
+        crop: Option<[usize; 2]>,
+        exif: bool,
+    ) -> Result<Images, Failure> {
+        let resize = match resize.as_deref() {
+            None => None,
+            Some(&[side]) => Some(Resize::Shorter(side)),
+            Some(&[height, width]) => Some(Resize::Exactly([height, width])),
+            Some(_) => return Err(fail(ErrorKind::Usage, "resize takes S or (H, W)")),
+        };
+        let fit = Fit {
+            resize,
+            crop,
+            upright: exif,
+            ..Fit::default()
+        };
+        let fit = (fit != Fit::default()).then_some(fit);
+        Ok(Images(match (model, fit) {
+            (Some(model), fit) => model.model().fit(&self.0, fit)?,
+            (None, Some(fit)) => self.0.fitted(&fit)?,
+            (None, None) => self.0.clone(),
+        }))
+    }
+
+    /// The images with these classes, or those in a file of names.
+    fn with_classes(&self, names: Bound<'_, PyAny>) -> Result<Images, Failure> {
+        let names = match names.extract::<PathBuf>() {
+            Ok(path) => read_classes(&path)?,
+            Err(_) => names.extract::<Vec<String>>()?,
+        };
+        Ok(Images(self.0.with_classes(names)?))
+    }
+
+    /// The first images, or a random choice if there is a seed.
+    fn chosen(&self, count: Option<usize>, seed: Option<u64>) -> Images {
+        let count = count.unwrap_or(self.0.len()).min(self.0.len());
+        Images(match seed {
+            Some(seed) => self.0.shuffled(count, seed),
+            None => self.0.first(count),
+        })
+    }
+
+    /// The images whose files can be read, each read once, and what is wrong with the others.
+    fn checked(
+        &self,
+        py: Python<'_>,
+        skip_broken: bool,
+        watch: Watch,
+    ) -> Result<(Images, Vec<String>), Failure> {
+        let (images, broken) = run_whole(py, &watch, |monitor| {
+            monitor.begin("reading images", self.0.len() as u64);
+            let checked = self.0.checked(skip_broken, &|done| {
+                monitor.progress(done as u64, "");
+            });
+            monitor.end();
+            checked
+        })?;
+        let broken = broken.iter();
+        let broken = broken.map(|image| format!("{}: {}", image.file.display(), image.why));
+        Ok((Images(images), broken.collect()))
+    }
+
+    /// Values of all images, one after the other.
+    fn values<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyArray1<f32>>, Failure> {
+        let length = self.0.image_len();
+        let mut values = vec![0.0; self.0.len() * length];
+        py.detach(|| {
+            let images = values.chunks_exact_mut(length).enumerate();
+            for (position, image) in images {
+                self.0.read_image(position, image)?;
+            }
+            Ok::<(), blindspot_data::DataError>(())
+        })?;
+        Ok(PyArray1::from_vec(py, values))
+    }
+
+    /// The class of each image.
+    #[getter]
+    fn labels(&self) -> Option<Vec<usize>> {
+        self.0.labels().map(<[usize]>::to_vec)
+    }
+
+    #[getter]
+    fn classes(&self) -> Option<Vec<String>> {
+        self.0.classes().map(<[String]>::to_vec)
+    }
+
+    /// Channels, height and width.
+    #[getter]
+    fn shape(&self) -> [usize; 3] {
+        self.0.shape()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    #[getter]
+    fn notes(&self) -> Vec<String> {
+        self.0.notes().to_vec()
+    }
+
+    #[getter]
+    fn of_files(&self) -> bool {
+        self.0.is_of_files()
+    }
+
+    #[getter]
+    fn hashes(&self) -> Vec<(String, String)> {
+        self.0.hashes().to_vec()
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Inputs of a model: a set, or a row of an array for each.
+pub(crate) enum Given<'a> {
+    Set(&'a ImageSet),
+    Rows(&'a [f32], usize),
+}
+
+impl Given<'_> {
+    /// Work with the inputs that an argument is. A float array is not copied.
+    pub(crate) fn with<R>(
+        object: &Bound<'_, PyAny>,
+        work: impl FnOnce(&Given<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        if let Ok(images) = object.cast::<Images>() {
+            return work(&Given::Set(&images.get().0));
+        }
+        let rows: PyReadonlyArray2<'_, f32> = object.extract().map_err(PyErr::from)?;
+        let length = rows.as_array().ncols();
+        work(&Given::Rows(rows.as_slice().map_err(PyErr::from)?, length))
+    }
+}
+
+impl Inputs for Given<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Given::Set(images) => images.len(),
+            Given::Rows(values, length) => values.len() / (*length).max(1),
+        }
+    }
+
+    fn input_len(&self) -> usize {
+        match self {
+            Given::Set(images) => images.image_len(),
+            Given::Rows(_, length) => *length,
+        }
+    }
+
+    fn read(&self, position: usize, out: &mut [f32]) -> Result<(), InputError> {
+        match self {
+            Given::Set(images) => images.read(position, out),
+            Given::Rows(values, length) => {
+                out.copy_from_slice(&values[position * length..][..*length]);
+                Ok(())
+            }
+        }
+    }
+
+    fn index(&self, position: usize) -> usize {
+        match self {
+            Given::Set(images) => images.indices()[position],
+            Given::Rows(..) => position,
+        }
+    }
+}

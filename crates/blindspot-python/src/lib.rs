@@ -1,0 +1,40 @@
+//! The native half of the Python package `blindspot`: models, image sets and studies as Python's
+//! objects, without conveniences. What users see, with its documentation, is in `python/blindspot`.
+
+mod attack;
+mod certify;
+mod classifier;
+mod errors;
+mod images;
+mod model;
+mod studies;
+mod work;
+
+#[pyo3::pymodule]
+mod _native {
+    use std::ffi::OsString;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::attack::{Found, attack};
+    #[pymodule_export]
+    use crate::certify::{Certified, certify};
+    #[pymodule_export]
+    use crate::images::Images;
+    #[pymodule_export]
+    use crate::model::{Model, inspect};
+    #[pymodule_export]
+    use crate::studies::{layers, near_chance, spectrum, transfer, units, write_files};
+
+    /// The package's version.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals, reason = "Python's name")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// Runs the command with these arguments, the first its name; gives its exit code.
+    #[pyfunction]
+    fn main(py: Python<'_>, arguments: Vec<OsString>) -> u8 {
+        py.detach(|| blindspot_cli::run(arguments))
+    }
+}

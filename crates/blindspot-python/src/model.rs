@@ -1,0 +1,191 @@
+//! Models of our own: ONNX files, and bytes of such.
+
+use std::path::{Path, PathBuf};
+
+use blindspot::classify::outputs;
+use blindspot::inspect::Report;
+use blindspot::model::{self, InputBox, Interface, ModelError, ModelOptions};
+use blindspot::preprocess::Preprocess;
+use blindspot_net::Network;
+use numpy::PyArray1;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::errors::{Failure, fail};
+use crate::images::Given;
+use crate::work::{Watch, run_whole};
+
+/// Where a model comes from.
+enum Source {
+    File(PathBuf),
+    Bytes(String, Vec<u8>),
+}
+
+/// What is said of a model before it is read.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct Options {
+    /// The preprocessing, as JSON.
+    preprocess: String,
+    /// Names and shapes of the file's ports, as JSON.
+    interface: String,
+    r#box: (f32, f32),
+    classes: Option<Vec<String>>,
+}
+
+impl Options {
+    fn read(self) -> Result<(ModelOptions, Interface), Failure> {
+        let told = |error: serde_json::Error| fail(blindspot::ErrorKind::Usage, error);
+        let interface: Interface = serde_json::from_str(&self.interface).map_err(told)?;
+        let preprocess: Preprocess = serde_json::from_str(&self.preprocess).map_err(told)?;
+        let (lower, upper) = self.r#box;
+        let mut options = model::Model::options()
+            .interface(interface.clone())
+            .preprocess(preprocess)
+            .input_box(InputBox { lower, upper });
+        if let Some(names) = self.classes {
+            options = options.classes(names);
+        }
+        Ok((options, interface))
+    }
+}
+
+impl Source {
+    /// A path, or bytes with the name that messages call them.
+    fn of(source: &Bound<'_, PyAny>, name: &str) -> PyResult<Source> {
+        match source.cast::<PyBytes>() {
+            Ok(bytes) => Ok(Source::Bytes(name.to_owned(), bytes.as_bytes().to_vec())),
+            Err(_) => source.extract().map(Source::File),
+        }
+    }
+
+    fn open(&self, options: ModelOptions) -> Result<model::Model, ModelError> {
+        match self {
+            Source::File(path) => options.open(path),
+            Source::Bytes(name, bytes) => options.read(name, &bytes[..]),
+        }
+    }
+}
+
+/// A classifier from an ONNX file.
+#[pyclass(frozen, module = "blindspot._native")]
+pub(crate) struct Model {
+    model: model::Model,
+    source: Source,
+    interface: Interface,
+}
+
+impl Model {
+    pub(crate) fn model(&self) -> &model::Model {
+        &self.model
+    }
+
+    /// The file's own network, without the preprocessing.
+    pub(crate) fn file_network(&self) -> Result<Network<f32>, ModelError> {
+        match &self.source {
+            Source::File(path) => Ok(model::read_network(path, &self.interface)?.0),
+            Source::Bytes(..) => {
+                let options = model::Model::options().interface(self.interface.clone());
+                Ok(self.source.open(options)?.network().clone())
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Model {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        source: &Bound<'_, PyAny>,
+        name: &str,
+        options: Options,
+    ) -> Result<Model, Failure> {
+        let source = Source::of(source, name)?;
+        let (options, interface) = options.read()?;
+        Ok(Model {
+            model: py.detach(|| source.open(options))?,
+            source,
+            interface,
+        })
+    }
+
+    /// Logits of inputs, one row after the other.
+    fn logits<'py>(
+        &self,
+        py: Python<'py>,
+        images: &Bound<'py, PyAny>,
+        watch: Watch,
+    ) -> Result<Bound<'py, PyArray1<f32>>, Failure> {
+        Given::with(images, |images| {
+            let given = run_whole(py, &watch, |_| outputs(self.model.network(), images))?;
+            Ok(PyArray1::from_slice(py, given.values()))
+        })
+    }
+
+    /// The shape of one input.
+    #[getter]
+    fn shape(&self) -> Vec<usize> {
+        self.model.network().input_shape().to_vec()
+    }
+
+    /// Channels, height and width, where the input is an image.
+    #[getter]
+    fn image_shape(&self) -> Option<[usize; 3]> {
+        self.model.image_shape()
+    }
+
+    #[getter]
+    fn classes(&self) -> usize {
+        self.model.network().output_len()
+    }
+
+    #[getter]
+    fn class_names(&self) -> Option<Vec<String>> {
+        self.model.classes().map(<[String]>::to_vec)
+    }
+
+    #[getter]
+    fn r#box(&self) -> (f32, f32) {
+        let InputBox { lower, upper } = self.model.input_box();
+        (lower, upper)
+    }
+
+    #[getter]
+    fn answer(&self) -> String {
+        format!("{:?}", self.model.answer())
+    }
+
+    #[getter]
+    fn notes(&self) -> Vec<String> {
+        self.model.notes().to_vec()
+    }
+
+    #[getter]
+    fn sha256(&self) -> &str {
+        self.model.sha256()
+    }
+}
+
+/// What is in a model's file, whether it runs, and what can be done with it, as JSON.
+#[pyfunction]
+pub(crate) fn inspect(
+    py: Python<'_>,
+    source: &Bound<'_, PyAny>,
+    name: &str,
+    options: Options,
+    watch: Watch,
+) -> Result<String, Failure> {
+    let source = Source::of(source, name)?;
+    let (options, _) = options.read()?;
+    let report = run_whole(py, &watch, |_| match &source {
+        Source::File(path) => Report::new(Path::new(path), &options),
+        Source::Bytes(name, bytes) => Report::of_bytes(name, bytes, &options),
+    })?;
+    json(&report)
+}
+
+/// A value as JSON.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| fail(blindspot::ErrorKind::Other, error))
+}

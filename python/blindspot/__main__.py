@@ -1,0 +1,7 @@
+"""`python -m blindspot` is the command."""
+
+import sys
+
+from blindspot._cli import main
+
+sys.exit(main())

@@ -1,0 +1,403 @@
+"""Smallest adversarial perturbations."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blindspot import _native
+from blindspot._classifier import Classifier
+from blindspot._errors import DataError, Interrupted, UsageError
+from blindspot._images import Choice, Given, Images, Labels, given
+from blindspot._model import AnyModel, Model, as_classifier, native_of
+from blindspot._results import ROWS, Columns, cell, html_table, picture, versions
+from blindspot._watch import Progress, watching
+
+Target = Union[str, int]
+Limits = Union["str", "os.PathLike[str]", Mapping[str, Any]]
+
+
+class Examples(Columns):
+    """Images with the smallest perturbations found; made by `blindspot.attack`.
+
+    Arrays have one entry an image, and the names that `examples.npz` has for them:
+
+    index, label, target, prediction_before, prediction_after: numbers of images and classes.
+    success: whether the adversarial image reaches the goal, verified on that image, or the original did.
+    already_wrong: whether the original is misclassified already, so that nothing was searched.
+    fooled: success, and not already_wrong. no_gradient, refuted: why there may be no success.
+    l2, distortion: norm of the perturbation, and its root mean square, in the unit of the images.
+    kkt: how far from locally smallest the perturbation can be, as a part of its norm.
+    noise: how far rounding can move a margin, in logits. evaluations, gradients: what the search took.
+    certificate: with certify=True, a norm below which no perturbation changes the answer.
+    """
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    target: NDArray[np.int64]
+    prediction_before: NDArray[np.int64]
+    prediction_after: NDArray[np.int64]
+    success: NDArray[np.bool_]
+    already_wrong: NDArray[np.bool_]
+    fooled: NDArray[np.bool_]
+    no_gradient: NDArray[np.bool_]
+    refuted: NDArray[np.bool_]
+    l2: NDArray[np.float64]
+    distortion: NDArray[np.float64]
+    kkt: NDArray[np.float64]
+    noise: NDArray[np.float64]
+    evaluations: NDArray[np.int64]
+    gradients: NDArray[np.int64]
+    certificate: NDArray[np.float64]
+
+    def __init__(self, found: _native.Found, model: Model | Classifier, images: Given) -> None:
+        self._found = found
+        self._model = model
+        self._data = images
+        self._numbers = found.numbers()
+        self.__dict__.update(self._numbers)
+        self._original: NDArray[np.float32] | None = None
+        self._adversarial: NDArray[np.float32] | None = None
+
+    @property
+    def original(self) -> NDArray[np.float32]:
+        """The original images, `[n, *shape]`."""
+        if self._original is None:
+            self._original = self._found.original().reshape(len(self), *self._found.shape)
+        return self._original
+
+    @property
+    def adversarial(self) -> NDArray[np.float32]:
+        """The adversarial images, `[n, *shape]`; the originals where nothing was found or needed."""
+        if self._adversarial is None:
+            self._adversarial = self._found.adversarial().reshape(len(self), *self._found.shape)
+        return self._adversarial
+
+    @property
+    def norm(self) -> NDArray[np.float64]:
+        """The norm of each perturbation; 0 where nothing was found or needed."""
+        return self.l2
+
+    @property
+    def prediction(self) -> NDArray[np.int64]:
+        """The class that the model gives each adversarial image."""
+        return self.prediction_after
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The arrays of one number an image, by name."""
+        return dict(self._numbers)
+
+    @property
+    def summary(self) -> dict[str, float | int | None]:
+        """The examples in figures, as in the command's record; means are over the images fooled."""
+        fooled = self.fooled
+
+        def mean(values: NDArray[Any], of: NDArray[np.bool_]) -> float | None:
+            return float(values[of].mean()) if of.any() else None
+
+        return {
+            "samples": len(self),
+            "right": int((self.prediction_before == self.label).sum()),
+            "already_wrong": int(self.already_wrong.sum()),
+            "searched": int((~self.already_wrong).sum()),
+            "fooled": int(fooled.sum()),
+            "no_gradient": int(self.no_gradient.sum()),
+            "refuted": int(self.refuted.sum()),
+            "l2_mean": mean(self.l2, fooled),
+            "distortion_mean": mean(self.distortion, fooled),
+            "evaluations_mean": mean(self.evaluations, ~self.already_wrong),
+            "gradients_mean": mean(self.gradients, ~self.already_wrong),
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes what the command writes: the arrays as `path`, an .npz, and a record beside it as .json."""
+        if not os.fspath(path).endswith(".npz"):
+            raise UsageError(f"{os.fspath(path)}: give a name that ends in .npz")
+        sha256 = self._model.sha256 if isinstance(self._model, Model) else ""
+        self._found.save(path, self._data.name, self._data.hashes, sha256, versions())
+
+    def save_images(
+        self,
+        dir: str | os.PathLike[str],
+        *,
+        progress: Progress = None,
+        threads: int | None = None,
+    ) -> None:
+        """Writes adversarial images as PNG files that fool the model when they are read back.
+
+        Where rounding to 8 bits undoes a perturbation, a larger one is searched for among such images.
+        `dir`/labels.csv has their true classes, so that the folder is an image set again.
+        """
+        shape = _picture_shape(self._model, self._data, self._found.shape)
+        with watching(progress, threads) as watch:
+            self._found.save_images(dir, shape, watch)
+
+    def eight_bit(self, *, progress: Progress = None, threads: int | None = None) -> dict[str, NDArray[Any]]:
+        """The examples as images of 8 bits: adversarial_8bit, success_8bit, prediction_8bit, l2_8bit.
+
+        They are searched for at the first time; `save` writes them, too, from then on.
+        """
+        with watching(progress, threads) as watch:
+            arrays = self._found.eight_bit(watch)
+        levels = arrays["adversarial_8bit"].reshape(len(self), *self._found.shape)
+        return {**arrays, "adversarial_8bit": levels}
+
+    def plot(self, count: int = 8) -> Any:
+        """Originals, adversarial images and their differences beside each other; takes matplotlib.
+
+        Gives the figure. Differences are scaled to their own largest value.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise UsageError("matplotlib is not installed: pip install matplotlib") from error
+        low, high = self._model.box
+        shown = np.flatnonzero(self.fooled)[:count]
+        figure = Figure(figsize=(6, 2 * max(len(shown), 1)), layout="constrained")
+        if len(shown) == 0:
+            figure.suptitle("no image was fooled")
+            return figure
+        axes = figure.subplots(len(shown), 3, squeeze=False)
+        for row, at in zip(axes, shown):
+            delta = self.adversarial[at] - self.original[at]
+            scale = float(np.abs(delta).max()) or 1.0
+            images = [
+                (self.original[at], low, high, f"{self.label[at]}"),
+                (self.adversarial[at], low, high, f"{self.prediction[at]}"),
+                (delta, -scale, scale, f"norm {self.norm[at]:.3g}"),
+            ]
+            for axis, (image, least, most, title) in zip(row, images):
+                plain = np.clip((image - least) / (most - least), 0, 1)
+                plain = plain[None] if plain.ndim == 2 else plain
+                if plain.ndim == 3 and plain.shape[0] in (1, 3):
+                    plain = plain.transpose(1, 2, 0)
+                    axis.imshow(plain if plain.shape[2] == 3 else plain[:, :, 0], cmap="gray", vmin=0, vmax=1)
+                else:
+                    axis.plot(plain.reshape(-1))
+                axis.set_title(title)
+                axis.set_axis_off()
+        return figure
+
+    def __repr__(self) -> str:
+        summary = self.summary
+        mean = summary["l2_mean"]
+        norm = "" if mean is None else f", mean L2 norm {mean:.4g}"
+        return f"<blindspot.Examples: {summary['fooled']} of {summary['searched']} fooled{norm}>"
+
+    def _repr_html_(self) -> str:
+        low, high = self._model.box
+        heads = ["index", "label", "prediction", "norm", "kkt", "success", "original", "adversarial"]
+        rows = []
+        # Few pictures are copied, not all.
+        original, adversarial = self.original, self.adversarial
+        for at in range(min(len(self), ROWS)):
+            numbers = (self.index, self.label, self.prediction, self.norm, self.kkt, self.success)
+            rows.append(
+                [
+                    *(cell(column[at]) for column in numbers),
+                    picture(original[at], low, high),
+                    picture(adversarial[at], low, high),
+                ]
+            )
+        return html_table(heads, rows, repr(self)[1:-1])
+
+
+def _picture_shape(model: Model | Classifier, data: Given, shape: Sequence[int]) -> tuple[int, int, int]:
+    if isinstance(data.images, _native.Images):
+        axes: Sequence[int] = data.images.shape
+    else:
+        own = model._native.image_shape if isinstance(model, Model) else None
+        axes = list(shape) if own is None else own
+    if len(axes) == 2:
+        axes = [1, *axes]
+    if len(axes) != 3 or axes[0] not in (1, 3):
+        raise UsageError(f"inputs of the shape {tuple(shape)} are no pictures")
+    return (axes[0], axes[1], axes[2])
+
+
+def attack(
+    model: AnyModel,
+    images: Images,
+    labels: Labels | None = None,
+    *,
+    target: Target = "untargeted",
+    norm: str = "l2",
+    method: str = "sqp",
+    max_evaluations: int | None = None,
+    time_limit: float | None = None,
+    top_k: int = 1,
+    confidence: float = 0.0,
+    mask: Any = None,
+    bounds: Limits | None = None,
+    box: tuple[float, float] | None = None,
+    seed: int = 0,
+    verify: Literal["onnxruntime"] | None = None,
+    certify: bool = False,
+    samples: int | None = None,
+    shuffle: bool = False,
+    resize: int | tuple[int, int] | None = None,
+    crop: int | tuple[int, int] | None = None,
+    exif: bool = False,
+    skip_broken: bool = False,
+    classes: Sequence[str] | str | os.PathLike[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    on_interrupt: Literal["raise", "return"] = "raise",
+    progress: Progress = None,
+    threads: int | None = None,
+) -> Examples:
+    """Finds the smallest perturbation of each image that makes a model answer wrong.
+
+    Args:
+        model: what `load` gives, an ONNX file, a PyTorch module in evaluation mode (on its own device), or a
+            `Classifier`.
+        images: an array `[n, *shape]` of floats in the model's box or of bytes, a PyTorch tensor, PIL images, a
+            folder, or a set as the command names it ("mnist:test").
+        labels: the true class of each image; those of the folder or set without.
+        target: "untargeted" (any wrong class), "random" (wrong, seeded), "nearest" (the likeliest wrong one),
+            "all" (the best of all wrong ones), or a class. The command's default is "random".
+        norm: "l2".
+        method: "sqp", "lbfgs" (the paper's search), or to compare with: "fgsm", "pgd", "deepfool", "cw", "ddn".
+        max_evaluations: of the model for each search; the best so far is kept.
+        time_limit: seconds for the whole search; images not begun are left out.
+        top_k: the label must leave so many likeliest classes.
+        confidence: by how many logits the wanted answer must lead.
+        mask: an array of the input's shape: values where it is 0 must not change; or an .npy file.
+        bounds: arrays of the input's shape by the names lower, upper (each value's range) and change (how far
+            it may move), or an .npz file of such; each may be missing.
+        box: the range that input values stay in, in place of the model's.
+        seed: where random choices come from.
+        verify: "onnxruntime" asks that runtime about the final images; what it refutes is no success.
+        certify: also give each image a certified radius; for ONNX models.
+        samples, shuffle: how many images, the first or a random choice.
+        resize, crop, exif, skip_broken, classes, data_dir: of pictures and files, as for the command.
+        on_interrupt: after Ctrl-C, "raise" `Interrupted`, which has what was finished, or "return" that.
+        progress: None shows a bar where somebody sees it; True, False, or a function (work, done, total).
+        threads: to work on; all by default. Results of ONNX models don't depend on it.
+
+    Raises:
+        UsageError, DataError, ModelError: what is wrong with options, images and labels, or the model.
+        Interrupted: after Ctrl-C.
+
+    >>> import blindspot as bs
+    >>> found = bs.attack(example_file, example_images, [0, 1, 2])
+    >>> found.success.all(), found.adversarial.shape
+    (np.True_, (3, 1, 2, 2))
+    """
+    if norm != "l2":
+        raise UsageError(f"unknown norm `{norm}`; use l2")
+    if on_interrupt not in ("raise", "return"):
+        raise UsageError(f"on_interrupt={on_interrupt!r}; use raise or return")
+    classifier = as_classifier(model, images)
+    choice = Choice(samples, shuffle, _whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir)
+    lower, upper, change = _limits(mask, bounds, classifier.shape)
+    options: _native.AttackOptions = {
+        "target": _target(target),
+        "method": method,
+        "seed": choice.seed,
+        "top_k": _whole("top_k", top_k),
+        "confidence": float(confidence),
+        "max_evaluations": None if max_evaluations is None else max(_whole("max_evaluations", max_evaluations), 1),
+        "time_limit": None if time_limit is None else float(time_limit),
+        "box": None if box is None else (float(box[0]), float(box[1])),
+        "lower": lower,
+        "upper": upper,
+        "change": change,
+        "certify": certify,
+    }
+    with watching(progress, threads) as watch, _at_work(classifier):
+        native = classifier._native if isinstance(classifier, Model) else None
+        inputs = given(
+            images, labels, classifier.shape, choice, watch, box=box or classifier.box, model=native
+        )
+        truth = inputs.needs_labels()
+        found, interrupt = _native.attack(native_of(classifier), inputs.images, truth, options, watch)
+        if verify is not None and len(found):
+            found = _verified(verify, classifier, found)
+    examples = Examples(found, classifier, inputs)
+    if isinstance(interrupt, KeyboardInterrupt) and on_interrupt == "return":
+        return examples
+    if isinstance(interrupt, KeyboardInterrupt):
+        raise Interrupted(examples) from interrupt
+    if interrupt is not None:
+        raise interrupt
+    right = int((examples.prediction_before == examples.label).sum())
+    if _native.near_chance(right, len(examples), classifier.classes):
+        warnings.warn(
+            f"the model is right for {right} of {len(examples)} images, which is near chance; check what it"
+            " wants of its input (mean, std, range, channel_order, layout) and the classes' numbers",
+            stacklevel=2,
+        )
+    return examples
+
+
+def _at_work(classifier: Model | Classifier) -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext() if isinstance(classifier, Model) else classifier._at_work()
+
+
+def _target(target: Target) -> str:
+    if isinstance(target, bool) or not isinstance(target, (str, int, np.integer)):
+        raise UsageError(f"target={target!r}: give untargeted, random, nearest, all or the number of a class")
+    return str(target)
+
+
+def _whole(name: str, value: Any) -> int:
+    """A whole number from 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0 or value >= 1 << 63:
+        raise UsageError(f"{name}={value!r}: give a whole number from 0")
+    return int(value)
+
+
+Limit = Union[NDArray[np.float32], None]
+
+
+def _limits(mask: Any, bounds: Limits | None, shape: Sequence[int]) -> tuple[Limit, Limit, Limit]:
+    """The limits of each value: lower, upper, change."""
+    limits: dict[str, NDArray[np.float32]] = {}
+    if bounds is not None:
+        named = _opened(bounds) if isinstance(bounds, (str, os.PathLike)) else bounds
+        unknown = set(named) - {"lower", "upper", "change"}
+        if unknown or not named:
+            raise UsageError(f"bounds have {', '.join(sorted(unknown)) or 'nothing'}; give lower, upper or change")
+        limits = {name: _shaped(f"bounds' {name}", values, shape) for name, values in named.items()}
+    if mask is not None:
+        moves = _opened(mask) if isinstance(mask, (str, os.PathLike)) else mask
+        still = _shaped("mask", moves, shape) == 0
+        change = limits.get("change", np.full(still.shape, np.inf, np.float32))
+        limits["change"] = np.where(still, np.float32(0), change)
+    return limits.get("lower"), limits.get("upper"), limits.get("change")
+
+
+def _opened(path: str | os.PathLike[str]) -> Any:
+    try:
+        opened = np.load(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{os.fspath(path)}: {error}") from error
+    return dict(opened) if isinstance(opened, np.lib.npyio.NpzFile) else opened
+
+
+def _shaped(what: str, values: Any, shape: Sequence[int]) -> NDArray[np.float32]:
+    array = np.asarray(values)
+    if array.shape != tuple(shape):
+        raise DataError(f"{what} has the shape {array.shape}, the model's input {tuple(shape)}; give the same")
+    return np.ascontiguousarray(array, dtype=np.float32).reshape(-1)
+
+
+def _verified(runtime: str, classifier: Model | Classifier, found: _native.Found) -> _native.Found:
+    if runtime != "onnxruntime":
+        raise UsageError(f"unknown runtime `{runtime}`; use onnxruntime")
+    if not isinstance(classifier, Model):
+        raise UsageError("onnxruntime runs ONNX files; a module has verified its results itself")
+    from blindspot._onnxruntime import outputs
+
+    adversarial = found.adversarial().reshape(len(found), *found.shape)
+    return found.refuted_by(np.ascontiguousarray(outputs(classifier, adversarial)).reshape(-1))

@@ -1,0 +1,174 @@
+"""The native half: no conveniences, arguments checked by the functions above it."""
+
+from collections.abc import Callable
+from os import PathLike
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+__version__: str
+
+class Watch(TypedDict):
+    progress: Callable[[str, int, int], object] | None
+    threads: int | None
+
+class ModelOptions(TypedDict):
+    preprocess: str
+    interface: str
+    box: tuple[float, float]
+    classes: list[str] | None
+
+class AttackOptions(TypedDict):
+    target: str
+    method: str
+    seed: int
+    top_k: int
+    confidence: float
+    max_evaluations: int | None
+    time_limit: float | None
+    box: tuple[float, float] | None
+    lower: NDArray[np.float32] | None
+    upper: NDArray[np.float32] | None
+    change: NDArray[np.float32] | None
+    certify: bool
+
+class CertifyOptions(TypedDict):
+    box: tuple[float, float] | None
+    time_limit: float | None
+    arithmetic: str
+    seed: int
+
+class SpectrumOptions(TypedDict):
+    layer: str | None
+    input_size: tuple[int, int] | None
+    tolerance: float
+    seed: int
+
+class UnitsOptions(TypedDict):
+    layer: str
+    units: int | list[int]
+    directions: int
+    components: int
+    top: int
+    reduce: str
+    statistics: bool
+    seed: int
+
+class TransferOptions(TypedDict):
+    amplify: list[float]
+    amplify_by: list[float]
+    noise: list[float]
+    seed: int
+
+class Model:
+    def __new__(cls, source: str | PathLike[str] | bytes, name: str, options: ModelOptions) -> Model: ...
+    def logits(self, images: Images | NDArray[np.float32], watch: Watch) -> NDArray[np.float32]: ...
+    @property
+    def shape(self) -> list[int]: ...
+    @property
+    def image_shape(self) -> list[int] | None: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def class_names(self) -> list[str] | None: ...
+    @property
+    def box(self) -> tuple[float, float]: ...
+    @property
+    def answer(self) -> str: ...
+    @property
+    def notes(self) -> list[str]: ...
+    @property
+    def sha256(self) -> str: ...
+
+class Images:
+    @staticmethod
+    def load(spec: str, data_dir: str | PathLike[str] | None) -> Images: ...
+    @staticmethod
+    def of_bytes(pixels: NDArray[np.uint8], shape: tuple[int, int, int]) -> Images: ...
+    def fitted(
+        self, model: Model | None, resize: list[int] | None, crop: list[int] | None, exif: bool
+    ) -> Images: ...
+    def with_classes(self, names: str | PathLike[str] | list[str]) -> Images: ...
+    def chosen(self, count: int | None, seed: int | None) -> Images: ...
+    def checked(self, skip_broken: bool, watch: Watch) -> tuple[Images, list[str]]: ...
+    def values(self) -> NDArray[np.float32]: ...
+    @property
+    def labels(self) -> list[int] | None: ...
+    @property
+    def classes(self) -> list[str] | None: ...
+    @property
+    def shape(self) -> list[int]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def notes(self) -> list[str]: ...
+    @property
+    def of_files(self) -> bool: ...
+    @property
+    def hashes(self) -> list[tuple[str, str]]: ...
+    def __len__(self) -> int: ...
+
+class Found:
+    def numbers(self) -> dict[str, NDArray[Any]]: ...
+    def original(self) -> NDArray[np.float32]: ...
+    def adversarial(self) -> NDArray[np.float32]: ...
+    @property
+    def shape(self) -> list[int]: ...
+    def eight_bit(self, watch: Watch) -> dict[str, NDArray[Any]]: ...
+    def save(
+        self,
+        path: str | PathLike[str],
+        data: str,
+        hashes: dict[str, str],
+        model_sha256: str,
+        versions: dict[str, str],
+    ) -> None: ...
+    def save_images(self, dir: str | PathLike[str], shape: tuple[int, int, int], watch: Watch) -> None: ...
+    def refuted_by(self, outputs: NDArray[np.float64]) -> Found: ...
+    def __len__(self) -> int: ...
+
+class Certified:
+    def numbers(self) -> dict[str, NDArray[Any]]: ...
+    @property
+    def limits(self) -> list[str]: ...
+    def svg(self) -> str: ...
+    def save(
+        self, path: str | PathLike[str], data: str, hashes: dict[str, str], versions: dict[str, str]
+    ) -> None: ...
+
+def attack(
+    model: object,
+    images: Images | NDArray[np.float32],
+    labels: list[int],
+    options: AttackOptions,
+    watch: Watch,
+) -> tuple[Found, BaseException | None]: ...
+def certify(
+    model: Model,
+    images: Images | NDArray[np.float32],
+    labels: list[int],
+    options: CertifyOptions,
+    watch: Watch,
+) -> tuple[Certified, BaseException | None]: ...
+def inspect(source: str | PathLike[str] | bytes, name: str, options: ModelOptions, watch: Watch) -> str: ...
+def layers(model: Model) -> list[tuple[str, str, list[int]]]: ...
+def near_chance(right: int, images: int, classes: int) -> bool: ...
+def spectrum(
+    model: Model, options: SpectrumOptions, watch: Watch
+) -> tuple[str, list[tuple[str, bytes]]]: ...
+def units(
+    model: Model,
+    images: Images | NDArray[np.float32],
+    labels: list[int] | None,
+    options: UnitsOptions,
+    watch: Watch,
+) -> str: ...
+def transfer(
+    examples: list[tuple[str, Found | str]],
+    models: list[tuple[str, object]],
+    options: TransferOptions,
+    watch: Watch,
+) -> tuple[str, list[tuple[str, bytes]]]: ...
+def write_files(dir: str | PathLike[str], files: list[tuple[str, bytes]]) -> None: ...
+def main(arguments: list[str]) -> int: ...

@@ -1,0 +1,5 @@
+"""PyTorch modules as classifiers; takes PyTorch."""
+
+from blindspot._torch import TorchClassifier
+
+__all__ = ["TorchClassifier"]
