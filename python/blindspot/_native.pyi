@@ -2,23 +2,44 @@
 
 from collections.abc import Callable
 from os import PathLike
-from typing import Any, TypedDict
+from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Certified",
+    "Found",
+    "Images",
+    "Model",
+    "__version__",
+    "attack",
+    "certify",
+    "inspect",
+    "layers",
+    "main",
+    "near_chance",
+    "spectrum",
+    "transfer",
+    "units",
+    "write_files",
+]
+
 __version__: str
 
+@type_check_only
 class Watch(TypedDict):
     progress: Callable[[str, int, int], object] | None
     threads: int | None
 
+@type_check_only
 class ModelOptions(TypedDict):
     preprocess: str
     interface: str
     box: tuple[float, float]
     classes: list[str] | None
 
+@type_check_only
 class AttackOptions(TypedDict):
     target: str
     method: str
@@ -33,18 +54,21 @@ class AttackOptions(TypedDict):
     change: NDArray[np.float32] | None
     certify: bool
 
+@type_check_only
 class CertifyOptions(TypedDict):
     box: tuple[float, float] | None
     time_limit: float | None
     arithmetic: str
     seed: int
 
+@type_check_only
 class SpectrumOptions(TypedDict):
     layer: str | None
     input_size: tuple[int, int] | None
     tolerance: float
     seed: int
 
+@type_check_only
 class UnitsOptions(TypedDict):
     layer: str
     units: int | list[int]
@@ -55,12 +79,14 @@ class UnitsOptions(TypedDict):
     statistics: bool
     seed: int
 
+@type_check_only
 class TransferOptions(TypedDict):
     amplify: list[float]
     amplify_by: list[float]
     noise: list[float]
     seed: int
 
+@final
 class Model:
     def __new__(cls, source: str | PathLike[str] | bytes, name: str, options: ModelOptions) -> Model: ...
     def logits(self, images: Images | NDArray[np.float32], watch: Watch) -> NDArray[np.float32]: ...
@@ -81,6 +107,7 @@ class Model:
     @property
     def sha256(self) -> str: ...
 
+@final
 class Images:
     @staticmethod
     def load(spec: str, data_dir: str | PathLike[str] | None) -> Images: ...
@@ -109,6 +136,7 @@ class Images:
     def hashes(self) -> list[tuple[str, str]]: ...
     def __len__(self) -> int: ...
 
+@final
 class Found:
     def numbers(self) -> dict[str, NDArray[Any]]: ...
     def original(self) -> NDArray[np.float32]: ...
@@ -128,6 +156,7 @@ class Found:
     def refuted_by(self, outputs: NDArray[np.float64]) -> Found: ...
     def __len__(self) -> int: ...
 
+@final
 class Certified:
     def numbers(self) -> dict[str, NDArray[Any]]: ...
     @property

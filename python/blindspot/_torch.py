@@ -25,8 +25,8 @@ class TorchClassifier(Classifier):
     """A PyTorch module on its own device: one transfer each way a step, single precision, and batches that are
     halved where memory runs out.
 
-    Results are verified by the module itself on the final images and, where it can be copied to the CPU in
-    double precision, by that, from which is also known how much of a lead is rounding.
+    Results are verified by the module itself on the final images and, where a copy of it in double precision
+    gives the same answers, by that, from which is also known how much of a lead is rounding.
 
     Args:
         module: in evaluation mode; takes `[n, *shape]`, gives logits `[n, classes]`.
@@ -35,7 +35,8 @@ class TorchClassifier(Classifier):
         box: the range that each input value stays in.
         range, mean, std, channel_order, layout: what the module wants of its input, as for `load`.
         batch: inputs at a time, at most; as the device suggests without.
-        double: whether to verify in double precision on the CPU.
+        double: whether to verify in double precision: on the module's own device where that has it, else on
+            the CPU.
     """
 
     def __init__(
@@ -96,12 +97,13 @@ class TorchClassifier(Classifier):
         return self._copy
 
     def _in_double(self) -> TorchClassifier | None:
-        """A copy of the module on the CPU in double precision, if there can be one."""
+        """A copy of the module in double precision, if there can be one."""
         size = sum(tensor.numel() for tensor in [*self._module.parameters(), *self._module.buffers()])
-        if 8 * size > _free_memory() / 4:
+        device = self._device if self._device.type in ("cpu", "cuda") else torch.device("cpu")
+        if 8 * size > _free_memory(device) / 4:
             return None
         try:
-            module = copy.deepcopy(self._module).to("cpu", torch.float64)
+            module = copy.deepcopy(self._module).to(device, torch.float64)
             made = TorchClassifier(module, self.shape, self.classes, box=self.box, batch=self.batch, double=False)
             made._prepare, made._type = self._prepare, np.float64
             # A module may have single precision in its code.
@@ -296,8 +298,10 @@ def _full_precision(device: torch.device) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def _free_memory() -> float:
-    """Bytes that are free on this machine, or plenty where it does not say."""
+def _free_memory(device: torch.device) -> float:
+    """Bytes that are free on a device, or plenty where it does not say."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
     try:
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -58,17 +59,20 @@ def test_the_ten_lines_work(tmp_path: Path, write: Callable[..., Path]) -> None:
 
 
 def test_options_have_the_command_s_names() -> None:
-    """Each option of the command is an argument, or has a place elsewhere that the guide names."""
-    elsewhere = {"data", "out", "shard", "json", "quiet", "help", "save-images", "version", "range", "mean"}
-    elsewhere |= {"std", "channel-order", "layout", "input", "input-values", "input-shape", "output"}
-    # Of `units`.
-    elsewhere |= {"synthesize", "l2", "total-variation", "no-statistics", "examples", "models"}
-    for command in ("attack", "certify", "spectrum", "units", "transfer"):
+    """Each option of the command is an argument, of its own function or of `load`, or has another form."""
+    forms = {"data": "images", "quiet": "progress", "no_statistics": "statistics"}
+    methods = {"out", "save_images", "json"}
+    alone = {"shard", "help", "version", "patience"}
+    # Pictures that `units` makes are the command's alone, too.
+    alone |= {"synthesize", "l2", "total_variation"}
+    for command in ("attack", "certify", "spectrum", "units", "transfer", "inspect"):
         arguments = set(inspect.signature(getattr(bs, command)).parameters)
+        arguments |= set(inspect.signature(bs.load).parameters) | {"data_dir"}
         shown = subprocess.run(
             [sys.executable, "-m", "blindspot", command, "--help"], capture_output=True, text=True, check=True
         )
-        words = (word.strip(",[]") for line in shown.stdout.splitlines() for word in line.split()[:2])
-        options = {word[2:] for word in words if word.startswith("--") and len(word) > 2}
-        missing = {option for option in options - elsewhere if option.replace("-", "_") not in arguments}
+        options = set(re.findall(r"^ +(?:-\w, )?--([a-z0-9-]+)", shown.stdout, re.MULTILINE))
+        assert options
+        names = {option.replace("-", "_") for option in options} - methods - alone
+        missing = {name for name in names if forms.get(name, name) not in arguments}
         assert not missing, f"{command}: {missing}"

@@ -221,7 +221,7 @@ def test_the_shapes_of_foolbox_advlib_and_attackbench() -> None:
     found = attackbench(counted, batch, labels, max_propagations=60, double=False)
     # The budget of a search, and what looks at originals and results beside it.
     assert counted.inputs <= len(batch) * (30 + 12)
-    assert (norms(found) >= 0.99 * expected).all()
+    assert 0.99 * expected.mean() <= norms(found).mean() <= 1.5 * expected.mean()
 
     foolbox = pytest.importorskip("foolbox")
     from blindspot.foolbox import SQP

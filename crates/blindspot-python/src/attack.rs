@@ -97,9 +97,7 @@ pub(crate) fn attack<'py>(
     let certify = options.certify;
     let options = options.read(&any)?;
     let certifier = match (&any, certify) {
-        (AnyModel::Own(model), true) => {
-            Some(Certifier::in_box(model.model(), options.input_box)?)
-        }
+        (AnyModel::Own(model), true) => Some(Certifier::in_box(model.model(), options.input_box)?),
         (AnyModel::Python(_), true) => {
             let why = "certificates look inside of a network: give an ONNX file, or a model loaded from \
                        one";
@@ -123,7 +121,9 @@ pub(crate) fn attack<'py>(
         model: model.clone().unbind(),
     };
     if let (Some(certifier), None) = (certifier, &interrupt) {
-        found.certificates = Some(run_whole(py, &watch, |monitor| found.certify(&certifier, monitor))?);
+        found.certificates = Some(run_whole(py, &watch, |monitor| {
+            found.certify(&certifier, monitor)
+        })?);
     }
     Ok((found, interrupt))
 }
@@ -191,22 +191,31 @@ impl Found {
         let all: Vec<usize> = (0..labels.len()).collect();
         let certificates = certifier.certify_inputs(&self.originals(), &labels, &all, monitor)?;
         let with = certificates.into_iter().zip(&self.examples);
-        let radius = with.map(|(found, example)| {
-            found.of_answer(!example.already_misclassified).radius
-        });
+        let radius =
+            with.map(|(found, example)| found.of_answer(!example.already_misclassified).radius);
         Ok(radius.collect())
     }
 
     /// The examples as images of 8 bits, searched for at the first time.
     fn as_eight_bit(&self, py: Python<'_>, watch: &Watch) -> Result<Arc<Vec<EightBit>>, Failure> {
-        let place = || self.eight_bit.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = || {
+            self.eight_bit
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
         if let Some(found) = &*place() {
             return Ok(Arc::clone(found));
         }
         let any = AnyModel::of(self.model.bind(py))?;
         let classifier = any.classifier();
         let search = |monitor: &dyn Monitor| {
-            eight_bit(classifier, &self.options, &self.examples, &self.originals, monitor)
+            eight_bit(
+                classifier,
+                &self.options,
+                &self.examples,
+                &self.originals,
+                monitor,
+            )
         };
         let (found, interrupt) = run(py, watch, search)?;
         if let Some(interrupt) = interrupt {
@@ -322,7 +331,10 @@ impl Found {
         };
         py.detach(|| {
             let length = self.input_len();
-            let rows = self.examples.iter().zip(self.originals.chunks_exact(length));
+            let rows = self
+                .examples
+                .iter()
+                .zip(self.originals.chunks_exact(length));
             let rows = rows.enumerate().map(|(i, (example, original))| {
                 let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
                 let certificate = self.certificates.as_ref().map(|radii| radii[i]);
@@ -342,7 +354,10 @@ impl Found {
         watch: Watch,
     ) -> Result<(), Failure> {
         let found = self.as_eight_bit(py, &watch)?;
-        let saved = found.iter().zip(&self.examples).filter(|(image, _)| image.success);
+        let saved = found
+            .iter()
+            .zip(&self.examples)
+            .filter(|(image, _)| image.success);
         let saved = saved.map(|(image, example)| {
             Ok(Saved {
                 index: example.index,

@@ -51,10 +51,15 @@ pub(crate) fn certify(
             return Err(fail(ErrorKind::Usage, why));
         }
     };
-    let time = options.time_limit.map(Duration::try_from_secs_f64).transpose();
+    let time = options
+        .time_limit
+        .map(Duration::try_from_secs_f64)
+        .transpose();
     let time = time.map_err(|_| fail(ErrorKind::Usage, "time_limit takes seconds above 0"))?;
     let model = model.model();
-    let (lower, upper) = options.r#box.unwrap_or((model.input_box().lower, model.input_box().upper));
+    let (lower, upper) = options
+        .r#box
+        .unwrap_or((model.input_box().lower, model.input_box().upper));
     let input_box = InputBox { lower, upper };
     let certifier = Certifier::in_box(model, input_box)?.arithmetic(arithmetic);
     let search = SearchOptions::default()
@@ -88,7 +93,9 @@ pub(crate) fn certify(
         limits.push(format!("by the product of the layers' bounds alone: {why}"));
     }
     if let Some(why) = certifier.without_lipschitz() {
-        limits.push(format!("the product of the layers' bounds is not known: {why}"));
+        limits.push(format!(
+            "the product of the layers' bounds is not known: {why}"
+        ));
     }
     if time.is_some() && !certifier.refines() {
         let why = "on the first bounds, with a time limit or without: it takes ReLUs, or one or two fully \

@@ -32,7 +32,11 @@ pub(crate) fn fail(kind: ErrorKind, message: impl Display) -> Failure {
     };
     let message = message.to_string();
     Python::attach(|py| {
-        let made = || py.import("blindspot._errors")?.getattr(name)?.call1((message,));
+        let made = || {
+            py.import("blindspot._errors")?
+                .getattr(name)?
+                .call1((message,))
+        };
         Failure(match made() {
             Ok(exception) => PyErr::from_value(exception),
             Err(error) => error,

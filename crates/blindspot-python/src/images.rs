@@ -174,7 +174,7 @@ impl Given<'_> {
         if let Ok(images) = object.cast::<Images>() {
             return work(&Given::Set(&images.get().0));
         }
-        let rows: PyReadonlyArray2<'_, f32> = object.extract().map_err(PyErr::from)?;
+        let rows: PyReadonlyArray2<'_, f32> = object.extract()?;
         let length = rows.as_array().ncols();
         work(&Given::Rows(rows.as_slice().map_err(PyErr::from)?, length))
     }

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 
 use blindspot::ErrorKind;
+use blindspot::inputs::InMemory;
 use blindspot::spectrum::Spectrum;
 use blindspot::transfer::{MemoryExamples, SavedExamples, Transfer, Variant};
-use blindspot::units::{
-    DirectionImages, Layer, Reduction, TopImages, Units, random_units,
-};
+use blindspot::units::{DirectionImages, Layer, Reduction, TopImages, Units, random_units};
 use pyo3::prelude::*;
 use serde_json::{Value, json};
 
@@ -32,7 +31,9 @@ pub(crate) fn near_chance(right: usize, images: usize, classes: usize) -> bool {
 pub(crate) fn write_files(dir: PathBuf, files: Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
     blindspot_data::files::make_folder(&dir)?;
     for (name, bytes) in files {
-        blindspot_data::files::write_atomically(&dir.join(name), |writer| writer.write_all(&bytes))?;
+        blindspot_data::files::write_atomically(&dir.join(name), |writer| {
+            writer.write_all(&bytes)
+        })?;
     }
     Ok(())
 }
@@ -85,7 +86,13 @@ pub(crate) fn spectrum(
 pub(crate) fn layers(model: PyRef<'_, Model>) -> Vec<(String, String, Vec<usize>)> {
     let layers = Layer::all(model.model().network()).into_iter();
     layers
-        .map(|layer| (layer.name.clone(), layer.operator.to_string(), shape(&layer)))
+        .map(|layer| {
+            (
+                layer.name.clone(),
+                layer.operator.to_string(),
+                shape(&layer),
+            )
+        })
         .collect()
 }
 
@@ -153,7 +160,9 @@ pub(crate) fn units(
         .seed(options.seed);
     Given::with(images, |images| {
         let labels = labels.as_deref();
-        let report = run_whole(py, &watch, |monitor| study.run_watched(images, labels, monitor))?;
+        let report = run_whole(py, &watch, |monitor| {
+            study.run_watched(images, labels, monitor)
+        })?;
         let direction = |shown: &DirectionImages| {
             let mut record = ranked(&shown.found);
             record["direction"] = json!(shown.direction);
@@ -218,14 +227,11 @@ pub(crate) fn transfer<'py>(
     options: TransferOptions,
     watch: Watch,
 ) -> Result<Told, Failure> {
-    let found: Vec<(&str, Option<(&Found, _)>, Option<&PathBuf>)> = examples
+    let originals: Vec<Option<InMemory>> = examples
         .iter()
-        .map(|(name, examples)| match examples {
-            Examples::Found(found) => {
-                let found = found.get();
-                (name.as_str(), Some((found, found.originals())), None)
-            }
-            Examples::File(path) => (name.as_str(), None, Some(path)),
+        .map(|(_, examples)| match examples {
+            Examples::Found(found) => Some(found.get().originals()),
+            Examples::File(_) => None,
         })
         .collect();
     let models: Vec<(String, AnyModel<'_>)> = models
@@ -233,13 +239,14 @@ pub(crate) fn transfer<'py>(
         .map(|(name, model)| Ok((name.clone(), AnyModel::of(model)?)))
         .collect::<PyResult<_>>()?;
     let mut study = Transfer::new().seed(options.seed);
-    for (name, memory, file) in &found {
-        study = match (memory, file) {
-            (Some((found, originals)), _) => {
-                study.examples(*name, MemoryExamples::new(found.examples(), originals))
+    for ((name, examples), originals) in examples.iter().zip(&originals) {
+        study = match (examples, originals) {
+            (Examples::Found(found), Some(originals)) => {
+                let examples = found.get().examples();
+                study.examples(name, MemoryExamples::new(examples, originals))
             }
-            (None, Some(path)) => study.examples(*name, SavedExamples::open(path)?),
-            (None, None) => study,
+            (Examples::File(path), _) => study.examples(name, SavedExamples::open(path)?),
+            (Examples::Found(_), None) => study,
         };
     }
     for (name, model) in &models {
@@ -272,7 +279,10 @@ pub(crate) fn transfer<'py>(
     let files = vec![
         ("transfer.csv".to_owned(), table.csv().into_bytes()),
         ("transfer.md".to_owned(), table.markdown().into_bytes()),
-        ("transfer.svg".to_owned(), blindspot_report::heat_map(&matrix).into_bytes()),
+        (
+            "transfer.svg".to_owned(),
+            blindspot_report::heat_map(&matrix).into_bytes(),
+        ),
     ];
     Ok((model::json(&matrix)?, files))
 }

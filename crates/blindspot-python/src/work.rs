@@ -161,7 +161,12 @@ fn pool(threads: Option<usize>) -> Result<Arc<ThreadPool>, Failure> {
             .num_threads(threads)
             .stack_size(STACK_BYTES)
             .build();
-        let refused = |error| fail(ErrorKind::Usage, format_args!("can't start threads: {error}"));
+        let refused = |error| {
+            fail(
+                ErrorKind::Usage,
+                format_args!("can't start threads: {error}"),
+            )
+        };
         pool.map(Arc::new).map_err(refused)
     };
     // Work inside of work would wait for threads that wait for it.

@@ -21,8 +21,12 @@ const MAX_BATCH: usize = 64;
 /// Bytes that the values of a batch may take on each thread.
 const THREAD_MEMORY: usize = 256 << 20;
 
-/// Images that are evaluated at a time: as many as fit in memory with each value and its gradient.
+/// Images that are evaluated at a time: as many as the classifier wants, or as fit in memory with each
+/// value and its gradient.
 pub(super) fn size<T: Real>(classifier: &dyn Classifier<T>) -> usize {
+    if let Some(batch) = classifier.one_batch() {
+        return batch.max(1);
+    }
     let bytes = 2 * size_of::<T>() * classifier.values_per_input();
     (THREAD_MEMORY / bytes.max(1)).clamp(1, MAX_BATCH)
 }
@@ -167,20 +171,12 @@ impl<'w, S: Search, F: Fn(usize, Option<S>) -> S> Worker<'w, S, F> {
 
     /// Begins searches until the batch is full.
     fn fill(&mut self) {
-        while self.active.len() < self.batch() {
+        while self.active.len() < size(self.classifier) {
             let Some(index) = self.board.next() else {
                 return;
             };
             let search = (self.start)(index, self.recycled.pop());
             self.active.push((index, search));
-        }
-    }
-
-    /// How many searches are evaluated at a time.
-    fn batch(&self) -> usize {
-        match self.classifier.one_batch() {
-            Some(batch) => batch.max(1),
-            None => size(self.classifier),
         }
     }
 
@@ -190,7 +186,7 @@ impl<'w, S: Search, F: Fn(usize, Option<S>) -> S> Worker<'w, S, F> {
         while goes_on.len() < self.active.len() {
             // More than one batch, where the classifier has turned to smaller ones.
             let first = goes_on.len();
-            let end = self.active.len().min(first + self.batch());
+            let end = self.active.len().min(first + size(self.classifier));
             self.evaluate(first..end, &mut goes_on)?;
         }
         let mut ended = 0;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use blindspot_model::classifier::{Classifier, ClassifierError};
 use rayon::prelude::*;
@@ -20,6 +21,8 @@ use super::{SearchOptions, Target};
 /// much more each asks a margin to exceed.
 const REPEATS: u32 = 6;
 const REPEATED_LEAD: f64 = 2.0;
+/// How long what was found is still verified once the work is cancelled: whoever cancels waits for it.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What is searched with, and how.
 pub(super) struct Searcher<'a> {
@@ -82,6 +85,8 @@ struct Prepared<'a> {
     jobs: Range<usize>,
     /// Whether an example was found that is none where the classifier is used.
     refuted: bool,
+    /// Whether the work was cancelled before the example was verified.
+    left_out: bool,
 }
 
 impl Searcher<'_> {
@@ -102,7 +107,9 @@ impl Searcher<'_> {
             let again = originals.of(&refuted, self.classifier.input_len());
             let factor = REPEATED_LEAD.powi(repeat as i32);
             let (found, still) = self.search_leading(&again, factor, stop)?;
+            let mut unsettled = refuted.clone();
             for mut example in found.examples {
+                unsettled.retain(|&position| position != example.position);
                 let before = block.examples.iter_mut();
                 let mut before = before.filter(|before| before.position == example.position);
                 if let Some(before) = before.next() {
@@ -111,7 +118,12 @@ impl Searcher<'_> {
                     *before = example;
                 }
             }
-            refuted = still;
+            unsettled.extend(still);
+            refuted = unsettled;
+        }
+        if stop.monitor.cancelled() {
+            // They might have been found yet.
+            block.leave_out(&refuted);
         }
         Ok(block)
     }
@@ -124,7 +136,7 @@ impl Searcher<'_> {
         factor: f64,
         stop: StopCondition<'_>,
     ) -> Result<(Block, Vec<usize>), ClassifierError> {
-        let (prepared, mut jobs) = self.prepare(originals, factor)?;
+        let (prepared, mut jobs) = self.prepare(originals, factor, stop)?;
         stop.monitor.begin("search", jobs.len() as u64);
         pipeline::run(
             self.classifier,
@@ -142,9 +154,10 @@ impl Searcher<'_> {
         &self,
         originals: &'o Originals<'_>,
         factor: f64,
+        stop: StopCondition<'_>,
     ) -> Result<(Vec<Prepared<'o>>, Vec<Job<'o>>), ClassifierError> {
         let (mut prepared, mut jobs) = (Vec::new(), Vec::new());
-        for found in self.look_at(originals)? {
+        for found in self.look_at(originals, stop)? {
             let At {
                 position,
                 index,
@@ -198,25 +211,34 @@ impl Searcher<'_> {
                 feasible_box,
                 jobs: first..jobs.len(),
                 refuted: false,
+                left_out: false,
             });
         }
         Ok((prepared, jobs))
     }
 
-    /// What the classifier answers to the originals, and how clearly.
-    fn look_at<'o>(&self, originals: &'o Originals<'_>) -> Result<Vec<At<'o>>, ClassifierError> {
+    /// What the classifier answers to the originals, and how clearly; to those that were looked at, where
+    /// the work is cancelled.
+    fn look_at<'o>(
+        &self,
+        originals: &'o Originals<'_>,
+        stop: StopCondition<'_>,
+    ) -> Result<Vec<At<'o>>, ClassifierError> {
         let images = originals
             .values
             .par_chunks_exact(self.classifier.input_len());
         let looked = images.enumerate().map_init(
             || self.runtime.judge(),
             |judge, (i, original)| {
+                if stop.monitor.cancelled() {
+                    return Ok(None);
+                }
                 let (position, index) = (originals.positions[i], originals.indices[i]);
                 judge
                     .evaluate(original, 0.0)
                     .map_err(|error| error.of_input(|_| index))?;
                 let objective = self.options.misclassified(originals.labels[position]);
-                Ok(At {
+                Ok(Some(At {
                     position,
                     index,
                     original,
@@ -225,12 +247,12 @@ impl Searcher<'_> {
                     already_misclassified: judge.reached(objective),
                     noise: judge.noise(),
                     lead: judge.lead(),
-                })
+                }))
             },
         );
         // All of them first: of several errors that of the first image counts.
-        let looked: Vec<Result<At<'_>, ClassifierError>> = looked.collect();
-        looked.into_iter().collect()
+        let looked: Vec<Result<Option<At<'_>>, ClassifierError>> = looked.collect();
+        looked.into_iter().filter_map(Result::transpose).collect()
     }
 
     /// Verified examples of what the jobs have found.
@@ -263,8 +285,11 @@ impl Searcher<'_> {
             original: image.original,
             feasible_box: &image.feasible_box,
             refuted: &mut image.refuted,
+            left_out: &mut image.left_out,
         });
-        verify::verify(&self.runtime, self.options, candidates.collect())?;
+        let until = cancelled.then(|| Instant::now() + GRACE);
+        verify::verify(&self.runtime, self.options, candidates.collect(), until)?;
+        prepared.retain(|image| !image.left_out);
         let mut block = Block {
             examples: Vec::with_capacity(prepared.len()),
             originals: Vec::with_capacity(prepared.len() * self.classifier.input_len()),

@@ -68,3 +68,18 @@ pub struct Block {
     /// The original image of each example, one after the other.
     pub originals: Vec<f32>,
 }
+
+impl Block {
+    /// Takes out the examples of some positions.
+    pub(super) fn leave_out(&mut self, positions: &[usize]) {
+        let kept = |example: &Example| !positions.contains(&example.position);
+        if self.examples.iter().all(kept) {
+            return;
+        }
+        let length = self.originals.len() / self.examples.len();
+        let rows = self.originals.chunks(length).zip(&self.examples);
+        let rows = rows.filter(|(_, example)| kept(example));
+        self.originals = rows.flat_map(|(row, _)| row).copied().collect();
+        self.examples.retain(kept);
+    }
+}

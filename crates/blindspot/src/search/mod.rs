@@ -178,6 +178,9 @@ const MAX_BLOCK: usize = 4096;
 const BLOCK_MEMORY: usize = 256 << 20;
 /// Values that a classifier may compute for the images of the first block, all in all.
 const FIRST_BLOCK_VALUES: usize = 1 << 28;
+/// Batches of the first block, where a classifier wants one batch for all threads and says nothing of
+/// its values: at the end of a block there are not enough images for a whole one.
+const FIRST_BLOCK_BATCHES: usize = 4;
 
 /// Finds the smallest perturbation for the images at `positions` of a set; `labels` are the true
 /// classes of the whole set.
@@ -261,7 +264,10 @@ impl Searcher<'_> {
         let deadline = self.options.time_limit.map(deadline);
         let most = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, MAX_BLOCK);
         let least = rayon::current_num_threads().min(most);
-        let first = FIRST_BLOCK_VALUES / self.classifier.values_per_input().max(1);
+        let first = match self.classifier.one_batch() {
+            Some(batch) => FIRST_BLOCK_BATCHES * batch,
+            None => FIRST_BLOCK_VALUES / self.classifier.values_per_input().max(1),
+        };
         let mut sizer = BlockSizer::new(first, least..=most);
         let (mut rest, mut done) = (positions, 0);
         monitor.begin("search", positions.len() as u64);

@@ -478,16 +478,17 @@ fn a_change_that_ends_just_short_of_the_boundary_is_stretched_beyond_it() {
     }
     let verified = |examples: &mut [Example]| {
         let feasible: Vec<_> = (0..50).map(|i| boxes.around(original(i))).collect();
-        let mut refuted = vec![false; examples.len()];
-        let candidates = examples.iter_mut().zip(&mut refuted).enumerate();
-        let candidates = candidates.map(|(i, (example, refuted))| Candidate {
+        let mut marks = vec![(false, false); examples.len()];
+        let candidates = examples.iter_mut().zip(&mut marks).enumerate();
+        let candidates = candidates.map(|(i, (example, (refuted, left_out)))| Candidate {
             example,
             original: original(i),
             feasible_box: &feasible[i],
             refuted,
+            left_out,
         });
         let runtime = Runtime::of(&network);
-        verify::verify(&runtime, &options, candidates.collect()).unwrap();
+        verify::verify(&runtime, &options, candidates.collect(), None).unwrap();
     };
     verified(&mut short);
     let mut stretched = 0;

@@ -1,6 +1,8 @@
 //! Verification: each final image is judged as where the classifier is used, and the KKT residual
 //! tells how far its perturbation is from a local minimum.
 
+use std::time::Instant;
+
 use blindspot_model::classifier::{CheckedEvaluator, ClassifierError};
 use rayon::prelude::*;
 
@@ -32,10 +34,13 @@ pub(super) struct Candidate<'a> {
     pub(super) feasible_box: &'a FeasibleBox,
     /// Set where an example was found that is none where the classifier is used.
     pub(super) refuted: &'a mut bool,
+    /// Set where there was no time to verify it.
+    pub(super) left_out: &'a mut bool,
 }
 
 /// Fills in what the classifier answers to each adversarial image, whether that is a success, and
-/// the KKT residual; of the failures, whether there was a gradient to follow.
+/// the KKT residual; of the failures, whether there was a gradient to follow. What is not begun by
+/// `until` is left out.
 ///
 /// # Errors
 /// [`ClassifierError`] where the classifier fails.
@@ -43,14 +48,18 @@ pub(super) fn verify(
     runtime: &Runtime<'_>,
     options: &SearchOptions,
     mut candidates: Vec<Candidate<'_>>,
+    until: Option<Instant>,
 ) -> Result<(), ClassifierError> {
-    let chunks = candidates.par_chunks_mut(batch::size(runtime.exact()));
+    // One by one where somebody waits for it.
+    let size = until.map_or_else(|| batch::size(runtime.exact()), |_| 1);
+    let chunks = candidates.par_chunks_mut(size);
     chunks.try_for_each_init(
         || Verifier {
             judge: runtime.judge(),
             evaluator: CheckedEvaluator::new(runtime.classifier()),
             exact: CheckedEvaluator::new(runtime.exact()),
             options,
+            until,
         },
         Verifier::verify,
     )
@@ -61,11 +70,18 @@ struct Verifier<'c> {
     evaluator: CheckedEvaluator<'c, f32>,
     exact: CheckedEvaluator<'c, f64>,
     options: &'c SearchOptions,
+    until: Option<Instant>,
 }
 
 impl Verifier<'_> {
-    /// Verifies the examples of one batch.
+    /// Verifies the examples of one batch, if there is time.
     fn verify(&mut self, candidates: &mut [Candidate<'_>]) -> Result<(), ClassifierError> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            for candidate in candidates {
+                *candidate.left_out = true;
+            }
+            return Ok(());
+        }
         for candidate in candidates.iter_mut() {
             let index = candidate.example.index;
             self.verify_one(candidate)
