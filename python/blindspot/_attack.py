@@ -121,8 +121,14 @@ class Examples(Columns):
         """Writes what the command writes: the arrays as `path`, an .npz, and a record beside it as .json."""
         if not os.fspath(path).endswith(".npz"):
             raise UsageError(f"{os.fspath(path)}: give a name that ends in .npz")
-        sha256 = self._model.sha256 if isinstance(self._model, Model) else ""
-        self._found.save(path, self._data.name, self._data.hashes, sha256, versions())
+        about: _native.About = {
+            "data": self._data.name,
+            "answers_as_labels": self._data.answers_as_labels,
+            "hashes": self._data.hashes,
+            "model_sha256": self._model.sha256 if isinstance(self._model, Model) else "",
+            "versions": versions(),
+        }
+        self._found.save(path, about)
 
     def save_images(
         self,
@@ -260,9 +266,9 @@ def attack(
             `Classifier`.
         images: an array `[n, *shape]` of floats in the model's box or of bytes, a PyTorch tensor, PIL images, a
             folder, or a set as the command names it ("mnist:test").
-        labels: the true class of each image; those of the folder or set without.
+        labels: the true class of each image; those of the folder or set without, or the model's own answers.
         target: "untargeted" (any wrong class), "random" (wrong, seeded), "nearest" (the likeliest wrong one),
-            "all" (the best of all wrong ones), or a class. The command's default is "random".
+            "all" (the best of all wrong ones), or a class by its number or name.
         norm: "l2".
         method: "sqp", "lbfgs" (the paper's search), or to compare with: "fgsm", "pgd", "deepfool", "cw", "ddn".
         max_evaluations: of the model for each search; the best so far is kept.
@@ -299,7 +305,7 @@ def attack(
     choice = Choice(samples, shuffle, _whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir)
     lower, upper, change = _limits(mask, bounds, classifier.shape)
     options: _native.AttackOptions = {
-        "target": _target(target),
+        "target": _target(target, classifier),
         "method": method,
         "seed": choice.seed,
         "top_k": _whole("top_k", top_k),
@@ -317,7 +323,7 @@ def attack(
         inputs = given(
             images, labels, classifier.shape, choice, watch, box=box or classifier.box, model=native
         )
-        truth = inputs.needs_labels()
+        truth = inputs.labels_or_answers(classifier, watch)
         found, interrupt = _native.attack(native_of(classifier), inputs.images, truth, options, watch)
         if verify is not None and len(found):
             found = _verified(verify, classifier, found)
@@ -344,10 +350,11 @@ def _at_work(classifier: Model | Classifier) -> Any:
     return nullcontext() if isinstance(classifier, Model) else classifier._at_work()
 
 
-def _target(target: Target) -> str:
+def _target(target: Target, model: Model | Classifier) -> str:
     if isinstance(target, bool) or not isinstance(target, (str, int, np.integer)):
-        raise UsageError(f"target={target!r}: give untargeted, random, nearest, all or the number of a class")
-    return str(target)
+        raise UsageError(f"target={target!r}: give untargeted, random, nearest, all, or a class")
+    names = model.class_names if isinstance(model, Model) else None
+    return str(names.index(target)) if names and isinstance(target, str) and target in names else str(target)
 
 
 def _whole(name: str, value: Any) -> int:

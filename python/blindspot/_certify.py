@@ -119,7 +119,7 @@ def certify(
     }
     with watching(progress, threads) as watch:
         inputs = given(images, labels, own.shape, choice, watch, box=box or own.box, model=own._native)
-        truth = inputs.needs_labels()
+        truth = inputs.labels_or_answers(own, watch)
         certified, interrupt = _native.certify(own._native, inputs.images, truth, options, watch)
     found = Certificates(certified, inputs)
     if isinstance(interrupt, KeyboardInterrupt) and on_interrupt == "return":

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blindspot._errors import BlindspotError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from blindspot import _native
+    from blindspot._native import Watch
 
 PullBack = Callable[[NDArray[Any]], Any]
 ValueAndPullback = Callable[[NDArray[Any]], "tuple[Any, PullBack]"]
@@ -77,6 +81,16 @@ class Classifier:
         if self.exact is not None:
             self.exact._type = np.float64
         return self.exact
+
+    def _answers(self, images: _native.Images | NDArray[np.float32], watch: Watch) -> list[int]:
+        """The classes of images as the native half takes them."""
+        values = images if isinstance(images, np.ndarray) else images.values()
+        rows = np.asarray(values).reshape(-1, int(np.prod(self.shape, dtype=np.int64)))
+        answers: list[int] = []
+        for first in range(0, len(rows), self.batch):
+            outputs, _ = self._values(rows[first : first + self.batch].reshape(-1))
+            answers += [int(answer) for answer in outputs.reshape(-1, self.classes).argmax(axis=1)]
+        return answers
 
     def _evaluate(self, inputs: NDArray[Any]) -> tuple[Any, PullBack]:
         assert self.value_and_pullback is not None

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,13 @@ list of such; a folder; or a specification as the command takes it (`mnist:test`
 Labels = Union[Sequence[int], NDArray[Any], Any]
 """The true class of each image: whole numbers, in a list, an array or a PyTorch tensor."""
 
-FORMS = ("mnist:", "folder:", "npz:", "cifar10:", "idx:")
+FORMS = ("mnist:", "folder:", "npz:", "cifar10:", "idx:", "files:")
+
+
+class Answering(Protocol):
+    """A model that answers images as the native half takes them."""
+
+    def _answers(self, images: _native.Images | NDArray[np.float32], watch: Watch) -> list[int]: ...
 
 
 @dataclass
@@ -55,14 +61,14 @@ class Given:
     labels: list[int] | None
     name: str
     hashes: dict[str, str] = field(default_factory=dict)
+    #: Whether the labels are the model's own answers.
+    answers_as_labels: bool = False
 
-    def needs_labels(self) -> list[int]:
-        """The labels, which must be there."""
+    def labels_or_answers(self, model: Answering, watch: Watch) -> list[int]:
+        """The labels; of images without any the model's own answers, which is said."""
         if self.labels is None:
-            raise DataError(
-                f"{self.name} have no labels; give the true class of each image"
-                " (or labels=model.predict(images) for the model's own answers)"
-            )
+            warnings.warn("the images have no classes; the model's own answers count as right", stacklevel=3)
+            self.labels, self.answers_as_labels = model._answers(self.images, watch), True
         return self.labels
 
 
@@ -207,6 +213,8 @@ def _named(images: str | os.PathLike[str]) -> str | os.PathLike[str]:
         return f"folder:{text}"
     if text.endswith(".npz"):
         return f"npz:{text}"
+    if os.path.isfile(text):
+        return f"files:{text}"
     raise UsageError(f"`{text}` is no folder, and no set as in {', '.join(form + '…' for form in FORMS)}")
 
 

@@ -55,6 +55,14 @@ class AttackOptions(TypedDict):
     certify: bool
 
 @type_check_only
+class About(TypedDict):
+    data: str
+    answers_as_labels: bool
+    hashes: dict[str, str]
+    model_sha256: str
+    versions: dict[str, str]
+
+@type_check_only
 class CertifyOptions(TypedDict):
     box: tuple[float, float] | None
     time_limit: float | None
@@ -144,14 +152,7 @@ class Found:
     @property
     def shape(self) -> list[int]: ...
     def eight_bit(self, watch: Watch) -> dict[str, NDArray[Any]]: ...
-    def save(
-        self,
-        path: str | PathLike[str],
-        data: str,
-        hashes: dict[str, str],
-        model_sha256: str,
-        versions: dict[str, str],
-    ) -> None: ...
+    def save(self, path: str | PathLike[str], about: About) -> None: ...
     def save_images(self, dir: str | PathLike[str], shape: tuple[int, int, int], watch: Watch) -> None: ...
     def refuted_by(self, outputs: NDArray[np.float64]) -> Found: ...
     def __len__(self) -> int: ...

@@ -52,6 +52,16 @@ def test_all_kinds_of_arrays_are_the_same_images(linear_file: Path) -> None:
     np.testing.assert_array_equal(of_bytes.adversarial, of_floats.adversarial)
 
 
+def test_images_without_classes_are_what_the_model_says(linear_file: Path) -> None:
+    expected = bs.attack(linear_file, Linear.images, Linear.labels)
+    with pytest.warns(UserWarning, match="own answers"):
+        found = bs.attack(linear_file, Linear.images)
+    np.testing.assert_array_equal(found.norm, expected.norm)
+    named = bs.load(linear_file, classes=["cat", "dog", "eel"])
+    to_eel = bs.attack(named, Linear.images, Linear.labels, target="eel")
+    assert to_eel.index.tolist() == [0, 1] and (to_eel.prediction == 2).all()
+
+
 def test_threads_don_t_matter_and_the_seed_does(deep: Deep) -> None:
     path, images = deep
     model = bs.load(path)

@@ -27,7 +27,6 @@ NAN[1, 0, 0, 1] = np.nan
         (Linear.images.astype(str), Linear.labels, bs.DataError, "give floats"),
         ([[1.0, 2.0], [3.0]], [0, 1], bs.DataError, "one shape"),
         (Linear.images[:0], [], bs.DataError, "no image"),
-        (Linear.images, None, bs.DataError, "no labels"),
         (Linear.images, [0, 1], bs.DataError, "2 labels for 3 images"),
         (Linear.images, [0, 1, 3], bs.DataError, "3"),
         (Linear.images, [0, 1, -1], bs.DataError, "-1"),

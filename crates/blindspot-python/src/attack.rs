@@ -82,6 +82,17 @@ impl Options<'_> {
     }
 }
 
+/// What a record says of the origin of examples besides.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(crate) struct About {
+    data: String,
+    answers_as_labels: bool,
+    hashes: BTreeMap<String, String>,
+    model_sha256: String,
+    versions: BTreeMap<String, String>,
+}
+
 /// Searches from images with their true classes. Gives what was found, and the exception that ended
 /// the search early, if one did.
 #[pyfunction]
@@ -296,17 +307,8 @@ impl Found {
         Ok(arrays)
     }
 
-    /// Writes what the command writes: the arrays, and the record beside them. `about` is JSON of
-    /// the origin but for the options.
-    fn save(
-        &self,
-        py: Python<'_>,
-        path: PathBuf,
-        data: String,
-        hashes: BTreeMap<String, String>,
-        model_sha256: String,
-        versions: BTreeMap<String, String>,
-    ) -> Result<(), Failure> {
+    /// Writes what the command writes: the arrays, and the record beside them.
+    fn save(&self, py: Python<'_>, path: PathBuf, about: About) -> Result<(), Failure> {
         let any = AnyModel::of(self.model.bind(py))?;
         let preprocess = match &any {
             AnyModel::Own(model) => model.model().preprocess().clone(),
@@ -316,11 +318,12 @@ impl Found {
         let origin = Origin {
             options: self.options.clone(),
             preprocess,
-            data,
-            data_sha256: hashes,
+            data: about.data,
+            answers_as_labels: about.answers_as_labels,
+            data_sha256: about.hashes,
             ranges_sha256: BTreeMap::new(),
-            model_sha256,
-            versions,
+            model_sha256: about.model_sha256,
+            versions: about.versions,
         };
         let place = self.eight_bit.lock();
         let eight_bit = place.unwrap_or_else(PoisonError::into_inner).clone();
