@@ -139,13 +139,16 @@ class Harness(nn.Module):
         self.best = torch.full((len(labels),), float("inf"), device=originals.device)
         self.eval()
 
+    def count(self, images):
+        self.propagations.index_add_(0, images, torch.ones(len(images), device=images.device))
+
     def forward(self, x):
         # Attacks leave images out of their batches: a query belongs to the nearest original.
         images = torch.cdist(x.detach().flatten(1).float(), self.originals).argmin(1)
-        self.propagations.index_add_(0, images, torch.ones(len(x), device=x.device))
+        self.count(images)
         y = self.network(x)
         if y.requires_grad:
-            y.register_hook(lambda _: self.propagations.index_add_(0, images, torch.ones(len(x), device=x.device)))
+            y.register_hook(lambda _: self.count(images))
         norms = (x.detach().flatten(1) - self.originals[images]).norm(dim=1)
         counts = (y.detach().argmax(1) != self.labels[images]) & (self.propagations[images] <= self.budget)
         self.best.scatter_reduce_(0, images, norms.where(counts, torch.full_like(norms, float("inf"))), "amin")
@@ -195,4 +198,5 @@ def main():
                   f" | {propagations:.0f} | {1e3 * seconds / len(classes):.0f} |", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

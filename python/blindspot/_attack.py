@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from blindspot import _native
 from blindspot._classifier import Classifier
-from blindspot._errors import DataError, Interrupted, UsageError
+from blindspot._errors import DataError, UsageError, ended
 from blindspot._images import Choice, Given, Images, Labels, given
 from blindspot._model import AnyModel, Model, as_classifier, native_of
 from blindspot._results import ROWS, Columns, cell, html_table, picture, versions
@@ -328,12 +328,8 @@ def attack(
         if verify is not None and len(found):
             found = _verified(verify, classifier, found)
     examples = Examples(found, classifier, inputs)
-    if isinstance(interrupt, KeyboardInterrupt) and on_interrupt == "return":
-        return examples
-    if isinstance(interrupt, KeyboardInterrupt):
-        raise Interrupted(examples) from interrupt
     if interrupt is not None:
-        raise interrupt
+        return ended(interrupt, examples, on_interrupt)
     right = int((examples.prediction_before == examples.label).sum())
     if _native.near_chance(right, len(examples), classifier.classes):
         warnings.warn(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindspot import _native
-from blindspot._errors import Interrupted, UsageError
+from blindspot._errors import UsageError, ended
 from blindspot._images import Choice, Given, Images, Labels, given
 from blindspot._model import AnyModel, as_model
 from blindspot._results import ROWS, Columns, cell, html_table, versions
@@ -122,10 +122,4 @@ def certify(
         truth = inputs.labels_or_answers(own, watch)
         certified, interrupt = _native.certify(own._native, inputs.images, truth, options, watch)
     found = Certificates(certified, inputs)
-    if isinstance(interrupt, KeyboardInterrupt) and on_interrupt == "return":
-        return found
-    if isinstance(interrupt, KeyboardInterrupt):
-        raise Interrupted(found) from interrupt
-    if interrupt is not None:
-        raise interrupt
-    return found
+    return found if interrupt is None else ended(interrupt, found, on_interrupt)

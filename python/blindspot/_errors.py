@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeVar
+
+Result = TypeVar("Result")
 
 
 class BlindspotError(Exception):
     """Anything that the package raises by itself, but for `Interrupted`."""
+
+    #: Where a model failed in the middle of work: the result of what was done until then.
+    finished: Any = None
 
 
 class UsageError(BlindspotError, ValueError):
@@ -31,3 +36,14 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, finished: Any) -> None:
         super().__init__("interrupted; the exception's `finished` has what was done")
         self.finished = finished
+
+
+def ended(interrupt: BaseException, finished: Result, on_interrupt: Literal["raise", "return"]) -> Result:
+    """What comes of work that ended early, with what was finished."""
+    if isinstance(interrupt, KeyboardInterrupt):
+        if on_interrupt == "return":
+            return finished
+        raise Interrupted(finished) from interrupt
+    if isinstance(interrupt, BlindspotError):
+        interrupt.finished = finished
+    raise interrupt

@@ -149,6 +149,31 @@ def test_results_are_frames_tables_and_pictures(linear_file: Path) -> None:
     assert isinstance(frame, pandas.DataFrame) and list(frame["label"]) == Linear.labels
 
 
+def test_results_are_drawn(linear_file: Path) -> None:
+    pytest.importorskip("matplotlib")
+    figure = bs.attack(linear_file, Linear.images, Linear.labels).plot(count=2)
+    assert len(figure.axes) == 6
+
+
+def test_polars_opens_results(linear_file: Path) -> None:
+    polars = pytest.importorskip("polars")
+    frame = bs.certify(linear_file, Linear.images, Linear.labels).to_polars()
+    assert isinstance(frame, polars.DataFrame) and frame.height == 3
+
+
+def test_pictures_are_images(linear_file: Path) -> None:
+    pil = pytest.importorskip("PIL.Image")
+    levels = np.rint(255 * Linear.images).astype(np.uint8)
+    expected = bs.attack(linear_file, levels, Linear.labels)
+    pictures = [pil.fromarray(image[0]) for image in levels]
+    found = bs.attack(linear_file, pictures, Linear.labels)
+    np.testing.assert_array_equal(found.adversarial, expected.adversarial)
+    larger = [picture.resize((4, 4), pil.Resampling.NEAREST) for picture in pictures]
+    with pytest.raises(bs.DataError, match="resize"):
+        bs.attack(linear_file, larger, Linear.labels)
+    assert bs.attack(linear_file, larger, Linear.labels, resize=(2, 2)).adversarial.shape == (3, 1, 2, 2)
+
+
 def test_models_come_from_bytes_and_go_through_pickle(linear_file: Path) -> None:
     model = bs.load(linear_file.read_bytes(), mean=0.5, std=[0.25])
     again = pickle.loads(pickle.dumps(model))

@@ -143,6 +143,24 @@ def test_functions_that_fail_or_give_nonsense(function: Any, says: str) -> None:
         assert isinstance(raised.value.__cause__, KeyError)
 
 
+def test_what_was_found_before_a_model_fails_is_kept() -> None:
+    calls = 0
+
+    def fails_later(x: NDArray[Any]) -> Given:
+        nonlocal calls
+        calls += 1
+        if calls > 400:
+            raise MemoryError("gone")
+        return linear(x)
+
+    images = np.tile(Linear.images, (400, 1, 1, 1))
+    classifier = bs.Classifier(fails_later, Linear.shape, 3, batch=4)
+    with pytest.raises(bs.ModelError, match="MemoryError: gone") as raised:
+        bs.attack(classifier, images, Linear.labels * 400)
+    finished = raised.value.finished
+    assert 0 < len(finished) < len(images) and finished.success.all()
+
+
 def test_what_is_no_classifier() -> None:
     with pytest.raises(bs.UsageError, match="no function"):
         bs.Classifier(3, Linear.shape, 3)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use blindspot::ErrorKind;
 use blindspot::certify::Certifier;
+use blindspot::classifier::Classifier;
 use blindspot::examples::{Layout, Origin, write_found};
 use blindspot::image_files::{Saved, save_images};
 use blindspot::inputs::{InMemory, Inputs};
@@ -94,7 +95,7 @@ pub(crate) struct About {
 }
 
 /// Searches from images with their true classes. Gives what was found, and the exception that ended
-/// the search early, if one did.
+/// the search early, if one did: of a signal, of the function that shows progress, or of the model.
 #[pyfunction]
 pub(crate) fn attack<'py>(
     py: Python<'py>,
@@ -117,14 +118,16 @@ pub(crate) fn attack<'py>(
         (_, false) => None,
     };
     let classifier = any.classifier();
-    let (found, interrupt) = Given::with(images, |images| {
+    let (searched, interrupt) = Given::with(images, |images| {
         let search = |monitor: &dyn Monitor| search(classifier, images, &labels, &options, monitor);
-        let (found, interrupt) = run(py, &watch, search)?;
-        Ok((found.map_err(|error| any.failure(error))?, interrupt))
+        let ((searched, failed), interrupt) = run(py, &watch, search)?;
+        // What was found before a model failed is worth as much as what was before Ctrl-C.
+        let failed = failed.map(|error| PyErr::from(any.failure(error)));
+        Ok((searched, interrupt.or(failed)))
     })?;
     let mut found = Found {
-        examples: found.examples,
-        originals: found.originals,
+        examples: searched.examples,
+        originals: searched.originals,
         shape: classifier.input_shape().to_vec(),
         certificates: None,
         eight_bit: Mutex::new(None),
@@ -145,13 +148,14 @@ struct Searched {
     originals: Vec<f32>,
 }
 
+/// What was found, and why not all was.
 fn search(
-    classifier: &dyn blindspot::classifier::Classifier,
+    classifier: &dyn Classifier,
     images: &Given<'_>,
     labels: &[usize],
     options: &SearchOptions,
     monitor: &dyn Monitor,
-) -> Result<Searched, SearchError> {
+) -> (Searched, Option<SearchError>) {
     let all: Vec<usize> = (0..images.len()).collect();
     let mut searched = Searched {
         examples: Vec::new(),
@@ -162,8 +166,8 @@ fn search(
         searched.originals.extend(block.originals);
         Ok::<(), SearchError>(())
     };
-    search_in_blocks(classifier, images, labels, &all, options, monitor, keep)?;
-    Ok(searched)
+    let ended = search_in_blocks(classifier, images, labels, &all, options, monitor, keep);
+    (searched, ended.err())
 }
 
 /// Examples with their originals.
