@@ -17,6 +17,7 @@ use blindspot::transfer::SavedError;
 use blindspot::units::UnitsError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
+use blindspot_net::BudgetError;
 use blindspot_net::onnx::OnnxError;
 use blindspot_paper::harden::HardenError;
 use blindspot_paper::reproduce::ReproduceError;
@@ -112,8 +113,19 @@ pub(crate) fn hint_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if error.is::<PreprocessError>() {
         return Some(PREPROCESSING);
     }
+    if let Some(ModelError::Budget { source, .. }) = error.downcast_ref() {
+        return hint_for(source);
+    }
+    if let Some(error) = error.downcast_ref::<BudgetError>() {
+        return match error {
+            BudgetError::Memory { .. } => Some("--memory SIZE, --threads"),
+            BudgetError::Time { .. } => Some("--reading-time SECONDS"),
+            BudgetError::Steps { .. } => None,
+        };
+    }
     if let Some(ModelError::Onnx { source, .. }) = error.downcast_ref() {
         return match source {
+            OnnxError::Budget(source) => hint_for(source),
             OnnxError::OpenShape { .. } => Some("--input-shape"),
             OnnxError::Interface(_) => Some("--input, --input-values, --output, --input-shape"),
             _ => None,

@@ -69,7 +69,7 @@ pub fn sha256_of(path: &Path) -> Result<String, FileError> {
     Ok(hex(&hasher.finalize()))
 }
 
-fn hex(digest: &[u8]) -> String {
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -171,12 +171,32 @@ pub fn read_limited(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FileError> {
         path: path.to_owned(),
         source,
     };
-    let length = fs::metadata(path).map_err(fail)?.len();
-    if length > max_bytes {
+    let too_large = |length: String| {
         let message = format!("it has {length} bytes, more than the {max_bytes} allowed");
-        return Err(fail(io::Error::new(io::ErrorKind::FileTooLarge, message)));
+        fail(io::Error::new(io::ErrorKind::FileTooLarge, message))
+    };
+    let file = open(path)?;
+    let length = file.metadata().map_err(fail)?.len();
+    if length > max_bytes {
+        return Err(too_large(length.to_string()));
     }
-    fs::read(path).map_err(fail)
+    let mut bytes = Vec::with_capacity(length as usize);
+    // A device says that it has none, and may never end.
+    let read = file.take(max_bytes + 1).read_to_end(&mut bytes);
+    read.map_err(fail)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(too_large("more".into()));
+    }
+    Ok(bytes)
+}
+
+/// Opens a file to read it.
+pub(crate) fn open(path: &Path) -> Result<fs::File, FileError> {
+    fs::File::open(path).map_err(|source| FileError {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -2,13 +2,15 @@
 //!
 //! Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::Path;
 
-use flate2::read::GzDecoder;
+use flate2::bufread::GzDecoder;
+use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
-use crate::files::{read_limited, sha256_hex};
+use crate::files::{hex, open};
+use crate::limit::ReadLimit;
 
 /// No file is read further: 1 GiB, some 1.3 million images of MNIST's size.
 const MAX_BYTES: u64 = 1 << 30;
@@ -30,8 +32,14 @@ pub struct Idx {
 /// [`DataError`] where the file can't be read, is no IDX file, or is shorter or longer than its
 /// header says.
 pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
-    let packed = read_limited(path, MAX_BYTES)?;
-    parse_idx(&packed).map_err(|why| DataError::Damaged {
+    read_first(path, &ReadLimit::default())
+}
+
+/// Reads the first items of an IDX file, as many as the limit says. The whole file is gone through for
+/// its hash, but only they are held.
+pub(crate) fn read_first(path: &Path, limit: &ReadLimit) -> Result<Idx, DataError> {
+    let file = open(path)?;
+    parse(BufReader::new(file), limit).map_err(|why| DataError::Damaged {
         path: path.to_owned(),
         why,
     })
@@ -42,29 +50,26 @@ pub fn read_idx(path: &Path) -> Result<Idx, DataError> {
 /// # Errors
 /// What is wrong with them, in words.
 pub fn parse_idx(packed: &[u8]) -> Result<Idx, String> {
-    if packed.is_empty() {
-        return Err("it is empty; fetch it again".into());
+    parse(packed, &ReadLimit::default())
+}
+
+fn parse(mut packed: impl BufRead, limit: &ReadLimit) -> Result<Idx, String> {
+    match packed.fill_buf().map_err(|error| error.to_string())? {
+        [] => Err("it is empty; fetch it again".into()),
+        [0x1f, 0x8b, ..] => unpacked(GzDecoder::new(packed), limit),
+        _ => unpacked(packed, limit),
     }
-    let bytes = if packed.starts_with(&[0x1f, 0x8b]) {
-        let mut unpacked = Vec::new();
+}
+
+/// Reads the unpacked bytes of an IDX file.
+fn unpacked(bytes: impl Read, limit: &ReadLimit) -> Result<Idx, String> {
+    let mut reader = Hashed {
         // One more than allowed, so that a bomb is told from a file.
-        let mut limited = GzDecoder::new(packed).take(MAX_BYTES + 1);
-        limited
-            .read_to_end(&mut unpacked)
-            .map_err(|error| format!("its gzip data is damaged ({error}); fetch it again"))?;
-        if unpacked.len() as u64 > MAX_BYTES {
-            return Err(format!("it unpacks to more than {MAX_BYTES} bytes"));
-        }
-        unpacked
-    } else {
-        packed.to_vec()
+        reader: bytes.take(MAX_BYTES + 1),
+        hasher: Sha256::new(),
+        length: 0,
     };
-    let header = |at: usize| -> Result<u32, String> {
-        let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
-        word.map(u32::from_be_bytes)
-            .ok_or_else(|| format!("it ends at byte {}, inside its header", bytes.len()))
-    };
-    let magic = header(0)?;
+    let magic = reader.word()?;
     let axes = (magic & 0xff) as usize;
     if magic & 0xffff_ff00 != 0x0800 || !(1..=4).contains(&axes) {
         return Err(format!(
@@ -72,31 +77,85 @@ pub fn parse_idx(packed: &[u8]) -> Result<Idx, String> {
              bytes; give images as idx3-ubyte and labels as idx1-ubyte"
         ));
     }
-    let shape: Vec<usize> = (0..axes)
-        .map(|axis| header(4 + 4 * axis).map(|size| size as usize))
-        .collect::<Result<_, _>>()?;
-    let start = 4 + 4 * axes;
+    let mut shape = Vec::with_capacity(axes);
+    for _ in 0..axes {
+        shape.push(reader.word()? as usize);
+    }
     let count = shape
         .iter()
         .try_fold(1usize, |count, &size| count.checked_mul(size));
-    let expected = count.and_then(|count| count.checked_add(start));
     if count == Some(0) {
         return Err(format!("its header says {shape:?}: there is nothing in it"));
     }
-    if expected != Some(bytes.len()) {
+    let all = shape.clone();
+    shape[0] = shape[0].min(limit.images);
+    let mut sizes = shape.iter();
+    let wanted = sizes.try_fold(1u64, |count, &size| count.checked_mul(size as u64));
+    // The values come as far as there are any: a header may claim what it likes.
+    let wanted = wanted.map_or(u64::MAX, |count| count.min(limit.memory.saturating_add(1)));
+    let mut values = Vec::new();
+    let taken = reader.by_ref().take(wanted).read_to_end(&mut values);
+    taken.map_err(damaged)?;
+    if values.len() as u64 > limit.memory {
+        let allowed = limit.memory;
+        return Err(format!(
+            "its items take more than the {allowed} bytes of memory that are allowed"
+        ));
+    }
+    std::io::copy(&mut reader, &mut std::io::sink()).map_err(damaged)?;
+    let expected = count.and_then(|count| count.checked_add(4 + 4 * axes));
+    if expected.map(|count| count as u64) != Some(reader.length) {
+        if reader.length > MAX_BYTES {
+            return Err(format!("it unpacks to more than {MAX_BYTES} bytes"));
+        }
         let expected = expected.map_or("more bytes than any file has".into(), |n| {
             format!("{n} bytes")
         });
         return Err(format!(
-            "its header says {shape:?}, {expected} in all, but it has {}; fetch it again",
-            bytes.len()
+            "its header says {all:?}, {expected} in all, but it has {}; fetch it again",
+            reader.length
         ));
     }
     Ok(Idx {
-        sha256: sha256_hex(&bytes),
-        values: bytes[start..].to_vec(),
+        sha256: hex(&reader.hasher.finalize()),
+        values,
         shape,
     })
+}
+
+fn damaged(error: std::io::Error) -> String {
+    format!("its gzip data is damaged ({error}); fetch it again")
+}
+
+/// A reader that hashes and counts what goes through it.
+struct Hashed<R> {
+    reader: R,
+    hasher: Sha256,
+    length: u64,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..length]);
+        self.length += length as u64;
+        Ok(length)
+    }
+}
+
+impl<R: Read> Hashed<R> {
+    /// The next number of the header.
+    fn word(&mut self) -> Result<u32, String> {
+        let mut word = [0; 4];
+        match self.read_exact(&mut word) {
+            Ok(()) => Ok(u32::from_be_bytes(word)),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(format!(
+                "it ends at byte {}, inside its header",
+                self.length
+            )),
+            Err(error) => Err(damaged(error)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -146,6 +205,30 @@ mod tests {
         assert!(refused(b"\x89PNG\r\n\x1a\n0000").contains("no IDX file"));
         assert!(refused(b"<html><body>").contains("no IDX file"));
         assert!(refused(&[0x1f, 0x8b, 8, 0, 0]).contains("gzip"));
+    }
+
+    #[test]
+    fn a_limit_holds_the_first_images_under_the_hash_of_all() {
+        let good = file(&[3, 2], &[1, 2, 3, 4, 5, 6]);
+        let limit = |images: usize, memory: u64| ReadLimit { images, memory };
+        let first = parse(&good[..], &limit(2, 4)).unwrap();
+        assert_eq!(
+            (&first.shape[..], &first.values[..]),
+            (&[2, 2][..], &[1, 2, 3, 4][..])
+        );
+        assert_eq!(first.sha256, parse_idx(&good).unwrap().sha256);
+        let why = parse(&good[..], &limit(3, 5)).unwrap_err();
+        assert!(why.contains("5 bytes of memory"), "{why}");
+        // A gigabyte and more of zeros in a file of a few megabytes.
+        let mut bomb = GzEncoder::new(Vec::new(), Compression::fast());
+        bomb.write_all(&file(&[u32::MAX, 1], &[])).unwrap();
+        for _ in 0..MAX_BYTES / (1 << 20) + 1 {
+            bomb.write_all(&vec![0; 1 << 20]).unwrap();
+        }
+        let bomb = bomb.finish().unwrap();
+        assert!(bomb.len() < 20 << 20);
+        let why = parse(&bomb[..], &limit(2, 1000)).unwrap_err();
+        assert!(why.contains("unpacks to more"), "{why}");
     }
 
     proptest! {

@@ -1,17 +1,15 @@
 //! Image sets of NumPy's archives: images `x` and their classes `y`.
 
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::DataError;
-use crate::files::{read_limited, sha256_hex};
+use crate::files::{open, sha256_hex, sha256_of};
 use crate::folder::{few, name};
+use crate::limit::ReadLimit;
 use crate::numpy::{NpyFile, NpzReader, Order, type_name};
 use crate::set::ImageSet;
-
-/// Bytes of an archive, and of an array in it, at most: 4 GiB.
-const MAX_BYTES: u64 = 1 << 32;
 
 /// In which order an array holds its images' axes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,27 +41,54 @@ impl FromStr for Axes {
 ///
 /// # Errors
 /// [`DataError`].
-pub(crate) fn read_npz(path: &Path, axes: Option<Axes>) -> Result<ImageSet, DataError> {
-    let content = read_limited(path, MAX_BYTES)?;
-    parse_npz(&name(path), &content, axes).map_err(|why| DataError::Damaged {
+///
+/// Only as many images as the limit says are unpacked.
+pub(crate) fn read_npz(
+    path: &Path,
+    axes: Option<Axes>,
+    limit: &ReadLimit,
+) -> Result<ImageSet, DataError> {
+    let file = BufReader::new(open(path)?);
+    let hashes = vec![(name(path), sha256_of(path)?)];
+    parse(&name(path), file, hashes, axes, limit).map_err(|why| DataError::Damaged {
         path: path.to_owned(),
         why,
     })
 }
 
-fn parse_npz(name: &str, content: &[u8], axes: Option<Axes>) -> Result<ImageSet, String> {
-    let mut archive = NpzReader::new(Cursor::new(content)).map_err(|error| {
+/// Reads the bytes of an archive of images `x` and their classes `y`, as the specification `npz:FILE`
+/// does.
+///
+/// # Errors
+/// What is wrong with them, in words.
+pub fn parse_npz(
+    content: &[u8],
+    axes: Option<Axes>,
+    limit: &ReadLimit,
+) -> Result<ImageSet, String> {
+    let hashes = vec![("bytes".to_owned(), sha256_hex(content))];
+    parse("bytes", Cursor::new(content), hashes, axes, limit)
+}
+
+fn parse(
+    name: &str,
+    content: impl Read + Seek,
+    hashes: Vec<(String, String)>,
+    axes: Option<Axes>,
+    limit: &ReadLimit,
+) -> Result<ImageSet, String> {
+    let mut archive = NpzReader::new(content).map_err(|error| {
         format!(
             "it is no .npz archive ({error}); write it by numpy.savez(FILE, x=images, y=classes)"
         )
     })?;
     let names = archive.names();
     let y = match archive.by_name("y") {
-        Ok(Some(array)) => labels(array).map(Some),
+        Ok(Some(array)) => labels(array, limit).map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(error.to_string()),
     };
-    let labels = y.map_err(|why| format!("array `y`: {why}"))?;
+    let y = y.map_err(|why| format!("array `y`: {why}"))?;
     let found = archive.by_name("x");
     let x = found.map_err(|error| format!("array `x`: {error}"))?;
     let x = x.ok_or_else(|| {
@@ -74,7 +99,7 @@ fn parse_npz(name: &str, content: &[u8], axes: Option<Axes>) -> Result<ImageSet,
     })?;
     let kind = check(&x).map_err(|why| format!("array `x`: {why}"))?;
     let (shape, order) = image_shape(x.shape(), axes)?;
-    if let (&[count, height, width], Some([_])) = (x.shape(), labels.as_deref())
+    if let (&[count, height, width], Some((1, _))) = (x.shape(), &y)
         && count != 1
     {
         return Err(format!(
@@ -83,18 +108,38 @@ fn parse_npz(name: &str, content: &[u8], axes: Option<Axes>) -> Result<ImageSet,
             x.shape()
         ));
     }
-    let hashes = vec![(name.to_owned(), sha256_hex(content))];
+    let all = x.shape()[0];
+    let labels = match y {
+        Some((count, _)) if count != all => {
+            return Err(format!("{all} images have {count} labels"));
+        }
+        y => y.map(|(_, labels)| labels),
+    };
+    let length: usize = shape.iter().product();
+    let count = all.min(limit.images as u64) * length as u64;
+    let size = match kind.as_str() {
+        "u1" => 1,
+        _ => size_of::<f32>() as u64,
+    };
+    // They are there twice while they are put in another order.
+    let copies = 1 + u64::from(order == Axes::Nhwc && shape[0] > 1);
+    let needs = count.saturating_mul(size * copies);
+    if needs > limit.memory {
+        return Err(too_large("images", needs, limit));
+    }
     let broken = |error: std::io::Error| format!("array `x` can't be read: {error}");
     match kind.as_str() {
         "u1" => {
-            let pixels = reordered(x.into_vec().map_err(broken)?, shape, order);
+            let pixels = first(x, count).map_err(broken)?;
+            let pixels = reordered(pixels, shape, order);
             ImageSet::new(name, shape, pixels, labels, hashes)
         }
         "f4" | "f8" => {
             let values: Vec<f32> = match kind.as_str() {
-                "f4" => x.into_vec().map_err(broken)?,
+                "f4" => first(x, count).map_err(broken)?,
                 _ => {
                     let values = x.data::<f64>().map_err(|error| error.to_string())?;
+                    let values = values.take(count as usize);
                     let values = values.map(|value| Ok(value? as f32));
                     values.collect::<Result<_, _>>().map_err(broken)?
                 }
@@ -112,7 +157,20 @@ fn parse_npz(name: &str, content: &[u8], axes: Option<Axes>) -> Result<ImageSet,
     }
 }
 
-/// The type of an array that can be held in memory, in C's order.
+/// The first values of an array.
+fn first<T: npyz::Deserialize, R: Read>(array: NpyFile<R>, count: u64) -> std::io::Result<Vec<T>> {
+    let values = array.data().map_err(std::io::Error::other)?;
+    values.take(count as usize).collect()
+}
+
+fn too_large(what: &str, needs: u64, limit: &ReadLimit) -> String {
+    let allowed = limit.memory;
+    format!(
+        "its {what} take {needs} bytes of memory, and {allowed} are allowed; ask for fewer images"
+    )
+}
+
+/// The type of an array in C's order whose values can be counted.
 fn check<R: Read>(array: &NpyFile<R>) -> Result<String, String> {
     if array.order() != Order::C {
         return Err("it is in Fortran's order; write numpy.ascontiguousarray of it".into());
@@ -120,9 +178,9 @@ fn check<R: Read>(array: &NpyFile<R>) -> Result<String, String> {
     let size = array.dtype().num_bytes().unwrap_or(1) as u64;
     let mut sizes = array.shape().iter();
     let bytes = sizes.try_fold(size, |bytes, &size| bytes.checked_mul(size));
-    if bytes.is_none_or(|bytes| bytes > MAX_BYTES) {
+    if bytes.is_none_or(|bytes| bytes > isize::MAX as u64) {
         return Err(format!(
-            "its header says {:?}, which is more than {MAX_BYTES} bytes",
+            "its header says {:?}, which no memory holds",
             array.shape()
         ));
     }
@@ -172,41 +230,56 @@ fn reordered<T: Copy>(values: Vec<T>, shape: [usize; 3], order: Axes) -> Vec<T> 
     values.chunks_exact(length).flat_map(image).collect()
 }
 
-/// The classes in an array.
-fn labels<R: Read>(y: NpyFile<R>) -> Result<Vec<usize>, String> {
+/// How many classes there are in an array, and the first of them.
+fn labels<R: Read>(y: NpyFile<R>, limit: &ReadLimit) -> Result<(u64, Vec<usize>), String> {
     let kind = check(&y)?;
-    match *y.shape() {
-        [_] | [_, 1] => {}
-        [_, classes] => return one_hot(y, &kind, classes as usize),
+    let (all, row) = match *y.shape() {
+        [all] => (all, 1),
+        [all, row] => (all, row),
         ref shape => {
             return Err(format!("it has the shape {shape:?}; classes have one axis"));
         }
+    };
+    let count = all.min(limit.images as u64);
+    let needs = count.saturating_mul(row.saturating_mul(size_of::<usize>() as u64));
+    if needs > limit.memory {
+        return Err(too_large("classes", needs, limit));
     }
-    match kind.as_str() {
-        "u1" => classes::<u8, R>(y),
-        "i1" => classes::<i8, R>(y),
-        "u2" => classes::<u16, R>(y),
-        "i2" => classes::<i16, R>(y),
-        "u4" => classes::<u32, R>(y),
-        "i4" => classes::<i32, R>(y),
-        "u8" => classes::<u64, R>(y),
-        "i8" => classes::<i64, R>(y),
+    let (count, row) = (count as usize, row as usize);
+    if row != 1 {
+        return Ok((all, one_hot(y, &kind, count, row)?));
+    }
+    let classes = match kind.as_str() {
+        "u1" => classes::<u8, R>(y, count),
+        "i1" => classes::<i8, R>(y, count),
+        "u2" => classes::<u16, R>(y, count),
+        "i2" => classes::<i16, R>(y, count),
+        "u4" => classes::<u32, R>(y, count),
+        "i4" => classes::<i32, R>(y, count),
+        "u8" => classes::<u64, R>(y, count),
+        "i8" => classes::<i64, R>(y, count),
         kind => Err(format!(
             "it has the type {kind}; classes are integers from 0 (of names, give \
              numpy.unique(y, return_inverse=True)[1])"
         )),
-    }
+    };
+    Ok((all, classes?))
 }
 
 /// The places of the ones in rows of zeros.
-fn one_hot<R: Read>(y: NpyFile<R>, kind: &str, classes: usize) -> Result<Vec<usize>, String> {
+fn one_hot<R: Read>(
+    y: NpyFile<R>,
+    kind: &str,
+    count: usize,
+    classes: usize,
+) -> Result<Vec<usize>, String> {
     match kind {
-        "b1" => ones::<bool, R>(y, classes, |&value| f64::from(u8::from(value))),
-        "u1" => ones::<u8, R>(y, classes, |&value| f64::from(value)),
-        "i4" => ones::<i32, R>(y, classes, |&value| f64::from(value)),
-        "i8" => ones::<i64, R>(y, classes, |&value| value as f64),
-        "f4" => ones::<f32, R>(y, classes, |&value| f64::from(value)),
-        "f8" => ones::<f64, R>(y, classes, |&value| value),
+        "b1" => ones::<bool, R>(y, count, classes, |&value| f64::from(u8::from(value))),
+        "u1" => ones::<u8, R>(y, count, classes, |&value| f64::from(value)),
+        "i4" => ones::<i32, R>(y, count, classes, |&value| f64::from(value)),
+        "i8" => ones::<i64, R>(y, count, classes, |&value| value as f64),
+        "f4" => ones::<f32, R>(y, count, classes, |&value| f64::from(value)),
+        "f8" => ones::<f64, R>(y, count, classes, |&value| value),
         _ => Err(format!(
             "it has the type {kind} and two axes; one-hot classes are truth values, integers or floats"
         )),
@@ -215,10 +288,11 @@ fn one_hot<R: Read>(y: NpyFile<R>, kind: &str, classes: usize) -> Result<Vec<usi
 
 fn ones<T: npyz::Deserialize, R: Read>(
     y: NpyFile<R>,
+    count: usize,
     classes: usize,
     number: impl Fn(&T) -> f64,
 ) -> Result<Vec<usize>, String> {
-    let values: std::io::Result<Vec<T>> = y.into_vec();
+    let values: std::io::Result<Vec<T>> = first(y, count.saturating_mul(classes) as u64);
     let values = values.map_err(|error| format!("it can't be read: {error}"))?;
     let class = |(i, row): (usize, &[T])| {
         let other = row.iter().map(&number).any(|x| x != 0.0 && x != 1.0);
@@ -236,7 +310,7 @@ fn ones<T: npyz::Deserialize, R: Read>(
 }
 
 /// The values of an array of integers as classes.
-fn classes<T, R>(y: NpyFile<R>) -> Result<Vec<usize>, String>
+fn classes<T, R>(y: NpyFile<R>, count: usize) -> Result<Vec<usize>, String>
 where
     T: npyz::Deserialize + Copy + std::fmt::Display + TryInto<usize>,
     R: Read,
@@ -247,11 +321,13 @@ where
         let class = value.try_into();
         class.map_err(|_| format!("it holds {value}; classes are integers from 0"))
     };
-    values.map(class).collect()
+    values.take(count).map(class).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use crate::numpy::{AutoSerialize, NpzWriter};
 
@@ -274,14 +350,14 @@ mod tests {
         // Two images of 2x2 pixels: each pixel's channels side by side.
         let x: Vec<u8> = (0..24).collect();
         let bytes = archive((&[2, 2, 2, 3], x), (&[2, 1], vec![3i16, 0]));
-        let set = parse_npz("set", &bytes, None).unwrap();
+        let set = parse_npz(&bytes, None, &ReadLimit::default()).unwrap();
         assert_eq!((set.shape(), set.labels()), ([3, 2, 2], Some(&[3, 0][..])));
         let mut image = [0.0; 12];
         set.read_image(1, &mut image).unwrap();
         let levels = image.map(|x| (x * 255.0).round() as u8);
         assert_eq!(levels, [12, 15, 18, 21, 13, 16, 19, 22, 14, 17, 20, 23]);
         let bytes = archive((&[3, 2], vec![0.5f64; 6]), (&[3], vec![1u64, 2, 3]));
-        let set = parse_npz("set", &bytes, None).unwrap();
+        let set = parse_npz(&bytes, None, &ReadLimit::default()).unwrap();
         assert_eq!((set.len(), set.shape()), (3, [1, 1, 2]));
     }
 
@@ -289,19 +365,60 @@ mod tests {
     fn one_hot_rows_are_classes_and_nothing_else_with_two_axes_is() {
         let x = || (&[2u64, 2][..], vec![0.5f32; 4]);
         let bytes = archive(x(), (&[2, 3], vec![0.0f32, 0.0, 1.0, 1.0, 0.0, 0.0]));
-        let set = parse_npz("set", &bytes, None).unwrap();
+        let set = parse_npz(&bytes, None, &ReadLimit::default()).unwrap();
         assert_eq!(set.labels(), Some(&[2, 0][..]));
         for row in [[0.0, 1.0, 1.0], [0.0; 3], [0.2, 0.3, 0.5]] {
             let y = [&[0.0, 1.0, 0.0], &row[..]].concat();
             let bytes = archive(x(), (&[2, 3], y));
-            let why = parse_npz("set", &bytes, None).unwrap_err();
+            let why = parse_npz(&bytes, None, &ReadLimit::default()).unwrap_err();
             assert!(why.contains("row 1 is not one-hot"), "{why}");
         }
     }
 
     #[test]
+    fn no_more_is_unpacked_than_is_asked_for() {
+        // A gigabyte of zeros, and as many classes, in less than ten megabytes.
+        let count = 1u64 << 22;
+        let mut bytes = Cursor::new(Vec::new());
+        let mut zip = zip::ZipWriter::new(&mut bytes);
+        let options = zip::write::SimpleFileOptions::default();
+        for (name, shape, size) in [
+            ("x.npy", &[count, 1, 8, 8][..], 256),
+            ("y.npy", &[count], 4),
+        ] {
+            zip.start_file(name, options).unwrap();
+            let kind = if size == 256 { "<f4" } else { "<i4" };
+            let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
+            let text = format!(
+                "{{'descr': '{kind}', 'fortran_order': False, 'shape': ({},), }}",
+                shape.join(", ")
+            );
+            let length = (text.len() as u16).to_le_bytes();
+            zip.write_all(b"\x93NUMPY\x01\0").unwrap();
+            zip.write_all(&length).unwrap();
+            zip.write_all(text.as_bytes()).unwrap();
+            for _ in 0..size * count >> 20 {
+                zip.write_all(&[0; 1 << 20]).unwrap();
+            }
+        }
+        zip.finish().unwrap();
+        let bytes = bytes.into_inner();
+        assert!(bytes.len() < 10 << 20, "{}", bytes.len());
+        let limit = |images, memory| ReadLimit { images, memory };
+        let set = parse_npz(&bytes, None, &limit(2, 1000)).unwrap();
+        assert_eq!((set.len(), set.labels()), (2, Some(&[0, 0][..])));
+        for (images, why) in [
+            (4, "images take 1024 bytes"),
+            (200, "classes take 1600 bytes"),
+        ] {
+            let refused = parse_npz(&bytes, None, &limit(images, 1000)).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
+
+    #[test]
     fn arrays_that_are_no_images_are_refused() {
-        let refused = |bytes: &[u8]| parse_npz("set", bytes, None).unwrap_err();
+        let refused = |bytes: &[u8]| parse_npz(bytes, None, &ReadLimit::default()).unwrap_err();
         assert!(refused(b"PK").contains("no .npz archive"));
         let one = |classes: Vec<i64>| (&[1u64][..], classes);
         let bytes = archive((&[1, 2], vec![f32::NAN; 2]), one(vec![0]));

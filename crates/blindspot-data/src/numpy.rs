@@ -3,7 +3,7 @@
 //!
 //! Source: "NEP 1: A simple file format for NumPy arrays", R. Kern.
 
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, BufReader, Chain, Cursor, Read, Seek};
 
 use npyz::WriterBuilder;
 pub use npyz::{AutoSerialize, NpyFile, Order};
@@ -84,8 +84,59 @@ pub struct NpzReader<R> {
     archive: ZipArchive<R>,
 }
 
-/// An array of an archive. Its values are read as they are asked for.
-pub type NpzArray<'a, R> = NpyFile<BufReader<ZipFile<'a, R>>>;
+/// An array whose values are read as they are asked for.
+pub type NpyArray<R> = NpyFile<Chain<Cursor<Vec<u8>>, R>>;
+
+/// An array of an archive.
+pub type NpzArray<'a, R> = NpyArray<BufReader<ZipFile<'a, R>>>;
+
+/// The bytes of an array's header, at most: as many as NumPy reads.
+const MAX_HEADER: usize = 10_000;
+
+/// How deep brackets in a header may stand in each other: those of a structured type stand three deep.
+const MAX_DEPTH: usize = 16;
+
+/// Reads the header of an array, the content of a `.npy` file.
+///
+/// # Errors
+/// The system's, and where it is no array, or its header is longer or more nested than any array's.
+pub fn open_array<R: Read>(mut reader: R) -> io::Result<NpyArray<R>> {
+    let mut header = Vec::new();
+    let mut read_up_to = |length: usize, header: &mut Vec<u8>| {
+        let more = length.saturating_sub(header.len()) as u64;
+        reader.by_ref().take(more).read_to_end(header)
+    };
+    // A magic number, the version, and the length of the text: two bytes in version 1, then four.
+    read_up_to(10, &mut header)?;
+    if header.len() == 10 {
+        let prefix = if header[6] == 1 { 10 } else { 12 };
+        read_up_to(prefix, &mut header)?;
+        let length = header[8..].iter().rev();
+        let length = length.fold(0, |length, &byte| length << 8 | usize::from(byte));
+        if length > MAX_HEADER {
+            return Err(invalid(format!("its header has {length} bytes")));
+        }
+        read_up_to(prefix + length, &mut header)?;
+        let mut depth = 0usize;
+        for byte in &header[prefix.min(header.len())..] {
+            match byte {
+                b'(' | b'[' | b'{' => depth += 1,
+                b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth > MAX_DEPTH {
+                return Err(invalid(format!(
+                    "its header has brackets more than {MAX_DEPTH} deep"
+                )));
+            }
+        }
+    }
+    NpyFile::new(Cursor::new(header).chain(reader))
+}
+
+fn invalid(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
 
 impl<R: Read + Seek> NpzReader<R> {
     /// Reads the archive's table.
@@ -110,7 +161,7 @@ impl<R: Read + Seek> NpzReader<R> {
     /// The system's, and where it is no array.
     pub fn by_name(&mut self, name: &str) -> io::Result<Option<NpzArray<'_, R>>> {
         match self.archive.by_name(&file_name(name)) {
-            Ok(file) => NpyFile::new(BufReader::with_capacity(BUFFER, file)).map(Some),
+            Ok(file) => open_array(BufReader::with_capacity(BUFFER, file)).map(Some),
             Err(ZipError::FileNotFound) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -132,6 +183,26 @@ pub fn type_name<R: Read>(array: &NpyFile<R>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_header_that_no_array_has_is_refused_before_it_is_read() {
+        let array = |version: u8, length: [u8; 4], text: &[u8]| {
+            let length = &length[..if version == 1 { 2 } else { 4 }];
+            let bytes = [&b"\x93NUMPY"[..], &[version, 0], length, text].concat();
+            open_array(&bytes[..]).err().map(|error| error.to_string())
+        };
+        let why = array(2, [0, 0, 0, 255], b"").unwrap();
+        assert!(why.contains("4278190080 bytes"), "{why}");
+        let nested = [vec![b'('; 9000], vec![b')'; 9000]].concat();
+        let why = array(1, [0x28, 0x23, 0, 0], &nested).unwrap();
+        assert!(why.contains("deep"), "{why}");
+        for end in 0..12 {
+            assert!(open_array(&b"\x93NUMPY\x02\0\x20\0\0\0"[..end]).is_err());
+        }
+        let text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }";
+        assert_eq!(array(1, [text.len() as u8, 0, 0, 0], text), None);
+        assert_eq!(array(3, [text.len() as u8, 0, 0, 0], text), None);
+    }
 
     #[test]
     fn an_archive_gives_back_its_arrays_and_the_same_values_the_same_bytes() {

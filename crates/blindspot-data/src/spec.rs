@@ -8,7 +8,8 @@ use crate::cifar::read_cifar10;
 use crate::error::DataError;
 use crate::fetch::{Download, Locations, PARTS, Silent, find};
 use crate::folder::{Labels, list_images, name};
-use crate::idx::{Idx, read_idx};
+use crate::idx::{Idx, read_first};
+use crate::limit::ReadLimit;
 use crate::npz::{Axes, read_npz};
 use crate::set::ImageSet;
 use crate::suggest::suggest;
@@ -146,6 +147,20 @@ impl DataSpec {
         locations: &Locations,
         download: &mut dyn Download,
     ) -> Result<ImageSet, DataError> {
+        self.load_within(&ReadLimit::default(), locations, download)
+    }
+
+    /// The same for no more images and memory than a limit allows. Images of a folder, and of the known
+    /// sets, are all there: the former stay in their files, the latter are small.
+    ///
+    /// # Errors
+    /// [`DataError`].
+    pub fn load_within(
+        &self,
+        limit: &ReadLimit,
+        locations: &Locations,
+        download: &mut dyn Download,
+    ) -> Result<ImageSet, DataError> {
         match self {
             DataSpec::Known(position) => {
                 let part = &PARTS[*position];
@@ -161,16 +176,16 @@ impl DataSpec {
             }
             DataSpec::Idx { images, labels } => {
                 let of_labels = match labels {
-                    Some(path) => Some((path.as_path(), read_idx(path)?)),
+                    Some(path) => Some((path.as_path(), read_first(path, limit)?)),
                     None => None,
                 };
-                assemble(&name(images), images, read_idx(images)?, of_labels)
+                assemble(&name(images), images, read_first(images, limit)?, of_labels)
             }
             DataSpec::Folder { path, labels } => {
                 ImageSet::of_folder(path.clone(), list_images(path, labels)?)
             }
             DataSpec::Files(files) => ImageSet::of_image_files(files.clone()),
-            DataSpec::Npz { path, axes } => read_npz(path, *axes),
+            DataSpec::Npz { path, axes } => read_npz(path, *axes, limit),
             DataSpec::Cifar10 { path, train } => read_cifar10(path, *train),
         }
     }

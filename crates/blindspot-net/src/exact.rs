@@ -1,7 +1,9 @@
 //! A network with the numbers that its file gives it, not rounded to single precision.
 
+use std::borrow::Cow;
+
 use crate::graph::{GraphError, ValueId};
-use crate::network::{Network, WeightError};
+use crate::network::{Network, WeightError, check_weights};
 
 /// A network in double precision, with how far each of its weights can be from the number that a
 /// runtime computes with.
@@ -16,8 +18,8 @@ use crate::network::{Network, WeightError};
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExactNetwork {
     network: Network<f64>,
-    /// The graph of `network`, with the magnitudes for weights.
-    magnitudes: Network<f64>,
+    /// The magnitudes of each weight; `None` of numbers of the file itself.
+    magnitudes: Vec<Option<Vec<f64>>>,
 }
 
 impl ExactNetwork {
@@ -32,8 +34,24 @@ impl ExactNetwork {
         network: Network<f64>,
         magnitudes: Vec<Vec<f64>>,
     ) -> Result<ExactNetwork, WeightError> {
+        check_weights(network.graph(), &magnitudes)?;
+        ExactNetwork::of_parts(network, magnitudes.into_iter().map(Some).collect())
+    }
+
+    /// A network with the magnitudes of those of its weights that are computed.
+    pub(crate) fn of_parts(
+        network: Network<f64>,
+        magnitudes: Vec<Option<Vec<f64>>>,
+    ) -> Result<ExactNetwork, WeightError> {
+        let pairs = network.weights().iter().zip(magnitudes);
+        let magnitudes = pairs.map(|(weight, magnitudes)| {
+            magnitudes.filter(|magnitudes| {
+                let mut numbers = weight.iter().zip(magnitudes);
+                !numbers.all(|(w, magnitude)| w.abs() == *magnitude)
+            })
+        });
         Ok(ExactNetwork {
-            magnitudes: Network::new(network.graph().clone(), magnitudes)?,
+            magnitudes: magnitudes.collect(),
             network,
         })
     }
@@ -43,16 +61,20 @@ impl ExactNetwork {
         &self.network
     }
 
-    /// The magnitudes of the weights, in the network's order.
-    pub fn magnitudes(&self) -> &[Vec<f64>] {
-        self.magnitudes.weights()
+    /// The magnitudes of a weight, one of the graph's by its position.
+    pub fn magnitudes(&self, weight: usize) -> Cow<'_, [f64]> {
+        match &self.magnitudes[weight] {
+            Some(magnitudes) => Cow::Borrowed(magnitudes),
+            None => {
+                let numbers = self.network.weights()[weight].iter();
+                Cow::Owned(numbers.map(|w| w.abs()).collect())
+            }
+        }
     }
 
     /// Whether a weight, one of the graph's by its position, holds numbers of the file itself.
     pub fn is_of_file(&self, weight: usize) -> bool {
-        let pairs = self.network.weights()[weight].iter();
-        let mut pairs = pairs.zip(&self.magnitudes.weights()[weight]);
-        pairs.all(|(w, magnitude)| w.abs() == *magnitude)
+        self.magnitudes[weight].is_none()
     }
 
     /// The network in single precision as another runtime may have it: each weight that is computed
@@ -61,15 +83,19 @@ impl ExactNetwork {
     pub fn refolded(&self) -> Option<Network<f32>> {
         const ROUNDINGS: f64 = 2.0 / (1u32 << 24) as f64;
         let weights = self.network.weights();
-        if (0..weights.len()).all(|weight| self.is_of_file(weight)) {
+        if self.magnitudes.iter().all(Option::is_none) {
             return None;
         }
         let mut chance = 0u64;
-        let pairs = weights.iter().zip(self.magnitudes()).enumerate();
-        let refolded = pairs.flat_map(|(i, (weight, magnitudes))| {
-            let error = if self.is_of_file(i) { 0.0 } else { ROUNDINGS };
-            let pairs = weight.iter().zip(magnitudes);
-            pairs.map(move |(&w, &magnitude)| (w, error * magnitude))
+        let pairs = weights.iter().zip(&self.magnitudes);
+        let refolded = pairs.flat_map(|(weight, magnitudes)| {
+            weight
+                .iter()
+                .enumerate()
+                .map(move |(i, &w)| match magnitudes {
+                    Some(magnitudes) => (w, ROUNDINGS * magnitudes[i]),
+                    None => (w, 0.0),
+                })
         });
         let refolded: Vec<f32> = refolded
             .map(|(w, error)| {
@@ -91,8 +117,12 @@ impl ExactNetwork {
     /// The part below and including `value`, which becomes the output.
     pub fn up_to(&self, value: ValueId) -> ExactNetwork {
         ExactNetwork {
+            magnitudes: {
+                let (_, kept) = self.network.graph().up_to(value);
+                let kept = kept.into_iter().map(|id| self.magnitudes[id.0].clone());
+                kept.collect()
+            },
             network: self.network.up_to(value),
-            magnitudes: self.magnitudes.up_to(value),
         }
     }
 
@@ -103,7 +133,11 @@ impl ExactNetwork {
     pub fn after(self, first: ExactNetwork) -> Result<ExactNetwork, GraphError> {
         Ok(ExactNetwork {
             network: self.network.after(first.network)?,
-            magnitudes: self.magnitudes.after(first.magnitudes)?,
+            magnitudes: first
+                .magnitudes
+                .into_iter()
+                .chain(self.magnitudes)
+                .collect(),
         })
     }
 }
@@ -118,11 +152,9 @@ impl From<&Network<f32>> for ExactNetwork {
 impl From<Network<f64>> for ExactNetwork {
     /// The network with the numbers that it has.
     fn from(network: Network<f64>) -> ExactNetwork {
-        let mut magnitudes = network.clone();
-        magnitudes.set_weights(network.weights().iter().flatten().map(|w| w.abs()));
         ExactNetwork {
+            magnitudes: vec![None; network.weights().len()],
             network,
-            magnitudes,
         }
     }
 }

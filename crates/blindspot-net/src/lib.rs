@@ -49,6 +49,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod budget;
 mod evaluate;
 mod exact;
 mod graph;
@@ -57,9 +58,11 @@ mod matmul;
 mod network;
 pub mod onnx;
 pub mod ops;
+mod plan;
 mod precision;
 mod real;
 
+pub use budget::{Budget, BudgetError, Bytes};
 pub use evaluate::{Buffers, Evaluator};
 pub use exact::ExactNetwork;
 pub use graph::{
@@ -68,5 +71,6 @@ pub use graph::{
 pub use loss::{argmax, cross_entropy};
 pub use network::{Network, WeightError};
 pub use ops::{Op, OperandShape};
+pub use plan::MAX_STEPS;
 pub use precision::Precision;
 pub use real::{Real, vectorised};

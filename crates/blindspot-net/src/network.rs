@@ -44,6 +44,30 @@ pub enum WeightError {
     },
 }
 
+/// Checks that there is a tensor of finite numbers for each weight of a graph.
+pub(crate) fn check_weights<T: Real>(graph: &Graph, weights: &[Vec<T>]) -> Result<(), WeightError> {
+    for (i, info) in graph.weights().iter().enumerate() {
+        let expected = info.shape.iter().product();
+        let found = weights.get(i).map_or(0, Vec::len);
+        if found != expected {
+            return Err(WeightError::Length {
+                name: info.name.clone(),
+                expected,
+                found,
+            });
+        }
+        if let Some(position) = weights[i].iter().position(|value| !value.is_finite()) {
+            let value = weights[i][position].to_string();
+            return Err(WeightError::NotFinite {
+                name: info.name.clone(),
+                position,
+                value,
+            });
+        }
+    }
+    Ok(())
+}
+
 impl<T: Real> Network<T> {
     /// A network of a graph and a tensor for each of its weights, row after row, in the graph's
     /// order.
@@ -51,25 +75,7 @@ impl<T: Real> Network<T> {
     /// # Errors
     /// [`WeightError`] where the tensors don't fit or hold NaN or infinities.
     pub fn new(graph: Graph, weights: Vec<Vec<T>>) -> Result<Self, WeightError> {
-        for (i, info) in graph.weights().iter().enumerate() {
-            let expected = info.shape.iter().product();
-            let found = weights.get(i).map_or(0, Vec::len);
-            if found != expected {
-                return Err(WeightError::Length {
-                    name: info.name.clone(),
-                    expected,
-                    found,
-                });
-            }
-            if let Some(position) = weights[i].iter().position(|value| !value.is_finite()) {
-                let value = weights[i][position].to_string();
-                return Err(WeightError::NotFinite {
-                    name: info.name.clone(),
-                    position,
-                    value,
-                });
-            }
-        }
+        check_weights(&graph, &weights)?;
         Ok(Network { graph, weights })
     }
 
@@ -144,21 +150,28 @@ impl<T: Real> Network<T> {
     /// In single precision the end can still round different logits to one number: the answer of
     /// the whole network is then that to a tie.
     pub fn logits(&self) -> Network<T> {
-        let (mut value, mut logits) = (self.graph.output(), None);
+        match self.logits_value() {
+            value if value == self.graph.output() => self.clone(),
+            value => self.up_to(value),
+        }
+    }
+
+    /// The value that [`logits`](Network::logits) ends in; the output where nothing is left out.
+    pub fn logits_value(&self) -> ValueId {
+        let (mut value, mut logits) = (self.graph.output(), self.graph.output());
         while let Some((end, below)) = self.end(value) {
             if end == End::Squashes {
-                logits = Some(below);
+                logits = below;
             }
             value = below;
         }
-        logits.map_or_else(|| self.clone(), |logits| self.up_to(logits))
+        logits
     }
 
     /// What the node that gives `value` does to the order of its numbers, and the value that it does
     /// it to; none where it may change the order.
     fn end(&self, value: ValueId) -> Option<(End, ValueId)> {
-        let nodes = self.graph.nodes();
-        let node = nodes.iter().find(|node| node.output == value)?;
+        let node = self.graph.giver(value)?;
         let values = node.inputs.iter().filter_map(|operand| match operand {
             Operand::Value(id) => Some(*id),
             Operand::Weight(_) => None,
@@ -188,8 +201,7 @@ impl<T: Real> Network<T> {
 
     /// Whether a value is a Softmax over all classes, perhaps in another shape.
     fn is_softmax(&self, value: ValueId) -> bool {
-        let mut nodes = self.graph.nodes().iter();
-        let node = nodes.find(|node| node.output == value);
+        let node = self.graph.giver(value);
         match (node.map(|node| &node.op), self.end(value)) {
             (Some(Op::Softmax(softmax)), Some(_)) => !softmax.log,
             (Some(Op::Reshape(_)), Some((_, below))) => self.is_softmax(below),

@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use blindspot_data::numpy::{NpyFile, NpzReader, Order, type_name};
+use blindspot_data::numpy::{NpyFile, NpzReader, Order, open_array, type_name};
 
 use crate::search::Bounds;
 
@@ -72,7 +72,7 @@ pub fn apply_bounds(
 }
 
 fn array(what: &str, bytes: &[u8], shape: &[usize]) -> Result<Vec<f32>, RangeFileError> {
-    match NpyFile::new(bytes) {
+    match open_array(bytes) {
         Ok(file) => values(what, file, shape),
         Err(error) => fail(format!("{what} is no .npy: {error}")),
     }

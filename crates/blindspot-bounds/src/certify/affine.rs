@@ -165,6 +165,15 @@ impl AffineLayers {
         // The values behind the last activation, side by side, and bounds of their absolute values.
         let mut live = vec![graph.input()];
         let mut largest = vec![largest; graph.value(graph.input()).len()];
+        // The last node that takes each value.
+        let mut last_use = vec![0; graph.values().len()];
+        for (at, node) in graph.nodes().iter().enumerate() {
+            for operand in &node.inputs {
+                if let Operand::Value(id) = operand {
+                    last_use[id.index()] = at;
+                }
+            }
+        }
         // The affine nodes since the last activation.
         let mut pending: Vec<&Node> = Vec::new();
         for (at, node) in graph.nodes().iter().enumerate() {
@@ -175,10 +184,7 @@ impl AffineLayers {
                 }
                 Role::Activation(activation, input) => (activation, input),
             };
-            let needed_later = |id: ValueId| {
-                let mut nodes = graph.nodes()[at + 1..].iter();
-                nodes.any(|node| node.inputs.contains(&Operand::Value(id))) || id == graph.output()
-            };
+            let needed_later = |id: ValueId| last_use[id.index()] > at || id == graph.output();
             let known = live.iter().copied();
             let passing = known.chain(pending.iter().map(|node| node.output));
             let outputs: Vec<ValueId> = [input]

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 use blindspot_data::ImageSet;
 use blindspot_model::inputs::{InputError, Inputs};
 use blindspot_model::{ExactModel, InputBox, Model};
-use blindspot_net::{Evaluator, ExactNetwork, Network, ValueId, argmax};
+use blindspot_net::{Budget, Evaluator, ExactNetwork, Network, ValueId, argmax};
 use blindspot_run::monitor::{Monitor, Unwatched};
 use rayon::prelude::*;
 
 use super::affine::AffineLayers;
 use super::arithmetic::{Arithmetic, Rounding};
 use super::ball::PerturbationBox;
+use super::cost::check_linear;
 use super::curvature::CurvatureBound;
 use super::lipschitz::Lipschitz;
 use super::propagation::{BoundPropagation, EndRounding, FirstLayer};
@@ -116,7 +117,11 @@ impl Certifier {
         } else {
             0.0
         };
-        Certifier::with_rounding(&network, input_box, EndRounding { rounding, end })
+        let runtime = EndRounding { rounding, end };
+        // What the model takes in both forms is in memory already.
+        let doubles = (network.network().parameters() * size_of::<f64>()) as u64;
+        let budget = model.budget().less(model.weight_bytes() + doubles);
+        Certifier::with_rounding(&network, input_box, runtime, &budget)
     }
 
     /// Prepares the certificates of a network that gives logits, for images in an input box.
@@ -141,21 +146,23 @@ impl Certifier {
             rounding: Rounding::SINGLE,
             end: 0.0,
         };
-        Certifier::with_rounding(exact, input_box, runtime)
+        Certifier::with_rounding(exact, input_box, runtime, &Budget::default())
     }
 
     pub(super) fn with_rounding(
         exact: &ExactNetwork,
         input_box: InputBox,
         runtime: EndRounding,
+        budget: &Budget,
     ) -> Result<Certifier, CertifyError> {
         let network = exact.network();
         if network.output_len() < 2 {
             return Err(CertifyError::Classes(network.output_len()));
         }
-        let weights = network.graph().weights().iter();
-        let mut sizes = weights.zip(exact.magnitudes());
-        if let Some((weight, _)) = sizes.find(|(_, sizes)| sizes.contains(&f64::MAX)) {
+        let mut weights = network.graph().weights().iter().enumerate();
+        let unknown =
+            |weight| !exact.is_of_file(weight) && exact.magnitudes(weight).contains(&f64::MAX);
+        if let Some((_, weight)) = weights.find(|&(weight, _)| unknown(weight)) {
             return Err(CertifyError::Model(format!(
                 "weight `{}`: the file computes it from other constants by an operator whose \
                  rounding has no bound here; simplify the model (onnxsim), so that it is a constant",
@@ -163,8 +170,10 @@ impl Certifier {
             )));
         }
         let largest = f64::from(input_box.lower.abs().max(input_box.upper.abs()));
-        let linear = LinearBounding::new(exact, largest, &runtime.rounding);
-        let lipschitz = Lipschitz::new(exact);
+        let linear = check_linear(network, budget)
+            .map_err(CertifyError::from)
+            .and_then(|()| LinearBounding::new(exact, largest, &runtime.rounding));
+        let lipschitz = Lipschitz::new(exact, budget);
         if let (Err(_), Err(why)) = (&lipschitz, &linear) {
             return Err(why.clone());
         }

@@ -2,7 +2,7 @@
 
 use blindspot_data::ErrorKind;
 use blindspot_model::inputs::InputError;
-use blindspot_net::{Graph, Node};
+use blindspot_net::{BudgetError, Graph, Node};
 
 use crate::spectrum::layers::name_of;
 
@@ -29,6 +29,9 @@ pub enum CertifyError {
     /// The model's file can't be read again, or a constant in it has no bound of its rounding.
     #[error("{0}")]
     Model(String),
+    /// Certificates take more memory or time than allowed.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// An image can't be read.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -63,6 +66,7 @@ impl CertifyError {
             CertifyError::Unsupported { .. }
             | CertifyError::Cut(_)
             | CertifyError::Model(_)
+            | CertifyError::Budget(_)
             | CertifyError::Classes(_) => ErrorKind::Model,
             CertifyError::Input(_)
             | CertifyError::NoLabels

@@ -21,7 +21,7 @@
 use std::collections::HashMap;
 
 use blindspot_net::ops::{Binary, Pool, PoolKind, ReduceKind, Unary};
-use blindspot_net::{ExactNetwork, Graph, Node, Op, Operand, ValueId, WeightId};
+use blindspot_net::{Budget, ExactNetwork, Graph, Node, Op, Operand, ValueId, WeightId};
 
 use super::arithmetic::{Rounding, Roundings};
 use super::error::{CertifyError, unsupported};
@@ -128,7 +128,7 @@ struct Walk {
 const OUTWARD: f64 = 1.0 + 1e-9;
 
 impl Lipschitz {
-    pub(super) fn new(exact: &ExactNetwork) -> Result<Lipschitz, CertifyError> {
+    pub(super) fn new(exact: &ExactNetwork, budget: &Budget) -> Result<Lipschitz, CertifyError> {
         let network = exact.network();
         let graph = network.graph();
         let (found, _) = layers(network, None);
@@ -142,12 +142,16 @@ impl Lipschitz {
                 && node.output == graph.output()
                 && let Linear::Matrix { matrix, times: 1 } = &layer.linear
             {
+                // The matrix, and its magnitudes before they are summed up.
+                budget.check(matrix.bytes().saturating_mul(3), || {
+                    format!("the matrix of layer `{}`", layer.name)
+                })?;
                 last = Some(LastMatrix::new(exact, node, matrix.dense()));
                 top = *input;
                 continue;
             }
             steps.push(match layer {
-                Some(layer) => match norm_bound(layer) {
+                Some(layer) => match norm_bound(layer, budget)? {
                     Some(bound) => Step::linear(exact, node, bound),
                     None => return Err(unsupported(graph, node, "no bound of its norm is known")),
                 },

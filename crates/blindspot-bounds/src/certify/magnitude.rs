@@ -30,7 +30,7 @@ pub(super) fn without_signs(op: &Op) -> Op {
 /// The numbers of a weight of an operator without its signs.
 pub(super) fn of_weight(exact: &ExactNetwork, op: &Op, weight: WeightId) -> Vec<f64> {
     let numbers = &exact.network().weights()[weight.index()];
-    let sizes = &exact.magnitudes()[weight.index()];
+    let sizes = exact.magnitudes(weight.index());
     // What a runtime rounds to 0 counts as the least that it does not.
     let least = |size: f64| {
         if size > 0.0 {
@@ -39,7 +39,7 @@ pub(super) fn of_weight(exact: &ExactNetwork, op: &Op, weight: WeightId) -> Vec<
             0.0
         }
     };
-    let pairs = numbers.iter().zip(sizes);
+    let pairs = numbers.iter().zip(&*sizes);
     match op {
         // The relative error of a divisor is that of the quotient, while it is small.
         Op::Binary(Binary::Div) => pairs

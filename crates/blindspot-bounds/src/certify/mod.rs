@@ -124,6 +124,7 @@ mod affine;
 mod arithmetic;
 mod ball;
 mod certifier;
+mod cost;
 mod curvature;
 mod error;
 mod layer_relaxation;

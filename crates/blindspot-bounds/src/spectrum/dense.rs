@@ -12,6 +12,11 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
+    /// The bytes that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        size_of_val(&self.data[..]) as u64
+    }
+
     /// The Frobenius norm: the square root of the sum of all squares. It is never below the largest
     /// singular value.
     pub(crate) fn frobenius(&self) -> f64 {

@@ -10,6 +10,7 @@
 //! values: the explicit matrices of the tests disagree with it.) Padding only turns phases, which
 //! changes no singular value.
 
+use blindspot_net::Budget;
 use faer::c64;
 use rayon::prelude::*;
 
@@ -38,27 +39,47 @@ pub(super) fn grid(convolution: &Convolution<'_>, positions: [usize; 2]) -> [usi
 }
 
 /// The singular values on a grid whose axes are multiples of the strides; None if that would take
-/// too long.
-pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Option<Circular> {
+/// too long, or more memory than allowed.
+pub(crate) fn circular(
+    convolution: &Convolution<'_>,
+    grid: [usize; 2],
+    budget: &Budget,
+) -> Option<Circular> {
     let Convolution {
-        stride,
         groups,
         features,
         channels,
         ..
     } = *convolution;
-    let coarse = [0, 1].map(|axis| grid[axis] / stride[axis]);
-    let aliases = stride[0] * stride[1];
-    let (rows, cols) = (features, channels * aliases);
+    let coarse = [0, 1].map(|axis| grid[axis] / convolution.stride[axis]);
+    // Positions that no window sees are columns of zeros, which change no singular value: where windows
+    // lie apart the grid may be as narrow as they are.
+    let stride = [0, 1].map(|axis| convolution.stride[axis].min(convolution.reach(axis)));
+    let narrow = [0, 1].map(|axis| coarse[axis] * stride[axis]);
+    let aliases = stride[0].checked_mul(stride[1])?;
+    let (rows, cols) = (features, channels.checked_mul(aliases)?);
     let (short, long) = (rows.min(cols) as f64, rows.max(cols) as f64);
-    let frequencies = coarse[0] * coarse[1];
+    let frequencies = coarse[0].checked_mul(coarse[1])?;
+    let taps = convolution.kernel[0] * convolution.kernel[1];
     let distinct = if convolution.is_pointwise() {
         1
     } else {
         frequencies
     };
-    let operations = (distinct * groups) as f64 * 8.0 * short * short * long;
+    let entries = rows as f64 * cols as f64 * taps as f64;
+    let operations = (distinct * groups) as f64 * 8.0 * (short * short * long + entries);
     if operations > MAX_OPERATIONS {
+        return None;
+    }
+    // Of each thread the factors of all taps, and a block that is decomposed; of all the values.
+    let block = (aliases * taps + 4 * rows * cols) * size_of::<c64>();
+    let all = frequencies.checked_mul(rows.min(cols) * groups + 4)? * 2 * size_of::<f64>();
+    let threads = rayon::current_num_threads().min(distinct);
+    if (block as u64)
+        .checked_mul(threads as u64)?
+        .checked_add(all as u64)?
+        > budget.memory
+    {
         return None;
     }
     // Frequencies with the multiplicity of their blocks.
@@ -79,7 +100,7 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
             })
             .collect()
     };
-    let roots = [0, 1].map(|axis| roots(grid[axis]));
+    let roots = [0, 1].map(|axis| roots(narrow[axis]));
     let found: Option<Vec<Vec<f64>>> = blocks
         .par_iter()
         .map(|&(xi, times)| {
@@ -115,16 +136,19 @@ pub(crate) fn circular(convolution: &Convolution<'_>, grid: [usize; 2]) -> Optio
         })
         .collect();
     let mut values: Vec<f64> = found?.into_iter().flatten().collect();
+    // Those of the columns of zeros, where they count.
+    let true_cols = channels.checked_mul(grid[0])?.checked_mul(grid[1])?;
+    let count = (features * frequencies).min(true_cols) * groups;
+    values.resize(values.len().max(count), 0.0);
     values.sort_unstable_by(|a, b| b.total_cmp(a));
     let largest = values.first().copied().unwrap_or(0.0);
     // The rounding of the entries: each is a sum of one product for each tap, and the root of the
     // number of taps times the Frobenius norm bounds the norm of the block of absolute values.
-    let taps = convolution.kernel[0] * convolution.kernel[1];
     let entries = (taps + 8) as f64 * f64::EPSILON * (taps as f64).sqrt() * convolution.frobenius();
     Some(Circular {
         error: rounding(rows, cols, largest) + entries,
         rows: features * groups * frequencies,
-        cols: channels * groups * grid[0] * grid[1],
+        cols: true_cols.checked_mul(groups)?,
         values,
     })
 }
@@ -142,6 +166,11 @@ impl Convolution<'_> {
     /// Whether each output position depends on the same input position alone.
     pub(super) fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1] && self.stride == [1, 1]
+    }
+
+    /// How many positions a window covers along an axis, those between its taps included.
+    fn reach(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1) * self.dilation[axis] + 1
     }
 
     /// The factor of each tap of a filter in its Fourier coefficient at a frequency.

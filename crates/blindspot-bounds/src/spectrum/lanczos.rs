@@ -63,6 +63,13 @@ pub(crate) struct Limits {
 /// The numbers that the vectors of one process may hold.
 const MAX_NUMBERS: usize = 48 << 20;
 
+/// The bytes that the vectors of one process take, for an operator with so many outputs and inputs.
+pub(super) fn lanczos_bytes(rows: usize, cols: usize) -> u64 {
+    let (small, large) = (rows.min(cols), rows.max(cols));
+    let numbers = MAX_NUMBERS.max(8 * small) + 2 * large + small;
+    (numbers * size_of::<f64>()) as u64
+}
+
 /// Runs the process from a random vector of `start`. None if the operator is 0 or not finite.
 pub(crate) fn golub_kahan(
     operator: &mut dyn LinearOperator,

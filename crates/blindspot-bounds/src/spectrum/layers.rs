@@ -93,6 +93,13 @@ pub(crate) struct MatrixWeight<'n, T = f32> {
 }
 
 impl<T: Real> MatrixWeight<'_, T> {
+    /// The bytes that a copy of the matrix takes.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.rows as u64)
+            .saturating_mul(self.cols as u64)
+            .saturating_mul(size_of::<f64>() as u64)
+    }
+
     /// A copy of the matrix.
     pub(crate) fn dense(&self) -> Matrix {
         let MatrixWeight {

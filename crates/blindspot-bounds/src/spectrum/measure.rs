@@ -1,11 +1,11 @@
 //! Measures one linear layer.
 
-use blindspot_net::Real;
+use blindspot_net::{Budget, BudgetError, Real};
 use blindspot_run::random::Stream;
 
 use super::dense::{Matrix, rounding};
 use super::fourier::{circular, grid};
-use super::lanczos::{ExtremeSingularValues, Limits, LinearOperator, golub_kahan};
+use super::lanczos::{ExtremeSingularValues, Limits, LinearOperator, golub_kahan, lanczos_bytes};
 use super::layers::{Convolution, Layer, Linear, NetworkOperator};
 use super::{LayerSpectrum, Reading, SpectrumOptions};
 
@@ -15,6 +15,11 @@ const MAX_KEPT: usize = 512;
 const MAX_EXPLICIT_SIDE: usize = 1536;
 /// The largest number of entries of a convolution's matrix that is decomposed.
 const MAX_EXPLICIT_ENTRIES: usize = 1 << 24;
+/// How much memory a matrix takes while it is decomposed, as a multiple of its own: the decomposition
+/// works on a copy and beside it.
+const DECOMPOSING: u64 = 4;
+/// The steps that all applications of an operator in a Lanczos process may take: some hours on a core.
+const MAX_LANCZOS_STEPS: f64 = 4e12;
 /// The largest number of steps of the Lanczos process.
 const MAX_STEPS: usize = 400;
 /// The relative error up to which the smallest singular value of the Lanczos process is reported,
@@ -120,10 +125,13 @@ impl Measurement {
 pub(super) fn measure(
     layer: &Layer<'_>,
     options: &SpectrumOptions,
+    budget: &Budget,
 ) -> Result<LayerSpectrum, String> {
     let (as_run, circular) = match &layer.linear {
         Linear::Matrix { matrix, times } => {
-            let mut measured = of_matrix(&matrix.dense(), &layer.name, options);
+            let copy = budget.check(matrix.bytes(), || "its matrix".to_owned());
+            copy.map_err(|why| why.to_string())?;
+            let mut measured = of_matrix(&matrix.dense(), &layer.name, options, budget);
             measured.count *= times;
             measured.reading.dimensions_lost *= times;
             (measured.clone(), measured)
@@ -132,10 +140,10 @@ pub(super) fn measure(
             let Some(input) = &layer.input else {
                 return Err("the shape of its input is not known; leave the input size out".into());
             };
-            let circular = of_circular(convolution, input);
+            let circular = of_circular(convolution, input, budget);
             if options.padded {
                 (
-                    of_padded(convolution, input, &layer.name, options)?,
+                    of_padded(convolution, input, &layer.name, options, budget)?,
                     circular,
                 )
             } else {
@@ -197,8 +205,14 @@ fn decomposed(matrix: &Matrix) -> Option<Measurement> {
     Some(Measurement::of_spectrum(values, rows, cols, error, "SVD"))
 }
 
-fn of_matrix(mut matrix: &Matrix, name: &str, options: &SpectrumOptions) -> Measurement {
+fn of_matrix(
+    mut matrix: &Matrix,
+    name: &str,
+    options: &SpectrumOptions,
+    budget: &Budget,
+) -> Measurement {
     if matrix.rows.min(matrix.cols) <= options.max_dense_side
+        && budget.memory >= DECOMPOSING * matrix.bytes()
         && let Some(measured) = decomposed(matrix)
     {
         return measured;
@@ -212,6 +226,7 @@ pub(super) fn of_padded(
     input: &[usize],
     name: &str,
     options: &SpectrumOptions,
+    budget: &Budget,
 ) -> Result<Measurement, String> {
     let Some(network) = convolution.network(input) else {
         return Err(format!("its windows don't fit an input of shape {input:?}"));
@@ -219,12 +234,25 @@ pub(super) fn of_padded(
     let window = &convolution.conv.window;
     if convolution.is_pointwise() && window.before.iter().chain(&window.after).all(|&n| n == 0) {
         // Both readings are the same.
-        return Ok(of_circular(convolution, input));
+        return Ok(of_circular(convolution, input, budget));
+    }
+    let graph = network.graph();
+    let vectors = lanczos_bytes(network.output_len(), network.input_len());
+    graph
+        .check_memory(budget, vectors, 1, size_of::<f64>())
+        .map_err(|why| why.to_string())?;
+    let steps = graph.steps() * 2.0 * MAX_STEPS as f64;
+    if steps > MAX_LANCZOS_STEPS {
+        return Err(format!(
+            "applying it as often as needed takes {steps:.1e} steps; {MAX_LANCZOS_STEPS:.1e} are the \
+             most"
+        ));
     }
     let mut operator = NetworkOperator::new(&network);
     let (rows, cols) = (operator.rows(), operator.cols());
     if rows.min(cols) <= MAX_EXPLICIT_SIDE
         && rows * cols <= MAX_EXPLICIT_ENTRIES
+        && budget.memory >= DECOMPOSING * (rows * cols * size_of::<f64>()) as u64
         && let Some(measured) = decomposed(&operator.matrix())
     {
         return Ok(measured);
@@ -233,13 +261,17 @@ pub(super) fn of_padded(
 }
 
 /// A convolution in the circular reading; nothing is known if its blocks would take too long.
-pub(super) fn of_circular(convolution: &Convolution<'_>, input: &[usize]) -> Measurement {
+pub(super) fn of_circular(
+    convolution: &Convolution<'_>,
+    input: &[usize],
+    budget: &Budget,
+) -> Measurement {
     let positions = match *input {
         [_, height, width] => [height, width],
         [_, width] => [1, width],
         _ => return Measurement::default(),
     };
-    match circular(convolution, grid(convolution, positions)) {
+    match circular(convolution, grid(convolution, positions), budget) {
         Some(found) => {
             Measurement::of_spectrum(found.values, found.rows, found.cols, found.error, "Fourier")
         }
@@ -252,11 +284,22 @@ pub(super) fn of_circular(convolution: &Convolution<'_>, input: &[usize]) -> Mea
 ///
 /// A convolution with zero padding is the circular one on a grid that holds the padded input, with
 /// some inputs set to 0 and some outputs left out: its norm is no larger.
-pub(crate) fn norm_bound<T: Real>(layer: &Layer<'_, T>) -> Option<f64> {
-    match &layer.linear {
+///
+/// # Errors
+/// [`BudgetError`] where the layer's matrix takes more memory than allowed.
+pub(crate) fn norm_bound<T: Real>(
+    layer: &Layer<'_, T>,
+    budget: &Budget,
+) -> Result<Option<f64>, BudgetError> {
+    Ok(match &layer.linear {
         Linear::Matrix { matrix, .. } => {
+            budget.check(matrix.bytes(), || {
+                format!("the matrix of layer `{}`", layer.name)
+            })?;
             let matrix = matrix.dense();
-            let decomposed = (matrix.rows.min(matrix.cols) <= MAX_EXPLICIT_SIDE)
+            let fits = matrix.rows.min(matrix.cols) <= MAX_EXPLICIT_SIDE
+                && budget.memory >= DECOMPOSING * matrix.bytes();
+            let decomposed = fits
                 .then(|| decomposed(&matrix))
                 .flatten()
                 .map(|measured| measured.reading);
@@ -271,16 +314,19 @@ pub(crate) fn norm_bound<T: Real>(layer: &Layer<'_, T>) -> Option<f64> {
         }
         Linear::Convolution(convolution) => {
             let window = &convolution.conv.window;
-            let sides = layer.input.as_ref()?.iter().skip(1);
+            let Some(input) = &layer.input else {
+                return Ok(None);
+            };
+            let sides = input.iter().skip(1);
             let padding = window.before.iter().zip(&window.after);
             let padded: Vec<usize> = sides.zip(padding).map(|(n, (b, a))| n + b + a).collect();
             let positions = match *padded {
                 [width] => [1, width],
                 [height, width] => [height, width],
-                _ => return None,
+                _ => return Ok(None),
             };
-            let found = circular(convolution, grid(convolution, positions))?;
-            Some(found.values.first()? + found.error)
+            let found = circular(convolution, grid(convolution, positions), budget);
+            found.and_then(|found| Some(found.values.first()? + found.error))
         }
-    }
+    })
 }

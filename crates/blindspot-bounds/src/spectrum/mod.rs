@@ -77,7 +77,7 @@ mod record;
 mod tests;
 
 use blindspot_data::ErrorKind;
-use blindspot_net::Network;
+use blindspot_net::{Budget, Network};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -255,13 +255,25 @@ pub struct Spectra {
 pub struct Spectrum<'n> {
     network: &'n Network<f32>,
     options: SpectrumOptions,
+    budget: Budget,
 }
 
 impl<'n> Spectrum<'n> {
     /// Measures all layers of a network (or model), with the default options.
     pub fn new(network: &'n Network<f32>) -> Spectrum<'n> {
         let options = SpectrumOptions::default();
-        Spectrum { network, options }
+        let budget = Budget::default();
+        Spectrum {
+            network,
+            options,
+            budget,
+        }
+    }
+
+    /// How much memory the matrices of all layers may take at the same time.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
     }
 
     /// The options as they are set.
@@ -320,7 +332,11 @@ impl<'n> Spectrum<'n> {
     /// # Errors
     /// [`SpectrumError`] if an option does not fit the network, or the monitor cancels the work.
     pub fn measure_with(&self, monitor: &dyn Monitor) -> Result<Spectra, SpectrumError> {
-        let Spectrum { network, options } = self;
+        let Spectrum {
+            network,
+            options,
+            budget,
+        } = self;
         if !(options.tolerance > 0.0 && options.tolerance < 1.0) {
             return Err(SpectrumError::Tolerance(options.tolerance));
         }
@@ -347,6 +363,12 @@ impl<'n> Spectrum<'n> {
                 why: node.why,
             })
             .collect();
+        // Layers are measured side by side.
+        let at_once = rayon::current_num_threads().min(found.len()).max(1);
+        let budget = Budget {
+            memory: budget.memory / at_once as u64,
+            ..*budget
+        };
         monitor.begin("spectrum", found.len() as u64);
         let done = std::sync::atomic::AtomicU64::new(0);
         let measured: Vec<Result<LayerSpectrum, Unsupported>> = found
@@ -356,7 +378,7 @@ impl<'n> Spectrum<'n> {
                 let measured = if monitor.cancelled() {
                     Err("stopped".to_owned())
                 } else {
-                    measure(layer, options)
+                    measure(layer, options, &budget)
                 };
                 let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 monitor.progress(done, &layer.name);

@@ -155,7 +155,7 @@ fn both_readings_are_those_of_the_explicit_matrices() {
         let exact = case.matrix(&weight, case.size, false);
         let expected = exact.singular_values().unwrap();
         let options = SpectrumOptions::default();
-        let found = of_padded(&convolution, &input, "test", &options).unwrap();
+        let found = of_padded(&convolution, &input, "test", &options, &Budget::default()).unwrap();
         agree(&found.reading.spectrum, &expected, &what);
         let found = found.reading;
         assert_eq!(found.dimensions_lost, exact.cols.saturating_sub(exact.rows));
@@ -164,7 +164,7 @@ fn both_readings_are_those_of_the_explicit_matrices() {
         let grid = fourier::grid(&convolution, case.size);
         let exact = case.matrix(&weight, grid, true);
         let expected = exact.singular_values().unwrap();
-        let found = fourier::circular(&convolution, grid).unwrap();
+        let found = fourier::circular(&convolution, grid, &Budget::default()).unwrap();
         assert_eq!([found.rows, found.cols], [exact.rows, exact.cols], "{what}");
         agree(&found.values, &expected, &what);
     }
@@ -197,14 +197,14 @@ fn a_convolution_over_one_axis_is_one_over_two() {
     };
     let convolution = Convolution::new(&conv, &[3, 2, 5], &weight);
     let options = SpectrumOptions::default();
-    let found = of_padded(&convolution, &[2, 13], "test", &options).unwrap();
+    let found = of_padded(&convolution, &[2, 13], "test", &options, &Budget::default()).unwrap();
     let exact = case.matrix(&weight, case.size, false);
     agree(
         &found.reading.spectrum,
         &exact.singular_values().unwrap(),
         "padded",
     );
-    let found = of_circular(&convolution, &[2, 13]);
+    let found = of_circular(&convolution, &[2, 13], &Budget::default());
     let exact = case.matrix(&weight, [1, 14], true);
     agree(
         &found.reading.spectrum,

@@ -16,7 +16,9 @@ mod transfer;
 mod units;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use blindspot_net::Budget;
 use clap::{Parser, Subcommand};
 
 pub(crate) use attack::{Attack, OtherRuntime};
@@ -25,6 +27,7 @@ pub(crate) use data::Data;
 pub(crate) use inspect::Inspect;
 pub(crate) use merge::Merge;
 pub(crate) use options::{ChoiceArgs, ModelArgs};
+use parse::{parse_bytes, parse_seconds};
 pub(crate) use reproduce::Reproduce;
 pub(crate) use spectrum::Spectrum;
 pub(crate) use train::Train;
@@ -62,6 +65,13 @@ pub(crate) struct Common {
     /// A folder laid out as mnist/train-images-idx3-ubyte.gz and so on, searched first
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// How much memory the work may take, as in 12GB: a model or images that need more are refused
+    /// [default: three quarters of the machine's]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_bytes)]
+    memory: Option<u64>,
+    /// How long the constants of a model may be computed when it is read [default: 10]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = parse_seconds)]
+    reading_time: Option<f64>,
     /// Print nothing but errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -72,6 +82,19 @@ pub(crate) struct Common {
     #[cfg(feature = "mpi")]
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(3..))]
     pub(crate) patience: u64,
+}
+
+impl Common {
+    /// What a model may take.
+    pub(crate) fn budget(&self) -> Budget {
+        let default = Budget::default();
+        Budget {
+            memory: self.memory.unwrap_or(default.memory),
+            time: self
+                .reading_time
+                .map_or(default.time, Duration::from_secs_f64),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

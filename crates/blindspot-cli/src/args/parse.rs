@@ -27,6 +27,30 @@ pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number of bytes with its unit, as in 12GB, 1.5 GiB or 800MB.
+pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let unit = match text[end..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1048576.0,
+        "gib" => 1073741824.0,
+        "tib" => 1099511627776.0,
+        _ => 0.0,
+    };
+    match text[..end].trim().parse::<f64>() {
+        Ok(number) if number * unit >= 1.0 => Ok((number * unit) as u64),
+        _ => Err("give a size with its unit, as in 12GB or 800MB".into()),
+    }
+}
+
 pub(super) fn parse_arithmetic(text: &str) -> Result<Arithmetic, String> {
     match text.trim() {
         "runtime" => Ok(Arithmetic::Runtime),

@@ -31,7 +31,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         choice: Some(command.choice.choice(command.seed)?),
         ..data.request()
     };
-    let source = load::Source::of(&command.model, command.r#box);
+    let source = load::Source::of(&command.model, command.r#box, common);
     let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
     let labels = &*load::labels_or_answers(&images, &model, common)?;

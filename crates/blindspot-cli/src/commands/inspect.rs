@@ -13,7 +13,8 @@ use crate::print::{json, say};
 pub(super) fn run(command: &Inspect, common: &Common) -> anyhow::Result<()> {
     let options = Model::options()
         .interface(Interface::from(&command.model.interface))
-        .preprocess(Preprocess::from(&command.model.preprocess));
+        .preprocess(Preprocess::from(&command.model.preprocess))
+        .budget(common.budget());
     let report = Report::new(&command.model.model, &options)?;
     let mut text = file(&report.file);
     if let Some(problem) = &report.problem {

@@ -9,10 +9,10 @@ use blindspot::model::{InputBox, Interface, Model, ModelError, read_network};
 use blindspot::preprocess::{Layout, Preprocess, near_chance};
 use blindspot::run::monitor::Monitor;
 use blindspot_data::{
-    Choice, DataError, DataSpec, ImageRequest, ImageSet, Locations, read_classes,
+    Choice, DataError, DataSpec, ImageRequest, ImageSet, Locations, ReadLimit, read_classes,
 };
-use blindspot_net::Network;
 use blindspot_net::onnx::OnnxError;
+use blindspot_net::{Budget, Network};
 use blindspot_paper::architectures;
 
 use super::data::Download;
@@ -28,16 +28,18 @@ pub(super) struct Source<'a> {
     pub(super) preprocess: Preprocess,
     /// The range of an image's values.
     pub(super) input_box: InputBox,
+    pub(super) budget: Budget,
 }
 
 impl<'a> Source<'a> {
     /// The model that the command names.
-    pub(super) fn of(args: &'a ModelArgs, input_box: InputBox) -> Source<'a> {
+    pub(super) fn of(args: &'a ModelArgs, input_box: InputBox, common: &Common) -> Source<'a> {
         Source {
             path: &args.model,
             interface: Interface::from(&args.interface),
             preprocess: Preprocess::from(&args.preprocess),
             input_box,
+            budget: common.budget(),
         }
     }
 
@@ -45,7 +47,8 @@ impl<'a> Source<'a> {
         let options = Model::options()
             .interface(interface)
             .preprocess(self.preprocess.clone())
-            .input_box(self.input_box);
+            .input_box(self.input_box)
+            .budget(self.budget);
         match alexnet(self.path) {
             Some(network) => options.from_network(network),
             None => options.open(self.path),
@@ -67,7 +70,7 @@ pub(super) fn model(
             source: OnnxError::OpenShape { shape, .. },
             ..
         }) if interface.input_shape.is_none() => {
-            let mut images = set(&request.data, common, progress)?;
+            let mut images = first_of_set(1, &request.data, common, progress)?;
             if let Some(fit) = &request.fit {
                 images = images.fitted(fit)?;
             }
@@ -105,13 +108,14 @@ fn as_input(
 pub(super) fn network(
     path: &Path,
     interface: &Interface,
+    budget: &Budget,
 ) -> Result<(Network<f32>, String), ModelError> {
     match alexnet(path) {
         Some(network) => {
             let model = Model::from_network(network.clone())?;
             Ok((network, model.sha256().to_owned()))
         }
-        None => read_network(path, interface),
+        None => read_network(path, interface, budget),
     }
 }
 
@@ -123,9 +127,22 @@ fn alexnet(path: &Path) -> Option<Network<f32>> {
 /// The image set that a specification names, as it is. What a user should know of it goes to standard
 /// error.
 pub(super) fn set(spec: &str, common: &Common, progress: &Progress) -> anyhow::Result<ImageSet> {
+    first_of_set(usize::MAX, spec, common, progress)
+}
+
+/// The first images of such a set; no more than these are read from a file that has them one after the
+/// other.
+fn first_of_set(
+    images: usize,
+    spec: &str,
+    common: &Common,
+    progress: &Progress,
+) -> anyhow::Result<ImageSet> {
     let spec: DataSpec = spec.parse().map_err(|error| Usage(format!("{error}")))?;
     let locations = Locations::new(common.data_dir.clone());
-    let images = spec.load(&locations, &mut Download(progress))?;
+    let memory = common.budget().memory;
+    let limit = ReadLimit { images, memory };
+    let images = spec.load_within(&limit, &locations, &mut Download(progress))?;
     for note in images.notes().iter().filter(|_| !common.quiet) {
         print::warning(&format!("{}: {note}", images.name()));
     }
@@ -141,7 +158,11 @@ pub(super) fn images(
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<ImageSet> {
-    let mut images = set(&request.data, common, progress)?;
+    let first = match request.choice {
+        Some(Choice { count, seed: None }) => count,
+        _ => usize::MAX,
+    };
+    let mut images = first_of_set(first, &request.data, common, progress)?;
     images = match (model, request.fit) {
         (Some(model), fit) => model.fit(&images, fit)?,
         (None, Some(fit)) => images.fitted(&fit)?,

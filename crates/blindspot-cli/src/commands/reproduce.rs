@@ -190,6 +190,7 @@ impl Own {
                     interface: Interface::default(),
                     preprocess: Preprocess::from(&command.preprocess),
                     input_box: InputBox::default(),
+                    budget: common.budget(),
                 };
                 let model = load::model(&source, &data.request(), common, progress)?;
                 Some((model, name.into_owned()))

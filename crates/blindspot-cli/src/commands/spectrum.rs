@@ -30,13 +30,14 @@ pub(super) fn run(
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let (network, model_sha256) =
-        load::network(&command.model, &Interface::from(&command.interface))?;
+    let (interface, budget) = (Interface::from(&command.interface), common.budget());
+    let (network, model_sha256) = load::network(&command.model, &interface, &budget)?;
     let out = &command.out;
     files::make_folder(out)?;
     files::check_writable(&out.join("spectrum.json"))?;
     page::check(command.report.as_deref())?;
     let mut spectrum = Spectrum::new(&network)
+        .budget(budget)
         .seed(command.seed)
         .tolerance(command.tolerance);
     if let Some(layer) = &command.layer {

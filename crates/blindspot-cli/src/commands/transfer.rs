@@ -53,7 +53,7 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
     let records: Vec<examples::Record> = records.collect();
     let (mut networks, mut models): (Vec<(String, Network<f32>)>, _) = (Vec::new(), Vec::new());
     for (name, path) in named(&command.models) {
-        let model = seen_through(command, &records, path)?;
+        let model = seen_through(command, &records, path, common)?;
         networks.push((name.clone(), model.network().clone()));
         models.push(ModelFile {
             file: name,
@@ -114,13 +114,15 @@ fn seen_through(
     command: &Transfer,
     records: &[examples::Record],
     path: &Path,
+    common: &Common,
 ) -> anyhow::Result<Model> {
     let interface = Interface::from(&command.interface);
-    let options = Model::options().interface(interface.clone());
+    let budget = common.budget();
+    let options = Model::options().interface(interface.clone()).budget(budget);
     if let Some(preprocess) = command.preprocess.given() {
         return Ok(options.preprocess(preprocess).open(path)?);
     }
-    let (_, sha256) = read_network(path, &interface)?;
+    let (_, sha256) = read_network(path, &interface, &budget)?;
     let mut origins = records.iter().map(|record| &record.origin);
     let own = origins.clone().find(|origin| origin.model_sha256 == sha256);
     let first = origins.next();

@@ -239,7 +239,7 @@ impl Classifier for Model {
     fn exact(&self) -> Option<Box<dyn Classifier<f64> + '_>> {
         // What folding and rounding to single precision have changed is noise, too.
         match self.exact_logits().ok().flatten() {
-            Some(exact) => Some(Box::new(exact.network().clone())),
+            Some(exact) => Some(Box::new(exact.network())),
             None => self.network().exact(),
         }
     }

@@ -238,6 +238,12 @@ impl Graph {
         &self.nodes
     }
 
+    /// The operator that gives a value; none gives the input.
+    pub fn giver(&self, value: ValueId) -> Option<&Node> {
+        // Each operator gives the value after those that were there before.
+        self.nodes.get(value.0.checked_sub(1)?)
+    }
+
     /// The input.
     pub fn input(&self) -> ValueId {
         ValueId(0)

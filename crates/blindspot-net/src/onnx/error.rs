@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::help::help;
+use crate::budget::BudgetError;
 use crate::graph::GraphError;
 use crate::network::WeightError;
 
@@ -69,6 +70,9 @@ pub enum OnnxError {
         /// What is wrong.
         why: String,
     },
+    /// Reading the file would take more memory or time than allowed.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     /// The operators don't fit each other.
     #[error(transparent)]
     Graph(#[from] GraphError),

@@ -9,6 +9,7 @@ mod binary;
 mod choose;
 mod concat;
 mod conv;
+mod cost;
 mod dropout;
 mod gather;
 mod identity;

@@ -116,11 +116,13 @@ impl Window {
             [first, second] => [first, second],
             _ => unreachable!("checked when the graph was built"),
         };
+        let (output, stride) = (two(&outputs, 1), two(&self.strides, 1));
         Plane {
             input: two(positions, 1),
-            output: two(&outputs, 1),
+            output,
             kernel: two(&self.kernel, 1),
-            stride: two(&self.strides, 1),
+            // Nothing is a step away from the only window, and a kernel's memory grows with the steps.
+            stride: [0, 1].map(|axis| if output[axis] == 1 { 1 } else { stride[axis] }),
             dilation: two(&self.dilations, 1),
             before: two(&self.before, 0),
             after: two(&self.after, 0),

@@ -185,7 +185,8 @@ fn look(
     options: &ModelOptions,
 ) -> Result<Inspection, ModelError> {
     let interface: &Interface = options.interface_of();
-    let read = interface.read_options(path)?;
+    let mut read = interface.read_options(path)?;
+    read.budget = *options.budget_of();
     inspect(bytes, &read).map_err(|source| ModelError::Onnx {
         path: name.to_owned(),
         source,
@@ -196,6 +197,7 @@ fn look(
 fn without_path(error: &ModelError) -> String {
     match error {
         ModelError::Onnx { source, .. } => source.to_string(),
+        ModelError::Budget { source, .. } => source.to_string(),
         ModelError::Preprocess { source, .. } => source.to_string(),
         other => other.to_string(),
     }

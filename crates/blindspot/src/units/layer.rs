@@ -57,7 +57,7 @@ impl Layer {
         let graph = network.graph();
         let value = graph.value(id);
         let (&units, positions) = value.shape.split_first()?;
-        let maker = graph.nodes().iter().find(|node| node.output == id);
+        let maker = graph.giver(id);
         (positions.len() <= 2).then(|| Layer {
             id,
             name: value.name.clone(),
@@ -79,7 +79,7 @@ impl Layer {
         let graph = network.graph();
         let mut id = self.id;
         loop {
-            let node = graph.nodes().iter().find(|node| node.output == id)?;
+            let node = graph.giver(id)?;
             let value = |operand: &Operand| match operand {
                 Operand::Value(id) => Some(*id),
                 Operand::Weight(_) => None,

@@ -189,7 +189,9 @@ fn coarser_formats_certify_less_and_overflow_certifies_nothing() {
     ] {
         let exact = blindspot_net::ExactNetwork::from(&network);
         let runtime = EndRounding { rounding, end: 0.0 };
-        let certifier = Certifier::with_rounding(&exact, InputBox::default(), runtime).unwrap();
+        let budget = blindspot_net::Budget::default();
+        let certifier =
+            Certifier::with_rounding(&exact, InputBox::default(), runtime, &budget).unwrap();
         let found = certifier
             .certify_inputs(&images, &labels, &all, &Unwatched)
             .unwrap();

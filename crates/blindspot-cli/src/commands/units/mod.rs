@@ -103,7 +103,7 @@ struct ImagesRecord {
 }
 
 pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let source = load::Source::of(&command.model, InputBox::default());
+    let source = load::Source::of(&command.model, InputBox::default(), common);
     let model = load::model(&source, &command.data.request(), common, progress)?;
     let network = model.network();
     let Some(Some(name)) = &command.layer else {

@@ -92,6 +92,7 @@ pub(crate) fn merge(
         interface: request.interface.clone(),
         preprocess: request.preprocess.clone(),
         input_box: InputBox::default(),
+        budget: common.budget(),
     };
     let model = load::model(&source, &request.images, common, progress)?;
     let layer = Layer::find(model.network(), &request.layer)?;

@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::constant::Constant;
+use super::weights::{Computed, Weight, Weights};
+use crate::budget::{Account, BudgetError};
 use crate::exact::ExactNetwork;
 use crate::graph::{Graph, MAX_VALUES, Operand, ValueId, WeightId};
 use crate::network::Network;
@@ -12,32 +14,6 @@ use crate::onnx::proto::{BFLOAT16, FLOAT16, NodeProto};
 use crate::ops::{Gather, Op};
 use crate::precision::Precision;
 use crate::real::Real;
-
-/// How many bytes the constants of a file may take altogether, however few bytes describe them.
-/// Those in files beside it count by the lengths of these, beside that.
-const MAX_CONSTANT_BYTES: usize = 1 << 32;
-
-/// How many bytes the constants may take at most, files beside the model included: 32 GiB.
-const MAX_ALL_BYTES: u64 = 1 << 35;
-
-/// How many bytes the constants of a model may take that has files of so many bytes beside it: two
-/// bytes of a half-precision number become four. (Many tensors may name the same part of a file.)
-pub(super) fn most_constant_bytes(beside: u64) -> usize {
-    let more = beside.saturating_mul(2).min(MAX_ALL_BYTES);
-    let more = usize::try_from(more).unwrap_or(usize::MAX);
-    MAX_CONSTANT_BYTES.saturating_add(more)
-}
-
-/// The error at the constant with which they take more.
-pub(super) fn too_many_bytes(name: &str) -> OnnxError {
-    OnnxError::Tensor {
-        name: name.to_owned(),
-        why: format!(
-            "the model's constants take more memory than they may: {MAX_CONSTANT_BYTES} bytes and \
-             twice the size of the files beside the model"
-        ),
-    }
-}
 
 /// How large the batch is, according to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,60 +54,21 @@ impl Binding {
     }
 }
 
-/// The numbers of a weight.
-enum Weight {
-    /// A constant's, as they are.
-    Shared(Rc<Constant>),
-    /// Numbers that the reader makes.
-    Own(Computed),
-}
+/// Bytes that an operator takes in the graph beside its names, about.
+const NODE_BYTES: usize = 1 << 10;
 
-/// Numbers that are computed from those of the file, and their
-/// [magnitudes](crate::ExactNetwork).
-pub(super) struct Computed {
-    pub(super) values: Vec<f64>,
-    pub(super) magnitudes: Vec<f64>,
-}
+/// How often the name of a node's output is in memory, and its list of positions.
+const COPIES: usize = 4;
 
-impl Computed {
-    /// Numbers that no operator but the node's own has rounded.
-    pub(super) fn own(values: Vec<f64>) -> Computed {
-        Computed {
-            magnitudes: values.iter().map(|x| x.abs()).collect(),
-            values,
-        }
-    }
-
-    /// More than the magnitude of any number of the file that has the same absolute value.
-    fn magnitude(&self, i: usize) -> f64 {
-        (self.magnitudes[i].max(self.values[i].abs()) * (1.0 + 1e-6)).min(f64::MAX)
-    }
-}
-
-impl Weight {
-    fn values(&self) -> &[f64] {
-        match self {
-            Weight::Own(numbers) => &numbers.values,
-            Weight::Shared(constant) => constant.reals().unwrap_or_default(),
-        }
-    }
-
-    fn magnitudes(&self) -> Vec<f64> {
-        match self {
-            Weight::Own(numbers) => (0..numbers.values.len())
-                .map(|i| numbers.magnitude(i))
-                .collect(),
-            Weight::Shared(constant) => constant.magnitudes(),
-        }
-    }
+/// What messages call the numbers of a constant or weight.
+fn numbers_of(name: &str) -> String {
+    format!("the numbers of `{name}`")
 }
 
 /// A network under construction.
 pub(super) struct Builder {
     graph: Graph,
-    weights: Vec<Weight>,
-    /// Constants that are weights already, by address and shape.
-    known_weights: HashMap<(*const Constant, Vec<usize>), WeightId>,
+    weights: Weights,
     names: HashMap<String, Binding>,
     /// The names that nodes give.
     produced: HashSet<String>,
@@ -146,8 +83,8 @@ pub(super) struct Builder {
     pub(super) precision: Precision,
     /// How many numbers one image's values may still have together.
     values_left: usize,
-    /// How many bytes constants may still take.
-    constant_bytes_left: usize,
+    /// What reading the file has taken so far.
+    account: Account,
     /// How many names were made up.
     made_up: usize,
     /// Values that hold whole numbers: the input, if it does, and what is only rearranged of it.
@@ -158,13 +95,14 @@ pub(super) struct Builder {
 
 impl Builder {
     /// A network with nothing but its input: the shape of one image, and whether the file has the
-    /// batch's axis before it.
+    /// batch's axis before it. `account` is what reading the file has taken before.
     pub(super) fn new(
         input: &str,
         shape: &[usize],
         batched: bool,
         batch: Batch,
         opset: i64,
+        account: Account,
     ) -> Result<Self, OnnxError> {
         let graph = Graph::new(input, shape)?;
         let value = Value {
@@ -173,8 +111,7 @@ impl Builder {
         };
         Ok(Builder {
             graph,
-            weights: Vec::new(),
-            known_weights: HashMap::new(),
+            weights: Weights::default(),
             names: HashMap::from([(input.to_owned(), Binding::Value(value))]),
             produced: HashSet::new(),
             uses: HashMap::new(),
@@ -183,7 +120,7 @@ impl Builder {
             exact: false,
             precision: Precision::Single,
             values_left: MAX_VALUES,
-            constant_bytes_left: MAX_CONSTANT_BYTES,
+            account,
             made_up: 0,
             whole: HashSet::new(),
             types: HashMap::new(),
@@ -235,37 +172,45 @@ impl Builder {
     }
 
     /// The finished network: what the value `output` needs.
-    pub(super) fn finish(self, output: ValueId) -> Result<Network<f32>, OnnxError> {
+    pub(super) fn finish(mut self, output: ValueId) -> Result<Network<f32>, OnnxError> {
         let (graph, kept) = self.graph.up_to(output);
-        let mut weights: Vec<Option<Weight>> = self.weights.into_iter().map(Some).collect();
+        self.take_network(&kept, size_of::<f32>())?;
         // What nothing else holds is gone as soon as it is in the network.
         drop(self.names);
-        let kept: Vec<Weight> = kept.iter().filter_map(|id| weights[id.0].take()).collect();
-        drop(weights);
-        let rounded = |weight: Weight| weight.values().iter().map(|&x| x as f32).collect();
-        Ok(Network::new(
-            graph,
-            kept.into_iter().map(rounded).collect(),
-        )?)
+        Ok(Network::new(graph, self.weights.into_singles(&kept))?)
     }
 
     /// The same with the file's own numbers.
-    pub(super) fn finish_exact(self, output: ValueId) -> Result<ExactNetwork, OnnxError> {
+    pub(super) fn finish_exact(mut self, output: ValueId) -> Result<ExactNetwork, OnnxError> {
         let (_, kept) = self.graph.up_to(output);
-        let magnitudes = kept.iter().map(|id| self.weights[id.0].magnitudes());
-        let magnitudes = magnitudes.collect();
-        Ok(ExactNetwork::new(self.network(output)?, magnitudes)?)
+        self.take_network(&kept, size_of::<f64>())?;
+        let magnitudes = kept
+            .iter()
+            .map(|&id| self.weights.get(id).computed_magnitudes());
+        let magnitudes: Vec<_> = magnitudes.collect();
+        let computed = magnitudes
+            .iter()
+            .flatten()
+            .map(|sizes| size_of_val(&sizes[..]));
+        self.take_bytes("the network", computed.sum())?;
+        Ok(ExactNetwork::of_parts(self.network(output)?, magnitudes)?)
     }
 
     /// What the value `output` needs as a network with copies of the weights; unlike
     /// [`finish`](Builder::finish) it can be asked for several outputs.
     pub(super) fn network<T: Real>(&self, output: ValueId) -> Result<Network<T>, OnnxError> {
         let (graph, kept) = self.graph.up_to(output);
-        let weights = kept.iter().map(|&id| {
-            let values = self.weights[id.0].values().iter();
-            values.map(|&x| T::of(x)).collect()
-        });
+        let weights = kept.iter().map(|&id| self.weights.get(id).cast());
         Ok(Network::new(graph, weights.collect())?)
+    }
+
+    /// Counts weights that are in memory a second time from now on, in numbers of `width` bytes.
+    fn take_network(&mut self, weights: &[WeightId], width: usize) -> Result<(), BudgetError> {
+        let numbers = weights.iter().map(|&id| self.weight_shape(id));
+        let numbers = numbers.map(|shape| shape.iter().product::<usize>());
+        let bytes = numbers.fold(0, usize::saturating_add).saturating_mul(width);
+        self.account
+            .take(bytes as u64, || "the weights of the network".to_owned())
     }
 
     /// What a name stands for, if it was read.
@@ -301,24 +246,30 @@ impl Builder {
         self.values_left = self.values_left.min(most);
     }
 
-    /// Lets constants take as much as those of a model can that has files of so many bytes beside it.
-    pub(super) fn allow_bytes(&mut self, beside: u64) {
-        self.constant_bytes_left = most_constant_bytes(beside);
+    /// What reading the file has taken so far.
+    pub(super) fn account(&self) -> &Account {
+        &self.account
     }
 
-    /// Checks that a constant of this many bytes is within the limit.
-    pub(super) fn check_bytes(&self, name: &str, bytes: usize) -> Result<(), OnnxError> {
-        if bytes <= self.constant_bytes_left {
-            return Ok(());
-        }
-        Err(too_many_bytes(name))
+    /// Checks that there is room for so many bytes more for a while.
+    pub(super) fn check_bytes(&self, name: &str, bytes: usize) -> Result<(), BudgetError> {
+        self.account.check(bytes as u64, || numbers_of(name))
     }
 
-    /// Counts the bytes of a constant towards the limit.
-    pub(super) fn take_bytes(&mut self, name: &str, bytes: usize) -> Result<(), OnnxError> {
-        self.check_bytes(name, bytes)?;
-        self.constant_bytes_left -= bytes;
-        Ok(())
+    /// Counts the bytes of a constant or weight.
+    pub(super) fn take_bytes(&mut self, name: &str, bytes: usize) -> Result<(), BudgetError> {
+        self.account.take(bytes as u64, || numbers_of(name))
+    }
+
+    /// Checks that evaluating the part up to a value fits into what is left, once and without its
+    /// gradients, in numbers of the type `T`.
+    pub(super) fn check_evaluation<T: Real>(&self, output: Value) -> Result<(), BudgetError> {
+        let (graph, _) = self.graph.up_to(output.id);
+        let needs = graph.computing(size_of::<T>());
+        let what = || format!("the constant `{}`", graph.value(graph.output()).name);
+        self.account.check(needs.bytes, what)?;
+        let what = || format!("computing {}", what());
+        self.account.check_time(needs.steps, what)
     }
 
     /// The shape of one image's part of a value.
@@ -328,8 +279,7 @@ impl Builder {
 
     /// The operator that gives a value, unless that is the input.
     pub(super) fn op(&self, value: Value) -> Option<&Op> {
-        let node = self.graph.nodes().get(value.id.0.checked_sub(1)?)?;
-        Some(&node.op)
+        Some(&self.graph.giver(value.id)?.op)
     }
 
     /// Adds an operator of a node. Its value has a made-up name until the node is done.
@@ -349,10 +299,22 @@ impl Builder {
             if let (Operand::Weight(id), true) = (operands[i], operands[..i].contains(&operands[i]))
             {
                 let shape = self.graph.weights()[id.0].shape.clone();
-                let numbers = self.weight_numbers(id);
+                let numbers = self.weight_numbers(id)?;
                 operands[i] = self.computed_weight(&name, &shape, numbers)?;
             }
         }
+        // Graphs are copied with the lists of positions that they hold.
+        let list = match &op {
+            Op::Gather(gather) => size_of_val(&gather.positions[..]),
+            Op::Local(local) => size_of_val(local.fields.places()),
+            _ => 0,
+        };
+        let node_bytes = NODE_BYTES + COPIES * (name.len() + list);
+        self.account.take(node_bytes as u64, || {
+            format!("node `{}`", node.name_or_output())
+        })?;
+        self.account
+            .check_time(0, || "reading the model's nodes".to_owned())?;
         let id = self
             .graph
             .node(node.name_or_output(), op, &operands, &name)?;
@@ -401,6 +363,7 @@ impl Builder {
         numbers: Computed,
     ) -> Result<Operand, OnnxError> {
         let name = self.free_name(name);
+        self.take_bytes(&name, numbers.bytes())?;
         let id = self.graph.weight(&name, shape)?;
         self.weights.push(Weight::Own(numbers));
         Ok(Operand::Weight(id))
@@ -414,8 +377,7 @@ impl Builder {
         constant: &Rc<Constant>,
         shape: &[usize],
     ) -> Result<Operand, OnnxError> {
-        let key = (Rc::as_ptr(constant), shape.to_vec());
-        if let Some(&id) = self.known_weights.get(&key) {
+        if let Some(id) = self.weights.known(constant, shape) {
             return Ok(Operand::Weight(id));
         }
         let name = if self.graph.has_name(name) {
@@ -424,8 +386,7 @@ impl Builder {
             name.to_owned()
         };
         let id = self.graph.weight(&name, shape)?;
-        self.weights.push(Weight::Shared(constant.clone()));
-        self.known_weights.insert(key, id);
+        self.weights.share(id, constant, shape);
         Ok(Operand::Weight(id))
     }
 
@@ -435,11 +396,18 @@ impl Builder {
     }
 
     /// The numbers of a weight, and their magnitudes.
-    pub(super) fn weight_numbers(&self, id: WeightId) -> Computed {
-        Computed {
-            values: self.weights[id.0].values().to_vec(),
-            magnitudes: self.weights[id.0].magnitudes(),
-        }
+    pub(super) fn weight_numbers(&self, id: WeightId) -> Result<Computed, BudgetError> {
+        let weight = self.weights.get(id);
+        let count: usize = self.weight_shape(id).iter().product();
+        self.check_bytes(
+            &self.graph.weights()[id.0].name,
+            2 * count * size_of::<f64>(),
+        )?;
+        let values: Vec<f64> = weight.cast();
+        Ok(match weight.computed_magnitudes() {
+            Some(magnitudes) => Computed { values, magnitudes },
+            None => Computed::own(values),
+        })
     }
 
     /// Operator and operands behind a name, if it is a node's output that the file uses only once.
@@ -449,7 +417,7 @@ impl Builder {
         };
         // Another name for the same value is another use.
         let own = self.graph.value(value.id).name == name;
-        let node = self.graph.nodes().get(value.id.0.checked_sub(1)?)?;
+        let node = self.graph.giver(value.id)?;
         (own && self.uses.get(name) == Some(&1)).then_some((&node.op, &node.inputs[..]))
     }
 
@@ -460,7 +428,7 @@ impl Builder {
         if let (Op::Reshape(_), [Operand::Value(id)]) = (op, operands) {
             // Where the Gather was read it got the shape of its positions; but a name of the file
             // may have other uses.
-            let below = self.graph.nodes().get(id.0.checked_sub(1)?)?;
+            let below = self.graph.giver(*id)?;
             if self.uses.contains_key(&self.graph.value(*id).name) {
                 return None;
             }

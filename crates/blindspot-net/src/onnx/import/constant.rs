@@ -2,7 +2,10 @@
 
 use prost::bytes::Bytes;
 
+use super::MAX_AXES;
 use super::external::ExternalFiles;
+use super::reals::{Reals, brain, half};
+use crate::budget::Account;
 use crate::graph::MAX_WEIGHTS;
 use crate::onnx::OnnxError;
 use crate::onnx::proto::*;
@@ -29,7 +32,7 @@ pub(super) enum Dim {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Numbers {
     /// Real numbers, as the file has them.
-    Real(Vec<f64>),
+    Real(Reals),
     /// Integers, and truth values as 0 and 1.
     Int(Vec<Dim>),
 }
@@ -45,7 +48,7 @@ impl Numbers {
     /// How many bytes of memory they take.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Numbers::Real(values) => size_of_val(&values[..]),
+            Numbers::Real(values) => values.bytes(),
             Numbers::Int(values) => size_of_val(&values[..]),
         }
     }
@@ -62,6 +65,11 @@ pub(super) struct Constant {
 }
 
 impl Constant {
+    /// Real numbers in a shape of as many.
+    pub(super) fn of_reals(shape: Vec<usize>, values: Vec<f64>) -> Constant {
+        Constant::new(shape, Numbers::Real(Reals::Double(values)))
+    }
+
     /// Numbers in a shape of as many.
     pub(super) fn new(shape: Vec<usize>, numbers: Numbers) -> Constant {
         Constant {
@@ -77,26 +85,37 @@ impl Constant {
     }
 
     /// Reads a tensor of any of ONNX's float types (kept as `f64`), integer types, or truth values.
+    ///
+    /// # Errors
+    /// [`OnnxError::Tensor`] where it does not fit itself, [`OnnxError::Budget`] where it is too large.
     pub(super) fn read(
         tensor: TensorProto,
         external: &mut ExternalFiles,
+        account: &mut Account,
     ) -> Result<Constant, OnnxError> {
         let name = tensor.name.clone();
+        account.take(copied_bytes(&tensor), || format!("tensor `{name}`"))?;
         read(tensor, external).map_err(|why| OnnxError::Tensor { name, why })
     }
 
     /// Numbers given from outside of the file, for a value of one of ONNX's types.
     pub(super) fn given(shape: &[usize], values: &[f32], data_type: i32) -> Constant {
         let numbers = if is_real(data_type) || data_type == 0 {
-            real(values.iter().copied())
+            Numbers::Real(Reals::Single(values.to_vec()))
         } else {
             ints(values.iter().map(|&value| value as i64))
         };
         Constant::new(shape.to_vec(), numbers)
     }
 
+    /// How many bytes of memory its numbers take, with their magnitudes.
+    pub(super) fn bytes(&self) -> usize {
+        let magnitudes = self.magnitudes.as_deref().map_or(0, size_of_val);
+        self.numbers.bytes() + magnitudes
+    }
+
     /// Its numbers, if they are real.
-    pub(super) fn reals(&self) -> Option<&[f64]> {
+    pub(super) fn reals(&self) -> Option<&Reals> {
         match &self.numbers {
             Numbers::Real(values) => Some(values),
             Numbers::Int(_) => None,
@@ -107,12 +126,10 @@ impl Constant {
     pub(super) fn magnitudes(&self) -> Vec<f64> {
         match &self.magnitudes {
             Some(magnitudes) => magnitudes.clone(),
-            None => self
-                .reals()
-                .unwrap_or_default()
-                .iter()
-                .map(|x| x.abs())
-                .collect(),
+            None => self.reals().map_or_else(Vec::new, |reals| {
+                let sizes = reals.iter().map(f64::abs);
+                sizes.collect()
+            }),
         }
     }
 
@@ -125,8 +142,25 @@ impl Constant {
     }
 }
 
+/// How many bytes the numbers of a tensor take beside those that they are read from: none where they
+/// stay where they are in the file.
+fn copied_bytes(tensor: &TensorProto) -> u64 {
+    let count = shape_of(tensor).map_or(0, |shape| shape.iter().product::<usize>());
+    let width = match tensor.data_location {
+        _ if !is_real(tensor.data_type) => size_of::<Dim>(),
+        0 if tensor.raw_data.is_empty() => size_of::<f32>(),
+        0 => 0,
+        _ => width(tensor.data_type).unwrap_or(0),
+    };
+    count.saturating_mul(width) as u64
+}
+
 /// Reads a tensor.
 fn read(mut tensor: TensorProto, external: &mut ExternalFiles) -> Result<Constant, String> {
+    if tensor.dims.len() > MAX_AXES {
+        let axes = tensor.dims.len();
+        return Err(format!("it has {axes} axes, more than {MAX_AXES}"));
+    }
     let shape = shape_of(&tensor).ok_or_else(|| format!("its shape is {:?}", tensor.dims))?;
     let count = shape.iter().product();
     let width = width(tensor.data_type)?;
@@ -151,10 +185,10 @@ fn read(mut tensor: TensorProto, external: &mut ExternalFiles) -> Result<Constan
         ));
     }
     let numbers = match bytes {
-        Some(bytes) if weights && tensor.data_type == INT8 => {
-            real(bytes.iter().map(|&byte| f32::from(byte as i8)))
-        }
-        Some(bytes) if weights => real(bytes.iter().map(|&byte| f32::from(byte))),
+        Some(bytes) if weights || is_real(tensor.data_type) => Numbers::Real(Reals::Stored {
+            data_type: tensor.data_type,
+            bytes,
+        }),
         Some(bytes) => of_bytes(tensor.data_type, &bytes),
         None => of_fields(tensor),
     };
@@ -230,13 +264,9 @@ fn width(data_type: i32) -> Result<usize, String> {
     }
 }
 
-/// Numbers stored as little-endian bytes.
+/// Integers stored as little-endian bytes.
 fn of_bytes(data_type: i32, bytes: &[u8]) -> Numbers {
     match data_type {
-        FLOAT => real(words(bytes).map(f32::from_le_bytes)),
-        DOUBLE => real(words(bytes).map(f64::from_le_bytes)),
-        FLOAT16 => real(words(bytes).map(|word| half(u16::from_le_bytes(word)))),
-        BFLOAT16 => real(words(bytes).map(|word| brain(u16::from_le_bytes(word)))),
         INT64 => ints(words(bytes).map(i64::from_le_bytes)),
         INT32 => ints(words(bytes).map(i32::from_le_bytes)),
         INT16 => ints(words(bytes).map(i16::from_le_bytes)),
@@ -253,10 +283,10 @@ fn of_bytes(data_type: i32, bytes: &[u8]) -> Numbers {
 fn of_fields(tensor: TensorProto) -> Numbers {
     let bits = || tensor.int32_data.iter().copied();
     match tensor.data_type {
-        FLOAT => real(tensor.float_data.into_iter()),
-        DOUBLE => Numbers::Real(tensor.double_data),
-        FLOAT16 => real(bits().map(|bits| half(bits as u16))),
-        BFLOAT16 => real(bits().map(|bits| brain(bits as u16))),
+        FLOAT => Numbers::Real(Reals::Single(tensor.float_data)),
+        DOUBLE => Numbers::Real(Reals::Double(tensor.double_data)),
+        FLOAT16 => singles(bits().map(|bits| half(bits as u16))),
+        BFLOAT16 => singles(bits().map(|bits| brain(bits as u16))),
         INT64 => ints(tensor.int64_data.iter().copied()),
         UINT64 | UINT32 => ints(tensor.uint64_data.iter().map(|&x| saturated(x))),
         _ => ints(bits()),
@@ -268,8 +298,8 @@ fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     words.map(|word| word.try_into().expect("chunks are exact"))
 }
 
-fn real(values: impl Iterator<Item = impl Into<f64>>) -> Numbers {
-    Numbers::Real(values.map(Into::into).collect())
+fn singles(values: impl Iterator<Item = f32>) -> Numbers {
+    Numbers::Real(Reals::Single(values.collect()))
 }
 
 fn ints(values: impl Iterator<Item = impl Into<i64>>) -> Numbers {
@@ -279,45 +309,4 @@ fn ints(values: impl Iterator<Item = impl Into<i64>>) -> Numbers {
 /// The nearest number that has a sign.
 fn saturated(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// An IEEE half-precision number of these bits.
-fn half(bits: u16) -> f32 {
-    let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
-    let size = match exponent {
-        0 => fraction as f32 * 2f32.powi(-24),
-        31 => f32::from_bits(0xff << 23 | fraction << 13),
-        _ => f32::from_bits((exponent + 112) << 23 | fraction << 13),
-    };
-    if bits >> 15 == 1 { -size } else { size }
-}
-
-/// A bfloat16 number of these bits: the upper half of an `f32`.
-fn brain(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_precision_has_its_known_numbers() {
-        for (bits, number) in [
-            (0x0000, 0.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x03ff, 6.097_555e-5),
-            (0x0400, 6.103_515_6e-5),
-            (0x3c00, 1.0),
-            (0x3555, 0.333_251_95),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0x7c00, f32::INFINITY),
-            (0xfc00, f32::NEG_INFINITY),
-        ] {
-            assert_eq!(half(bits), number, "{bits:#06x}");
-        }
-        assert!(half(0x7e00).is_nan());
-        assert_eq!(brain(0xbf80), -1.0);
-    }
 }

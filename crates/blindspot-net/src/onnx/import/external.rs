@@ -22,8 +22,6 @@ pub(super) struct ExternalFiles {
     /// By their paths: the name that the model has, of several the first in the alphabet. A file
     /// counts once, whatever it is called.
     names: HashMap<PathBuf, String>,
-    /// How many bytes all of them have.
-    bytes: u64,
     /// The one that was read from last.
     open: Option<(PathBuf, File)>,
 }
@@ -35,7 +33,6 @@ impl ExternalFiles {
             folder: folder.map(Path::to_owned),
             known: HashMap::new(),
             names: HashMap::new(),
-            bytes: 0,
             open: None,
         }
     }
@@ -46,11 +43,6 @@ impl ExternalFiles {
         let mut names: Vec<String> = self.names.values().cloned().collect();
         names.sort_unstable();
         names
-    }
-
-    /// How many bytes all of these files have.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
     }
 
     /// The `length` bytes that the entries name: `location`, a file in the folder, and in it
@@ -148,7 +140,6 @@ impl ExternalFiles {
             Entry::Occupied(_) => {}
             Entry::Vacant(place) => {
                 place.insert(location.to_owned());
-                self.bytes = self.bytes.saturating_add(data.len());
             }
         }
         let found = (path, data.len());
@@ -181,10 +172,7 @@ mod tests {
         assert_eq!(files.read(&part, 4).unwrap(), [2, 3, 4, 5]);
         let whole = entries(&[("location", "./sub/w.bin")]);
         assert_eq!(files.read(&whole, 8).unwrap().len(), 8);
-        assert_eq!(
-            (files.names(), files.bytes()),
-            (vec!["./sub/w.bin".to_owned()], 8)
-        );
+        assert_eq!(files.names(), ["./sub/w.bin"]);
         let secret = home.path().join("secret").display().to_string();
         for (pairs, length, why) in [
             (&[("location", "../secret")][..], 8, "outside"),

@@ -64,7 +64,7 @@ pub(super) fn fold(r: &mut Reader<'_>, operator: &Operator) -> Result<Vec<Bindin
     let name = r.output_name();
     let mut bindings = Vec::with_capacity(constants.len());
     for constant in constants {
-        r.builder.take_bytes(name, constant.numbers.bytes())?;
+        r.builder.take_bytes(name, constant.bytes())?;
         bindings.push(Binding::Constant(Rc::new(constant)));
     }
     Ok(bindings)
@@ -95,8 +95,10 @@ fn whole(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
         None => constant.clone(),
         Some(ints) => {
             let numbers = ints.iter().map(|&dim| r.known(dim).unwrap_or(0) as f64);
-            let numbers = Numbers::Real(numbers.collect());
-            Rc::new(Constant::new(constant.shape.clone(), numbers))
+            Rc::new(Constant::of_reals(
+                constant.shape.clone(),
+                numbers.collect(),
+            ))
         }
     };
     let outputs = run::<f32>(r, r.node, MAX_INTS, Also::Joined, as_reals)?;
@@ -127,7 +129,7 @@ pub(super) fn truth(r: &Reader<'_>) -> Result<Constant, OnnxError> {
         }
         Numbers::Real(values) => {
             let truth = |value: f64| Dim::Known(i64::from(value != 0.0));
-            Numbers::Int(values.into_iter().map(truth).collect())
+            Numbers::Int(values.iter().map(truth).collect())
         }
     };
     Ok(Constant::new(shape, numbers))
@@ -165,9 +167,8 @@ fn compute(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
     }
     .into_iter();
     let constants = outputs.into_iter().map(|(shape, values)| Constant {
-        shape,
-        numbers: Numbers::Real(values),
         magnitudes: magnitudes.next().flatten(),
+        ..Constant::of_reals(shape, values)
     });
     Ok(constants.collect())
 }
@@ -186,8 +187,10 @@ fn arrange(r: &Reader<'_>) -> Result<Vec<Constant>, OnnxError> {
             let first = all.len();
             all.extend_from_slice(dims);
             let positions = (first..all.len()).map(|i| i as f64);
-            let positions = Numbers::Real(positions.collect());
-            Rc::new(Constant::new(constant.shape.clone(), positions))
+            Rc::new(Constant::of_reals(
+                constant.shape.clone(),
+                positions.collect(),
+            ))
         }
         _ => constant.clone(),
     };
@@ -239,7 +242,8 @@ pub(super) fn run<T: Real>(
     };
     let constant = data(constant);
     let opset = r.builder.opset;
-    let mut inner = Builder::new(name, &constant.shape, false, Batch::One, opset)?;
+    let account = r.builder.account().clone();
+    let mut inner = Builder::new(name, &constant.shape, false, Batch::One, opset, account)?;
     inner.limit_values(most);
     inner.declare_types(r.builder.types());
     inner.declare([node], "");
@@ -270,10 +274,11 @@ pub(super) fn run<T: Real>(
         let batch = value.batched.then_some(1);
         let shape = batch.into_iter().chain(inner.shape(value).iter().copied());
         let shape: Vec<usize> = shape.collect();
+        inner.check_evaluation::<T>(value)?;
         let network = inner.network::<T>(value.id)?;
         let mut evaluator = Evaluator::new(&network);
-        let places = evaluator.input(1).iter_mut().zip(values);
-        places.for_each(|(place, &value)| *place = T::of(value));
+        let places = evaluator.input(1).iter_mut().zip(values.iter());
+        places.for_each(|(place, value)| *place = T::of(value));
         let numbers = evaluator.forward().iter().map(|x| x.f64());
         outputs.push((shape, numbers.collect()));
     }

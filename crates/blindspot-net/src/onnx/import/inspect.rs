@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use prost::Message;
-use prost::bytes::Bytes;
-
 use super::graph::{Producers, order};
 use super::{ReadOptions, functions, graph, interface, operators};
 use crate::onnx::OnnxError;
 use crate::onnx::help::help;
-use crate::onnx::proto::{ModelProto, TensorProto, ValueInfoProto};
+use crate::onnx::proto::{TensorProto, ValueInfoProto};
 
 /// What is in an ONNX file, as far as it can be said without the numbers of its tensors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,13 +55,13 @@ impl Port {
     }
 }
 
-/// Looks at the bytes of an ONNX file. Of `options` only the name of the output is used.
+/// Looks at the bytes of an ONNX file. Of `options` only the name of the output and the budget are
+/// used.
 ///
 /// # Errors
 /// [`OnnxError`] where it is no ONNX file, or a graph without order.
 pub fn inspect(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Inspection, OnnxError> {
-    let model = ModelProto::decode(Bytes::from(bytes.into()));
-    let model = model.map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
+    let (model, _) = super::decode(bytes.into(), options)?;
     let file = model
         .graph
         .ok_or_else(|| OnnxError::NotOnnx("it has no graph".into()))?;

@@ -1,7 +1,8 @@
 //! Operators of a file made of several of the network: the steps.
 
-use super::builder::{Binding, Computed, Value};
+use super::builder::{Binding, Value};
 use super::reader::Reader;
+use super::weights::Computed;
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
 use crate::ops::{
@@ -133,6 +134,18 @@ impl Reader<'_> {
         self.apply(Op::Reduce(op), value)
     }
 
+    /// Chosen positions of an axis of a value.
+    pub(super) fn gather(
+        &mut self,
+        value: Value,
+        axis: usize,
+        positions: impl ExactSizeIterator<Item = usize>,
+    ) -> Result<Value, OnnxError> {
+        self.check_room(positions.len())?;
+        let positions = positions.collect();
+        self.apply(Op::Gather(Gather { axis, positions }), value)
+    }
+
     /// Numbers of a value at chosen places of all its numbers in a row, under a shape.
     pub(super) fn pick(
         &mut self,
@@ -202,6 +215,7 @@ impl Reader<'_> {
         let mut shape = self.shape(value).to_vec();
         let inputs = shape[axis];
         self.check_matrix(outputs, inputs)?;
+        self.check_room(2 * outputs * inputs)?;
         let places = (0..outputs).flat_map(|o| (0..inputs).map(move |i| (o, i)));
         let values: Vec<f64> = places.map(|(o, i)| weight(o, i)).collect();
         // Fractions may be differences of positions, which are as large as the axis.

@@ -129,9 +129,9 @@ fn sizes_of(r: &Reader<'_>, node: &NodeProto) -> Result<Option<Vec<f64>>, OnnxEr
 /// A constant with its magnitudes for numbers.
 fn without_signs(constant: &Rc<Constant>) -> Rc<Constant> {
     match &constant.numbers {
-        Numbers::Real(_) => Rc::new(Constant::new(
+        Numbers::Real(_) => Rc::new(Constant::of_reals(
             constant.shape.clone(),
-            Numbers::Real(constant.magnitudes()),
+            constant.magnitudes(),
         )),
         Numbers::Int(_) => constant.clone(),
     }

@@ -24,7 +24,10 @@ mod magnitudes;
 mod operators;
 mod options;
 mod reader;
+mod reals;
 mod shape_arith;
+mod weights;
+mod wire;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -35,7 +38,7 @@ use std::rc::Rc;
 use prost::Message;
 use prost::bytes::Bytes;
 
-use self::builder::{Binding, Builder, most_constant_bytes, too_many_bytes};
+use self::builder::{Binding, Builder};
 use self::constant::Constant;
 pub use self::contrib::FUSED;
 use self::external::ExternalFiles;
@@ -46,6 +49,7 @@ pub use self::operators::OPERATORS;
 pub use self::options::ReadOptions;
 use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::{MAX_BYTES, Model, OnnxError};
+use crate::budget::Account;
 use crate::exact::ExactNetwork;
 use crate::graph::ValueId;
 use crate::precision::Precision;
@@ -163,8 +167,7 @@ struct ReadFile {
 
 /// Reads a file; `exact` is as in [`Builder`].
 fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<ReadFile, OnnxError> {
-    let model = ModelProto::decode(Bytes::from(bytes));
-    let model = model.map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
+    let (model, mut account) = decode(bytes, options)?;
     let graph = model
         .graph
         .ok_or_else(|| OnnxError::NotOnnx("it has no graph".into()))?;
@@ -194,7 +197,7 @@ fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<Re
     let readings = interface::readings(image, &outputs, options)?;
 
     let mut external = ExternalFiles::of(options.folder.as_deref());
-    let (mut constants, mut bytes) = (Vec::new(), 0);
+    let mut constants = Vec::new();
     let tensors = calls.iter().filter_map(|call| stored_constant(&call.node));
     let types = tensors.map(|(name, tensor)| (name.to_owned(), tensor.data_type));
     let mut types: HashMap<String, i32> = types.collect();
@@ -212,11 +215,7 @@ fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<Re
         let name = tensor.name.clone();
         if needed.contains(&*name) && !chosen(&name) {
             types.insert(name.clone(), tensor.data_type);
-            let constant = Constant::read(tensor, &mut external)?;
-            bytes += constant.numbers.bytes();
-            if bytes > most_constant_bytes(external.bytes()) {
-                return Err(too_many_bytes(&name));
-            }
+            let constant = Constant::read(tensor, &mut external, &mut account)?;
             constants.push((name, Rc::new(constant)));
         }
     }
@@ -225,7 +224,7 @@ fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<Re
         image,
         output: &output,
         types: &types,
-        external_bytes: external.bytes(),
+        account,
         exact,
     };
     let (builder, input_precision, output, reading_note) = file.network(readings, constants)?;
@@ -244,6 +243,19 @@ fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<Re
             .flatten()
             .collect(),
     })
+}
+
+/// Decodes the bytes of a file, as far as the memory allows; gives what that has taken, too.
+fn decode(bytes: Vec<u8>, options: &ReadOptions) -> Result<(ModelProto, Account), OnnxError> {
+    let mut account = Account::new(options.budget);
+    account.take(options.held, || "what is in memory already".to_owned())?;
+    account.take(bytes.len() as u64, || "the file".to_owned())?;
+    account.take(wire::decoded_bytes(&bytes), || {
+        "the file's nodes and tensors".to_owned()
+    })?;
+    let model = ModelProto::decode(Bytes::from(bytes));
+    let model = model.map_err(|error| OnnxError::NotOnnx(error.to_string()))?;
+    Ok((model, account))
 }
 
 /// Checks that all operators are known, and in versions that are.
@@ -294,7 +306,8 @@ struct Graph<'f> {
     output: &'f str,
     /// The types of constants, by their names.
     types: &'f HashMap<String, i32>,
-    external_bytes: u64,
+    /// What reading has taken so far.
+    account: Account,
     exact: bool,
 }
 
@@ -313,6 +326,8 @@ impl Graph<'_> {
                     let note = reading.note.map(str::to_owned);
                     return Ok((builder, input, value, note));
                 }
+                // Another reading takes as much.
+                Err(error @ OnnxError::Budget(_)) => return Err(error),
                 // That the batch can't be followed is not the cause if something else is wrong, too.
                 Err(error) => match first {
                     None => first = Some(error),
@@ -332,11 +347,12 @@ impl Graph<'_> {
     ) -> Result<(Builder, Precision, ValueId), OnnxError> {
         let (name, shape) = (&*self.image.name, &reading.shape);
         let opset = self.calls.first().map_or(0, |call| call.opset);
-        let mut builder = Builder::new(name, shape, reading.batched, reading.batch, opset)?;
+        let account = self.account.clone();
+        let mut builder =
+            Builder::new(name, shape, reading.batched, reading.batch, opset, account)?;
         builder.has_values_of(interface::type_of(self.image));
         let input = builder.precision;
         builder.exact = self.exact;
-        builder.allow_bytes(self.external_bytes);
         builder.declare_types(self.types);
         builder.declare(self.calls.iter().map(|call| &call.node), self.output);
         if interface::whole_range(self.image).is_some()
@@ -345,7 +361,6 @@ impl Graph<'_> {
             builder.mark_whole(value);
         }
         for (name, constant) in constants {
-            builder.take_bytes(name, constant.numbers.bytes())?;
             builder.bind(name, Binding::Constant(constant.clone()))?;
         }
         for call in self.calls {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::budget::Budget;
+
 /// How a file is read.
 ///
 /// ```
@@ -31,6 +33,10 @@ pub struct ReadOptions {
     /// Shape and numbers, row after row, of the other inputs, by their names. They are the same for
     /// each image; integers are rounded towards 0.
     pub constants: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    /// How much memory and time reading the file may take.
+    pub budget: Budget,
+    /// Bytes of the budget's memory that are taken already.
+    pub held: u64,
 }
 
 impl ReadOptions {

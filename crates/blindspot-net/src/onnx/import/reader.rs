@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use super::builder::{Batch, Binding, Builder, Computed, Value};
+use super::builder::{Batch, Binding, Builder, Value};
 use super::constant::{Array, Constant, Dim, Numbers};
+use super::weights::Computed;
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
 use crate::onnx::proto::NodeProto;
@@ -32,6 +33,14 @@ impl<'a> Reader<'a> {
     /// The name of the first output.
     pub(super) fn output_name(&self) -> &'a str {
         self.node.output.first().map_or("", String::as_str)
+    }
+
+    /// Checks that there is room for a list of so many numbers of 8 bytes: before it is made.
+    pub(super) fn check_room(&self, count: usize) -> Result<(), OnnxError> {
+        let bytes = count.saturating_mul(size_of::<f64>());
+        Ok(self
+            .builder
+            .check_bytes(self.node.name_or_output(), bytes)?)
     }
 
     /// An input, if the node has it.
@@ -88,8 +97,9 @@ impl<'a> Reader<'a> {
         let Some(constant) = self.constant(position)? else {
             return Ok(None);
         };
+        self.check_room(constant.numbers.len())?;
         let values = match &constant.numbers {
-            Numbers::Real(values) => values.clone(),
+            Numbers::Real(values) => values.cast(),
             Numbers::Int(dims) => {
                 let known = dims.iter().map(|&dim| Ok(self.known(dim)? as f64));
                 known.collect::<Result<_, OnnxError>>()?

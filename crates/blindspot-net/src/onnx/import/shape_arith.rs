@@ -108,7 +108,7 @@ pub(super) fn choose(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     let shape = broadcast(r, &shapes)?;
     let truth: Vec<bool> = match &condition.numbers {
         Numbers::Int(ints) => ints.iter().map(|&dim| dim != Dim::Known(0)).collect(),
-        Numbers::Real(values) => values.iter().map(|&value| value != 0.0).collect(),
+        Numbers::Real(values) => values.iter().map(|value| value != 0.0).collect(),
     };
     let count: usize = shape.iter().product();
     // For each number of the result whether it is one of a, and where it stands in its list.
@@ -134,12 +134,11 @@ pub(super) fn choose(r: &Reader<'_>) -> Result<Constant, OnnxError> {
                 let chosen = places.map(|(first, place)| if first { a[place] } else { b[place] });
                 chosen.collect::<Vec<f64>>()
             };
-            let numbers = Numbers::Real(choose(&reals, &others));
+            let numbers = choose(&reals, &others);
             let magnitudes = computed.then(|| choose(&sizes[0], &sizes[1]));
             return Ok(Constant {
-                shape,
-                numbers,
                 magnitudes,
+                ..Constant::of_reals(shape, numbers)
             });
         }
     };

@@ -90,6 +90,11 @@ fn window<'a, T>(
     }
 }
 
+/// The numbers of memory that a convolution needs.
+pub(super) fn scratch(sizes: &Sizes) -> u64 {
+    sizes.block_len() as u64
+}
+
 pub(super) fn forward<T: Real>(
     sizes: &Sizes,
     x: &[T],

@@ -32,12 +32,27 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(plane: Plane) -> Layout {
+    /// The layout without its taps.
+    fn of(plane: Plane) -> Layout {
         let padded = |axis: usize| {
             (plane.before[axis] + plane.input[axis] + plane.after[axis])
                 .div_ceil(plane.stride[axis])
         };
         let (rows, row) = (padded(0), padded(1));
+        let last =
+            |axis: usize| (plane.kernel[axis] - 1) * plane.dilation[axis] / plane.stride[axis];
+        Layout {
+            plane,
+            rows,
+            row,
+            taps: Vec::new(),
+            reach: last(0) * row + last(1),
+        }
+    }
+
+    fn new(plane: Plane) -> Layout {
+        let layout = Layout::of(plane);
+        let row = layout.row;
         let mut taps = Vec::with_capacity(plane.kernel_len());
         for ky in 0..plane.kernel[0] {
             for kx in 0..plane.kernel[1] {
@@ -46,14 +61,7 @@ impl Layout {
                 taps.push((phase, y / plane.stride[0] * row + x / plane.stride[1]));
             }
         }
-        let reach = taps.iter().map(|tap| tap.1).max().unwrap_or(0);
-        Layout {
-            plane,
-            rows,
-            row,
-            taps,
-            reach,
-        }
+        Layout { taps, ..layout }
     }
 
     fn phases(&self) -> usize {
@@ -116,6 +124,19 @@ impl Layout {
             }
         });
     }
+}
+
+/// The most numbers of memory that a convolution needs in either direction, the lists of its taps
+/// included.
+pub(super) fn scratch(sizes: &Sizes) -> u64 {
+    let layout = Layout::of(sizes.plane);
+    let (taps, count) = (sizes.plane.kernel_len(), layout.outputs());
+    let forward = count + layout.cut_len() + PLANES * (count + taps);
+    let whole = layout.phase_len().next_multiple_of(WIDE);
+    let by_value = sizes.features * (layout.reach + 2 * whole + WIDE + taps);
+    // Of places and of weights, in `usize`.
+    let lists = 8 * sizes.features * taps;
+    (forward.max(by_value) + lists) as u64
 }
 
 /// `out[r][p] = sum over taps of weights[tap][r] * x[p + offset of the tap]`, for `out` of `R` rows one

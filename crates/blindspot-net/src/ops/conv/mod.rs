@@ -79,19 +79,29 @@ impl Conv {
         Ok(shape)
     }
 
-    fn sizes<T>(&self, value: &Input<'_, T>, weight: &Input<'_, T>) -> Sizes {
+    /// The sizes for operands of these shapes.
+    fn sizes(&self, value: &[usize], weight: &[usize]) -> Sizes {
         Sizes {
-            plane: self.window.plane(&value.shape[1..], false),
+            plane: self.window.plane(&value[1..], false),
             groups: self.groups,
-            channels: weight.shape[1],
-            features: weight.shape[0] / self.groups,
+            channels: weight[1],
+            features: weight[0] / self.groups,
+        }
+    }
+
+    /// The most numbers of memory that either direction needs for operands of these shapes.
+    pub(super) fn scratch(&self, value: &[usize], weight: &[usize]) -> u64 {
+        let sizes = self.sizes(value, weight);
+        match sizes.channels {
+            1 => direct::scratch(&sizes),
+            _ => columns::scratch(&sizes),
         }
     }
 }
 
 impl<T: Real> Kernel<T> for Conv {
     fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], scratch: &mut Vec<T>) {
-        let sizes = self.sizes(&inputs[0], &inputs[1]);
+        let sizes = self.sizes(inputs[0].shape, inputs[1].shape);
         let (x, weight) = (inputs[0].data, inputs[1].data);
         let bias = inputs.get(2).map(|bias| bias.data);
         match sizes.channels {
@@ -109,7 +119,7 @@ impl<T: Real> Kernel<T> for Conv {
         gradients: &mut [Option<Gradient<'_, T>>],
         scratch: &mut Vec<T>,
     ) {
-        let sizes = self.sizes(&inputs[0], &inputs[1]);
+        let sizes = self.sizes(inputs[0].shape, inputs[1].shape);
         let (x, weight, dy) = (inputs[0].data, inputs[1].data, output_gradient);
         if let Some(gradient) = &mut gradients[0] {
             match sizes.channels {

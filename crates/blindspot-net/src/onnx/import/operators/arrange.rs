@@ -7,7 +7,7 @@ use crate::onnx::import::builder::{Batch, Binding, Value};
 use crate::onnx::import::constant::Dim;
 use crate::onnx::import::reader::Reader;
 use crate::onnx::import::{MAX_AXES, contrib};
-use crate::ops::{Gather, Op, Transpose};
+use crate::ops::{Op, Transpose};
 
 pub(super) const OPERATORS: &[Operator] = &[
     Operator::new("Expand", expand).on_constants(OnConstants::Arrange),
@@ -285,11 +285,7 @@ fn expand(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
             (_, 1) => {}
             (length, size) if length == size => {}
             (1, size) => {
-                let op = Op::Gather(Gather {
-                    axis,
-                    positions: vec![0; size],
-                });
-                value = r.apply(op, value)?;
+                value = r.gather(value, axis, std::iter::repeat_n(0, size))?;
             }
             (length, size) => {
                 let why = format!("an axis of length {length} can't be repeated to {size}");
@@ -330,8 +326,7 @@ fn tile(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
             )));
         };
         if count > 1 {
-            let positions = (0..size).map(|i| i % length).collect();
-            value = r.apply(Op::Gather(Gather { axis, positions }), value)?;
+            value = r.gather(value, axis, (0..size).map(|i| i % length))?;
         }
     }
     Ok(value)

@@ -5,7 +5,7 @@ use super::{Operator, Outputs};
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
-use crate::onnx::import::constant::{Constant, Numbers};
+use crate::onnx::import::constant::Constant;
 use crate::onnx::import::reader::Reader;
 use crate::ops::{Binary, Concat, Gather, Op, Softmax, Unary};
 
@@ -160,8 +160,7 @@ fn masked(r: &mut Reader<'_>, scores: Value) -> Result<Value, OnnxError> {
             if numbers.chunks(row).any(nothing) {
                 return Err(r.fail("its mask leaves a query nothing to attend to"));
             }
-            let numbers = Numbers::Real(numbers);
-            finite(Binding::Constant(Constant::new(shape, numbers).into()))
+            finite(Binding::Constant(Constant::of_reals(shape, numbers).into()))
         }
         None => mask,
     };

@@ -9,8 +9,11 @@ use crate::onnx::import::builder::{Binding, Value};
 use crate::onnx::import::constant::{Constant, Dim, MAX_INTS, Numbers, is_real, is_whole};
 use crate::onnx::import::external::ExternalFiles;
 use crate::onnx::import::reader::Reader;
+use crate::onnx::import::reals::Reals;
 use crate::onnx::import::shape_arith;
-use crate::onnx::proto::{BFLOAT16, BOOL, DOUBLE, FLOAT16, INT8, INT64, UINT8, UINT32, UINT64};
+use crate::onnx::proto::{
+    BFLOAT16, BOOL, DOUBLE, FLOAT16, INT8, INT64, TensorProto, UINT8, UINT32, UINT64,
+};
 use crate::ops::{Op, Unary};
 use crate::precision::Precision;
 
@@ -103,9 +106,9 @@ fn cast_like(r: &mut Reader<'_>) -> Outputs {
     Ok(vec![match (&data, ints(&data), ints(&like)) {
         (_, true, true) | (_, false, false) => data,
         (Binding::Constant(constant), true, false) => {
-            let numbers = Numbers::Real(r.reals(0)?.unwrap_or_default().1);
+            let numbers = r.reals(0)?.unwrap_or_default().1;
             let shape = constant.shape.clone();
-            Binding::Constant(Constant::new(shape, numbers).into())
+            Binding::Constant(Constant::of_reals(shape, numbers).into())
         }
         _ => return Err(r.fail("it makes integers of real numbers")),
     }])
@@ -115,6 +118,7 @@ fn cast_like(r: &mut Reader<'_>) -> Outputs {
 /// not told apart.
 fn cast_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     let data = r.required_constant(0)?;
+    r.check_room(2 * data.numbers.len())?;
     let target = r.attr_i64("to", 0) as i32;
     let numbers = match (&data.numbers, target) {
         (Numbers::Int(dims), BOOL) => {
@@ -122,21 +126,22 @@ fn cast_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
             Numbers::Int(dims.iter().map(truth).collect::<Result<_, OnnxError>>()?)
         }
         (Numbers::Real(values), BOOL) => {
-            let truth = |&value| Dim::Known(i64::from(value != 0.0));
+            let truth = |value| Dim::Known(i64::from(value != 0.0));
             Numbers::Int(values.iter().map(truth).collect())
         }
         (Numbers::Int(dims), target) if is_real(target) => {
             let real = |&dim| Ok(r.known(dim)? as f64);
-            Numbers::Real(dims.iter().map(real).collect::<Result<_, OnnxError>>()?)
+            let reals = dims.iter().map(real).collect::<Result<_, OnnxError>>()?;
+            Numbers::Real(Reals::Double(reals))
         }
         (Numbers::Real(values), target) if is_real(target) => {
-            let rounded = |&value: &f64| match target {
+            let rounded = |value: f64| match target {
                 DOUBLE => value,
                 FLOAT16 => f64::from(Precision::Half.round(value as f32)),
                 BFLOAT16 => f64::from(Precision::Brain.round(value as f32)),
                 _ => f64::from(value as f32),
             };
-            Numbers::Real(values.iter().map(rounded).collect())
+            Numbers::Real(Reals::Double(values.iter().map(rounded).collect()))
         }
         (Numbers::Int(dims), INT8..=INT64 | UINT8 | UINT32 | UINT64) => Numbers::Int(dims.clone()),
         (Numbers::Real(values), INT8..=INT64 | UINT8 | UINT32 | UINT64) => {
@@ -144,7 +149,7 @@ fn cast_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
                 return Err(r.fail(format!("it makes more than {MAX_INTS} integers")));
             }
             // Towards 0.
-            let ints = values.iter().map(|&value| Dim::Known(value as i64));
+            let ints = values.iter().map(|value| Dim::Known(value as i64));
             Numbers::Int(ints.collect())
         }
         (_, other) => return Err(r.fail(format!("it casts to ONNX's type {other}"))),
@@ -163,11 +168,11 @@ fn constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
         Numbers::Int(dims)
     };
     let (shape, numbers) = if let Some(tensor) = r.attr_tensor("value") {
-        return Constant::read(tensor.clone(), &mut ExternalFiles::of(None));
+        return of_node(r, tensor);
     } else if let Some(value) = r.attr("value_float") {
-        (vec![], Numbers::Real(vec![value.f.into()]))
+        (vec![], Numbers::Real(Reals::Single(vec![value.f])))
     } else if let Some(value) = r.attr("value_floats") {
-        let numbers = Numbers::Real(value.floats.iter().map(|&x| x.into()).collect());
+        let numbers = Numbers::Real(Reals::Single(value.floats.clone()));
         (vec![value.floats.len()], numbers)
     } else if let Some(value) = r.attr("value_int") {
         (vec![], ints(&[value.i]))
@@ -182,12 +187,18 @@ fn constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     Ok(Constant::new(shape, numbers))
 }
 
+/// A tensor that a node keeps in itself.
+fn of_node(r: &Reader<'_>, tensor: &TensorProto) -> Result<Constant, OnnxError> {
+    let mut account = r.builder.account().clone();
+    Constant::read(tensor.clone(), &mut ExternalFiles::of(None), &mut account)
+}
+
 /// One number everywhere. An axis of the batch's length becomes one of length 1, which is repeated
 /// for each image.
 fn constant_of_shape(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     let value = match r.attr_tensor("value") {
-        Some(tensor) => Constant::read(tensor.clone(), &mut ExternalFiles::of(None))?.numbers,
-        None => Numbers::Real(vec![0.0]),
+        Some(tensor) => of_node(r, tensor)?.numbers,
+        None => Numbers::Real(Reals::Single(vec![0.0])),
     };
     r.required_constant(0)?;
     let sizes = r.dims(0)?.unwrap_or_default();
@@ -211,9 +222,7 @@ fn constant_of_shape(r: &Reader<'_>) -> Result<Constant, OnnxError> {
     };
     let numbers = match value {
         Numbers::Real(value) if value.len() == 1 => {
-            r.builder
-                .check_bytes(r.output_name(), count * size_of::<f64>())?;
-            Numbers::Real(vec![value[0]; count])
+            Numbers::Real(Reals::Same(value.cast()[0], count))
         }
         Numbers::Int(value) if value.len() == 1 => Numbers::Int(vec![value[0]; count]),
         _ => return Err(r.fail("its value must be one number")),

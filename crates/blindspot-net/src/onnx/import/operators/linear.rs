@@ -5,9 +5,10 @@ use std::rc::Rc;
 use super::Operator;
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
-use crate::onnx::import::builder::{Binding, Computed, Value};
+use crate::onnx::import::builder::{Binding, Value};
 use crate::onnx::import::constant::Constant;
 use crate::onnx::import::reader::Reader;
+use crate::onnx::import::weights::Computed;
 use crate::ops::{Binary, Fields, Gemm, Local, MatMul, Op, Transpose};
 
 pub(super) const OPERATORS: &[Operator] =

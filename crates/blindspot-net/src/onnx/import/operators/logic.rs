@@ -7,7 +7,7 @@ use super::elementwise::{pair, unary};
 use super::{OnConstants, Operator};
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
-use crate::onnx::import::constant::{Constant, Numbers};
+use crate::onnx::import::constant::Constant;
 use crate::onnx::import::reader::Reader;
 use crate::onnx::import::{fold, shape_arith};
 use crate::ops::{Binary, Op, Unary, Where};
@@ -73,7 +73,7 @@ pub(super) fn finite(binding: Binding) -> Binding {
             let numbers = reals
                 .iter()
                 .map(|number| number.clamp(f32::MIN.into(), f32::MAX.into()));
-            let numbers = Numbers::Real(numbers.collect());
+            let numbers = numbers.collect();
             let shape = binding.constant().map_or(Vec::new(), |c| c.shape.clone());
             let magnitudes = binding.constant().and_then(|c| c.magnitudes.clone());
             let magnitudes = magnitudes.map(|sizes| {
@@ -81,9 +81,8 @@ pub(super) fn finite(binding: Binding) -> Binding {
                 sizes.map(|size| size.min(f32::MAX.into())).collect()
             });
             Binding::Constant(Rc::new(Constant {
-                shape,
-                numbers,
                 magnitudes,
+                ..Constant::of_reals(shape, numbers)
             }))
         }
         _ => binding,

@@ -3,9 +3,10 @@
 use super::Operator;
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
-use crate::onnx::import::builder::{Binding, Computed, Value};
+use crate::onnx::import::builder::{Binding, Value};
 use crate::onnx::import::constant::Dim;
 use crate::onnx::import::reader::Reader;
+use crate::onnx::import::weights::Computed;
 use crate::ops::{Binary, Lrn, Op, Softmax};
 
 pub(super) const OPERATORS: &[Operator] = &[
@@ -147,7 +148,7 @@ fn fold_into_layer(
     };
     let channels = factors.values.len();
     let shape = r.builder.weight_shape(weight).to_vec();
-    let numbers = r.builder.weight_numbers(weight);
+    let numbers = r.builder.weight_numbers(weight)?;
     let scaled = |numbers: Vec<f64>, factors: &[f64]| {
         let pairs = numbers.iter().enumerate();
         pairs
@@ -159,7 +160,7 @@ fn fold_into_layer(
         magnitudes: scaled(numbers.magnitudes, &factors.magnitudes),
     };
     let zeros = || Computed::own(vec![0.0; channels]);
-    let bias = bias.map_or_else(zeros, |bias| r.builder.weight_numbers(bias));
+    let bias = bias.map_or_else(|| Ok(zeros()), |bias| r.builder.weight_numbers(bias))?;
     let moved = |bias: Vec<f64>, factors: &[f64], shifts: &[f64]| {
         let all = bias.iter().zip(factors).zip(shifts);
         all.map(|((b, factor), shift)| b * factor + shift).collect()

@@ -13,7 +13,7 @@ use super::{OnConstants, Operator, Outputs};
 use crate::graph::Operand;
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
-use crate::onnx::import::constant::{Constant, Numbers};
+use crate::onnx::import::constant::Constant;
 use crate::onnx::import::reader::Reader;
 use crate::onnx::proto::{INT8, INT16, INT32, UINT8, UINT16};
 use crate::ops::{Binary, Op, ReduceKind, Unary};
@@ -208,9 +208,8 @@ fn dequantize_constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
         *number = (*number - zero) * scales[scale];
     }
     Ok(Constant {
-        shape,
-        numbers: Numbers::Real(numbers),
         magnitudes: Some(sizes),
+        ..Constant::of_reals(shape, numbers)
     })
 }
 
@@ -254,8 +253,7 @@ fn integers(
             i / after % length
         }];
     }
-    let numbers = Numbers::Real(numbers);
-    Ok(Rc::new(Constant::new(shape, numbers)))
+    Ok(Rc::new(Constant::of_reals(shape, numbers)))
 }
 
 /// A factor of a matrix product less its zero point.

@@ -459,7 +459,7 @@ fn initial(
     };
     // Most are zeros.
     if let Some(reals) = input.constant().and_then(|constant| constant.reals())
-        && reals.iter().all(|&number| number == 0.0)
+        && reals.iter().all(|number| number == 0.0)
     {
         return Ok(None);
     }
