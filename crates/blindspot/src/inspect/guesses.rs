@@ -54,7 +54,8 @@ fn normalises(model: &Model) -> bool {
     let graph = model.network().graph();
     let mut value = graph.input();
     loop {
-        let mut users = graph.nodes().iter();
+        // A value is used after it is given.
+        let mut users = graph.nodes()[value.index()..].iter();
         let takes = |operand: &Operand| *operand == Operand::Value(value);
         let Some(node) = users.find(|node| node.inputs.iter().any(takes)) else {
             return false;
