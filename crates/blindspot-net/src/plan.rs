@@ -102,7 +102,7 @@ impl Graph {
         budget.check(all.saturating_add(held), || {
             let threads = match threads {
                 1 => String::new(),
-                threads => format!(" on each of {threads} threads"),
+                threads => format!(", on {threads} threads"),
             };
             if needs.scratch > needs.values {
                 format!("the columns of node `{}`{threads}", needs.of)
