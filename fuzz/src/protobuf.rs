@@ -107,7 +107,7 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
 
 fn encode(fields: &[Field]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut put = |out: &mut Vec<u8>, mut number: u64| {
+    let put = |out: &mut Vec<u8>, mut number: u64| {
         while number >= 128 {
             out.push(number as u8 | 128);
             number >>= 7;
@@ -163,8 +163,8 @@ fn change(
     }
     let at = random.below(fields.len());
     // Mostly further inside.
-    if let (Value::Message(inner), Some(kind)) =
-        (&mut fields[at].value, kind.inside(fields[at].number))
+    let number = fields[at].number;
+    if let (Value::Message(inner), Some(kind)) = (&mut fields[at].value, kind.inside(number))
         && !random.once_in(6)
     {
         return change(random, inner, kind, texts, operators);
@@ -191,7 +191,7 @@ fn change(
                 *bytes = random.of(&floats).to_le_bytes();
             }
             Value::Eight(bytes) => *bytes = random.number().to_le_bytes(),
-            Value::Bytes(bytes) => match (kind, fields[at].number) {
+            Value::Bytes(bytes) => match (kind, number) {
                 (Kind::Node, 4) => *bytes = random.of(operators).as_bytes().to_vec(),
                 _ if bytes.len() >= 8 && random.once_in(2) => {
                     // A number of a shape or an axis, or of a packed list.

@@ -327,7 +327,7 @@ fn read_labels(file: &[u8], folder: &Path) {
     let images = folder.join("labelled");
     if !images.exists() {
         std::fs::create_dir_all(&images).expect("the folder can be written to");
-        let image = blindspot_data::png([1, 1, 1], &[0.5]);
+        let image = blindspot_data::png(&[99], [1, 1, 1]).expect("a grey pixel");
         for name in ["0.png", "1.png"] {
             put(&images.join(name), &image);
         }
@@ -410,7 +410,7 @@ fn read_journal(file: &[u8], folder: &Path) {
         let _ = entries.check_all();
         let positions: Vec<usize> = entries.positions().take(100).collect();
         assert!(positions.len() <= entries.len());
-        if let Ok(mut reader) = entries.reader() {
+        if let Ok(reader) = entries.reader() {
             let mut content = [0; 4];
             for entry in 0..reader.len().min(20) {
                 let _ = reader.read(entry, 0, &mut content);

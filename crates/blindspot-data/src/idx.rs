@@ -2,7 +2,7 @@
 //!
 //! Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits".
 
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::GzDecoder;
@@ -146,14 +146,17 @@ impl<R: Read> Read for Hashed<R> {
 impl<R: Read> Hashed<R> {
     /// The next number of the header.
     fn word(&mut self) -> Result<u32, String> {
-        let mut word = [0; 4];
-        match self.read_exact(&mut word) {
-            Ok(()) => Ok(u32::from_be_bytes(word)),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(format!(
+        let mut word = Vec::with_capacity(4);
+        self.by_ref()
+            .take(4)
+            .read_to_end(&mut word)
+            .map_err(damaged)?;
+        match word.try_into() {
+            Ok(word) => Ok(u32::from_be_bytes(word)),
+            Err(_) => Err(format!(
                 "it ends at byte {}, inside its header",
                 self.length
             )),
-            Err(error) => Err(damaged(error)),
         }
     }
 }
