@@ -83,7 +83,9 @@ impl Model {
     /// The file's own network, without the preprocessing.
     pub(crate) fn file_network(&self) -> Result<Network<f32>, ModelError> {
         match &self.source {
-            Source::File(path) => Ok(model::read_network(path, &self.interface)?.0),
+            Source::File(path) => {
+                Ok(model::read_network(path, &self.interface, &Default::default())?.0)
+            }
             Source::Bytes(..) => {
                 let options = model::Model::options().interface(self.interface.clone());
                 Ok(self.source.open(options)?.network().clone())
