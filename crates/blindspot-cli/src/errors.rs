@@ -2,6 +2,7 @@
 //! the command's options.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use blindspot::ErrorKind;
 use blindspot::certify::CertifyError;
@@ -30,6 +31,33 @@ pub(crate) struct Usage(pub(crate) String);
 /// The work was interrupted; what was finished is kept.
 #[derive(Debug)]
 pub(crate) struct Interrupted(pub(crate) String);
+
+/// A result of other work would be replaced.
+#[derive(Debug)]
+pub(crate) struct Exists {
+    pub(crate) path: PathBuf,
+    /// In what it differs.
+    pub(crate) why: String,
+}
+
+impl std::fmt::Display for Exists {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} is there already, and of other work ({}); write to another name, or replace it",
+            self.path.display(),
+            self.why
+        )
+    }
+}
+
+impl Error for Exists {}
+
+impl Exists {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Usage
+    }
+}
 
 /// Standard output can't be written to.
 #[derive(Debug)]
@@ -77,6 +105,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
     }
     by_type!(
         Usage,
+        Exists,
         Interrupted,
         Unprinted,
         CertifyError,
@@ -113,6 +142,12 @@ pub(crate) fn hint_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if error.is::<PreprocessError>() {
         return Some(PREPROCESSING);
     }
+    if error.is::<Exists>() || matches!(error.downcast_ref(), Some(TrainError::Exists { .. })) {
+        return Some("--overwrite");
+    }
+    if let Some(HardenError::Train(TrainError::Exists { .. })) = error.downcast_ref() {
+        return Some("--overwrite");
+    }
     if let Some(ModelError::Budget { source, .. }) = error.downcast_ref() {
         return hint_for(source);
     }
@@ -148,6 +183,9 @@ pub(crate) fn hint_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
     match error.downcast_ref::<ReproduceError>()? {
         ReproduceError::NoneKnown(..) => Some(PREPROCESSING),
+        ReproduceError::Exists { .. } | ReproduceError::Train(TrainError::Exists { .. }) => {
+            Some("--overwrite")
+        }
         ReproduceError::NoFeatures => {
             Some("--layer NAME; `blindspot units MODEL.onnx --layer` lists the names")
         }

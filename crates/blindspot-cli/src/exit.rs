@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use blindspot::ErrorKind;
 
-use crate::{errors, print};
+use crate::{errors, interrupt, print};
 
 /// The program's exit code after an error.
 pub(crate) const fn code(kind: ErrorKind) -> u8 {
@@ -24,6 +24,7 @@ const AFTER_RANK_0: Duration = Duration::from_millis(500);
 
 /// Prints the error of this rank, if there is one, on one line; returns the exit code.
 pub(crate) fn report(result: anyhow::Result<()>, rank: usize) -> u8 {
+    interrupt::last_word();
     let Err(error) = result else {
         return 0;
     };

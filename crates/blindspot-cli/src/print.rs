@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use blindspot_report::plain;
 use serde::Serialize;
 
 use crate::args::Common;
@@ -13,7 +14,7 @@ pub(crate) fn say(common: &Common, text: &str) -> Result<(), Unprinted> {
     if common.quiet || common.json {
         return Ok(());
     }
-    print(text)
+    print(&plain(text))
 }
 
 /// Prints a result as JSON, if the user asked for that.
@@ -42,5 +43,5 @@ pub(crate) fn of(part: usize, all: usize) -> String {
 /// Prints what a user should know beside the result on standard error, after the program's name.
 pub(crate) fn warning(text: &str) {
     // There is nowhere left to say that this can't be said.
-    let _ = writeln!(io::stderr(), "blindspot: {text}");
+    let _ = writeln!(io::stderr(), "blindspot: {}", plain(text));
 }

@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use blindspot::run::monitor::Monitor;
+use blindspot_report::plain;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::Common;
-use crate::interrupt;
+use crate::{interrupt, print};
 
 /// Draws a bar for the work under way.
 pub(crate) struct Progress {
@@ -55,7 +56,7 @@ impl Monitor for Progress {
         .progress_chars("=> ");
         let bar = ProgressBar::new(total)
             .with_style(style)
-            .with_prefix(work.to_owned());
+            .with_prefix(plain(work));
         bar.enable_steady_tick(Duration::from_millis(500));
         let bar = Bar {
             drawn: bar,
@@ -70,7 +71,7 @@ impl Monitor for Progress {
             if let Some(bar) = place {
                 let left = left(bar.begun.elapsed(), done, bar.total);
                 bar.drawn.set_position(done);
-                bar.drawn.set_message(format!("{left}  {detail}"));
+                bar.drawn.set_message(format!("{left}  {}", plain(detail)));
             }
         });
     }
@@ -81,6 +82,10 @@ impl Monitor for Progress {
                 bar.drawn.abandon();
             }
         });
+    }
+
+    fn notice(&self, text: &str) {
+        print::warning(text);
     }
 
     fn cancelled(&self) -> bool {

@@ -15,9 +15,9 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
         ("reproduce --samples 0 --out x", 2, "at least 1"),
         ("train FC100 --out a.onnx", 2, "did you mean `FC100-100-10`"),
         (
-            "train softmax2 --out no/such/folder/a.onnx",
+            "train softmax2 --out text.onnx/a.onnx",
             5,
-            "make the folder first",
+            "can't write text.onnx/a.onnx",
         ),
         (
             "train softmax2 --data nmist:train --out a.onnx",
@@ -32,6 +32,11 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
         ("attack none.onnx --out a.npz", 4, "none.onnx"),
         ("attack text.onnx --out a.npz", 4, "not an ONNX model"),
         ("attack text.onnx --out a.json", 2, "must not end in .json"),
+        (
+            "attack text.onnx --out text.onnx",
+            2,
+            "is read by this command",
+        ),
         ("attack text.onnx --samples 0 --out a.npz", 2, "at least 1"),
         (
             "transfer --examples none.npz --models a.onnx",
@@ -349,9 +354,9 @@ fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
     ] {
         assert!(dir.join(file).is_file(), "{file}");
     }
-    let (exit, _, error) = run(dir, "spectrum model.onnx --layer fc9 --out s");
+    let (exit, _, error) = run(dir, "spectrum model.onnx --layer fc9 --out x");
     assert!(exit == 2 && error.contains("this network has"), "{error}");
-    let (exit, _, error) = run(dir, "spectrum model.onnx --input-size 8x8 --out s");
+    let (exit, _, error) = run(dir, "spectrum model.onnx --input-size 8x8 --out x");
     assert!(
         exit == 2 && error.contains("leave the input size out"),
         "{error}"

@@ -31,7 +31,8 @@ fn models_of_exporters_run_or_are_refused_with_what_helps() {
         ("one_probability", "d2", ""),
     ] {
         let words = format!(
-            "attack {model}.onnx --data npz:{data}.npz --target untargeted --out a.npz {options}"
+            "attack {model}.onnx --data npz:{data}.npz --target untargeted --overwrite --out a.npz \
+             {options}"
         );
         let (exit, _, error) = run(dir, &words);
         assert_eq!(exit, 0, "{words}: {error}");
@@ -51,7 +52,7 @@ fn models_of_exporters_run_or_are_refused_with_what_helps() {
     for (words, says) in [
         ("certify external.onnx --data npz:d.npz --out c.npz", 0),
         ("spectrum external.onnx --out s", 0),
-        ("spectrum open.onnx --input-shape 3,12,12 --out s", 0),
+        ("spectrum open.onnx --input-shape 3,12,12 --out o", 0),
         ("units open.onnx --data npz:d.npz --layer", 0),
         ("attack given.onnx --data npz:d.npz --out a.npz", 4),
         ("spectrum open.onnx --out s", 4),
@@ -76,7 +77,8 @@ fn a_model_s_hash_covers_the_files_beside_it() {
     let dir = folder.path();
     run_python(SCRIPT, ["write".to_owned(), dir.display().to_string()], "").unwrap();
     let hash = || {
-        let words = "attack external.onnx --data npz:d.npz --samples 1 --quiet --out a.npz";
+        let words =
+            "attack external.onnx --data npz:d.npz --samples 1 --quiet --overwrite --out a.npz";
         let (exit, _, error) = run(dir, words);
         assert_eq!(exit, 0, "{error}");
         let record = std::fs::read(dir.join("a.json")).unwrap();

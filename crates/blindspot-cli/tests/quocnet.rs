@@ -112,7 +112,7 @@ fn features_are_learned_from_a_folder_and_wrong_use_ends_in_one_line() {
         (
             "train quocnet --data folder:images --out b.onnx",
             2,
-            "another training",
+            "is no checkpoint",
         ),
         ("train conv --field 3 --out b.onnx", 2, "for quocnet"),
         (

@@ -252,7 +252,7 @@ fn answers_in_shards_make_the_table_of_one_process() {
     let (exit, _, error) = run(dir, &format!("{words} --shard 0/3"));
     assert!(exit == 2 && error.contains("--out DIR"), "{error}");
     // Other examples under the same name.
-    succeeds(dir, &format!("{few} --out b.npz"));
+    succeeds(dir, &format!("{few} --overwrite --out b.npz"));
     let (exit, _, error) = run(dir, &format!("{words} --shard 0/3 --out parts"));
     assert!(
         exit == 2 && error.contains("examples_sha256.b is"),
@@ -282,7 +282,7 @@ fn units_in_shards_are_those_of_one_process() {
     // The pictures take the model again: another one is refused.
     succeeds(
         dir,
-        "train FC100-100-10 --iterations 2 --quiet --out model.onnx",
+        "train FC100-100-10 --iterations 2 --quiet --overwrite --out model.onnx",
     );
     let (exit, _, error) = run(dir, "merge parts --out merged");
     assert!(

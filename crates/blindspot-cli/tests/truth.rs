@@ -65,7 +65,8 @@ fn attack(dir: &Path, name: &str) -> (i32, Option<Value>, String) {
     let output = blindspot(dir)
         .env("BLINDSPOT_PYTHON", python().unwrap())
         .args(["attack", &model, "--data", &data, "--target", "untargeted"])
-        .args(["--verify", "onnxruntime", "--quiet", "--out", "found.npz"])
+        .args(["--verify", "onnxruntime", "--quiet"])
+        .args(["--overwrite", "--out", "found.npz"])
         .output()
         .unwrap();
     let record = std::fs::read(dir.join("found.json")).ok();

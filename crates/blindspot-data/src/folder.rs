@@ -131,11 +131,11 @@ fn entries(folder: &Path) -> Result<Entries, DataError> {
         }
         let mut kind = entry.file_type().map_err(fail)?;
         if kind.is_symlink() {
-            // A link that leads nowhere is found to be broken when it is read.
+            // A link that leads nowhere, or to a device, is found to be broken when it is read.
             match fs::metadata(entry.path()) {
-                Ok(behind) => kind = behind.file_type(),
-                Err(_) if is_image(&name) => images.push(name.clone()),
-                Err(_) => {}
+                Ok(behind) if behind.is_file() || behind.is_dir() => kind = behind.file_type(),
+                _ if is_image(&name) => images.push(name.clone()),
+                _ => {}
             }
         }
         if kind.is_dir() {

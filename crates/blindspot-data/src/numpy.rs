@@ -3,7 +3,7 @@
 //!
 //! Source: "NEP 1: A simple file format for NumPy arrays", R. Kern.
 
-use std::io::{self, BufReader, Chain, Cursor, Read, Seek};
+use std::io::{self, BufReader, Chain, Cursor, Read, Seek, SeekFrom, Write};
 
 use npyz::WriterBuilder;
 pub use npyz::{AutoSerialize, NpyFile, Order};
@@ -19,14 +19,57 @@ const BUFFER: usize = 1 << 16;
 
 /// An archive of arrays that is being written.
 pub struct NpzWriter<'w> {
-    archive: ZipWriter<&'w mut dyn Sink>,
+    archive: ZipWriter<UntilFailure<'w>>,
+}
+
+/// Passes bytes on until that fails, and nothing after that: an archive that is given up writes its table
+/// once more, and speaks of it on standard error where it can't.
+struct UntilFailure<'w> {
+    sink: &'w mut dyn Sink,
+    failed: bool,
+}
+
+impl UntilFailure<'_> {
+    fn pass<T>(
+        &mut self,
+        instead: T,
+        work: impl FnOnce(&mut dyn Sink) -> io::Result<T>,
+    ) -> io::Result<T> {
+        if self.failed {
+            return Ok(instead);
+        }
+        let done = work(self.sink);
+        // A write that was only interrupted is tried again.
+        let again = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+        self.failed = done.as_ref().is_err_and(|error| !again(error));
+        done
+    }
+}
+
+impl Write for UntilFailure<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.pass(bytes.len(), |sink| sink.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pass((), |sink| sink.flush())
+    }
+}
+
+impl Seek for UntilFailure<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.pass(0, |sink| sink.seek(to))
+    }
 }
 
 impl<'w> NpzWriter<'w> {
     /// Begins an archive. [`finish`](NpzWriter::finish) has to be called at its end.
     pub fn new(sink: &'w mut dyn Sink) -> Self {
         NpzWriter {
-            archive: ZipWriter::new(sink),
+            archive: ZipWriter::new(UntilFailure {
+                sink,
+                failed: false,
+            }),
         }
     }
 

@@ -138,6 +138,23 @@ impl DataSpec {
         }
     }
 
+    /// The files and folders that it names.
+    pub fn paths(&self) -> Vec<&Path> {
+        match self {
+            DataSpec::Known(_) => Vec::new(),
+            DataSpec::Idx { images, labels } => {
+                let labels = labels.as_deref();
+                [Some(&**images), labels].into_iter().flatten().collect()
+            }
+            DataSpec::Folder { path, labels } => match labels {
+                Labels::File(file) => vec![path, file],
+                Labels::Subfolders | Labels::Position => vec![path],
+            },
+            DataSpec::Files(files) => files.iter().map(PathBuf::as_path).collect(),
+            DataSpec::Npz { path, .. } | DataSpec::Cifar10 { path, .. } => vec![path],
+        }
+    }
+
     /// Finds the files, or fetches them, checks them and reads them.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Trained networks as ONNX files, with what each was made by.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use blindspot_data::ImageSet;
 use blindspot_data::files::{self, FileError};
@@ -66,11 +66,14 @@ pub fn train_and_save(
 ) -> Result<Trained, TrainError> {
     let facts = made_by(("recipe", recipe), images, session.seed);
     let data = LabelledData::new(images, labels(images)?).with_hash(&facts["data"]);
-    let checkpoint = path.with_extension("checkpoint");
-    let trained = train(recipe, &data, &session.with_checkpoint(&checkpoint))?;
+    let checkpoint = checkpoint_beside(path);
+    let session = session.with_checkpoint(&checkpoint);
+    refuse_other(path, &facts, &session)?;
+    let trained = train(recipe, &data, &session)?;
     if session.ranks.is_root() {
         save(&recipe.name, &trained, facts, path)?;
     }
+    session.remove_checkpoint()?;
     Ok(trained)
 }
 
@@ -97,12 +100,14 @@ pub fn harden_and_save(
     facts.insert("layers".into(), format!("{:?}", recipe.hidden()));
     let data = LabelledData::new(images, labels(images)?).with_hash(&facts["data"]);
     let start = recipe.start(images.image_len(), data.classes(), session.seed);
-    let checkpoint = path.with_extension("checkpoint");
+    let checkpoint = checkpoint_beside(path);
     let session = session.with_checkpoint(&checkpoint);
+    refuse_other(path, &facts, &session)?;
     let (trained, counts) = harden(start, &data, plan, &recipe.name, &session)?;
     let pools = serde_json::to_string(&counts).expect("counts are plain data");
     facts.insert("pools".into(), pools);
     save(&recipe.name, &trained, facts, path).map_err(TrainError::from)?;
+    session.remove_checkpoint().map_err(TrainError::from)?;
     Ok((trained, counts))
 }
 
@@ -127,15 +132,48 @@ fn save(
     files::write_atomically(path, |writer| writer.write_all(&bytes))
 }
 
+/// The checkpoint of a training whose network ends in the file `path`: `FILE.onnx` has `FILE.checkpoint`, any
+/// other name keeps its ending.
+pub fn checkpoint_beside(path: &Path) -> PathBuf {
+    if path.extension().is_some_and(|end| end == "onnx") {
+        return path.with_extension("checkpoint");
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".checkpoint");
+    name.into()
+}
+
+/// Makes sure that a file that is there was made by all of this, if it is to be replaced. All ranks get the
+/// root's answer.
+///
+/// # Errors
+/// [`TrainError::Exists`].
+pub(crate) fn refuse_other(
+    path: &Path,
+    made_by: &BTreeMap<String, String>,
+    session: &Session<'_>,
+) -> Result<(), TrainError> {
+    let other = || {
+        let there = std::fs::symlink_metadata(path).is_ok();
+        there && !session.overwrite && kept(path, made_by).is_none()
+    };
+    match broadcast(session.ranks, || vec![u8::from(other())])[..] {
+        [1] => Err(TrainError::Exists {
+            path: path.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// A network of a replication and its record.
 pub(crate) type KeptModel = (Network<f32>, ModelRecord);
 
 /// The network of `recipe` in the file `folder/NAME.onnx`, trained now if it isn't there yet, and
-/// its record. A file made by another recipe, seed, version or set of images is replaced. Of several
-/// ranks, the root has the file, and all get the network.
+/// its record. Of several ranks, the root has the file, and all get the network.
 ///
 /// # Errors
-/// [`TrainError`].
+/// [`TrainError`]; [`TrainError::Exists`] for a file made by another recipe, seed, version or set of
+/// images, unless the session replaces it.
 pub(crate) fn kept_or_trained(
     recipe: &Recipe,
     images: &ImageSet,

@@ -6,6 +6,7 @@ use std::path::Path;
 use blindspot::inputs::Inputs;
 use blindspot::run::communicator::{Communicator, SingleProcess};
 use blindspot::run::monitor::{Monitor, Unwatched};
+use blindspot_data::files::{self, FileError};
 
 /// Labelled inputs to train a classifier on.
 #[derive(Clone, Copy)]
@@ -63,8 +64,10 @@ pub struct Session<'a> {
     /// The ranks that train together. All of them get the same data, recipe and seed; the root reads and
     /// writes files.
     pub ranks: &'a dyn Communicator,
-    /// A file that a stopped training resumes from, removed when the training is done; `None` keeps none.
+    /// A file that a stopped training resumes from; `None` keeps none.
     pub checkpoint: Option<&'a Path>,
+    /// Whether models that are there and were made otherwise are replaced.
+    pub overwrite: bool,
 }
 
 impl Session<'static> {
@@ -75,6 +78,7 @@ impl Session<'static> {
             monitor: &Unwatched,
             ranks: &SingleProcess,
             checkpoint: None,
+            overwrite: false,
         }
     }
 }
@@ -95,6 +99,22 @@ impl<'a> Session<'a> {
         Session {
             checkpoint: Some(path),
             ..self
+        }
+    }
+
+    /// Replaces models that are there and were made otherwise.
+    pub fn with_overwrite(self, overwrite: bool) -> Session<'a> {
+        Session { overwrite, ..self }
+    }
+
+    /// Removes the checkpoint, once what was trained is kept elsewhere; of several ranks, the root does.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn remove_checkpoint(&self) -> Result<(), FileError> {
+        match self.checkpoint.filter(|_| self.ranks.is_root()) {
+            Some(path) => files::remove(path),
+            None => Ok(()),
         }
     }
 }

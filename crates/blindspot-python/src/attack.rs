@@ -12,6 +12,7 @@ use blindspot::image_files::{Saved, save_images};
 use blindspot::inputs::{InMemory, Inputs};
 use blindspot::model::InputBox;
 use blindspot::preprocess::Preprocess;
+use blindspot::provenance::Provenance;
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{
     Block, Bounds, Criterion, EightBit, Example, SearchError, SearchOptions, eight_bit,
@@ -142,12 +143,6 @@ pub(crate) fn attack<'py>(
     Ok((found, interrupt))
 }
 
-/// What a search finds.
-struct Searched {
-    examples: Vec<Example>,
-    originals: Vec<f32>,
-}
-
 /// What was found, and why not all was.
 fn search(
     classifier: &dyn Classifier,
@@ -155,9 +150,9 @@ fn search(
     labels: &[usize],
     options: &SearchOptions,
     monitor: &dyn Monitor,
-) -> (Searched, Option<SearchError>) {
+) -> (Block, Option<SearchError>) {
     let all: Vec<usize> = (0..images.len()).collect();
-    let mut searched = Searched {
+    let mut searched = Block {
         examples: Vec::new(),
         originals: Vec::new(),
     };
@@ -167,6 +162,7 @@ fn search(
         Ok::<(), SearchError>(())
     };
     let ended = search_in_blocks(classifier, images, labels, &all, options, monitor, keep);
+    searched.sort();
     (searched, ended.err())
 }
 
@@ -321,13 +317,16 @@ impl Found {
         drop(any);
         let origin = Origin {
             options: self.options.clone(),
-            preprocess,
-            data: about.data,
+            provenance: Provenance {
+                preprocess,
+                data: about.data,
+                data_sha256: about.hashes,
+                selection_sha256: String::new(),
+                model_sha256: about.model_sha256,
+                versions: about.versions,
+            },
             answers_as_labels: about.answers_as_labels,
-            data_sha256: about.hashes,
             ranges_sha256: BTreeMap::new(),
-            model_sha256: about.model_sha256,
-            versions: about.versions,
         };
         let place = self.eight_bit.lock();
         let eight_bit = place.unwrap_or_else(PoisonError::into_inner).clone();

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use blindspot::ErrorKind;
 use blindspot::certify::{
-    Arithmetic, Bracket, Bracketing, Certifier, Provenance, Record, Summary, write_certificates,
+    About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary, write_certificates,
 };
 use blindspot::inputs::Inputs;
 use blindspot::model::InputBox;
+use blindspot::provenance::Provenance;
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::files;
@@ -88,6 +89,8 @@ pub(crate) fn certify(
         })?;
         Ok(interrupt)
     })?;
+    // Images that take long come later than those after them.
+    brackets.sort_by_key(|bracket: &Bracket| bracket.certificate.position);
     let mut limits = Vec::new();
     if let Some(why) = certifier.without_linear() {
         limits.push(format!("by the product of the layers' bounds alone: {why}"));
@@ -104,13 +107,16 @@ pub(crate) fn certify(
     }
     let certified = Certified {
         brackets,
-        provenance: Provenance {
+        about: About {
             options: search.clone(),
-            preprocess: model.preprocess().clone(),
-            data: String::new(),
-            data_sha256: BTreeMap::new(),
-            model_sha256: model.sha256().to_owned(),
-            versions: BTreeMap::new(),
+            provenance: Provenance {
+                preprocess: model.preprocess().clone(),
+                data: String::new(),
+                data_sha256: BTreeMap::new(),
+                selection_sha256: String::new(),
+                model_sha256: model.sha256().to_owned(),
+                versions: BTreeMap::new(),
+            },
             time_limit: options.time_limit,
             arithmetic,
             limits,
@@ -141,7 +147,7 @@ impl From<blindspot::search::SearchError> for CertifyFailure {
 #[pyclass(frozen, module = "blindspot._native")]
 pub(crate) struct Certified {
     brackets: Vec<Bracket>,
-    provenance: Provenance,
+    about: About,
 }
 
 impl Certified {
@@ -173,7 +179,7 @@ impl Certified {
     /// What the certificates rest on less than they could.
     #[getter]
     fn limits(&self) -> Vec<String> {
-        self.provenance.limits.clone()
+        self.about.limits.clone()
     }
 
     /// Each certificate beside the perturbation found, as SVG.
@@ -191,11 +197,14 @@ impl Certified {
     ) -> Result<(), Failure> {
         write_certificates(&path, &self.brackets)?;
         let record = Record {
-            provenance: Provenance {
-                data,
-                data_sha256: hashes,
-                versions,
-                ..self.provenance.clone()
+            about: About {
+                provenance: Provenance {
+                    data,
+                    data_sha256: hashes,
+                    versions,
+                    ..self.about.provenance.clone()
+                },
+                ..self.about.clone()
             },
             summary: Summary::of(&self.brackets),
         };

@@ -93,7 +93,7 @@ pub fn certify_page(
             ..Section::default()
         },
     ];
-    let limits = record.provenance.limits.iter();
+    let limits = record.about.limits.iter();
     let remarks: Vec<String> = limits
         .map(|why| format!("Certificates rest {why}."))
         .collect();

@@ -26,6 +26,7 @@ mod attack;
 mod axes;
 mod certify;
 mod histogram;
+mod names;
 mod page;
 mod picture;
 mod plot;
@@ -43,6 +44,7 @@ pub use artifact::{Artifact, write};
 pub use attack::{AttackPage, attack_page};
 pub use certify::certify_page;
 pub use histogram::histogram;
+pub use names::{file_name, file_names, plain};
 pub use page::{Made, STYLE, Section, StudyPage, study_page};
 pub use plot::{COLOURS, Curve, certificate_plot, curves_plot, spectrum_plot};
 pub use spectrum::{SPECTRUM_HEADS, SPECTRUM_NOTE, spectrum_page, spectrum_row, spectrum_table};
@@ -79,12 +81,4 @@ pub fn sheet_png(rows: &[Vec<Vec<Picture>>]) -> Vec<u8> {
 /// Filters as the bytes of a PNG file, in rows of 25, each scaled to its own largest weight.
 pub fn filters_png(filters: &[Picture]) -> Vec<u8> {
     picture::png(&picture::filters(filters))
-}
-
-/// A name without what file systems or shells make of some characters.
-pub fn file_name(name: &str) -> String {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    name.chars()
-        .map(|c| if safe(c) { c } else { '_' })
-        .collect()
 }

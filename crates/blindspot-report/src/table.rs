@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::names::{in_csv, in_markdown, plain_line};
+
 /// The content of a place in a table.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
@@ -21,7 +23,7 @@ impl Cell {
     /// Our figure, for people.
     pub fn ours(&self) -> String {
         match self {
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) => plain_line(text),
             Cell::Count(count) => count.to_string(),
             Cell::Rate(rate, _) => percent(*rate),
             Cell::Size(size, _) => format!("{size:.3}"),
@@ -55,7 +57,7 @@ impl Cell {
     /// Ours and the paper's with all their digits.
     fn raw(&self) -> (String, Option<f64>) {
         match self {
-            Cell::Text(text) => (text.clone(), None),
+            Cell::Text(text) => (in_csv(text), None),
             Cell::Count(count) => (count.to_string(), None),
             Cell::Rate(ours, paper) | Cell::Size(ours, paper) => (ours.to_string(), *paper),
             Cell::Figure(ours, paper) => {
@@ -147,7 +149,7 @@ impl Table {
         };
         let mut heads = Vec::new();
         for (head, &paper) in self.heads.iter().zip(&paper) {
-            heads.push(head.clone());
+            heads.push(in_csv(head));
             heads.extend(paper.then(|| format!("{head} (paper)")));
         }
         record(heads);
@@ -167,14 +169,13 @@ impl Table {
 
     /// A Markdown table, the paper's figures in brackets.
     pub fn markdown(&self) -> String {
-        let escape = |text: &str| text.replace('|', "\\|").replace('\n', " ");
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let mut text = format!("# {}\n\n", self.title);
-        text += &line(self.heads.iter().map(|head| escape(head)).collect());
+        text += &line(self.heads.iter().map(|head| in_markdown(head)).collect());
         let rule = |column: usize| if column == 0 { "---" } else { "---:" }.to_owned();
         text += &line((0..self.heads.len()).map(rule).collect());
         for row in &self.rows {
-            text += &line(row.iter().map(|cell| escape(&cell.both())).collect());
+            text += &line(row.iter().map(|cell| in_markdown(&cell.both())).collect());
         }
         if !self.note.is_empty() {
             let _ = write!(text, "\n{}\n", self.note);

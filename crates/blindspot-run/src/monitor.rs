@@ -1,6 +1,7 @@
 //! Watching long work, and stopping it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// What long work tells, and asks, while it runs.
 pub trait Monitor: Sync {
@@ -12,6 +13,9 @@ pub trait Monitor: Sync {
 
     /// The piece of work has ended.
     fn end(&self) {}
+
+    /// Something happened that people should know, a sentence.
+    fn notice(&self, _text: &str) {}
 
     /// True once the work should stop: it then returns as soon as it can, with what it has kept.
     fn cancelled(&self) -> bool {
@@ -56,17 +60,22 @@ impl Monitor for CancelAfter {
 pub struct Silenced<'a>(pub &'a dyn Monitor);
 
 impl Monitor for Silenced<'_> {
+    fn notice(&self, text: &str) {
+        self.0.notice(text);
+    }
+
     fn cancelled(&self) -> bool {
         self.0.cancelled()
     }
 }
 
-/// Shows the steps of a block of images as progress among all images.
+/// Shows the steps of a block of images as progress among all images, and may cut the block short.
 pub struct BlockProgress<'a> {
     whole: &'a dyn Monitor,
     before: u64,
     images: u64,
     steps: AtomicU64,
+    cut: Option<Instant>,
 }
 
 impl<'a> BlockProgress<'a> {
@@ -77,11 +86,22 @@ impl<'a> BlockProgress<'a> {
             before: before as u64,
             images: images as u64,
             steps: AtomicU64::new(0),
+            cut: None,
         }
+    }
+
+    /// Stops the block at this time, if one is given.
+    #[must_use]
+    pub fn cut_at(self, cut: Option<Instant>) -> BlockProgress<'a> {
+        BlockProgress { cut, ..self }
     }
 }
 
 impl Monitor for BlockProgress<'_> {
+    fn notice(&self, text: &str) {
+        self.whole.notice(text);
+    }
+
     fn begin(&self, _: &str, total: u64) {
         self.steps.store(total, Ordering::Relaxed);
     }
@@ -93,6 +113,6 @@ impl Monitor for BlockProgress<'_> {
     }
 
     fn cancelled(&self) -> bool {
-        self.whole.cancelled()
+        self.whole.cancelled() || self.cut.is_some_and(|cut| Instant::now() >= cut)
     }
 }

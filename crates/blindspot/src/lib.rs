@@ -87,6 +87,7 @@ pub mod image_files;
 pub mod inspect;
 pub mod picture;
 pub mod prelude;
+pub mod provenance;
 pub mod range_files;
 pub mod search;
 mod stats;

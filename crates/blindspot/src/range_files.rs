@@ -24,11 +24,13 @@ pub fn apply_mask(
     bytes: &[u8],
     shape: &[usize],
 ) -> Result<(), RangeFileError> {
-    for (change, moves) in ranges
-        .max_perturbation
-        .iter_mut()
-        .zip(array("the mask", bytes, shape)?)
-    {
+    let mask = array("the mask", bytes, shape)?;
+    if mask.iter().any(|moves| moves.is_nan()) {
+        return fail(
+            "the mask holds NaN; give 0 where a value must not change, 1 elsewhere".into(),
+        );
+    }
+    for (change, moves) in ranges.max_perturbation.iter_mut().zip(mask) {
         if moves == 0.0 {
             *change = 0.0;
         }
@@ -157,6 +159,7 @@ mod tests {
         };
         assert!(error(&npy(&[4], vec![true; 4])).contains("shape [4]"));
         assert!(error(&npy(&[2, 2], vec![1i16; 4])).contains("i2"));
+        assert!(error(&npy(&[2, 2], vec![0.0, 1.0, f64::NAN, 1.0])).contains("NaN"));
         assert!(error(b"no array").contains("no .npy"));
         assert!(apply_bounds(&mut free(), b"no archive", &[4]).is_err());
     }

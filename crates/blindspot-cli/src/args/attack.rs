@@ -6,8 +6,8 @@ use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 use blindspot::search::Method;
 
-use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs};
-use super::parse::{parse_box, parse_shard};
+use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
+use super::parse::{parse_box, parse_seconds, parse_shard};
 
 /// A runtime that can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,7 +53,7 @@ pub(crate) struct Attack {
     pub(crate) max_evaluations: Option<u64>,
     /// Seconds for the whole search at most: the best so far is kept, images not begun are left
     /// out. The results depend on the machine then
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) time_limit: Option<f64>,
     /// The label must leave the K most likely classes (targets untargeted and all)
     #[arg(long, value_name = "K", default_value_t = 1)]
@@ -96,6 +96,8 @@ pub(crate) struct Attack {
     /// index.html if a folder is given
     #[arg(long, value_name = "FILE.html|DIR")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
     /// Do part I, from 0, of N; `blindspot merge` makes them one file. auto takes both from a Slurm array
     /// job's environment, auto/N takes I from a Kubernetes indexed job's
     #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]

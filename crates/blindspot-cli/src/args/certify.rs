@@ -6,7 +6,7 @@ use blindspot::certify::Arithmetic;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 
-use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs};
+use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
 use super::parse::{parse_arithmetic, parse_box, parse_seconds, parse_shard};
 
 /// For each image a certified radius, below which no perturbation changes the answer, and the smallest
@@ -55,6 +55,8 @@ pub(crate) struct Certify {
     /// index.html if a folder is given
     #[arg(long, value_name = "FILE.html|DIR")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
     /// Do part I, from 0, of N; `blindspot merge` makes one file of them. auto takes both from a Slurm array
     /// job's environment, auto/N takes I from a Kubernetes indexed job's
     #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]

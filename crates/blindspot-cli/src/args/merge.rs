@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::options::ReplaceArgs;
+
 /// Put together what `attack`, `certify`, `transfer` or `units` did in shards: what one process would have
 /// written
 #[derive(Debug, clap::Args)]
@@ -25,6 +27,8 @@ pub(crate) struct Merge {
     /// The file to write, FILE.json beside it; of transfer and units a folder
     #[arg(long, value_name = "FILE.npz|DIR")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
     /// Where the adversarial images of an attack go as PNG files, if its shards were run with --save-images
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,

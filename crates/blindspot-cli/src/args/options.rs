@@ -132,6 +132,15 @@ impl PreprocessArgs {
     }
 }
 
+/// What becomes of files that are there.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct ReplaceArgs {
+    /// Replace results of other work (another model, other options, another seed) that are there; those of
+    /// the same work always are
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
 /// A set of images.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct DataArgs {
@@ -188,7 +197,23 @@ impl ImageArgs {
     }
 }
 
+impl ModelArgs {
+    /// The files that are read.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let values = self.interface.input_values.clone();
+        values.into_iter().chain([self.model.clone()]).collect()
+    }
+}
+
 impl DataArgs {
+    /// The files and folders that are read, as far as they are named.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let spec: Option<DataSpec> = self.data.parse().ok();
+        let files = spec.iter().flat_map(DataSpec::paths);
+        let files = files.map(PathBuf::from);
+        files.chain(self.classes.clone()).collect()
+    }
+
     /// The images asked for, all of the set.
     pub(crate) fn request(&self) -> ImageRequest {
         let fit = Fit {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use blindspot::run::journal::Shard;
 use clap::ValueEnum;
 
-use super::options::{DataArgs, PreprocessArgs};
+use super::options::{DataArgs, PreprocessArgs, ReplaceArgs};
 use super::parse::parse_shard;
 
 /// Run the paper's experiments: train, search, and leave tables, figures and a report
@@ -30,6 +30,8 @@ pub(crate) struct Reproduce {
     /// The folder for tables, figures, models and the report
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
     /// Images to distort for the tables: training images, for tables 3 and 4 test images [default: 1000,
     /// and 100 in a quick look]
     #[arg(long, value_name = "N", conflicts_with = "full")]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::options::InterfaceArgs;
+use super::options::{InterfaceArgs, ReplaceArgs};
 
 /// See what each layer of a network can amplify: its smallest and largest singular values
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,8 @@ pub(crate) struct Spectrum {
     /// index.html if a folder is given
     #[arg(long, value_name = "FILE.html|DIR")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
 }
 
 fn parse_input_size(text: &str) -> Result<[usize; 2], String> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::harden::HardenArgs;
+use super::options::ReplaceArgs;
 use super::quocnet::QuocNetArgs;
 use super::reproduce::Decay;
 
@@ -44,6 +45,8 @@ pub(crate) struct Train {
     /// The ONNX file to write
     #[arg(long, value_name = "FILE.onnx", required_unless_present_any = ["costs", "trial"])]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
 }
 
 impl Train {

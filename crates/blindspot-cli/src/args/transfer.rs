@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use blindspot::run::journal::Shard;
 
-use super::options::{InterfaceArgs, PreprocessArgs};
+use super::options::{InterfaceArgs, PreprocessArgs, ReplaceArgs};
 use super::parse::parse_shard;
 
 /// See what examples made for one network do to others
@@ -47,6 +47,8 @@ pub(crate) struct Transfer {
     /// index.html if a folder is given
     #[arg(long, value_name = "FILE.html|DIR")]
     pub(crate) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
     /// Do part I, from 0, of N; `blindspot merge` makes the table of them. auto takes both from a Slurm array
     /// job's environment, auto/N takes I from a Kubernetes indexed job's
     #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]

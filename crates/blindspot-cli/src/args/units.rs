@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use blindspot::run::journal::Shard;
 use clap::ValueEnum;
 
-use super::options::{DataArgs, ModelArgs};
+use super::options::{DataArgs, ModelArgs, ReplaceArgs};
 use super::parse::parse_shard;
 
 /// See which images excite a layer's units the most, and random directions, and what these mean
@@ -68,6 +68,8 @@ pub(crate) struct Units {
     /// The folder to write to; with --shard for its journal
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) replace: ReplaceArgs,
     /// Do part I, from 0, of N; `blindspot merge` makes the page of them. auto takes both from a Slurm array
     /// job's environment, auto/N takes I from a Kubernetes indexed job's
     #[arg(long, value_name = "I/N|auto|auto/N", value_parser = parse_shard)]

@@ -13,9 +13,10 @@ use blindspot::examples::{
 use blindspot::image_files::save_images;
 use blindspot::inputs::InMemory;
 use blindspot::model::{InputBox, Model};
+use blindspot::provenance::Provenance;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::run::communicator::{Communicator, Task, distribute};
-use blindspot::run::journal::{Entries, Journal, Work as _};
+use blindspot::run::journal::{Entries, Work as _};
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{
     Block, Bounds, Criterion, EightBit, Example, SearchOptions, Target, eight_bit, search_in_blocks,
@@ -25,30 +26,38 @@ use blindspot_data::suggest;
 use blindspot_data::{ImageRequest, ImageSet};
 use blindspot_net::Network;
 use blindspot_report::{AttackPage, attack_page, digits};
+use serde::Serialize;
 
 use super::load;
+use super::out::{beside, refuse_inputs, refuse_other_results};
 use super::page;
-use super::part::{Part, beside, chosen};
+use super::part::Part;
 use crate::args::{Attack, Common, Merge, OtherRuntime};
 use crate::errors::Usage;
-use crate::interrupt::interrupted;
+use crate::interrupt::Finishing;
 use crate::onnxruntime::Onnxruntime;
 use crate::print::{json, of, say};
 use crate::progress::Progress;
 use crate::ranks;
 
+/// Parts of a block that are finished one after the other, where there is more to do than search.
+const BLOCK_PARTS: usize = 4;
 /// Its name among the versions of a record.
 const ONNXRUNTIME: &str = "onnxruntime";
 
 pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    if command.shard.is_none() {
-        beside(&command.out, "json")?;
-        if command.certify {
-            beside(&command.out, "svg")?;
-        }
-    }
     // Before anything is read: what is wrong with the command is said first.
     let data = command.images.in_place_of(&command.data);
+    let mut written = Written::new(
+        &command.out,
+        command.certify,
+        command.save_images.as_deref(),
+        command.report.as_deref(),
+    )?;
+    let (mask, bounds) = (command.mask.clone(), command.bounds.clone());
+    let read = [command.model.files(), data.files()].concat();
+    let read: Vec<PathBuf> = read.into_iter().chain(mask).chain(bounds).collect();
+    refuse_inputs(&written.all(), &read)?;
     let request = ImageRequest {
         choice: Some(command.choice.choice(command.seed)?),
         ..data.request()
@@ -65,8 +74,9 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         }
         None => None,
     };
-    let mut versions = BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]);
+    let mut provenance = Provenance::of(&model, &images, &data.data);
     if let Some(other) = &other {
+        let versions = &mut provenance.versions;
         versions.insert(ONNXRUNTIME.into(), other.version().into());
     }
 
@@ -92,13 +102,9 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let about = About {
         origin: Origin {
             options: options.clone(),
-            preprocess: model.preprocess().clone(),
-            data: data.data,
+            provenance,
             answers_as_labels: images.labels().is_none(),
-            data_sha256: images.hashes().iter().cloned().collect(),
             ranges_sha256,
-            model_sha256: model.sha256().to_owned(),
-            versions,
         },
         layout: Layout {
             shape: network.input_shape().to_vec(),
@@ -107,7 +113,6 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             certificate: command.certify,
         },
         image_shape: images.shape(),
-        chosen: chosen(&images),
     };
     let ranks = ranks::here();
     ranks::agree_on([("work", serde_json::to_string(&about)?)])?;
@@ -127,21 +132,22 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     }
     // Before the search: a file that can't be written is found out now.
     page::check(command.report.as_deref())?;
+    if command.shard.is_none() {
+        let (origin, layout) = (&about.origin, &about.layout);
+        let (identity, overwrite) = (Identity { origin, layout }, command.replace.overwrite);
+        refuse_other_results(&written.all(), &identity, overwrite)?;
+    }
     let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
     let mut remaining = part.remaining();
     // An image of the class that is asked for has nothing to be searched.
     remaining.retain(|&position| options.target != Target::Class(labels[position]));
-    let filled = work.share(ranks, &remaining, append(&mut part.journal), progress);
-    let written = Written {
-        out: &command.out,
-        save_images: command.save_images.as_deref(),
-        report: command.report.as_deref(),
-        known: Some(Known {
-            file: &command.model.model,
-            model: &model,
-            images: &images,
-        }),
-    };
+    let take = |rows: Vec<u8>| part.keep_rows(&rows);
+    let filled = work.share(ranks, &remaining, take, progress);
+    written.known = Some(Known {
+        file: &command.model.model,
+        model: &model,
+        images: &images,
+    });
     match part.end(filled, common, |entries| write(entries, &written))? {
         Some(record) => tell(common, &record, &written),
         None => Ok(()),
@@ -150,15 +156,15 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
 
 /// Writes the files of merged shards.
 pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyhow::Result<()> {
-    beside(&command.out, "json")?;
+    let About { origin, layout, .. } = About::of(entries)?;
+    let save_images = command.save_images.as_deref();
+    let report = command.report.as_deref();
+    let written = Written::new(&command.out, layout.certificate, save_images, report)?;
+    let (origin, layout) = (&origin, &layout);
+    let (identity, overwrite) = (Identity { origin, layout }, command.replace.overwrite);
+    refuse_other_results(&written.all(), &identity, overwrite)?;
     files::check_writable(&command.out)?;
     page::check(command.report.as_deref())?;
-    let written = Written {
-        out: &command.out,
-        save_images: command.save_images.as_deref(),
-        report: command.report.as_deref(),
-        known: None,
-    };
     let record = write(entries, &written)?;
     tell(common, &record, &written)
 }
@@ -185,15 +191,6 @@ fn reach(options: &SearchOptions) -> InputBox {
             .iter()
             .copied()
             .fold(f32::NEG_INFINITY, f32::max),
-    }
-}
-
-/// Writes rows, each a position and the content of its entry, into a journal; says how many.
-fn append(journal: &mut Journal) -> impl FnMut(Vec<u8>) -> anyhow::Result<usize> + Send {
-    |rows| {
-        let before = journal.done().len();
-        journal.append_rows(&rows)?;
-        Ok(journal.done().len() - before)
     }
 }
 
@@ -240,14 +237,10 @@ impl Work<'_> {
             .time_limit
             .map(|limit| (limit - passed).max(0.0));
         let options = self.options.clone().time_limit(left);
-        let (model, images) = (self.model, self.images);
-        let keep = |block| match self.rows(block, monitor)? {
-            Some(rows) => emit(rows),
-            None => Ok(()),
-        };
+        let keep = |block| emit(self.rows(block)?);
         search_in_blocks(
-            model,
-            images,
+            self.model,
+            self.images,
             self.labels,
             positions,
             &options,
@@ -256,43 +249,57 @@ impl Work<'_> {
         )
     }
 
-    /// The rows of a block, as [`Journal::append_rows`] takes them; `None` where they may have been
-    /// cut short.
-    fn rows(&self, block: Block, monitor: &dyn Monitor) -> anyhow::Result<Option<Vec<u8>>> {
+    /// The rows of a block, as [`Part::keep_rows`] takes them. Where the work is interrupted, of as
+    /// many of its examples as can be finished at once.
+    fn rows(&self, block: Block) -> anyhow::Result<Vec<u8>> {
         let Block {
             mut examples,
             originals,
         } = block;
+        let more = self.layout.eight_bit || self.certifier.is_some() || self.other.is_some();
+        let parts = if more { BLOCK_PARTS } else { 1 };
+        let images = examples.len().div_ceil(parts).max(1);
+        let mut rows = Vec::new();
+        let each = examples.chunks_mut(images);
+        for (examples, originals) in each.zip(originals.chunks(images * self.images.image_len())) {
+            match self.rows_of(examples, originals)? {
+                Some(part) => rows.extend(part),
+                None => break,
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The rows of some examples; `None` where the work was interrupted before they were finished.
+    fn rows_of(
+        &self,
+        examples: &mut [Example],
+        originals: &[f32],
+    ) -> anyhow::Result<Option<Vec<u8>>> {
         let mut eight_bit = if self.layout.eight_bit {
-            Some(eight_bit(
-                self.model,
-                self.options,
-                &examples,
-                &originals,
-                monitor,
-            )?)
+            let (model, options) = (self.model, self.options);
+            Some(eight_bit(model, options, examples, originals, &Finishing)?)
         } else {
             None
         };
         if let Some(other) = &self.other {
-            self.ask(other, &mut examples, eight_bit.as_deref_mut())?;
+            self.ask(other, examples, eight_bit.as_deref_mut())?;
         }
-        let originals = InMemory::new(originals, self.images.image_len());
         let certificates = match &self.certifier {
             Some(certifier) => {
+                let originals = InMemory::new(originals.to_vec(), self.images.image_len());
                 let labels: Vec<usize> = examples.iter().map(|example| example.label).collect();
                 let all: Vec<usize> = (0..examples.len()).collect();
-                Some(certifier.certify_inputs(&originals, &labels, &all, monitor)?)
+                Some(certifier.certify_inputs(&originals, &labels, &all, &Finishing)?)
             }
             None => None,
         };
-        let later = eight_bit.is_some() || certificates.is_some() || self.other.is_some();
-        if later && interrupted() {
+        if Finishing.cancelled() {
             return Ok(None);
         }
         let mut rows = Vec::new();
-        for (i, example) in examples.iter().enumerate() {
-            let original = originals.input(i);
+        let originals = originals.chunks_exact(self.images.image_len());
+        for (i, (example, original)) in examples.iter().zip(originals).enumerate() {
             let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
             let certificate = certificates.as_ref();
             let is_right = !example.already_misclassified;
@@ -336,9 +343,20 @@ impl Work<'_> {
     }
 }
 
+/// What tells the examples of one command from those of another: fields of [`Record`].
+#[derive(Serialize)]
+struct Identity<'a> {
+    #[serde(flatten)]
+    origin: &'a Origin,
+    layout: &'a Layout,
+}
+
 /// Where results go.
 struct Written<'a> {
     out: &'a Path,
+    json: PathBuf,
+    /// Where there are certificates.
+    svg: Option<PathBuf>,
     save_images: Option<&'a Path>,
     report: Option<&'a Path>,
     /// Only the search itself has this at hand.
@@ -350,6 +368,33 @@ struct Known<'a> {
     file: &'a Path,
     model: &'a Model,
     images: &'a ImageSet,
+}
+
+impl<'a> Written<'a> {
+    fn new(
+        out: &'a Path,
+        certificates: bool,
+        save_images: Option<&'a Path>,
+        report: Option<&'a Path>,
+    ) -> Result<Written<'a>, Usage> {
+        let svg = certificates.then(|| beside(out, "svg")).transpose()?;
+        Ok(Written {
+            out,
+            json: beside(out, "json")?,
+            svg,
+            save_images,
+            report,
+            known: None,
+        })
+    }
+
+    /// All files, the record first, and the folder of images.
+    fn all(&self) -> Vec<PathBuf> {
+        let files = [Some(&*self.json), Some(self.out), self.svg.as_deref()];
+        let all = files.into_iter().chain([self.save_images]).flatten();
+        let all = all.map(Path::to_owned);
+        all.chain(self.report.map(page::file)).collect()
+    }
 }
 
 /// Writes the files of the examples that journals hold.
@@ -365,6 +410,9 @@ fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
         return Err(Usage(why.into()).into());
     }
     let examples = StoredExamples::new(entries, layout)?;
+    // First of all whose files these are: a kill between two of them must not leave one that is nobody's.
+    let record = Record::of(origin, &examples)?;
+    write_record(&written.json, &record)?;
     write_stored(written.out, &examples)?;
     if let Some(dir) = written.save_images {
         save_images(dir, examples.pictures()?, image_shape)?;
@@ -376,8 +424,6 @@ fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
         let plot = beside(written.out, "svg")?;
         files::write_atomically(&plot, |sink| sink.write_all(picture.as_bytes()))?;
     }
-    let record = Record::of(origin, &examples)?;
-    write_record(&beside(written.out, "json")?, &record)?;
     if let Some(report) = written.report {
         let page = page_of(&examples, &record, image_shape, report, written)?;
         page::write(report, &page)?;
@@ -395,7 +441,8 @@ fn page_of(
 ) -> anyhow::Result<String> {
     let (mut files, mut confidence) = (BTreeMap::new(), Vec::new());
     let mut classes = None;
-    let data = &record.origin.data;
+    let provenance = &record.origin.provenance;
+    let data = &provenance.data;
     let mut subject = format!("a network on {data}");
     if let Some(Known {
         file,
@@ -420,13 +467,13 @@ fn page_of(
         ("images".to_owned(), data.clone()),
         (
             "SHA-256 of the model".into(),
-            record.origin.model_sha256.clone(),
+            provenance.model_sha256.clone(),
         ),
         ("options".into(), options),
     ];
-    let made = page::made(facts, &record.origin.data_sha256, &record.origin.versions);
+    let made = page::made(facts, &provenance.data_sha256, &provenance.versions);
     let out = written.out;
-    let links = [out.to_owned(), out.with_extension("json")];
+    let links = [out.to_owned(), written.json.clone()];
     let links: Vec<_> = links
         .iter()
         .filter_map(|file| page::link(report, file))
@@ -509,7 +556,7 @@ fn text(record: &Record, written: &Written<'_>) -> String {
     let mut lines = vec![
         format!(
             "{samples} images of {}, target {}",
-            record.origin.data, record.origin.options.target
+            record.origin.provenance.data, record.origin.options.target
         ),
         if record.origin.answers_as_labels {
             "right as they are  all, as no classes are given and the model's answers count as right"
@@ -522,7 +569,7 @@ fn text(record: &Record, written: &Written<'_>) -> String {
         Some(count) => format!("answers the target {} searched from", of(count, searched)),
         None => format!("fooled             {} searched from", of(fooled, searched)),
     });
-    if let Some(version) = record.origin.versions.get(ONNXRUNTIME) {
+    if let Some(version) = record.origin.provenance.versions.get(ONNXRUNTIME) {
         let asked = fooled + refuted;
         lines.push(format!(
             "onnxruntime        {version} agrees with {}",
@@ -562,7 +609,7 @@ fn text(record: &Record, written: &Written<'_>) -> String {
         lines.push(format!(
             "certificate        {mean}{}; {} shows each image",
             ratio.unwrap_or_default(),
-            written.out.with_extension("svg").display()
+            beside(written.out, "svg").map_or(String::new(), |svg| svg.display().to_string())
         ));
     }
     if let Some(eight) = &record.eight_bit {

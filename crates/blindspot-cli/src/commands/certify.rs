@@ -1,13 +1,12 @@
 //! `blindspot certify`.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use blindspot::certify::{
-    Arithmetic, Bracket, Bracketing, Certifier, Header, Provenance, Record, Summary,
-    write_certificates,
+    About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary, write_certificates,
 };
+use blindspot::provenance::Provenance;
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::ImageRequest;
@@ -15,18 +14,19 @@ use blindspot_data::files;
 use blindspot_report::digits;
 
 use super::load;
+use super::out::{beside, refuse_inputs, refuse_other_results};
 use super::page;
-use super::part::{Part, beside, chosen};
+use super::part::Part;
 use crate::args::{Certify, Common, Merge};
+use crate::errors::Usage;
 use crate::print::{json, of, say};
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    if command.shard.is_none() {
-        beside(&command.out, "json")?;
-        beside(&command.out, "svg")?;
-    }
     let data = command.images.in_place_of(&command.data);
+    let written = written(&command.out)?;
+    let read = [command.model.files(), data.files()].concat();
+    refuse_inputs(&written, &read)?;
     let request = ImageRequest {
         choice: Some(command.choice.choice(command.seed)?),
         ..data.request()
@@ -40,23 +40,19 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         .target(Target::Untargeted)
         .seed(command.seed)
         .input_box(command.r#box);
-    let header = Header {
-        provenance: Provenance {
-            options: options.clone(),
-            preprocess: model.preprocess().clone(),
-            data: data.data,
-            data_sha256: images.hashes().iter().cloned().collect(),
-            model_sha256: model.sha256().to_owned(),
-            versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
-            time_limit: command.time_limit,
-            arithmetic: command.arithmetic,
-            limits: limits(&certifier, command),
-        },
-        chosen: chosen(&images),
+    let about = About {
+        options: options.clone(),
+        provenance: Provenance::of(&model, &images, &data.data),
+        time_limit: command.time_limit,
+        arithmetic: command.arithmetic,
+        limits: limits(&certifier, command),
     };
     // Before the work: a file that can't be written is found out now.
     page::check(command.report.as_deref())?;
-    let mut part = Part::open(&header, images.len(), command.shard, &command.out, common)?;
+    if command.shard.is_none() {
+        refuse_other_results(&written, &about, command.replace.overwrite)?;
+    }
+    let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
     let remaining = part.remaining();
     // What was done before a kill had its time.
     let share = remaining.len() as f64 / part.range().len().max(1) as f64;
@@ -69,11 +65,10 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         options: &options,
         time,
     };
-    let journal = &mut part.journal;
     let keep = |found: Vec<Bracket>| -> anyhow::Result<()> {
         let entries = found.iter();
         let entries = entries.map(|bracket| (bracket.certificate.position, bracket.encode()));
-        Ok(journal.append(entries)?)
+        part.keep(entries).map(drop)
     };
     let (worked, seconds) = match bracketing.run(&images, labels, &remaining, progress, keep) {
         Ok(time) => (Ok(()), time.as_secs_f64()),
@@ -115,13 +110,17 @@ fn limits(certifier: &Certifier, command: &Certify) -> Vec<String> {
 
 /// Writes the files of merged shards.
 pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyhow::Result<()> {
-    let out = &command.out;
     page::check(command.report.as_deref())?;
-    beside(out, "json")?;
-    beside(out, "svg")?;
+    let (out, about) = (&*command.out, About::of(entries)?);
+    refuse_other_results(&written(out)?, &about, command.replace.overwrite)?;
     files::check_writable(out)?;
     let record = write(entries, out, command.report.as_deref(), "a network")?;
     tell(&record, "", out, common)
+}
+
+/// The files that are written, the record first.
+fn written(out: &Path) -> Result<[PathBuf; 3], Usage> {
+    Ok([beside(out, "json")?, out.to_owned(), beside(out, "svg")?])
 }
 
 /// Writes the files of what journals hold.
@@ -131,17 +130,18 @@ fn write(
     report: Option<&Path>,
     model: &str,
 ) -> anyhow::Result<Record> {
-    let Header { provenance, .. } = Header::of(entries)?;
+    let about = About::of(entries)?;
     let brackets = Bracket::read_all(entries)?;
-    write_certificates(out, &brackets)?;
     let record = Record {
-        provenance,
+        about,
         summary: Summary::of(&brackets),
     };
+    // First of all whose files these are: a kill between two of them must not leave one that is nobody's.
     files::write_atomically(&beside(out, "json")?, |writer| {
         serde_json::to_writer_pretty(&mut *writer, &record)?;
         writeln!(writer)
     })?;
+    write_certificates(out, &brackets)?;
     let distances: Vec<f64> = brackets.iter().map(|b| b.certificate.radius).collect();
     let l2: Vec<f64> = brackets.iter().map(|b| b.l2).collect();
     let picture = blindspot_report::certificate_plot(&distances, &l2);
@@ -149,7 +149,7 @@ fn write(
         writer.write_all(picture.as_bytes())
     })?;
     if let Some(report) = report {
-        let provenance = &record.provenance;
+        let provenance = &record.about.provenance;
         let subject = format!("{model} on {}", provenance.data);
         let facts = vec![
             ("images".to_owned(), provenance.data.clone()),
@@ -159,7 +159,7 @@ fn write(
             ),
             (
                 "options".into(),
-                serde_json::to_string(&provenance.options)?,
+                serde_json::to_string(&record.about.options)?,
             ),
         ];
         let made = page::made(facts, &provenance.data_sha256, &provenance.versions);
@@ -180,9 +180,9 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
         ratio,
         ..
     } = record.summary;
-    let lines = record.provenance.limits.iter();
+    let lines = record.about.limits.iter();
     let lines = lines.map(|why| format!("\nCertificates rest {why}"));
-    let holds = match record.provenance.arithmetic {
+    let holds = match record.about.arithmetic {
         Arithmetic::Runtime => "in exact arithmetic and in any runtime's",
         Arithmetic::Exact => "in exact arithmetic, perhaps not in a runtime's",
     };
@@ -200,7 +200,7 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
              smallest change    {}\n\
              ratio of the means {}{}\n\
              Written: {}",
-            record.provenance.data,
+            record.about.provenance.data,
             of(right, samples),
             mean(certificate_mean, &format!("{right} right as they are")),
             mean(l2_mean, &format!("{found} of them for which one was found")),

@@ -25,9 +25,9 @@ pub(super) fn run(command: &Merge, common: &Common, progress: &Progress) -> anyh
     }
     match kind {
         examples::About::KIND => attack::merge(&entries, command, common),
-        certify::Header::KIND => super::certify::merge(&entries, command, common),
+        certify::About::KIND => super::certify::merge(&entries, command, common),
         transfer::About::KIND => super::transfer::merge(&entries, command, common),
-        units::About::KIND => units::merge(&entries, &command.out, common, progress),
+        units::About::KIND => units::merge(&entries, command, common, progress),
         kind => {
             let (found, wanted) = (kind.to_owned(), "which can't be merged".into());
             Err(JournalError::Kind { found, wanted }.into())

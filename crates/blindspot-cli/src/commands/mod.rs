@@ -6,6 +6,7 @@ mod data;
 mod inspect;
 mod load;
 mod merge;
+mod out;
 mod page;
 mod part;
 mod quocnet;

@@ -2,29 +2,31 @@
 //! process that did its part ends.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use blindspot::run::journal::{Entries, Journal, Shard, Work};
-use blindspot_data::ImageSet;
+use blindspot::run::journal::{Entries, Journal, SetAside, Shard, Work};
 use blindspot_data::files;
 
 use crate::args::Common;
-use crate::errors::{Interrupted, Usage};
-use crate::interrupt::interrupted;
+use crate::errors::Interrupted;
+use crate::interrupt::{self, interrupted};
 use crate::print::{self, say};
 
 /// The part of a command's work that this process does: a shard, or all of it.
 pub(super) struct Part {
     /// Where the results go.
-    pub(super) journal: Journal,
+    journal: Journal,
     shard: Option<Shard>,
     positions: usize,
-    out: PathBuf,
+    /// How many positions are in the journal, for whoever ends the process.
+    kept: Arc<AtomicUsize>,
 }
 
 impl Part {
     /// Opens the journal: that of a shard in the folder `out`; of the whole work beside the file `out`,
-    /// where results of other work are thrown away.
+    /// where a journal of other work gets another name.
     pub(super) fn open(
         work: &impl Work,
         positions: usize,
@@ -39,8 +41,17 @@ impl Part {
             }
             None => {
                 files::check_writable(out)?;
+                let path = Journal::beside(out);
                 let header = work.header(positions, Shard::WHOLE);
-                Journal::open_or_replace(&Journal::beside(out), header)?
+                let (journal, aside) = Journal::open_or_set_aside(&path, header)?;
+                if let Some(SetAside { path: now, why }) = aside {
+                    print::warning(&format!(
+                        "{} holds results of other work ({why}); they are kept as {}",
+                        path.display(),
+                        now.display()
+                    ));
+                }
+                journal
             }
         };
         let before = journal.done().len();
@@ -49,12 +60,24 @@ impl Part {
                 "going on after {before} images that are done already"
             ));
         }
-        Ok(Part {
-            journal,
+        let part = Part {
             shard,
             positions,
-            out: out.to_owned(),
-        })
+            kept: Arc::new(AtomicUsize::new(before)),
+            journal,
+        };
+        let (kept, said) = (Arc::clone(&part.kept), part.said());
+        interrupt::keeping(move || said(kept.load(Ordering::Relaxed)));
+        Ok(part)
+    }
+
+    /// Says that a number of images are kept.
+    fn said(&self) -> impl Fn(usize) -> String + Send + 'static {
+        let (all, path) = (self.range().len(), self.journal.path().to_owned());
+        move |kept| {
+            let path = path.display();
+            format!("kept {kept} of {all} images in {path}; the same command goes on")
+        }
     }
 
     /// Its positions.
@@ -72,8 +95,26 @@ impl Part {
         }
     }
 
-    /// Ends the work, which came to `worked`: whether all of it is done. A whole one is written from its entries by `write`, what
-    /// there is of it where it was interrupted; gives what that gives, None of a shard.
+    /// Keeps results, each a position and the content of its entry; says how many are new.
+    pub(super) fn keep(
+        &mut self,
+        entries: impl Iterator<Item = (usize, Vec<u8>)>,
+    ) -> anyhow::Result<usize> {
+        let before = self.journal.done().len();
+        self.journal.append(entries)?;
+        let now = self.journal.done().len();
+        self.kept.store(now, Ordering::Relaxed);
+        Ok(now - before)
+    }
+
+    /// The same for results one after the other, as [`Journal::rows`] takes them apart.
+    pub(super) fn keep_rows(&mut self, rows: &[u8]) -> anyhow::Result<usize> {
+        let rows = self.journal.rows(rows);
+        self.keep(rows)
+    }
+
+    /// Ends the work, which came to `worked`: whether all of it is done. A whole one is written from its entries by
+    /// `write`, what there is of it where it was interrupted; gives what that gives, None of a shard.
     pub(super) fn end<R>(
         mut self,
         worked: anyhow::Result<bool>,
@@ -90,57 +131,33 @@ impl Part {
                 return Err(error);
             }
         };
-        if !stopped {
-            self.journal.close()?;
-        }
-        if let Some(shard) = self.shard {
-            let path = self.journal.path().display();
-            let text = format!("Shard {shard}: {done} images\nWritten: {path}");
-            say(common, &text)?;
-            let again =
-                format!("interrupted; {done} images are in {path}: the same command goes on");
-            return if stopped {
-                Err(Interrupted(again).into())
-            } else {
-                Ok(None)
-            };
-        }
-        if stopped && done == 0 {
+        if stopped && done == 0 && self.shard.is_none() {
             // A file of nothing must not take the place of one that is there.
             self.journal.remove()?;
             let why = "interrupted before any image was done; nothing was written";
             return Err(Interrupted(why.into()).into());
         }
+        let interrupted = format!("interrupted; {}", (self.said())(done));
+        if let Some(shard) = self.shard {
+            if stopped {
+                return Err(Interrupted(interrupted).into());
+            }
+            self.journal.close()?;
+            let path = self.journal.path().display();
+            say(
+                common,
+                &format!("Shard {shard}: {done} images\nWritten: {path}"),
+            )?;
+            return Ok(None);
+        }
+        if !stopped {
+            self.journal.close()?;
+        }
         let record = write(&Entries::of(self.journal.path())?)?;
         if stopped {
-            let found = format!(
-                "interrupted; the {done} images done are in {}: the same command goes on from there",
-                self.out.display()
-            );
-            return Err(Interrupted(found).into());
+            return Err(Interrupted(interrupted).into());
         }
         self.journal.remove()?;
         Ok(Some(record))
     }
-}
-
-/// The file with this extension beside the arrays': `json` for the summary, `svg` for the plot.
-pub(super) fn beside(out: &Path, extension: &str) -> Result<PathBuf, Usage> {
-    let beside = out.with_extension(extension);
-    if beside == out {
-        Err(Usage(format!(
-            "--out must not end in .{extension}: that name is for what is written beside it"
-        )))
-    } else {
-        Ok(beside)
-    }
-}
-
-/// A hash of which images of their set these are.
-pub(super) fn chosen(images: &ImageSet) -> String {
-    let places = images.indices().iter();
-    let bytes: Vec<u8> = places
-        .flat_map(|&place| (place as u64).to_le_bytes())
-        .collect();
-    files::sha256_hex(&bytes)
 }

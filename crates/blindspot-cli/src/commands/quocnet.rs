@@ -64,12 +64,15 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     }
     // Before the training: a file that can't be written is found out now.
     if ranks.is_root() {
-        files::check_writable(command.out())?;
+        super::train::keeping(command)?;
     }
     let images = images(command, common, progress)?;
     ranks::agree_on([("images", format!("{:?}", images.hashes()))])?;
     let (seed, out) = (command.seed, command.out());
-    let session = Session::new(seed).with_monitor(progress).with_ranks(ranks);
+    let session = Session::new(seed)
+        .with_monitor(progress)
+        .with_ranks(ranks)
+        .with_overwrite(command.replace.overwrite);
     let learned = learn_and_save(&plan, &images, out, &session)?;
     if !ranks.is_root() {
         return Ok(());

@@ -1,16 +1,15 @@
 //! `blindspot reproduce`.
 
-use std::path::Path;
-
 use blindspot::model::InputBox;
 use blindspot::model::Interface;
 use blindspot::model::Model;
 use blindspot::preprocess::Preprocess;
 use blindspot_data::ImageSet;
-use blindspot_data::files::{self, FileError};
+use blindspot_data::files;
 use blindspot_paper::experiments::{Experiment, Source, figure5};
 use blindspot_paper::reproduce::{
-    Mnist, Options, Outcome, OwnNetwork, Sources, reproduce, search_shard,
+    Mnist, Options, Outcome, OwnNetwork, RESULTS, Sources, refuse_other_results, remove_searches,
+    reproduce, search_shard,
 };
 
 use super::load;
@@ -18,7 +17,7 @@ use crate::args::{Common, Reproduce};
 use crate::errors::Usage;
 use crate::print::{json, say};
 use crate::progress::Progress;
-use crate::ranks;
+use crate::{interrupt, ranks};
 
 /// Images distorted for the tables, and in a quick look, unless the user says how many.
 const SAMPLES: usize = 1000;
@@ -32,8 +31,13 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     let ranks = ranks::here();
     // Before the long run: a folder that can't be written is found out now.
     if ranks.is_root() {
-        writable(&command.out)?;
+        refuse_other_results(&options, &command.out)?;
+        files::check_writable(&command.out.join(RESULTS))?;
     }
+    let folder = command.out.display().to_string();
+    interrupt::keeping(move || {
+        format!("models trained and examples found are kept in {folder}; the same command goes on")
+    });
     let mnist = options.wants_source(Source::Mnist);
     let mnist = mnist.then(|| read_mnist(common, progress)).transpose()?;
     let mnist = mnist.as_ref().map(|[train, test]| Mnist { train, test });
@@ -75,7 +79,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         return Ok(());
     }
     // What was made before one failed, or was stopped, is kept.
-    files::write_atomically(&command.out.join("results.json"), |writer| {
+    files::write_atomically(&command.out.join(RESULTS), |writer| {
         serde_json::to_writer_pretty(&mut *writer, &results)?;
         writeln!(writer)
     })?;
@@ -83,6 +87,7 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
     if let Some(failure) = failure {
         return Err(failure.into());
     }
+    remove_searches(&command.out)?;
     say(common, &blindspot_paper::terminal(&results))?;
     for file in written
         .iter()
@@ -127,6 +132,7 @@ fn options(command: &Reproduce) -> Result<Options, Usage> {
         clip_noise: command.clip_noise,
         decay: command.decay.into(),
         seeds: seeds(command),
+        overwrite: command.replace.overwrite,
     })
 }
 
@@ -234,13 +240,4 @@ impl Own {
             images: images.map(|images| (images, command.class.as_str())),
         }
     }
-}
-
-/// Makes the folder if need be, and writes to it.
-fn writable(folder: &Path) -> Result<(), FileError> {
-    files::make_folder(folder)?;
-    let marker = folder.join(".writable");
-    files::write_atomically(&marker, |_| Ok(()))?;
-    let _ = std::fs::remove_file(&marker);
-    Ok(())
 }

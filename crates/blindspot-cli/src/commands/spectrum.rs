@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use blindspot::model::Interface;
+use blindspot::provenance::versions;
 use blindspot::spectrum::{Spectra, Spectrum, SpectrumOptions};
 use blindspot_data::files;
 use serde::Serialize;
 
 use super::load;
+use super::out::refuse_other_results;
 use super::page;
 use crate::args::{self, Common};
 use crate::print::{json, say};
@@ -18,9 +20,16 @@ use crate::progress::Progress;
 struct Record {
     #[serde(flatten)]
     spectra: Spectra,
+    model: String,
+    #[serde(flatten)]
+    identity: Identity,
+}
+
+/// What tells a measurement from others.
+#[derive(Serialize)]
+struct Identity {
     options: SpectrumOptions,
     seed: u64,
-    model: String,
     model_sha256: String,
     versions: BTreeMap<String, String>,
 }
@@ -33,8 +42,6 @@ pub(super) fn run(
     let (interface, budget) = (Interface::from(&command.interface), common.budget());
     let (network, model_sha256) = load::network(&command.model, &interface, &budget)?;
     let out = &command.out;
-    files::make_folder(out)?;
-    files::check_writable(&out.join("spectrum.json"))?;
     page::check(command.report.as_deref())?;
     let mut spectrum = Spectrum::new(&network)
         .budget(budget)
@@ -46,13 +53,19 @@ pub(super) fn run(
     if let Some(size) = command.input_size {
         spectrum = spectrum.input_size(size);
     }
-    let record = Record {
-        spectra: spectrum.measure_with(progress)?,
+    let identity = Identity {
         options: spectrum.options().clone(),
         seed: command.seed,
-        model: command.model.display().to_string(),
         model_sha256,
-        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        versions: versions(),
+    };
+    let written = ["spectrum.json", "spectrum.csv", "spectrum.md"].map(|name| out.join(name));
+    refuse_other_results(&written, &identity, command.replace.overwrite)?;
+    files::check_writable(&written[0])?;
+    let record = Record {
+        spectra: spectrum.measure_with(progress)?,
+        model: command.model.display().to_string(),
+        identity,
     };
     let table = blindspot_report::spectrum_table(&record.spectra);
     let file = |name: &str, bytes: &[u8]| {
@@ -61,22 +74,26 @@ pub(super) fn run(
     file("spectrum.json", &serde_json::to_vec_pretty(&record)?)?;
     file("spectrum.csv", table.csv().as_bytes())?;
     file("spectrum.md", table.markdown().as_bytes())?;
-    for layer in &record.spectra.layers {
+    let layers = &record.spectra.layers;
+    let names = blindspot_report::file_names(layers.iter().map(|layer| &*layer.layer));
+    for (layer, name) in layers.iter().zip(names) {
         if let Some(plot) = blindspot_report::spectrum_plot(layer) {
-            let name = blindspot_report::file_name(&layer.layer);
             file(&format!("spectrum-{name}.svg"), plot.as_bytes())?;
         }
     }
     if let Some(report) = &command.report {
+        let Identity {
+            options,
+            seed,
+            model_sha256,
+            versions,
+        } = &record.identity;
         let facts = vec![
-            (
-                "SHA-256 of the model".to_owned(),
-                record.model_sha256.clone(),
-            ),
-            ("options".into(), serde_json::to_string(&record.options)?),
-            ("seed".into(), record.seed.to_string()),
+            ("SHA-256 of the model".to_owned(), model_sha256.clone()),
+            ("options".into(), serde_json::to_string(options)?),
+            ("seed".into(), seed.to_string()),
         ];
-        let made = page::made(facts, &BTreeMap::new(), &record.versions);
+        let made = page::made(facts, &BTreeMap::new(), versions);
         let page = blindspot_report::spectrum_page(&record.model, &record.spectra, &made)?;
         page::write(report, &page)?;
     }

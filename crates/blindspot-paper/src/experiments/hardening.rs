@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use blindspot::classify::error;
-use blindspot::search::{SearchError, search};
+use blindspot::run::communicator::SingleProcess;
+use blindspot::search::SearchError;
 use blindspot::transfer::Distortion;
 use blindspot_report::{Cell, Table};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Experiment, Needs, note};
 use crate::harden::{INPUT, Plan, PoolCount, PoolOptions};
 use crate::models::kept_or_hardened;
-use crate::reproduce::{Replication, ReproduceError};
+use crate::reproduce::{KeptSearch, Replication, ReproduceError};
 use crate::results::ModelRecord;
 use crate::session::Session;
 use crate::train::{MiniBatch, Recipe};
@@ -141,21 +142,22 @@ fn hardening(
             recipe.name = format!("hardening-{way}-{seed}");
             let plan = plan(way, options.quick);
             let session = Session::new(seed).with_monitor(monitor);
+            let session = session.with_overwrite(options.overwrite);
             let ((network, record), counts) =
                 kept_or_hardened(&recipe, &plan, images, &folder, &session)?;
+            let search_options = run.search_options();
+            let search = KeptSearch {
+                name: &record.name,
+                network: &network,
+                model_sha256: &record.sha256,
+                images: run.train(),
+                labels: train_labels,
+                sample: run.train_sample(),
+                options: &search_options,
+            };
+            let found = search.run(run.out, &SingleProcess, monitor)?;
+            let found = found.ok_or_else(|| run.cancelled())?;
             records.push(record);
-            let (sample, search_options) = (run.train_sample(), run.search_options());
-            let found = search(
-                &network,
-                run.train(),
-                train_labels,
-                sample,
-                &search_options,
-                monitor,
-            )?;
-            if monitor.cancelled() {
-                return Err(ReproduceError::Cancelled(folder));
-            }
             let distortion = Distortion::of_examples(&found).ok_or(SearchError::Empty)?;
             evaluated.push(Evaluated {
                 test_error: error(&network, run.test(), test_labels)?,

@@ -265,6 +265,7 @@ mod tests {
                     clip_noise: false,
                     decay: Decay::PerUnit,
                     seeds: 1,
+                    overwrite: false,
                 };
                 let row = of_own(&own, &options, &Unwatched).unwrap();
                 assert_eq!(row.name, "own.onnx");

@@ -8,7 +8,7 @@ use blindspot_net::onnx;
 
 use super::plan::Plan;
 use super::train::{Learned, learn};
-use crate::models::{kept, made_by};
+use crate::models::{checkpoint_beside, kept, made_by, refuse_other};
 use crate::session::Session;
 use crate::train::TrainError;
 
@@ -17,7 +17,7 @@ use crate::train::TrainError;
 /// and ends with the same bits (unless the plan is asynchronous).
 ///
 /// # Errors
-/// [`TrainError`], also where the checkpoint is that of another training.
+/// [`TrainError`].
 pub fn learn_and_save(
     plan: &Plan,
     images: &ImageSet,
@@ -25,8 +25,9 @@ pub fn learn_and_save(
     session: &Session<'_>,
 ) -> Result<Learned, TrainError> {
     let mut facts = made_by(("quocnet", plan), images, session.seed);
-    let checkpoint = path.with_extension("checkpoint");
+    let checkpoint = checkpoint_beside(path);
     let session = session.with_checkpoint(&checkpoint);
+    refuse_other(path, &facts, &session)?;
     let learned = learn(plan, images, &facts["data"], &session)?;
     if !session.ranks.is_root() {
         return Ok(learned);
@@ -40,6 +41,7 @@ pub fn learn_and_save(
     }
     let bytes = onnx::write(&learned.network, &facts);
     files::write_atomically(path, |writer| writer.write_all(&bytes))?;
+    session.remove_checkpoint()?;
     Ok(learned)
 }
 

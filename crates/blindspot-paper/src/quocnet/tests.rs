@@ -251,18 +251,18 @@ fn stopped_and_gone_on_with_it_has_the_same_bits() {
         lambda: 0.2,
         ..plan.clone()
     };
-    let refused = learn(&other, &images, "bars", &kept).unwrap_err();
-    assert!(matches!(refused, TrainError::Checkpoint { .. }));
-    let line = refused.to_string();
-    assert!(
-        line.contains("\"lambda\":0.1") && line.contains("\"lambda\":0.2"),
-        "{line}"
-    );
+    // That of another plan is of no use to this one, and is kept.
+    let stop = Stop(AtomicUsize::new(0));
+    learn(&other, &images, "bars", &kept.with_monitor(&stop)).unwrap_err();
+    std::fs::rename(folder.path().join("quocnet.checkpoint.1"), &path).unwrap();
     let resumed = learn(&plan, &images, "bars", &kept).unwrap();
     assert_eq!(weights(&resumed), weights(&whole));
+    kept.remove_checkpoint().unwrap();
     assert!(!path.exists());
     std::fs::write(&path, b"no checkpoint").unwrap();
-    assert!(learn(&plan, &images, "bars", &kept).is_err());
+    let refused = learn(&plan, &images, "bars", &kept).unwrap_err();
+    assert!(matches!(refused, TrainError::NoCheckpoint { .. }));
+    assert_eq!(std::fs::read(&path).unwrap(), b"no checkpoint");
 }
 
 #[test]

@@ -4,14 +4,15 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use blindspot::run::communicator::{Communicator, SingleProcess, any_true, broadcast};
+use blindspot::run::communicator::{Communicator, SingleProcess, broadcast};
 use blindspot::run::monitor::Monitor;
-use blindspot::search::{Example, Method, SearchOptions, Target, search_over};
+use blindspot::search::{Example, Method, SearchOptions, Target};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
 use blindspot_net::Network;
 
 use super::recipes::{halved, recipe};
+use super::searches::KeptSearch;
 use super::{Mnist, Options, OwnNetwork, ReproduceError, Sources, shards};
 use crate::experiments::excitation::{self, Excitation};
 use crate::experiments::{Experiment, Source, table5};
@@ -134,6 +135,7 @@ impl<'a> Replication<'a> {
             };
             let session = Session::new(self.options.seed)
                 .with_monitor(self.monitor)
+                .with_overwrite(self.options.overwrite)
                 .with_ranks(ranks);
             let kept = kept_or_trained(&recipe, images, &folder, &session)?;
             self.add_model(kept, recipe.sparsity().is_some());
@@ -185,17 +187,36 @@ impl<'a> Replication<'a> {
                 continue;
             }
             let options = self.search_options();
-            let (images, sample) = self.distorted(name);
-            let labels = images.labels().expect("checked at the beginning");
-            let (network, monitor) = (&model.network, self.monitor);
-            let found = search_over(ranks, network, images, labels, sample, &options, monitor)?;
-            if any_true(ranks, monitor.cancelled()) {
-                return Err(ReproduceError::Cancelled(self.models_folder()));
-            }
+            let search = self.kept_search(model, &options);
+            let found = search.run(self.out, ranks, self.monitor)?;
+            let found = found.ok_or_else(|| self.cancelled())?;
             examples.insert(name.clone(), found);
         }
         self.examples = examples;
         Ok(())
+    }
+
+    /// The search for a model's examples.
+    pub(super) fn kept_search<'s>(
+        &'s self,
+        model: &'s Model,
+        options: &'s SearchOptions,
+    ) -> KeptSearch<'s> {
+        let (images, sample) = self.distorted(&model.record.name);
+        KeptSearch {
+            name: &model.record.name,
+            network: &model.network,
+            model_sha256: &model.record.sha256,
+            images,
+            labels: images.labels().expect("checked at the beginning"),
+            sample,
+            options,
+        }
+    }
+
+    /// What ends it where it is asked to stop.
+    pub(crate) fn cancelled(&self) -> ReproduceError {
+        ReproduceError::Cancelled(self.out.to_owned())
     }
 
     /// Whether some experiment takes examples of a model.

@@ -36,14 +36,29 @@ pub enum ReproduceError {
     /// Adversarial images can't be saved.
     #[error(transparent)]
     ImageFile(#[from] ImageFileError),
-    /// It was asked to stop; models trained so far are kept.
-    #[error("stopped; the models trained so far are kept in {}, and the same command goes on", .0.display())]
+    /// It was asked to stop; models trained and examples found so far are kept in this folder.
+    #[error(
+        "stopped; the models trained and the examples found so far are kept in {}, and the same command \
+         goes on",
+        .0.display()
+    )]
     Cancelled(PathBuf),
     /// Nothing to do in shards.
     #[error(
         "none of these experiments takes examples of its models; shards do the searches of {0}"
     )]
     NoExamples(String),
+    /// Results of other options would be replaced.
+    #[error(
+        "{} is there already, and of other work ({why}); write to another folder, or replace it",
+        path.display()
+    )]
+    Exists {
+        /// The file of results.
+        path: PathBuf,
+        /// In what it differs.
+        why: String,
+    },
     /// No seed to train from.
     #[error("the number of seeds must be at least 1")]
     NoSeeds,
@@ -129,6 +144,7 @@ impl ReproduceError {
             | Self::NoExamples(_)
             | Self::NoClass { .. }
             | Self::Missing { .. }
+            | Self::Exists { .. }
             | Self::NoFeatures => ErrorKind::Usage,
             Self::Unlabelled(_) | Self::NoneKnown(..) | Self::OneClass(_) | Self::Input(_) => {
                 ErrorKind::Data

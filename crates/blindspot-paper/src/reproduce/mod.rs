@@ -4,17 +4,21 @@
 mod context;
 mod error;
 mod recipes;
+mod searches;
 mod shards;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot::preprocess::Preprocess;
+use blindspot::provenance::versions;
 use blindspot::run::communicator::Communicator;
+use blindspot::run::journal::difference_of_result;
 use blindspot::run::monitor::Monitor;
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::experiments::{ALL, Experiment, Source, pictures, table5};
 use crate::results::{Pictures, Results};
@@ -22,7 +26,12 @@ use crate::train::Decay;
 
 pub use context::Replication;
 pub use error::ReproduceError;
+pub(crate) use searches::KeptSearch;
+pub use searches::remove_searches;
 pub use shards::search_shard;
+
+/// The name of the file with every number, in the folder of a replication.
+pub const RESULTS: &str = "results.json";
 
 /// What to reproduce, and how thoroughly.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,6 +51,9 @@ pub struct Options {
     pub decay: Decay,
     /// Seeds of hardening, at least 1: `seed` and those after it.
     pub seeds: u64,
+    /// Whether results and models that are there and of other options are replaced.
+    #[serde(skip)]
+    pub overwrite: bool,
 }
 
 impl Options {
@@ -164,13 +176,51 @@ pub fn reproduce(
     Ok(outcome)
 }
 
+/// Makes sure that results that are in the folder `out` are of the same options and version, if they are to
+/// be replaced.
+///
+/// # Errors
+/// [`ReproduceError::Exists`].
+pub fn refuse_other_results(options: &Options, out: &Path) -> Result<(), ReproduceError> {
+    let path = out.join(RESULTS);
+    if options.overwrite || std::fs::symlink_metadata(&path).is_err() {
+        return Ok(());
+    }
+    let found = std::fs::read(&path).ok();
+    let found = found.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
+    let why = match found {
+        Some(mut found) => {
+            if let Some(options) = found["options"].as_object_mut() {
+                // What the network of a user's own wants is no option of the replication.
+                options.remove("preprocess");
+            }
+            let Results {
+                quick,
+                seed,
+                options,
+                versions,
+                ..
+            } = begun(options);
+            let about = json!({
+                "quick": quick, "seed": seed, "options": options, "versions": versions,
+            });
+            difference_of_result(&found, &about)
+        }
+        None => Some("what it comes from is not known".into()),
+    };
+    match why {
+        Some(why) => Err(ReproduceError::Exists { path, why }),
+        None => Ok(()),
+    }
+}
+
 /// The results of a run with these options before any experiment.
 fn begun(options: &Options) -> Results {
     Results {
         quick: options.quick,
         seed: options.seed,
         options: as_map(options),
-        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
+        versions: versions(),
         ..Results::default()
     }
 }

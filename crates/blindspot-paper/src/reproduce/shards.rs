@@ -5,15 +5,12 @@ use std::path::{Path, PathBuf};
 
 use blindspot_data::files;
 
-use super::context::Model;
 use super::{Mnist, Options, Replication, ReproduceError, Sources};
 use crate::experiments::{ALL, Experiment};
-use blindspot::examples::{About, Layout, Origin, StoredExamples};
-use blindspot::preprocess::Preprocess;
 use blindspot::run::communicator::SingleProcess;
-use blindspot::run::journal::{Entries, Journal, JournalError, Shard, Work};
+use blindspot::run::journal::{Entries, Journal, JournalError, Shard, Work as _};
 use blindspot::run::monitor::Monitor;
-use blindspot::search::{Block, Example, search_in_blocks};
+use blindspot::search::Example;
 
 /// The folder of a model's journals.
 fn folder(out: &Path, model: &str) -> PathBuf {
@@ -49,84 +46,21 @@ pub fn search_shard(
     for model in run.models() {
         let folder = folder(out, &model.record.name);
         files::make_folder(&folder)?;
-        let about = about(&run, model);
-        let (_, sample) = run.distorted(&model.record.name);
-        let header = about.header(sample.len(), shard);
+        let options = run.search_options();
+        let search = run.kept_search(model, &options);
+        let header = search.about().header(search.sample.len(), shard);
         let mut journal = Journal::open(&shard.path(&folder), header)?;
         if !journal.closed() {
-            search_model(&run, model, shard, &about.layout, &mut journal)?;
+            let places = shard.range(search.sample.len());
+            search.fill(Some(&mut journal), places, &SingleProcess, monitor)?;
             if monitor.cancelled() {
-                return Err(ReproduceError::Cancelled(run.models_folder()));
+                return Err(run.cancelled());
             }
             journal.close()?;
         }
         done += journal.done().len();
     }
     Ok(done)
-}
-
-/// Searches what a journal lacks.
-fn search_model(
-    run: &Replication<'_>,
-    model: &Model,
-    shard: Shard,
-    layout: &Layout,
-    journal: &mut Journal,
-) -> Result<(), ReproduceError> {
-    let (images, sample) = run.distorted(&model.record.name);
-    let labels = images.labels().unwrap_or_default();
-    let positions = shard.range(sample.len());
-    let missing = positions.filter(|position| !journal.done().contains(position));
-    let by_image: BTreeMap<usize, usize> = missing.map(|at| (sample[at], at)).collect();
-    let remaining: Vec<usize> = by_image.keys().copied().collect();
-    if remaining.is_empty() {
-        return Ok(());
-    }
-    let options = run.search_options();
-    let keep = |block: Block| {
-        let originals = block.originals.chunks_exact(layout.input_len());
-        let rows = block.examples.iter().zip(originals);
-        let entries = rows.map(|(example, original)| {
-            let content = layout.content(example, original, None, None);
-            (by_image[&example.position], content)
-        });
-        Ok(journal.append(entries)?)
-    };
-    search_in_blocks(
-        &model.network,
-        images,
-        labels,
-        &remaining,
-        &options,
-        run.monitor,
-        keep,
-    )
-}
-
-/// What a model's examples depend on.
-fn about(run: &Replication<'_>, model: &Model) -> About {
-    let (images, sample) = run.distorted(&model.record.name);
-    let places = sample.iter().map(|&place| place as u64);
-    let places: Vec<u8> = places.flat_map(u64::to_le_bytes).collect();
-    About {
-        origin: Origin {
-            options: run.search_options(),
-            preprocess: Preprocess::default(),
-            data: images.name().to_owned(),
-            answers_as_labels: false,
-            data_sha256: images.hashes().iter().cloned().collect(),
-            ranges_sha256: BTreeMap::new(),
-            model_sha256: model.record.sha256.clone(),
-            versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
-        },
-        layout: Layout {
-            shape: model.network.input_shape().to_vec(),
-            eight_bit: false,
-            certificate: false,
-        },
-        image_shape: images.shape(),
-        chosen: files::sha256_hex(&places),
-    }
 }
 
 /// The examples of models whose shards are there, by the model's name.
@@ -143,17 +77,10 @@ pub(super) fn stored(
         if !run.takes_examples(name) || !folder.exists() {
             continue;
         }
-        let about = about(run, model);
-        let entries = Entries::in_folders(&[folder])?;
-        entries.check(&about.header(run.distorted(name).1.len(), Shard::WHOLE))?;
-        entries.check_all()?;
-        let examples = StoredExamples::new(&entries, about.layout)?;
-        let examples: Result<Vec<Example>, _> = examples.examples()?.collect();
-        let mut examples = examples.map_err(JournalError::Unreadable)?;
-        // From the place in the sample to that in the images.
-        for example in &mut examples {
-            example.position = run.distorted(name).1[example.position];
-        }
+        let options = run.search_options();
+        let examples = run
+            .kept_search(model, &options)
+            .examples(&Entries::in_folders(&[folder])?)?;
         stored.insert(name.clone(), examples);
     }
     Ok(stored)
@@ -211,6 +138,7 @@ mod tests {
             clip_noise: false,
             decay: Decay::PerUnit,
             seeds: 1,
+            overwrite: false,
         };
         let (one, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let searches = Searches::default();

@@ -1,7 +1,6 @@
 //! Training any classifier by mini-batches: Adam, seeded shuffles, dropout.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use blindspot_data::files;
 use blindspot_net::Network;
@@ -9,14 +8,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::adam::{Adam, cosine};
+use super::checkpoint::{self, Clock};
 use super::cut_network::{Batch, CutNetwork};
 use super::{TrainError, Trained};
 use crate::session::{LabelledData, Session};
 use blindspot::inputs::{InputError, read_batch};
+use blindspot::run::communicator::SingleProcess;
 use blindspot::run::random::Stream;
 
-/// Time between checkpoints.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 /// Steps between reports to the monitor.
 const REPORT_EVERY: u64 = 16;
 
@@ -111,8 +110,8 @@ impl ExtraBatch for NoExtra {
 /// Trains a classifier, which gives logits, by mini-batches. The monitor knows it by `name`.
 ///
 /// With a checkpoint it can be stopped and resumed: what comes out has the same bits as if it had run
-/// through, for any number of threads. The checkpoint is removed at the end. One process trains: the
-/// session's ranks are not used.
+/// through, for any number of threads. The checkpoint stays at the end: whoever keeps what was trained
+/// [removes it](Session::remove_checkpoint). One process trains: the session's ranks are not used.
 ///
 /// # Errors
 /// [`TrainError`].
@@ -143,11 +142,11 @@ pub(crate) fn train_mixed<E: ExtraBatch>(
     check_data(data, &network)?;
     let mut trainer = Trainer::new(network, data, options, extra, session)?;
     let (monitor, steps) = (session.monitor, trainer.steps());
-    let mut saved = Instant::now();
+    let mut clock = Clock::start();
     monitor.begin(name, steps);
     while trainer.state.adam.steps() < steps {
-        if monitor.cancelled() || saved.elapsed() > CHECKPOINT_EVERY {
-            trainer.state.save(session.checkpoint)?;
+        if monitor.cancelled() || clock.is_due() {
+            checkpoint::save(session.checkpoint, &trainer.state)?;
             if monitor.cancelled() {
                 monitor.end();
                 return Err(TrainError::Cancelled {
@@ -155,7 +154,7 @@ pub(crate) fn train_mixed<E: ExtraBatch>(
                 }
                 .into());
             }
-            saved = Instant::now();
+            clock = Clock::start();
         }
         let step = trainer.state.adam.steps();
         if !trainer.step(step)? {
@@ -170,10 +169,6 @@ pub(crate) fn train_mixed<E: ExtraBatch>(
         }
     }
     monitor.end();
-    if let Some(path) = session.checkpoint {
-        // It may never have been written.
-        let _ = std::fs::remove_file(path);
-    }
     let trained = Trained {
         network: trainer.network.whole().clone(),
         iterations: steps as usize,
@@ -217,28 +212,27 @@ struct State<E> {
 }
 
 impl<E: ExtraBatch> State<E> {
-    /// The checkpoint at `path` if it has the fingerprint of this training, else its beginning.
-    fn load(path: Option<&Path>, fingerprint: String, start: Vec<Vec<f32>>, extra: E) -> State<E> {
-        path.and_then(|path| std::fs::read(path).ok())
-            .and_then(|bytes| postcard::from_bytes::<State<E>>(&bytes).ok())
-            .filter(|state| state.fingerprint == fingerprint)
-            .unwrap_or_else(|| State {
-                fingerprint,
-                adam: Adam::new(start),
-                extra,
-                loss: 0.0,
-                wrong: 0,
-                inputs: 0,
-            })
-    }
-
-    fn save(&self, path: Option<&Path>) -> Result<(), TrainError> {
-        let Some(path) = path else { return Ok(()) };
-        files::write_atomically(path, |writer| {
-            let written = postcard::to_io(self, writer);
-            written.map(|_| ()).map_err(std::io::Error::other)
-        })?;
-        Ok(())
+    /// The session's checkpoint if it has the fingerprint of this training, else its beginning.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint::load`].
+    fn load(
+        session: &Session<'_>,
+        fingerprint: String,
+        start: Vec<Vec<f32>>,
+        extra: E,
+    ) -> Result<State<E>, TrainError> {
+        let session = session.with_ranks(&SingleProcess);
+        let belongs = |kept: &State<E>| kept.fingerprint == fingerprint;
+        let kept = checkpoint::load(&session, belongs)?;
+        Ok(kept.unwrap_or_else(|| State {
+            fingerprint,
+            adam: Adam::new(start),
+            extra,
+            loss: 0.0,
+            wrong: 0,
+            inputs: 0,
+        }))
     }
 
     /// Mean cross entropy of the pass under way.
@@ -281,7 +275,7 @@ impl<'a, E: ExtraBatch> Trainer<'a, E> {
         let fingerprint = fingerprint(&start, options, &extra, data.data_hash, session.seed);
         let cut = CutNetwork::cut(network, &cuts);
         let mut network = cut.map_err(|error| TrainError::Options(error.to_string()))?;
-        let state = State::load(session.checkpoint, fingerprint, start, extra);
+        let state = State::load(session, fingerprint, start, extra)?;
         network.set_weights(&state.adam.weights);
         Ok(Trainer {
             data,

@@ -1,19 +1,15 @@
 //! Running L-BFGS on a training loss: watched, stopped and resumed.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use blindspot_data::files;
 use blindspot_solve::{Lbfgs, LbfgsOptions, Reason, Status};
 use serde::{Deserialize, Serialize};
 
 use super::TrainError;
+use super::checkpoint::{self, Clock};
 use super::objective::Objective;
 use crate::session::Session;
-use blindspot::run::communicator::{any_true, broadcast};
-
-/// Time between checkpoints.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+use blindspot::run::communicator::any_true;
 
 /// A training under way, as a checkpoint keeps it.
 #[derive(Serialize, Deserialize)]
@@ -39,31 +35,24 @@ pub(super) struct Outcome {
 impl Checkpoint {
     /// The session's checkpoint if it has this fingerprint, else the beginning.
     ///
-    /// One that can't be read or belongs to another training is of no use, and no error.
-    /// What the root finds goes for all ranks.
-    pub(super) fn load(fingerprint: String, session: &Session<'_>) -> Checkpoint {
-        let read = || session.checkpoint.and_then(|path| std::fs::read(path).ok());
-        let bytes = broadcast(session.ranks, || read().unwrap_or_default());
-        postcard::from_bytes::<Checkpoint>(&bytes)
-            .ok()
-            .filter(|checkpoint| checkpoint.fingerprint == fingerprint)
-            .unwrap_or(Checkpoint {
-                fingerprint,
-                done: Vec::new(),
-                solver: None,
-            })
+    /// # Errors
+    /// Those of [`checkpoint::load`].
+    pub(super) fn load(
+        fingerprint: String,
+        session: &Session<'_>,
+    ) -> Result<Checkpoint, TrainError> {
+        let belongs = |kept: &Checkpoint| kept.fingerprint == fingerprint;
+        let kept = checkpoint::load(session, belongs)?;
+        Ok(kept.unwrap_or(Checkpoint {
+            fingerprint,
+            done: Vec::new(),
+            solver: None,
+        }))
     }
 
     fn save(&self, session: &Session<'_>) -> Result<(), TrainError> {
-        let Some(path) = session.checkpoint.filter(|_| session.ranks.is_root()) else {
-            return Ok(());
-        };
-        files::write_atomically(path, |writer| {
-            postcard::to_io(self, writer)
-                .map(|_| ())
-                .map_err(std::io::Error::other)
-        })?;
-        Ok(())
+        let path = session.checkpoint.filter(|_| session.ranks.is_root());
+        checkpoint::save(path, self)
     }
 
     /// Minimises the objective of the next stage from where it stands, or from `start`.
@@ -83,10 +72,10 @@ impl Checkpoint {
             _ => Lbfgs::new(start, options),
         };
         monitor.begin(name, limit);
-        let mut saved = Instant::now();
+        let mut clock = Clock::start();
         let reason: Reason = loop {
             let cancelled = any_true(ranks, monitor.cancelled());
-            if cancelled || saved.elapsed() > CHECKPOINT_EVERY {
+            if cancelled || clock.is_due() {
                 self.solver = Some(solver);
                 self.save(session)?;
                 if cancelled {
@@ -96,7 +85,7 @@ impl Checkpoint {
                     });
                 }
                 solver = self.solver.take().expect("it was put there above");
-                saved = Instant::now();
+                clock = Clock::start();
             }
             let value = objective.evaluate(solver.point(), &mut gradient)?;
             let status = solver.tell(value.loss, &gradient);

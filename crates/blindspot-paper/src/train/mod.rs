@@ -6,6 +6,7 @@
 
 mod adam;
 mod autoencoder;
+pub(crate) mod checkpoint;
 mod cut_network;
 mod dense;
 mod minibatch;
@@ -66,19 +67,23 @@ pub enum TrainError {
         /// What was being trained.
         stage: String,
     },
-    /// A checkpoint belongs to another training.
+    /// A file of the user's own has the name of the checkpoint.
     #[error(
-        "{} is the checkpoint of another training ({kept}), not of this one ({asked}); remove it, or \
-         ask for the same again",
+        "{} is where the training would be kept, and is no checkpoint; move it, or train into another file",
         path.display()
     )]
-    Checkpoint {
-        /// The checkpoint.
+    NoCheckpoint {
+        /// The file.
         path: PathBuf,
-        /// Which training it is of.
-        kept: String,
-        /// Which one was asked for.
-        asked: String,
+    },
+    /// A model that was made otherwise would be replaced.
+    #[error(
+        "{} is there already, and was not made by this training; write to another name, or replace it",
+        path.display()
+    )]
+    Exists {
+        /// The model's file.
+        path: PathBuf,
     },
     /// A network of that size can't be built.
     #[error(transparent)]
@@ -105,9 +110,10 @@ impl TrainError {
             TrainError::Input(_) | TrainError::NotFinite { .. } | TrainError::Data(_) => {
                 ErrorKind::Data
             }
-            TrainError::Options(_) | TrainError::Checkpoint { .. } | TrainError::Graph(_) => {
-                ErrorKind::Usage
-            }
+            TrainError::Options(_)
+            | TrainError::NoCheckpoint { .. }
+            | TrainError::Exists { .. }
+            | TrainError::Graph(_) => ErrorKind::Usage,
             TrainError::File(_) => ErrorKind::Output,
         }
     }
@@ -122,7 +128,8 @@ fn resume(checkpoint: &Option<PathBuf>) -> String {
 /// Trains the network of `recipe` on labelled inputs.
 ///
 /// With a checkpoint it can be stopped and resumed: what comes out has the same bits as if it had run
-/// through, for any number of threads. The checkpoint is removed at the end.
+/// through, for any number of threads. The checkpoint stays at the end: whoever keeps what was trained
+/// [removes it](Session::remove_checkpoint).
 ///
 /// Several ranks share the inputs and end with the same network, whose bits do not depend on how
 /// many they are. All have to be given the same; the root keeps the checkpoint.
@@ -205,16 +212,12 @@ impl Stages<'_> {
         sparsity: Option<&Sparsity>,
     ) -> Result<Trained, TrainError> {
         let session = self.session;
-        let mut state = Checkpoint::load(self.fingerprint(), session);
+        let mut state = Checkpoint::load(self.fingerprint(), session)?;
         let decay = self.recipe.decay_coefficients(self.data.classes());
         let network = match sparsity {
             Some(sparsity) => self.on_autoencoder(&mut state, network, sparsity, &decay)?,
             None => self.classifier(&mut state, network, self.data.inputs, &decay)?,
         };
-        if let Some(path) = session.checkpoint.filter(|_| session.ranks.is_root()) {
-            // It may never have been written.
-            let _ = std::fs::remove_file(path);
-        }
         let last = state.done.last().expect("a stage has run");
         Ok(Trained {
             network,

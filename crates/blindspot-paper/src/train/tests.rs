@@ -94,5 +94,42 @@ fn what_two_ranks_began_three_end() {
     for end in on(3, "AE400-10", Some(&path), |_| Box::new(Unwatched)) {
         assert_eq!(end.unwrap().network, through.network);
     }
-    assert!(!path.exists(), "rank 0 removes it at the end");
+    // Until what came out is kept.
+    assert!(path.exists());
+}
+
+/// A damaged checkpoint, or one of another training, is told from a whole one, and kept under another name;
+/// a file of the user's own is left alone.
+#[test]
+fn only_a_whole_checkpoint_of_the_same_training_is_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.checkpoint");
+    let run = |name, path, stops| {
+        let stop = |_| -> Box<dyn Monitor> { Box::new(CancelAfter::new(stops)) };
+        on(1, name, path, stop).remove(0)
+    };
+    run("softmax1", Some(&*path), 3).unwrap_err();
+    let whole = std::fs::read(&path).unwrap();
+    // Of the first one nothing is damaged, but it is of another training.
+    let mut cases = vec![whole.clone(), whole[..whole.len() / 2].to_vec()];
+    cases.extend((0..60).map(|case| {
+        let mut damaged = whole.clone();
+        damaged[23 + case * 7919 % (whole.len() - 23)] ^= 1 << (case % 8);
+        damaged
+    }));
+    let aside = folder.path().join("model.checkpoint.1");
+    for (number, content) in cases.iter().enumerate() {
+        std::fs::write(&path, content).unwrap();
+        let name = if number == 0 { "softmax2" } else { "softmax1" };
+        run(name, Some(&*path), 0).unwrap_err();
+        assert!(std::fs::read(&aside).unwrap() == *content, "{number}");
+        std::fs::remove_file(&aside).unwrap();
+    }
+    let end = run("softmax1", Some(&*path), u64::MAX).unwrap();
+    let through = run("softmax1", None, u64::MAX).unwrap();
+    assert_eq!(end.network, through.network);
+    std::fs::write(&path, "weights of my own").unwrap();
+    let end = run("softmax1", Some(&*path), u64::MAX);
+    assert!(matches!(end, Err(TrainError::NoCheckpoint { .. })));
+    assert_eq!(std::fs::read(&path).unwrap(), b"weights of my own");
 }

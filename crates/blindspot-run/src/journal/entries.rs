@@ -7,7 +7,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::{Header, JournalError, Shard, difference, failed, read_header, scan};
+use super::{
+    Header, HeaderFound, JournalError, Shard, damaged, difference, failed, read_header, scan,
+};
 
 /// Position, number of the part, and where the content starts in it.
 type Place = (usize, usize, u64);
@@ -256,20 +258,14 @@ impl Reader<'_> {
     }
 }
 
-fn damaged(path: &Path, why: &str) -> JournalError {
-    JournalError::Damaged {
-        path: path.to_owned(),
-        why: why.into(),
-    }
-}
-
 /// The header of a journal, where its entries are, and whether it is closed.
 fn read(path: &Path, part: usize) -> Result<(Header, Vec<Place>, bool), JournalError> {
     let fail = |source| failed("read", path, source);
     let file = File::open(path).map_err(fail)?;
     let length = file.metadata().map_err(fail)?.len();
-    let (header, start) =
-        read_header(&file, path)?.ok_or_else(|| damaged(path, "it ends inside its header"))?;
+    let HeaderFound::Whole(header, start) = read_header(&file, path)? else {
+        return Err(damaged(path, "it ends inside its header"));
+    };
     if header.bytes as u64 > length && length > start {
         return Err(damaged(path, "it ends inside an entry"));
     }

@@ -40,6 +40,12 @@ pub enum JournalError {
         /// What is wrong.
         why: String,
     },
+    /// It begins as a journal does, and its header can't be read.
+    #[error("{}: its header is damaged; move or remove it, and run the same again", path.display())]
+    Header {
+        /// The journal.
+        path: PathBuf,
+    },
     /// A shard that is to be merged is not finished.
     #[error(
         "{}: shard {shard} is not finished; run its command again, it goes on where it was",
@@ -133,7 +139,9 @@ impl JournalError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             JournalError::File(file) => file.kind(),
-            JournalError::Damaged { .. } | JournalError::Mismatch(_) => ErrorKind::Data,
+            JournalError::Damaged { .. }
+            | JournalError::Header { .. }
+            | JournalError::Mismatch(_) => ErrorKind::Data,
             JournalError::Unreadable(_) => ErrorKind::Data,
             _ => ErrorKind::Usage,
         }

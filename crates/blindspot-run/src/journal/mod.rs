@@ -8,17 +8,18 @@
 
 mod entries;
 mod error;
+mod lock;
 mod shard;
 #[cfg(test)]
 mod tests;
 mod work;
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use blindspot_data::files::FileError;
+use blindspot_data::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -50,6 +51,24 @@ pub struct Header {
     pub shard: Shard,
 }
 
+impl Header {
+    /// The line that a journal begins with.
+    fn line(&self) -> io::Result<Vec<u8>> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+}
+
+/// A journal that was there under the name of a new one, and has another name now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Its path now.
+    pub path: PathBuf,
+    /// Why it was of no use, in a few words.
+    pub why: String,
+}
+
 /// A journal that is being written. No other process can write to it at the same time.
 #[derive(Debug)]
 pub struct Journal {
@@ -73,81 +92,77 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; [`JournalError::Other`] where the one that is there is of other work.
     pub fn open(path: &Path, header: Header) -> Result<Journal, JournalError> {
-        let fail = |source| failed("write", path, source);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(JournalError::Busy {
-                    path: path.to_owned(),
-                });
-            }
-            // Some file systems know no locks.
-            Err(TryLockError::Error(_)) => {}
-        }
-        let mut journal = Journal {
-            path: path.to_owned(),
-            file,
-            header,
-            done: BTreeSet::new(),
-            closed: false,
-        };
+        let mut journal = Journal::locked(path, header)?;
         journal.recover()?;
         Ok(journal)
     }
 
-    /// Begins a journal, or goes on with the one that is there; a journal of other work is replaced.
+    /// Begins a journal, or goes on with the one that is there; a journal of other work, or with a damaged
+    /// header, gets another name.
     ///
     /// # Errors
     /// [`JournalError`]; [`JournalError::Damaged`] if the file there is no journal, and it stays as it
     /// is.
-    pub fn open_or_replace(path: &Path, header: Header) -> Result<Journal, JournalError> {
-        match Journal::open(path, header.clone()) {
-            Err(JournalError::Other { .. }) => {
-                std::fs::remove_file(path).map_err(|source| failed("write", path, source))?;
-                Journal::open(path, header)
-            }
-            opened => opened,
-        }
+    pub fn open_or_set_aside(
+        path: &Path,
+        header: Header,
+    ) -> Result<(Journal, Option<SetAside>), JournalError> {
+        // As long as this one is locked no other process touches the file of this name.
+        let mut journal = Journal::locked(path, header.clone())?;
+        let why = match journal.recover() {
+            Ok(()) => return Ok((journal, None)),
+            Err(JournalError::Other { difference, .. }) => difference,
+            Err(JournalError::Header { .. }) => "its header is damaged".into(),
+            Err(error) => return Err(error),
+        };
+        let path_now = files::set_aside(path)?;
+        drop(journal);
+        let aside = SetAside {
+            path: path_now,
+            why,
+        };
+        Ok((Journal::open(path, header)?, Some(aside)))
+    }
+
+    /// The locked file of this name, made if need be.
+    fn locked(path: &Path, header: Header) -> Result<Journal, JournalError> {
+        Ok(Journal {
+            path: path.to_owned(),
+            file: lock::open(path)?,
+            header,
+            done: BTreeSet::new(),
+            closed: false,
+        })
     }
 
     /// Reads what is there, cuts off what a kill cut short, and stands at the end.
     fn recover(&mut self) -> Result<(), JournalError> {
         let path = self.path.clone();
         let fail = |source| failed("write", &path, source);
-        let found = read_header(&self.file, &path)?;
-        let mut end = match &found {
-            Some((header, start)) => {
-                if let Some(difference) = difference(header, &self.header) {
+        let line = self.header.line().map_err(fail)?;
+        let start = match read_header(&self.file, &path)? {
+            HeaderFound::Whole(header, start) => {
+                if let Some(difference) = difference(&header, &self.header) {
                     return Err(JournalError::Other { path, difference });
                 }
-                *start
+                start
             }
-            None => {
-                let mut line = serde_json::to_vec(&self.header).map_err(io::Error::other);
-                if let Ok(line) = &mut line {
-                    line.push(b'\n');
-                }
-                let line = line.map_err(fail)?;
+            // What a kill or a full disk leaves of the beginning.
+            HeaderFound::Cut(beginning) if line.starts_with(&beginning) => {
                 self.file.set_len(0).map_err(fail)?;
                 self.file.rewind().map_err(fail)?;
                 self.file.write_all(&line).map_err(fail)?;
                 line.len() as u64
             }
+            HeaderFound::Cut(_) => return Err(JournalError::Header { path }),
         };
-        let found = scan(&self.file, &self.header, end).map_err(fail)?;
+        let found = scan(&self.file, &self.header, start).map_err(fail)?;
         self.done = found.places.iter().map(|&(position, _)| position).collect();
         self.closed = found.closed;
-        end = found.end;
-        self.file.set_len(end).map_err(fail)?;
-        self.file.seek(SeekFrom::Start(end)).map_err(fail)?;
+        self.file.set_len(found.end).map_err(fail)?;
+        self.file.seek(SeekFrom::Start(found.end)).map_err(fail)?;
         self.file.sync_all().map_err(fail)?;
+        files::sync_folder(&path).map_err(fail)?;
         Ok(())
     }
 
@@ -181,21 +196,18 @@ impl Journal {
         synced.map_err(|source| failed("write", path, source).into())
     }
 
-    /// The same for entries that stand one after the other, each its position (u64, little-endian)
-    /// and its content.
-    ///
-    /// # Errors
-    /// [`JournalError::File`].
+    /// The entries that stand one after the other in `rows`, each its position (u64, little-endian) and
+    /// its content.
     ///
     /// # Panics
     /// Where they have another length than the header says.
-    pub fn append_rows(&mut self, rows: &[u8]) -> Result<(), JournalError> {
+    pub fn rows<'r>(&self, rows: &'r [u8]) -> impl Iterator<Item = (usize, Vec<u8>)> + use<'r> {
         let length = 8 + self.header.bytes;
         assert!(rows.len().is_multiple_of(length), "entries have one length");
-        self.append(rows.chunks_exact(length).map(|row| {
+        rows.chunks_exact(length).map(|row| {
             let (position, content) = row.split_first_chunk().expect("a row begins with it");
             (u64::from_le_bytes(*position) as usize, content.to_vec())
-        }))
+        })
     }
 
     /// Says that the work is done to its end.
@@ -216,8 +228,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::File`].
     pub fn remove(self) -> Result<(), JournalError> {
-        let removed = std::fs::remove_file(&self.path);
-        removed.map_err(|source| failed("remove", &self.path, source).into())
+        Ok(files::remove(&self.path)?)
     }
 
     /// Where it is.
@@ -257,26 +268,45 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> FileError {
 /// How every journal begins: with the first field of its [`Header`].
 const BEGINNING: &[u8] = b"{\"kind\":";
 
-/// The header at the beginning of a file, and where its entries start; `None` where the file ends
-/// before the header does.
-fn read_header(file: &File, path: &Path) -> Result<Option<(Header, u64)>, JournalError> {
+/// What stands at the beginning of a journal.
+enum HeaderFound {
+    /// A header, and where its entries start.
+    Whole(Header, u64),
+    /// A part of one, or nothing.
+    Cut(Vec<u8>),
+}
+
+/// The header at the beginning of a file.
+///
+/// # Errors
+/// [`JournalError::Damaged`] where it is no journal, but a file of the user's own; [`JournalError::Header`]
+/// where its header is damaged.
+fn read_header(file: &File, path: &Path) -> Result<HeaderFound, JournalError> {
     let mut line = Vec::new();
     let mut reader = BufReader::new(file).take(MAX_HEADER);
     reader
         .read_until(b'\n', &mut line)
         .map_err(|source| failed("read", path, source))?;
-    let compared = line.len().min(BEGINNING.len());
-    // A file of the user's own is never taken for the beginning of a journal that a kill cut short.
-    let is_journal = line[..compared] == BEGINNING[..compared];
-    if is_journal && line.last() != Some(&b'\n') && (line.len() as u64) < MAX_HEADER {
-        return Ok(None);
+    if line.is_empty() {
+        return Ok(HeaderFound::Cut(line));
     }
+    if !line.starts_with(BEGINNING) {
+        return Err(damaged(path, "it is no journal"));
+    }
+    if line.last() != Some(&b'\n') {
+        return Ok(HeaderFound::Cut(line));
+    }
+    let path = path.to_owned();
     match serde_json::from_slice(&line) {
-        Ok(header) => Ok(Some((header, line.len() as u64))),
-        Err(_) => Err(JournalError::Damaged {
-            path: path.to_owned(),
-            why: "it is no journal".into(),
-        }),
+        Ok(header) => Ok(HeaderFound::Whole(header, line.len() as u64)),
+        Err(_) => Err(JournalError::Header { path }),
+    }
+}
+
+fn damaged(path: &Path, why: &str) -> JournalError {
+    JournalError::Damaged {
+        path: path.to_owned(),
+        why: why.into(),
     }
 }
 
@@ -338,6 +368,16 @@ fn difference(one: &Header, other: &Header) -> Option<String> {
         .or_else(|| (one.shard.index != other.shard.index).then(|| "its shard".into()))
 }
 
+/// In what a result that is there, as its JSON file tells of it, comes of other work than a header's
+/// `about` tells of: the first field of `about` that the result lacks or has otherwise, if there is one.
+pub fn difference_of_result(result: &Value, about: &Value) -> Option<String> {
+    let fields = about.as_object()?;
+    fields.iter().find_map(|(name, wanted)| {
+        let found = result.get(name).unwrap_or(&Value::Null);
+        first_difference(name, found, wanted)
+    })
+}
+
 /// The first of two values' parts in which they differ: its name, and what it is in each.
 fn first_difference(name: &str, one: &Value, other: &Value) -> Option<String> {
     match (one, other) {
@@ -355,6 +395,10 @@ fn first_difference(name: &str, one: &Value, other: &Value) -> Option<String> {
             })
         }
         (one, other) if one == other => None,
+        // Nobody compares hashes by eye.
+        (Value::String(one), Value::String(other)) if one.len().min(other.len()) >= 64 => {
+            Some(format!("{name} is another"))
+        }
         (one, other) => Some(format!("{name} is {one}, not {other}")),
     }
 }

@@ -1,6 +1,7 @@
 //! Brackets each image's distance to the decision boundary: from below by its certificate, from
 //! above by the smallest perturbation found. Works on a block of images at a time.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use blindspot_model::classifier::Classifier;
@@ -11,8 +12,6 @@ use blindspot_run::monitor::{BlockProgress, Monitor};
 use super::{Bracket, Certificate, Certifier, CertifyError, MAX_TIME};
 use crate::search::{Example, SearchError, SearchOptions, search};
 
-/// Images of the first block for each thread.
-const FIRST_BLOCK_PER_THREAD: usize = 8;
 /// Images of a block, at most.
 const MAX_BLOCK: usize = 4096;
 
@@ -31,9 +30,9 @@ pub struct Bracketing<'a> {
 
 impl Bracketing<'_> {
     /// Brackets the images at `positions` of a set; `labels` are the true classes of the whole set.
-    /// `take` gets one block after another, in order; each block gets its share of the time.
-    /// Returns the time that the certificates took. If the monitor cancels the work, it ends after
-    /// the last whole block.
+    /// `take` gets one block after another; each block gets its share of the time, and images that
+    /// take long may come later than those after them. Returns the time that the certificates took. If
+    /// the monitor cancels the work, it ends with the images that were done.
     ///
     /// # Errors
     /// [`CertifyError`] and [`SearchError`] if images, labels and network don't fit each other; any
@@ -50,45 +49,72 @@ impl Bracketing<'_> {
             return Err(SearchError::Empty.into());
         }
         let threads = rayon::current_num_threads().min(MAX_BLOCK);
-        let mut sizer = BlockSizer::new(FIRST_BLOCK_PER_THREAD * threads, threads..=MAX_BLOCK);
-        let (mut rest, mut taken) = (positions, Duration::ZERO);
+        let mut sizer = BlockSizer::new(threads..=MAX_BLOCK);
+        let (mut rest, mut taken) = (positions.to_vec(), Duration::ZERO);
         monitor.begin("certify", positions.len() as u64);
         while !rest.is_empty() {
             let (left, done) = (rest.len(), positions.len() - rest.len());
             let block = sizer.next_block(&mut rest);
-            let part = BlockProgress::new(monitor, done, block.len());
+            let cut = sizer.cut(block.len());
+            let part = BlockProgress::new(monitor, done, block.len()).cut_at(cut);
             let began = Instant::now();
             let mut certificates = self
                 .certifier
-                .certify_inputs(inputs, labels, block, &part)?;
+                .certify_inputs(inputs, labels, &block, &part)?;
             if let Some(time) = self.time {
                 let own = time.min(MAX_TIME).saturating_sub(taken);
                 let own = own.mul_f64(block.len() as f64 / left as f64);
                 let refined = &mut certificates;
                 let refined = self.certifier.refine(refined, inputs, began + own, &part);
                 refined.map_err(CertifyError::from)?;
+                if part.cancelled() {
+                    // Which of them were refined as far as they would be is not known.
+                    certificates.clear();
+                }
             }
             taken += began.elapsed();
-            let examples = search(self.classifier, inputs, labels, block, self.options, &part)?;
+            let certified: Vec<usize> = certificates.iter().map(|c| c.position).collect();
+            let examples = match certified[..] {
+                [] => Vec::new(),
+                _ => search(
+                    self.classifier,
+                    inputs,
+                    labels,
+                    &certified,
+                    self.options,
+                    &part,
+                )?,
+            };
+            let brackets = brackets(certificates, &examples);
+            let ended: HashSet<usize> = brackets.iter().map(|b| b.certificate.position).collect();
+            take(brackets)?;
             if monitor.cancelled() {
-                // The block may have been cut short.
                 break;
             }
-            let pairs = certificates.into_iter().zip(examples);
-            let bracket = |(certificate, example): (Certificate, Example)| Bracket {
-                certificate: certificate.of_answer(!example.already_misclassified),
-                l2: if example.success {
-                    example.l2
-                } else {
-                    f64::INFINITY
-                },
-            };
-            take(pairs.map(bracket).collect())?;
-            sizer.block_done();
+            rest.extend(block.iter().filter(|&at| !ended.contains(at)));
+            sizer.block_done(ended.len());
         }
         monitor.end();
         Ok(taken)
     }
+}
+
+/// The brackets of the certificates whose images were searched to their ends; both are in the order
+/// of the images.
+fn brackets(certificates: Vec<Certificate>, examples: &[Example]) -> Vec<Bracket> {
+    let mut examples = examples.iter().peekable();
+    let bracket = |certificate: Certificate| {
+        let example = examples.next_if(|example| example.position == certificate.position)?;
+        Some(Bracket {
+            certificate: certificate.of_answer(!example.already_misclassified),
+            l2: if example.success {
+                example.l2
+            } else {
+                f64::INFINITY
+            },
+        })
+    };
+    certificates.into_iter().filter_map(bracket).collect()
 }
 
 #[cfg(test)]

@@ -1,35 +1,27 @@
 //! Certificates as files: the entries of a journal, arrays for NumPy, and a record as JSON.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
 use blindspot_data::files::{self, FileError};
 use blindspot_data::numpy::NpzWriter;
-use blindspot_model::preprocess::Preprocess;
 use blindspot_run::journal::{Entries, JournalError, Work, take};
 use serde::{Deserialize, Serialize};
 
 use super::{Arithmetic, Certificate};
+use crate::provenance::Provenance;
 use crate::search::SearchOptions;
 
-/// Where certificates come from.
+/// Where certificates come from: what the header of their journal says, and the JSON file beside the arrays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Provenance {
+pub struct About {
     /// How the smallest perturbation was searched for; the certificates hold in the same input box.
     pub options: SearchOptions,
-    /// The preprocessing between image and network.
-    pub preprocess: Preprocess,
-    /// The image set, as the user named it.
-    pub data: String,
-    /// SHA-256 of each data file (unpacked), by name.
-    pub data_sha256: BTreeMap<String, String>,
-    /// SHA-256 of the model's file.
-    pub model_sha256: String,
-    /// Versions of the program, by name.
-    pub versions: BTreeMap<String, String>,
-    /// The time limit for the certificates, in seconds; None (and absent) if there was none.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    /// Model, images and program.
+    #[serde(flatten)]
+    pub provenance: Provenance,
+    /// The time limit for the certificates, in seconds; None if there was none.
+    #[serde(default)]
     pub time_limit: Option<f64>,
     /// The arithmetic in which the certificates hold.
     #[serde(default)]
@@ -43,22 +35,12 @@ pub struct Provenance {
 pub struct Record {
     /// Where the certificates come from.
     #[serde(flatten)]
-    pub provenance: Provenance,
+    pub about: About,
     /// Statistics of the certificates.
     pub summary: Summary,
 }
 
-/// The header of a journal of certificates.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Header {
-    /// Where the certificates come from.
-    #[serde(flatten)]
-    pub provenance: Provenance,
-    /// A hash of the chosen images' positions in the set.
-    pub chosen: String,
-}
-
-impl Work for Header {
+impl Work for About {
     const KIND: &'static str = "certify";
 
     fn bytes(&self) -> usize {
@@ -115,7 +97,7 @@ impl Bracket {
     /// # Errors
     /// [`JournalError`] if the journals are not of certificates, or can't be read.
     pub fn read_all(entries: &Entries) -> Result<Vec<Bracket>, JournalError> {
-        Header::of(entries)?;
+        About::of(entries)?;
         let contents = entries.bytes(0..Bracket::BYTES)?;
         let brackets = entries.positions().zip(contents);
         let brackets = brackets.map(|(position, content)| Ok(Bracket::decode(position, &content?)));

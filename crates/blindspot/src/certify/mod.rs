@@ -10,4 +10,4 @@ mod files;
 
 pub use blindspot_bounds::certify::{Arithmetic, Certificate, Certifier, CertifyError, MAX_TIME};
 pub use bracketing::Bracketing;
-pub use files::{Bracket, Header, Provenance, Record, Summary, write_certificates};
+pub use files::{About, Bracket, Record, Summary, write_certificates};

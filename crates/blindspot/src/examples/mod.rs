@@ -13,10 +13,10 @@ use std::path::Path;
 use blindspot_data::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 
+use crate::provenance::Provenance;
 use crate::search::{SearchOptions, Target};
 use crate::transfer::Distortion;
 pub use arrays::{write_arrays, write_found, write_stored};
-use blindspot_model::preprocess::Preprocess;
 use blindspot_run::journal::{JournalError, Work};
 pub use confidence::confidences;
 pub use stored::{Layout, StoredExample, StoredExamples};
@@ -26,23 +26,15 @@ pub use stored::{Layout, StoredExample, StoredExamples};
 pub struct Origin {
     /// What was searched for.
     pub options: SearchOptions,
-    /// What was put between image and network.
-    #[serde(default)]
-    pub preprocess: Preprocess,
-    /// The image set, as it was named.
-    pub data: String,
+    /// Model, images and program.
+    #[serde(flatten)]
+    pub provenance: Provenance,
     /// Whether the images had no classes, so that the model's own answers to them count as right.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub answers_as_labels: bool,
-    /// SHA-256 of each data file (unpacked), by name.
-    pub data_sha256: BTreeMap<String, String>,
     /// SHA-256 of the files of a mask and of ranges, by option, where they were given.
     #[serde(default)]
     pub ranges_sha256: BTreeMap<String, String>,
-    /// SHA-256 of the model's file.
-    pub model_sha256: String,
-    /// Versions of the program, by name.
-    pub versions: BTreeMap<String, String>,
 }
 
 /// What is said of a set of examples besides its arrays: the content of the JSON file.
@@ -51,6 +43,9 @@ pub struct Record {
     /// Where they come from.
     #[serde(flatten)]
     pub origin: Origin,
+    /// What is stored of each; None in files of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
     /// The examples in figures.
     pub summary: Summary,
     /// The same of the images as 8-bit files hold them, where they were saved.
@@ -155,6 +150,7 @@ impl Record {
         });
         Ok(Record {
             origin,
+            layout: Some(examples.layout().clone()),
             summary: Summary {
                 samples,
                 right,
@@ -214,8 +210,6 @@ pub struct About {
     pub layout: Layout,
     /// Channels, height and width of an image, as a picture has them.
     pub image_shape: [usize; 3],
-    /// Which images of the set were chosen, by a hash of their places.
-    pub chosen: String,
 }
 
 impl Work for About {

@@ -1,6 +1,7 @@
 //! Stored examples against the arrays as another reader reads them.
 
 use blindspot_data::numpy::NpzReader;
+use blindspot_model::preprocess::Preprocess;
 use blindspot_run::journal::{Entries, Journal, Shard};
 
 use super::*;
@@ -98,17 +99,19 @@ fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
     let about = About {
         origin: Origin {
             options: SearchOptions::default(),
-            preprocess: Preprocess::default(),
-            data: "test".into(),
+            provenance: Provenance {
+                preprocess: Preprocess::default(),
+                data: "test".into(),
+                data_sha256: BTreeMap::new(),
+                selection_sha256: String::new(),
+                model_sha256: String::new(),
+                versions: BTreeMap::new(),
+            },
             answers_as_labels: false,
-            data_sha256: BTreeMap::new(),
             ranges_sha256: BTreeMap::new(),
-            model_sha256: String::new(),
-            versions: BTreeMap::new(),
         },
         layout: layout.clone(),
         image_shape: [1, 2, 2],
-        chosen: String::new(),
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("examples.journal");

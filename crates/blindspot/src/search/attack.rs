@@ -213,6 +213,7 @@ impl Attack {
             examples.extend(block.examples);
             Ok::<(), SearchError>(())
         })?;
+        super::sort(&mut examples, &indices);
         Ok(examples)
     }
 }

@@ -169,9 +169,19 @@ impl<'w, S: Search, F: Fn(usize, Option<S>) -> S> Worker<'w, S, F> {
         Ok(())
     }
 
+    /// How many searches are evaluated at a time: few are shared out among the threads.
+    fn batch(&self) -> usize {
+        let most = size(self.classifier);
+        match self.classifier.one_batch() {
+            Some(_) => most,
+            None => most.min(self.board.count.div_ceil(rayon::current_num_threads())),
+        }
+        .max(1)
+    }
+
     /// Begins searches until the batch is full.
     fn fill(&mut self) {
-        while self.active.len() < size(self.classifier) {
+        while self.active.len() < self.batch() {
             let Some(index) = self.board.next() else {
                 return;
             };

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use blindspot_model::classifier::{Classifier, ClassifierError};
 use rayon::prelude::*;
 
+use super::SearchOptions;
 use super::bounds::{FeasibleBox, FeasibleBoxes};
 use super::example::{Block, Example};
 use super::objective::Goal;
@@ -15,7 +16,6 @@ use super::pipeline::{self, Job, MakeMethod};
 use super::runtime::Runtime;
 use super::task::{StopCondition, Task};
 use super::verify::{self, Candidate};
-use super::{SearchOptions, Target};
 
 /// How often a search is repeated whose example the classifier refutes where it is used, and by how
 /// much more each asks a margin to exceed.
@@ -169,10 +169,6 @@ impl Searcher<'_> {
                 lead,
             } = found;
             let label = originals.labels[position];
-            if self.options.target == Target::Class(label) {
-                // An image of the target class has no wrong answer to look for.
-                continue;
-            }
             let feasible_box = self.boxes.around(original);
             let first = jobs.len();
             if !already_misclassified {

@@ -70,6 +70,19 @@ pub struct Block {
 }
 
 impl Block {
+    /// Puts the examples, and their originals, into the order of the images: several blocks of one
+    /// search, one after the other, need not have it.
+    pub fn sort(&mut self) {
+        let length = self.originals.len() / self.examples.len().max(1);
+        let mut order: Vec<usize> = (0..self.examples.len()).collect();
+        order.sort_by_key(|&place| self.examples[place].position);
+        let rows = order
+            .iter()
+            .map(|&place| &self.originals[place * length..][..length]);
+        self.originals = rows.flatten().copied().collect();
+        self.examples.sort_by_key(|example| example.position);
+    }
+
     /// Takes out the examples of some positions.
     pub(super) fn leave_out(&mut self, positions: &[usize]) {
         let kept = |example: &Example| !positions.contains(&example.position);

@@ -145,6 +145,7 @@ mod tests;
 mod vectors;
 mod verify;
 
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 pub use attack::Attack;
@@ -176,11 +177,6 @@ use task::StopCondition;
 const MAX_BLOCK: usize = 4096;
 /// Bytes that the images of a block and their examples may take.
 const BLOCK_MEMORY: usize = 256 << 20;
-/// Values that a classifier may compute for the images of the first block, all in all.
-const FIRST_BLOCK_VALUES: usize = 1 << 28;
-/// Batches of the first block, where a classifier wants one batch for all threads and says nothing of
-/// its values: at the end of a block there are not enough images for a whole one.
-const FIRST_BLOCK_BATCHES: usize = 4;
 
 /// Finds the smallest perturbation for the images at `positions` of a set; `labels` are the true
 /// classes of the whole set.
@@ -209,11 +205,13 @@ pub fn search(
     search_in_blocks(
         classifier, inputs, labels, positions, options, monitor, take,
     )?;
+    sort(&mut all, positions);
     Ok(all)
 }
 
 /// Finds smallest perturbations as [`search`] does, some images at a time, so that memory does not
-/// grow with their number. `take` is given each block as it is done, in order.
+/// grow with their number and a kill costs little: a block takes some seconds. `take` is given each
+/// block as it is done; images whose searches take long may come later than those after them.
 ///
 /// # Errors
 /// [`SearchError`] where images, labels, target and classifier don't fit each other, or the
@@ -251,7 +249,8 @@ fn searcher<'a>(
 }
 
 impl Searcher<'_> {
-    /// Searches from images of a set with their true classes, block by block.
+    /// Searches from images of a set with their true classes, block by block. A block that takes long
+    /// is cut short: the images whose searches had not ended come last.
     fn search_in_blocks<E: From<SearchError>>(
         &self,
         inputs: &(impl Inputs + ?Sized),
@@ -263,34 +262,42 @@ impl Searcher<'_> {
         let length = self.classifier.input_len();
         let deadline = self.options.time_limit.map(deadline);
         let most = (BLOCK_MEMORY / (2 * size_of::<f32>() * length.max(1))).clamp(1, MAX_BLOCK);
-        let least = rayon::current_num_threads().min(most);
-        let first = match self.classifier.one_batch() {
-            Some(batch) => FIRST_BLOCK_BATCHES * batch,
-            None => FIRST_BLOCK_VALUES / self.classifier.values_per_input().max(1),
+        // An image on each thread, or what the classifier evaluates at once, takes as long as one.
+        let least = match self.classifier.one_batch() {
+            Some(batch) => batch.max(1),
+            None => rayon::current_num_threads(),
         };
-        let mut sizer = BlockSizer::new(first, least..=most);
-        let (mut rest, mut done) = (positions, 0);
-        monitor.begin("search", positions.len() as u64);
-        while !rest.is_empty() {
-            let positions = sizer.next_block(&mut rest);
-            let part = BlockProgress::new(monitor, done, positions.len());
+        let least = least.min(most);
+        let mut sizer = BlockSizer::new(least..=most);
+        // An image of the target class has no wrong answer to look for.
+        let searched = |&at: &usize| self.options.target != Target::Class(labels[at]);
+        let mut left: Vec<usize> = positions.iter().copied().filter(searched).collect();
+        let all = left.len();
+        monitor.begin("search", all as u64);
+        while !left.is_empty() {
+            let before = all - left.len();
+            let positions = sizer.next_block(&mut left);
+            let part = BlockProgress::new(monitor, before, positions.len());
+            let part = part.cut_at(sizer.cut(positions.len()));
+            let originals = Originals {
+                values: self.read(inputs, labels, &positions)?,
+                positions: &positions,
+                indices: positions.iter().map(|&at| inputs.index(at)).collect(),
+                labels,
+            };
             let stop = StopCondition {
                 monitor: &part,
                 deadline,
             };
-            if done > 0 && stop.should_stop() {
+            let block = self.search(&originals, stop).map_err(SearchError::from)?;
+            let ended: HashSet<usize> = block.examples.iter().map(|e| e.position).collect();
+            take(block)?;
+            if monitor.cancelled() || stop.timed_out() {
                 break;
             }
-            let originals = Originals {
-                values: self.read(inputs, labels, positions)?,
-                positions,
-                indices: positions.iter().map(|&at| inputs.index(at)).collect(),
-                labels,
-            };
-            take(self.search(&originals, stop).map_err(SearchError::from)?)?;
-            done += positions.len();
-            monitor.progress(done as u64, "");
-            sizer.block_done();
+            left.extend(positions.iter().filter(|&at| !ended.contains(at)));
+            monitor.progress((all - left.len()) as u64, "");
+            sizer.block_done(ended.len());
         }
         monitor.end();
         Ok(())
@@ -346,6 +353,12 @@ impl Searcher<'_> {
         }
         Ok(values)
     }
+}
+
+/// Puts examples into the order of the positions that were searched.
+fn sort(examples: &mut [Example], positions: &[usize]) {
+    let place: HashMap<usize, usize> = positions.iter().copied().zip(0..).collect();
+    examples.sort_by_key(|example| place[&example.position]);
 }
 
 /// The end of a time of this many seconds from now.

@@ -138,18 +138,11 @@ fn fall_back<S: Search>(
     stop: StopCondition<'_>,
 ) -> Result<(), ClassifierError> {
     let mut unsolved: Vec<&mut Job<'_>> = jobs.iter_mut().filter(|job| job.is_unsolved()).collect();
-    if unsolved.is_empty() || stop.should_stop() {
+    if unsolved.is_empty() || stop.timed_out() {
         return Ok(());
     }
     let found = stage(classifier, &unsolved, begin, stop)?;
-    let cancelled = stop.monitor.cancelled();
-    for (job, found) in unsolved.iter_mut().zip(found) {
-        match found {
-            Some(found) => job.add(found),
-            None if cancelled => job.found = None,
-            None => {}
-        }
-    }
+    add(&mut unsolved, found, stop);
 
     unsolved.retain(|job| job.adversarial().is_some() && job.evaluations_left() > 0);
     let polish = |job: &Job<'_>, recycled| {
@@ -157,12 +150,21 @@ fn fall_back<S: Search>(
         Sqp::from(end, &job.rest(), options, recycled)
     };
     let found = stage(classifier, &unsolved, polish, stop)?;
-    for (job, found) in unsolved.iter_mut().zip(found) {
-        if let Some(found) = found {
-            job.add(found);
+    add(&mut unsolved, found, stop);
+    Ok(())
+}
+
+/// Adds what another search has found for each of some jobs. A job whose search was cancelled is not
+/// known to its end, whatever was found before.
+fn add(jobs: &mut [&mut Job<'_>], found: Vec<Option<Found>>, stop: StopCondition<'_>) {
+    let cancelled = stop.monitor.cancelled();
+    for (job, found) in jobs.iter_mut().zip(found) {
+        match found {
+            Some(found) => job.add(found),
+            None if cancelled => job.found = None,
+            None => {}
         }
     }
-    Ok(())
 }
 
 /// Runs a search for each of all jobs.

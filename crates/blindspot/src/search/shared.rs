@@ -1,13 +1,11 @@
 //! Searches that several ranks share.
 
-use std::collections::HashMap;
-
 use blindspot_model::classifier::Classifier;
 use blindspot_model::inputs::Inputs;
 use blindspot_run::communicator::{Communicator, Task, distribute};
 use blindspot_run::monitor::Monitor;
 
-use super::{Block, Example, SearchError, SearchOptions, search_in_blocks};
+use super::{Block, Example, SearchError, SearchOptions, search_in_blocks, sort};
 
 /// Finds smallest perturbations as [`search`](super::search()) does, by several ranks: the root gets
 /// the examples, in the order of `positions`, the others none. All ranks must be given the same
@@ -50,7 +48,6 @@ pub fn search_over(
     };
     let places: Vec<usize> = (0..positions.len()).collect();
     distribute(ranks, &places, "search", monitor, work, take)?;
-    let place: HashMap<usize, usize> = positions.iter().copied().zip(places).collect();
-    found.sort_by_key(|example| place[&example.position]);
+    sort(&mut found, positions);
     Ok(found)
 }

@@ -60,9 +60,4 @@ impl StopCondition<'_> {
         self.deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
-
-    /// Whether the work was cancelled or no time is left.
-    pub(super) fn should_stop(&self) -> bool {
-        self.monitor.cancelled() || self.timed_out()
-    }
 }

@@ -16,8 +16,6 @@ use super::{Context, Layer, Plan, UnitsError, untrained};
 const MAX_BLOCK_BYTES: usize = 64 << 20;
 /// Largest number of images in a block.
 const MAX_BLOCK_IMAGES: usize = 4096;
-/// Number of images in the first block, for each thread.
-const FIRST_BLOCK_IMAGES: usize = 8;
 
 /// Evaluates a layer's activations, to be kept in a journal: those of the network studied and, for a
 /// study, those of the untrained network.
@@ -73,13 +71,13 @@ impl LayerEvaluator {
         }
         let most = (MAX_BLOCK_BYTES / self.bytes().max(1)).clamp(1, MAX_BLOCK_IMAGES);
         let least = rayon::current_num_threads().min(most);
-        let mut sizer = BlockSizer::new(FIRST_BLOCK_IMAGES * least, least..=most);
-        let mut rest = indices;
+        let mut sizer = BlockSizer::new(least..=most);
+        let mut rest = indices.to_vec();
         monitor.begin("layer values", indices.len() as u64);
         while !rest.is_empty() && !monitor.cancelled() {
             let block = sizer.next_block(&mut rest);
             let values = self.networks.iter();
-            let values = values.map(|network| load(inputs, Some(network), block));
+            let values = values.map(|network| load(inputs, Some(network), &block));
             let values: Vec<Vec<f32>> =
                 values.collect::<Result<_, _>>().map_err(UnitsError::from)?;
             let content = |place: usize| {
@@ -92,7 +90,7 @@ impl LayerEvaluator {
             let places = block.iter().enumerate();
             take(places.map(|(i, &image)| (image, content(i))).collect())?;
             monitor.progress((indices.len() - rest.len()) as u64, "");
-            sizer.block_done();
+            sizer.block_done(block.len());
         }
         monitor.end();
         Ok(())

@@ -2,13 +2,13 @@
 
 mod parts;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot::model::InputBox;
 use blindspot::model::Interface;
 use blindspot::model::Model;
 use blindspot::preprocess::Preprocess;
+use blindspot::provenance::Provenance;
 use blindspot::units::{
     ActivationReader, Context, DirectionImages, Layer, PictureRow, Plan, RankedImages, Reduction,
     Regularisation, Study, SurveyRequest, SynthesisOptions, TopImages, UnitsOptions, picture_rows,
@@ -19,6 +19,7 @@ use blindspot_data::{ImageRequest, ImageSet};
 use serde::Serialize;
 
 use super::load;
+use super::out::refuse_other_results;
 use super::page;
 use crate::args::{ChoiceArgs, Common, Units, WantedUnits};
 use crate::errors::Usage;
@@ -29,7 +30,8 @@ pub(super) use parts::{About, merge};
 /// The content of units.json.
 #[derive(Serialize)]
 struct Record {
-    layer: String,
+    #[serde(flatten)]
+    identity: Identity,
     /// Units, and positions of each.
     shape: Vec<usize>,
     /// How many.
@@ -44,15 +46,18 @@ struct Record {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     no_gradient: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    synthesis: Option<Regularisation>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     statistics: Option<Study>,
+}
+
+/// What tells a survey from others.
+#[derive(Serialize)]
+struct Identity {
+    layer: String,
+    /// How images were made, where they were asked for.
+    synthesis: Option<Regularisation>,
     options: Plan,
-    preprocess: Preprocess,
-    data: String,
-    data_sha256: BTreeMap<String, String>,
-    model_sha256: String,
-    versions: BTreeMap<String, String>,
+    #[serde(flatten)]
+    provenance: Provenance,
 }
 
 #[derive(Serialize)]
@@ -126,7 +131,13 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
     let subject = Subject::new(request, model, layer, common, progress)?;
     match command.shard {
         Some(shard) => parts::shard(shard, &subject, out, common, progress),
-        None => write_all(subject, None, out, common, progress),
+        None => write_all(
+            subject,
+            None,
+            (out, command.replace.overwrite),
+            common,
+            progress,
+        ),
     }
 }
 
@@ -152,6 +163,10 @@ impl Subject {
             model,
             layer,
         })
+    }
+
+    fn provenance(&self) -> Provenance {
+        Provenance::of(&self.model, &self.images, &self.request.images.data)
     }
 }
 
@@ -200,10 +215,11 @@ fn plan(command: &Units, layer: &Layer) -> Plan {
 fn write_all(
     subject: Subject,
     stored: Option<&ActivationReader<'_>>,
-    out: &Path,
+    (out, overwrite): (&Path, bool),
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<()> {
+    let provenance = subject.provenance();
     let Subject {
         request,
         model,
@@ -211,14 +227,20 @@ fn write_all(
         images,
     } = subject;
     let SurveyRequest {
-        images: asked,
         plan,
         synthesis: regularisation,
         ..
     } = request;
     let network = model.network();
+    let identity = Identity {
+        layer: layer.name.clone(),
+        synthesis: regularisation,
+        options: plan.clone(),
+        provenance,
+    };
     // Before the work: a folder that can't be written is found out now.
-    files::make_folder(out)?;
+    let written = ["units.json", "units.html", "units.svg"].map(|name| out.join(name));
+    refuse_other_results(&written, &identity, overwrite)?;
     files::check_writable(&out.join("units.json"))?;
 
     let context = Context::new(network, &layer, &images).with_labels(images.labels());
@@ -243,7 +265,7 @@ fn write_all(
         images: record_of(&shown.found),
     };
     let record = Record {
-        layer: layer.name.clone(),
+        identity,
         shape: shape(&layer),
         images: images.len(),
         units: report
@@ -262,17 +284,15 @@ fn write_all(
             .filter(|row| row.no_gradient)
             .map(|row| plain_title(row).to_owned())
             .collect(),
-        synthesis: regularisation,
         statistics: report.study,
-        options: plan,
-        preprocess: model.preprocess().clone(),
-        data: asked.data,
-        data_sha256: images.hashes().iter().cloned().collect(),
-        model_sha256: model.sha256().to_owned(),
-        versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
     };
     let study = record.statistics.as_ref();
-    let made = page::made(facts(&record)?, &record.data_sha256, &record.versions);
+    let provenance = &record.identity.provenance;
+    let made = page::made(
+        facts(&record)?,
+        &provenance.data_sha256,
+        &provenance.versions,
+    );
     let page = blindspot_report::units_page(&layer.name, images.len(), &rows, study, &made)?;
     write(out, "units.json", &serde_json::to_vec(&record)?)?;
     write(out, "units.html", page.as_bytes())?;
@@ -396,11 +416,20 @@ fn images_record(
 
 /// How it was made, for the page.
 fn facts(record: &Record) -> anyhow::Result<Vec<(String, String)>> {
+    let Identity {
+        layer,
+        options,
+        provenance,
+        ..
+    } = &record.identity;
     Ok(vec![
-        ("data".to_owned(), record.data.clone()),
+        ("data".to_owned(), provenance.data.clone()),
         ("images".into(), record.images.to_string()),
-        ("layer".into(), record.layer.clone()),
-        ("options".into(), serde_json::to_string(&record.options)?),
-        ("SHA-256 of the model".into(), record.model_sha256.clone()),
+        ("layer".into(), layer.clone()),
+        ("options".into(), serde_json::to_string(options)?),
+        (
+            "SHA-256 of the model".into(),
+            provenance.model_sha256.clone(),
+        ),
     ])
 }

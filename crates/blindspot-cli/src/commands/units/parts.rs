@@ -1,17 +1,17 @@
 //! `units --shard`: the layer's values of a part of the images, and what becomes of all parts.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot::model::InputBox;
+use blindspot::provenance::Provenance;
 use blindspot::run::journal::{Entries, Shard, Work};
 use blindspot::units::{ActivationReader, Layer, LayerEvaluator, SurveyRequest};
 use serde::{Deserialize, Serialize};
 
 use super::{Subject, write_all};
-use crate::args::Common;
+use crate::args::{Common, Merge};
 use crate::commands::load;
-use crate::commands::part::{Part, chosen};
+use crate::commands::part::Part;
 use crate::errors::Usage;
 use crate::progress::Progress;
 
@@ -20,13 +20,10 @@ use crate::progress::Progress;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct About {
     request: SurveyRequest,
-    data_sha256: BTreeMap<String, String>,
-    model_sha256: String,
-    /// Which images of the set were chosen, by a hash of their places.
-    chosen: String,
+    #[serde(flatten)]
+    provenance: Provenance,
     /// Bytes of an image's values.
     bytes: usize,
-    versions: BTreeMap<String, String>,
 }
 
 impl Work for About {
@@ -41,11 +38,8 @@ impl About {
     fn new(subject: &Subject, bytes: usize) -> About {
         About {
             request: subject.request.clone(),
-            data_sha256: subject.images.hashes().iter().cloned().collect(),
-            model_sha256: subject.model.sha256().to_owned(),
-            chosen: chosen(&subject.images),
+            provenance: subject.provenance(),
             bytes,
-            versions: BTreeMap::from([("blindspot".into(), env!("CARGO_PKG_VERSION").into())]),
         }
     }
 }
@@ -68,12 +62,9 @@ pub(super) fn shard(
     let about = About::new(subject, values.bytes());
     let mut part = Part::open(&about, images.len(), Some(shard), out, common)?;
     let remaining = part.remaining();
-    let worked = values.evaluate(
-        images,
-        &remaining,
-        progress,
-        |found| -> anyhow::Result<()> { Ok(part.journal.append(found.into_iter())?) },
-    );
+    let worked = values.evaluate(images, &remaining, progress, |found| {
+        part.keep(found.into_iter()).map(drop)
+    });
     part.end(worked.map(|()| true), common, |_| Ok(()))?;
     Ok(())
 }
@@ -81,7 +72,7 @@ pub(super) fn shard(
 /// Writes the files of merged shards, with the model and the images that they were of.
 pub(crate) fn merge(
     entries: &Entries,
-    out: &Path,
+    command: &Merge,
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<()> {
@@ -103,14 +94,15 @@ pub(crate) fn merge(
         );
         Usage(why)
     };
-    let now = About::new(&subject, about.bytes);
-    if now.model_sha256 != about.model_sha256 {
+    let (now, then) = (subject.provenance(), about.provenance);
+    if now.model_sha256 != then.model_sha256 {
         let model = about.request.model.display();
         return Err(changed(&format!("{model} is")).into());
     }
-    if now.data_sha256 != about.data_sha256 || now.chosen != about.chosen {
+    if now.data_sha256 != then.data_sha256 || now.selection_sha256 != then.selection_sha256 {
         return Err(changed(&format!("the images of {} are", about.request.images.data)).into());
     }
     let stored = ActivationReader::new(entries, &subject.layer)?;
-    write_all(subject, Some(&stored), out, common, progress)
+    let (out, overwrite) = (&*command.out, command.replace.overwrite);
+    write_all(subject, Some(&stored), (out, overwrite), common, progress)
 }

@@ -10,9 +10,10 @@ use blindspot::classify::predictions;
 use blindspot::examples::write_arrays;
 use blindspot::inputs::{InMemory, read_batch};
 use blindspot::picture::Picture;
+use blindspot::run::communicator::SingleProcess;
 use blindspot::run::monitor::Monitor;
 use blindspot::run::random::Stream;
-use blindspot::search::{Criterion, Example, SearchOptions, Target, search};
+use blindspot::search::{Criterion, Example, SearchOptions, Target};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
 use blindspot_net::{Network, onnx};
@@ -24,7 +25,7 @@ use crate::quocnet::{
     BinaryLabels, Cost, Evaluation, Learned, Plan, StageRecord, Untrained, costs, evaluate,
     filters, kept_or_learned, ladder, untrained,
 };
-use crate::reproduce::{Options, ReproduceError};
+use crate::reproduce::{KeptSearch, Options, ReproduceError};
 use crate::session::Session;
 use pictures::{captions, files, section};
 pub use tables::costs_table;
@@ -142,6 +143,7 @@ struct Study<'a> {
     test: BinaryLabels,
     class: &'a str,
     seed: u64,
+    overwrite: bool,
     monitor: &'a dyn Monitor,
 }
 
@@ -178,7 +180,7 @@ fn figure6(
     } else {
         Plan::small()
     };
-    let study = Study::new(&images, class, options.seed, monitor)?;
+    let study = Study::new(&images, class, options, monitor)?;
     let folder = out.join("models");
     files::make_folder(&folder)?;
     let unnormalised = Plan {
@@ -250,9 +252,10 @@ impl Study<'_> {
     fn new<'a>(
         images: &'a ImageSet,
         class: &'a str,
-        seed: u64,
+        options: &Options,
         monitor: &'a dyn Monitor,
     ) -> Result<Study<'a>, ReproduceError> {
+        let seed = options.seed;
         let unlabelled = || ReproduceError::Unlabelled(images.name().to_owned());
         let labels = images.labels().ok_or_else(unlabelled)?;
         let names = images.classes().unwrap_or_default();
@@ -287,6 +290,7 @@ impl Study<'_> {
             test,
             class,
             seed,
+            overwrite: options.overwrite,
             monitor,
         })
     }
@@ -294,6 +298,7 @@ impl Study<'_> {
     fn learn(&self, plan: &Plan, seed: u64, path: &Path) -> Result<Learned, ReproduceError> {
         let known = self.images.select(&self.known);
         let session = Session::new(seed).with_monitor(self.monitor);
+        let session = session.with_overwrite(self.overwrite);
         Ok(kept_or_learned(plan, &known, path, &session)?)
     }
 
@@ -345,10 +350,20 @@ impl Study<'_> {
                 ..Criterion::default()
             });
         let (images, labels) = (self.images, &self.labels);
-        let examples = search(network, images, labels, &right, &options, self.monitor)?;
-        if self.monitor.cancelled() {
-            return Err(ReproduceError::Stopped);
-        }
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let sha256 = files::sha256_hex(&onnx::write(network, &BTreeMap::new()));
+        let search = KeptSearch {
+            name: &name,
+            network,
+            model_sha256: &sha256,
+            images,
+            labels,
+            sample: &right,
+            options: &options,
+        };
+        let out = file.parent().unwrap_or(Path::new(""));
+        let examples = search.run(out, &SingleProcess, self.monitor)?;
+        let examples = examples.ok_or(ReproduceError::Cancelled(out.to_owned()))?;
         let originals: Vec<usize> = examples.iter().map(|example| example.position).collect();
         let mut values = vec![0.0; originals.len() * images.image_len()];
         read_batch(images, originals.into_iter(), &mut values)?;

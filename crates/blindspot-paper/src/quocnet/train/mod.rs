@@ -74,11 +74,11 @@ pub struct StageRecord {
 ///
 /// With a checkpoint it can be stopped and resumed: what comes out has the same bits as if it had run
 /// through, for any number of threads and ranks, unless the plan is asynchronous. `data_hash` names the
-/// images. The checkpoint is removed at the end.
+/// images. The checkpoint stays at the end: whoever keeps what was learned
+/// [removes it](Session::remove_checkpoint).
 ///
 /// # Errors
-/// [`TrainError`], also where the checkpoint is that of another training, or where a stage can't be
-/// divided among the session's ranks.
+/// [`TrainError`], also where a stage can't be divided among the session's ranks.
 pub fn learn(
     plan: &Plan,
     images: &ImageSet,
@@ -103,7 +103,7 @@ pub fn learn(
         &files::sha256_hex(data_hash.as_bytes())[..12],
         env!("CARGO_PKG_VERSION")
     );
-    let mut state = State::load(session.checkpoint, key, ranks)?;
+    let mut state = State::load(session, key)?;
     let order = Stream::new(seed, "images held out", 0).order(images.len());
     let held_out = (images.len() / HELD_OUT).clamp(1, MAX_HELD_OUT);
     let (held_out, trained_on) = order.split_at(held_out);
@@ -129,10 +129,6 @@ pub fn learn(
         }
         let weights = state.done[i].0.clone();
         builder.stage(&name, *stage, size, weights, plan.normalise)?;
-    }
-    if let Some(path) = session.checkpoint.filter(|_| ranks.is_root()) {
-        // It may never have been written.
-        let _ = std::fs::remove_file(path);
     }
     Ok(Learned {
         network: builder.network(),

@@ -1,18 +1,15 @@
 //! A training under way, and its checkpoint.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use blindspot_data::files;
 use serde::{Deserialize, Serialize};
 
 use super::StageRecord;
 use super::history::Point;
+use crate::session::Session;
+use crate::train::checkpoint::{self, Clock};
 use crate::train::{Adam, TrainError};
-use blindspot::run::communicator::{Communicator, broadcast};
-
-/// Time between checkpoints.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 
 /// A training under way, whose checkpoint says nothing of how many ranks there are.
 pub(super) struct State {
@@ -26,11 +23,11 @@ pub(super) struct State {
     /// Seconds of training before this run of the program.
     seconds: f64,
     begun: Instant,
-    saved: Instant,
+    clock: Clock,
 }
 
 /// What a checkpoint has.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Kept {
     /// What is trained how on what, as text that shows the difference to another training.
     key: String,
@@ -53,51 +50,28 @@ struct Keep<'a> {
 }
 
 impl State {
-    /// The state in a checkpoint, or the beginning. What rank 0 finds goes for all.
-    pub(super) fn load(
-        path: Option<&Path>,
-        key: String,
-        ranks: &dyn Communicator,
-    ) -> Result<State, TrainError> {
-        let bytes = broadcast(ranks, || {
-            let read = path.and_then(|path| std::fs::read(path).ok());
-            // Whether there is one comes first: an empty file is one that can't be read.
-            read.map_or(vec![0], |bytes| [&[1], &bytes[..]].concat())
-        });
-        let begun = Instant::now();
-        let mut state = State {
-            done: Vec::new(),
-            adam: None,
-            error_before: 0.0,
-            history: Vec::new(),
+    /// The state in the session's checkpoint, or the beginning.
+    ///
+    /// # Errors
+    /// Those of [`checkpoint::load`].
+    pub(super) fn load(session: &Session<'_>, key: String) -> Result<State, TrainError> {
+        let kept = checkpoint::load(session, |kept: &Kept| kept.key == key)?;
+        let kept = kept.unwrap_or_default();
+        Ok(State {
+            done: kept.done,
+            adam: kept.adam,
+            error_before: kept.error_before,
+            history: kept.history,
             key,
-            seconds: 0.0,
-            begun,
-            saved: begun,
-        };
-        let (Some(path), Some((1, bytes))) = (path, bytes.split_first()) else {
-            return Ok(state);
-        };
-        match postcard::from_bytes::<Kept>(bytes).ok() {
-            Some(kept) if kept.key == state.key => {
-                state.done = kept.done;
-                state.adam = kept.adam;
-                state.error_before = kept.error_before;
-                state.history = kept.history;
-                state.seconds = kept.seconds;
-                Ok(state)
-            }
-            kept => Err(TrainError::Checkpoint {
-                path: path.to_owned(),
-                kept: kept.map_or_else(|| "nothing that can be read".to_owned(), |kept| kept.key),
-                asked: state.key,
-            }),
-        }
+            seconds: kept.seconds,
+            begun: Instant::now(),
+            clock: Clock::start(),
+        })
     }
 
     /// Whether it is time to save.
     pub(super) fn is_due(&self) -> bool {
-        self.saved.elapsed() > CHECKPOINT_EVERY
+        self.clock.is_due()
     }
 
     /// Seconds of training until now, breaks left out.
@@ -111,8 +85,6 @@ impl State {
         path: Option<&Path>,
         adam: Option<&Adam>,
     ) -> Result<(), TrainError> {
-        self.saved = Instant::now();
-        let Some(path) = path else { return Ok(()) };
         let keep = Keep {
             key: &self.key,
             done: &self.done,
@@ -121,10 +93,8 @@ impl State {
             history: &self.history,
             seconds: self.seconds(),
         };
-        files::write_atomically(path, |writer| {
-            let written = postcard::to_io(&keep, writer);
-            written.map(|_| ()).map_err(std::io::Error::other)
-        })?;
+        checkpoint::save(path, &keep)?;
+        self.clock = Clock::start();
         Ok(())
     }
 }
