@@ -141,6 +141,11 @@ impl Account {
         }
     }
 
+    /// Lets the time begin now: loading a large file from a slow disk is no work of the file's own.
+    pub(crate) fn begin(&mut self) {
+        self.begun = Instant::now();
+    }
+
     /// Checks that there is room for so many bytes more for a while.
     pub(crate) fn check(
         &self,

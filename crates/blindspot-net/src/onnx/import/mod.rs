@@ -219,6 +219,7 @@ fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<Re
             constants.push((name, Rc::new(constant)));
         }
     }
+    account.begin();
     let file = Graph {
         calls: &calls,
         image,
