@@ -23,7 +23,7 @@ const IMAGE: [usize; 3] = [3, 8, 8];
 
 /// Two convolutions with ReLUs and a linear layer on what they leave, or on its spatial means, of
 /// which all outputs are multiplied by `gain`.
-fn convolutional(seed: usize, averaged: bool, gain: f32) -> Network<f32> {
+pub(super) fn convolutional(seed: usize, averaged: bool, gain: f32) -> Network<f32> {
     let convolution = || {
         Op::Conv(Conv {
             window: Window {
@@ -51,23 +51,12 @@ fn convolutional(seed: usize, averaged: bool, gain: f32) -> Network<f32> {
         let flat = Op::Reshape(Reshape { shape: vec![48] });
         (stack.add(flat, &[], 1.0), 48)
     };
-    let mut network = stack.dense(features, CLASSES).network();
-    let layers = network.weights().len();
-    let scaled: Vec<f32> = network
-        .weights()
-        .iter()
-        .enumerate()
-        .flat_map(|(layer, weights)| {
-            let factor = if layer + 2 < layers { 1.0 } else { gain };
-            weights.iter().map(move |weight| factor * weight)
-        })
-        .collect();
-    network.set_weights(scaled);
-    network
+    let network = stack.dense(features, CLASSES).network();
+    with_outputs_times(gain, &network)
 }
 
 /// Smooth images (pixels in blocks of 2x2), and what the network answers to them as their labels.
-fn images(network: &Network<f32>, count: usize) -> (InMemory, Vec<usize>) {
+pub(super) fn images(network: &Network<f32>, count: usize) -> (InMemory, Vec<usize>) {
     let [channels, height, width] = IMAGE;
     let mut values = Vec::new();
     for image in 0..count {
@@ -85,24 +74,28 @@ fn images(network: &Network<f32>, count: usize) -> (InMemory, Vec<usize>) {
     (images, labels)
 }
 
-fn examples(
+pub(super) fn examples(
     network: &Network<f32>,
-    (images, labels): &(InMemory, Vec<usize>),
+    images: &(InMemory, Vec<usize>),
     method: Method,
     target: Target,
 ) -> Vec<Example> {
-    let options = SearchOptions {
-        target,
-        method,
-        ..SearchOptions::default()
-    };
+    let options = SearchOptions::default().target(target).method(method);
+    examples_by(network, images, &options)
+}
+
+pub(super) fn examples_by(
+    network: &Network<f32>,
+    (images, labels): &(InMemory, Vec<usize>),
+    options: &SearchOptions,
+) -> Vec<Example> {
     let all: Vec<usize> = (0..images.len()).collect();
-    search(network, images, labels, &all, &options, &Unwatched).unwrap()
+    search(network, images, labels, &all, options, &Unwatched).unwrap()
 }
 
 /// The mean norm of each list over the images that both succeed on, and how many only the second
 /// one succeeds on.
-fn compare(ours: &[Example], theirs: &[Example]) -> (f64, f64, usize) {
+pub(super) fn compare(ours: &[Example], theirs: &[Example]) -> (f64, f64, usize) {
     let (mut sums, mut both, mut missed) = ([0.0; 2], 0, 0);
     for (ours, theirs) in ours.iter().zip(theirs) {
         if ours.success && theirs.success {
@@ -170,6 +163,50 @@ fn the_scale_of_the_outputs_changes_nothing() {
             }
         }
     }
+}
+
+/// A factor that is no power of two rounds everything anew, and so leads along other paths; where
+/// boundaries are smooth, they end at the same points.
+#[test]
+fn outputs_a_hundred_times_as_large_or_small_have_the_same_answers_to_rounding() {
+    let (mut compared, mut elsewhere) = (0, 0);
+    for number in 0..16 {
+        let base = RandomNetwork::new(number, 4);
+        let images = (
+            InMemory::new(base.images, base.network.input_len()),
+            base.labels,
+        );
+        let expected = examples(&base.network, &images, Method::Sqp, Target::Untargeted);
+        for gain in [100.0, 0.01] {
+            let scaled = with_outputs_times(gain, &base.network);
+            let found = examples(&scaled, &images, Method::Sqp, Target::Untargeted);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(found.success, expected.success, "{} {gain}", base.kind);
+                if expected.success {
+                    compared += 1;
+                    let ratio = found.l2 / expected.l2;
+                    elsewhere += usize::from((ratio - 1.0).abs() > 1e-3);
+                    assert!((ratio - 1.0).abs() < 0.1, "{} {gain}: {ratio}", base.kind);
+                }
+            }
+        }
+    }
+    println!("{elsewhere} of {compared} end elsewhere");
+    assert!(10 * elsewhere <= compared, "{elsewhere} of {compared}");
+}
+
+/// The network whose outputs are `factor` times as large: the last layer's weights are multiplied.
+fn with_outputs_times(factor: f32, network: &Network<f32>) -> Network<f32> {
+    let layers = network.weights().len();
+    let weights = network.weights().iter().enumerate();
+    let weights = weights.flat_map(|(layer, weights)| {
+        let factor = if layer + 2 < layers { 1.0 } else { factor };
+        weights.iter().map(move |weight| factor * weight)
+    });
+    let weights: Vec<f32> = weights.collect();
+    let mut scaled = network.clone();
+    scaled.set_weights(weights);
+    scaled
 }
 
 /// The network whose inputs are `factor` times as large: the first layer's weights are divided.

@@ -144,6 +144,8 @@ mod task;
 mod tests;
 mod vectors;
 mod verify;
+#[cfg(test)]
+mod within_budgets;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};

@@ -71,6 +71,8 @@ pub(super) struct Penalty {
     /// The solver's unit of length, so that its steps don't depend on the scale of the inputs.
     length: f64,
     phase: Phase,
+    /// A point to minimise from, in place of the original.
+    start: Option<Vec<f32>>,
     line_search: LineSearch,
     best: Best,
     /// What outputs are divided by in the loss: their spread at the original, if that is below 1;
@@ -150,6 +152,7 @@ impl Penalty {
                 solver,
                 length,
                 phase: Phase::Start,
+                start: None,
                 line_search: LineSearch::default(),
                 best: Best::default(),
                 temperature: 1.0,
@@ -172,10 +175,25 @@ impl Penalty {
         search.lead = task.lead;
         search.max_evaluations = task.max_evaluations;
         search.phase = Phase::Start;
+        search.start = None;
         search.line_search = LineSearch::default();
         search.effort = Effort::default();
         search.best.clear();
         search.start_solver(original);
+        search
+    }
+
+    /// The search from another point than the original: for the first c, and where that does not
+    /// succeed the loss alone.
+    pub(super) fn from(
+        point: &[f32],
+        task: &Task<'_>,
+        options: &SearchOptions,
+        recycled: Option<Penalty>,
+    ) -> Self {
+        let mut search = Self::new(task, options, recycled);
+        search.start = Some(point.to_vec());
+        search.line_search.solves = MAX_SOLVES - 2;
         search
     }
 
@@ -231,6 +249,10 @@ impl Penalty {
             return Phase::Done;
         }
         self.iterate_succeeds = false;
+        if let Some(start) = self.start.take() {
+            self.start_solver(&start);
+            return Phase::Solve;
+        }
         self.solve(gradient)
     }
 

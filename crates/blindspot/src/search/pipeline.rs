@@ -2,9 +2,10 @@
 
 use blindspot_model::classifier::{Classifier, ClassifierError};
 use blindspot_run::monitor::Silenced;
+use blindspot_run::random::Stream;
 
 use super::SearchOptions;
-use super::attacks::{self, AttackMethod, Ddn, DeepFool, Fgsm, MethodSearch, Pgd};
+use super::attacks::{self, AttackMethod, Ddn, DdnOptions, DeepFool, Fgsm, MethodSearch, Pgd};
 use super::batch::{self, Search};
 use super::iterate::Iterate;
 use super::method::Method;
@@ -12,7 +13,29 @@ use super::objective::Objective;
 use super::penalty::Penalty;
 use super::perturbation::norm;
 use super::sqp::Sqp;
-use super::task::{Found, StopCondition, Task};
+use super::task::{Found, StopCondition, Task, share};
+
+/// What is tried where nothing was found, and the share of the evaluations left that each may take.
+const LAST_RESORTS: [(Method, f64); 4] = [
+    (Method::Fgsm, 0.2),
+    (Method::Ddn, 0.4),
+    (Method::DeepFool, 0.4),
+    (Method::Pgd, 0.6),
+];
+/// Starts of the paper's search beside the original, as the very last resort.
+const STARTS: usize = 4;
+/// What looks for other minima with the evaluations that are left, and the share each may take.
+const OTHER_STARTS: [(Method, f64); 3] = [
+    (Method::Ddn, 0.4),
+    (Method::DeepFool, 0.4),
+    (Method::Pgd, 0.6),
+];
+/// Evaluations that must be left for that.
+const FEWEST_LEFT: u64 = 30;
+/// The search does not go on from what is farther than the best by this factor.
+const MUCH_FARTHER: f64 = 1.2;
+/// Steps of decoupled direction and norm at most.
+const DDN_STEPS: usize = 100;
 
 /// One task and what has been found for it so far; `None` where its search was not begun, or was
 /// cancelled.
@@ -41,10 +64,21 @@ impl<'a> Job<'a> {
 
     /// The task with the evaluations that are left.
     fn rest(&self) -> Task<'a> {
+        self.part(1.0)
+    }
+
+    /// The task with a share of the evaluations that are left.
+    fn part(&self, part: f64) -> Task<'a> {
         Task {
-            max_evaluations: self.evaluations_left(),
+            max_evaluations: share(part, self.evaluations_left()).max(1),
             ..self.task.clone()
         }
+    }
+
+    /// The norm of what was found, if anything was.
+    fn norm(&self) -> Option<f64> {
+        let image = self.adversarial()?;
+        Some(norm(self.task.original, image))
     }
 
     /// True where a search has ended without success and with evaluations left.
@@ -95,23 +129,145 @@ pub(super) fn run(
     let sqp = |job: &Job<'_>, recycled| Sqp::new(&job.rest(), options, recycled);
     first_stage(classifier, jobs, sqp, stop)?;
 
-    // Where the decision boundary wasn't met, other searches take over, one after the other.
     let silenced = Silenced(stop.monitor);
-    let stop = StopCondition {
-        monitor: &silenced,
-        ..stop
+    let others = Others {
+        classifier,
+        options,
+        stop: StopCondition {
+            monitor: &silenced,
+            ..stop
+        },
     };
-    let others: [&MakeMethod; 4] = [
-        &|| Box::new(AlongMargin(Fgsm::default())),
-        &|| Box::new(AlongMargin(Ddn::default())),
-        &|| Box::<DeepFool>::default(),
-        &|| Box::new(AlongMargin(Pgd::default())),
-    ];
-    for make in others {
-        let begin = |job: &Job<'_>, _| MethodSearch::new(&job.rest(), make());
-        fall_back(classifier, jobs, options, begin, stop)?;
+    others.where_nothing_was_found(jobs)?;
+    if options.max_evaluations.is_some() {
+        others.with_what_is_left(jobs)?;
     }
-    fall_back(classifier, jobs, options, penalty, stop)
+    Ok(())
+}
+
+/// The searches that take over from sequential quadratic programming.
+struct Others<'s> {
+    classifier: &'s dyn Classifier,
+    options: &'s SearchOptions,
+    stop: StopCondition<'s>,
+}
+
+impl Others<'_> {
+    /// Tries other searches, one after the other, for the jobs without success: the quick ones
+    /// first, then the paper's from the original and from points around it.
+    fn where_nothing_was_found(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+        let unsolved = |job: &Job<'_>| job.is_unsolved();
+        for (method, part) in LAST_RESORTS {
+            let begin = |job: &Job<'_>, _| along_margin(method, &job.part(part));
+            self.try_from(jobs, unsolved, begin)?;
+        }
+        let penalty = |job: &Job<'_>, recycled| Penalty::new(&job.rest(), self.options, recycled);
+        self.try_from(jobs, unsolved, penalty)?;
+        for start in 1..=STARTS {
+            let begin = |job: &Job<'_>, recycled| {
+                let point = self.start(&job.task, start);
+                Penalty::from(&point, &job.rest(), self.options, recycled)
+            };
+            self.try_from(jobs, unsolved, begin)?;
+        }
+        Ok(())
+    }
+
+    /// A point between the original and one of the box at random, the farther the later.
+    fn start(&self, task: &Task<'_>, start: usize) -> Vec<f32> {
+        let number = task.index.wrapping_mul(STARTS).wrapping_add(start);
+        let mut stream = Stream::new(self.options.seed, "starts", number);
+        let unit = task.feasible_box.unit() as f32;
+        let fraction = start as f32 / STARTS as f32;
+        let values = task.original.iter().enumerate();
+        let values = values.map(|(i, &x)| {
+            let lower = task.feasible_box.lower[i].max(x - unit);
+            let upper = task.feasible_box.upper[i].min(x + unit);
+            let at_random = lower + stream.uniform() as f32 * (upper - lower);
+            task.feasible_box
+                .clip_value(i, x + fraction * (at_random - x))
+        });
+        values.collect()
+    }
+
+    /// Spends the evaluations that are left on what other methods lead to: other local minima.
+    fn with_what_is_left(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+        for (method, part) in OTHER_STARTS {
+            let begin = |job: &Job<'_>, _| along_margin(method, &job.part(part));
+            let goes_on = |job: &Job<'_>| {
+                job.adversarial().is_some() && job.evaluations_left() >= FEWEST_LEFT
+            };
+            self.try_from(jobs, goes_on, begin)?;
+        }
+        Ok(())
+    }
+
+    /// Runs another search for some jobs, and goes on from what it finds to the nearest points of
+    /// the boundary, unless what was found before is much nearer.
+    fn try_from<S: Search>(
+        &self,
+        jobs: &mut [Job<'_>],
+        wanted: impl Fn(&Job<'_>) -> bool,
+        begin: impl Fn(&Job<'_>, Option<S>) -> S + Sync,
+    ) -> Result<(), ClassifierError> {
+        let mut chosen: Vec<&mut Job<'_>> = jobs.iter_mut().filter(|job| wanted(job)).collect();
+        if chosen.is_empty() || self.stop.timed_out() {
+            return Ok(());
+        }
+        let found = stage(self.classifier, &chosen, begin, self.stop)?;
+        let cancelled = self.stop.monitor.cancelled();
+        let (mut polished, mut ends) = (Vec::new(), Vec::new());
+        for (job, found) in chosen.iter_mut().zip(found) {
+            let Some(found) = found else {
+                if cancelled {
+                    job.found = None;
+                }
+                continue;
+            };
+            let before = job.norm();
+            let end = found.adversarial.clone();
+            job.add(found);
+            let near = |end: &Vec<f32>| {
+                before.is_none_or(|before| norm(job.task.original, end) < MUCH_FARTHER * before)
+            };
+            if let Some(end) = end.filter(near)
+                && job.evaluations_left() > 0
+            {
+                ends.push(end);
+                polished.push(&mut **job);
+            }
+        }
+        let polish = |index: usize, recycled| {
+            Sqp::from(
+                &ends[index],
+                &polished[index].rest(),
+                self.options,
+                recycled,
+            )
+        };
+        let found = batch::run(self.classifier, polished.len(), polish, self.stop)
+            .map_err(|error| error.of_input(|index| polished[index].task.index))?;
+        add(&mut polished, found, self.stop);
+        Ok(())
+    }
+}
+
+/// The search by a published method that follows the margin, with a schedule that fits into the
+/// task's evaluations.
+fn along_margin(method: Method, task: &Task<'_>) -> MethodSearch {
+    let steps = |usual: usize| {
+        let left = usize::try_from(task.max_evaluations).unwrap_or(usize::MAX);
+        usual.min(left.saturating_sub(1).max(1))
+    };
+    let method: Box<dyn AttackMethod> = match method {
+        Method::Ddn => Box::new(AlongMargin(Ddn::new(
+            DdnOptions::default().steps(steps(DDN_STEPS)),
+        ))),
+        Method::DeepFool => Box::<DeepFool>::default(),
+        Method::Pgd => Box::new(AlongMargin(Pgd::default())),
+        _ => Box::new(AlongMargin(Fgsm::default())),
+    };
+    MethodSearch::new(task, method)
 }
 
 /// A method that follows the margin of all near classes together in place of the loss: so it does
@@ -126,32 +282,6 @@ impl<M: AttackMethod> AttackMethod for AlongMargin<M> {
     fn step(&mut self, iterate: &Iterate<'_>, point: &mut [f32]) -> bool {
         self.0.step(iterate, point)
     }
-}
-
-/// Runs another search for the jobs without success, and goes on from what it finds to the nearest
-/// points of the boundary.
-fn fall_back<S: Search>(
-    classifier: &dyn Classifier,
-    jobs: &mut [Job<'_>],
-    options: &SearchOptions,
-    begin: impl Fn(&Job<'_>, Option<S>) -> S + Sync,
-    stop: StopCondition<'_>,
-) -> Result<(), ClassifierError> {
-    let mut unsolved: Vec<&mut Job<'_>> = jobs.iter_mut().filter(|job| job.is_unsolved()).collect();
-    if unsolved.is_empty() || stop.timed_out() {
-        return Ok(());
-    }
-    let found = stage(classifier, &unsolved, begin, stop)?;
-    add(&mut unsolved, found, stop);
-
-    unsolved.retain(|job| job.adversarial().is_some() && job.evaluations_left() > 0);
-    let polish = |job: &Job<'_>, recycled| {
-        let end = job.adversarial().expect("jobs without one were left out");
-        Sqp::from(end, &job.rest(), options, recycled)
-    };
-    let found = stage(classifier, &unsolved, polish, stop)?;
-    add(&mut unsolved, found, stop);
-    Ok(())
 }
 
 /// Adds what another search has found for each of some jobs. A job whose search was cancelled is not

@@ -61,3 +61,8 @@ impl StopCondition<'_> {
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
+
+/// A share of some evaluations.
+pub(super) fn share(part: f64, evaluations: u64) -> u64 {
+    (part * evaluations as f64) as u64
+}

@@ -27,11 +27,30 @@ const MIN_UNREACHED_STEPS: u32 = 4;
 pub(in super::super) struct Schedule {
     steps: u32,
     first_step: f64,
+    /// Steps at most before the objective is reached for the first time.
+    unreached_steps: u32,
 }
 
 impl Schedule {
     pub(in super::super) const fn new(steps: u32, first_step: f64) -> Self {
-        Schedule { steps, first_step }
+        Schedule {
+            steps,
+            first_step,
+            unreached_steps: MAX_UNREACHED_STEPS,
+        }
+    }
+
+    pub(in super::super) fn steps(self) -> u32 {
+        self.steps
+    }
+
+    /// The same from the first step to the last one in fewer steps, and given up after fewer.
+    pub(in super::super) fn within(self, steps: u32, unreached_steps: u32) -> Self {
+        Schedule {
+            steps: self.steps.min(steps),
+            unreached_steps: self.unreached_steps.min(unreached_steps),
+            ..self
+        }
     }
 }
 
@@ -65,8 +84,12 @@ impl RelativeDdn {
         point: &mut [f32],
     ) -> bool {
         // Nothing shrinks before the objective is reached: a class far off takes its time.
-        let Schedule { steps, first_step } = self.schedule;
-        let fraction = f64::from(self.steps) / f64::from(steps);
+        let Schedule {
+            steps,
+            first_step,
+            unreached_steps,
+        } = self.schedule;
+        let fraction = f64::from(self.steps) / f64::from(steps.max(1));
         if self.unreached_steps + self.steps > 0 {
             let gamma = cosine(GAMMA, fraction);
             self.norm *= if iterate.success {
@@ -78,7 +101,7 @@ impl RelativeDdn {
         let hopeless =
             !iterate.success && best.is_some_and(|best| self.norm > HOPELESS_NORM * best);
         let tried = self.unreached_steps >= MIN_UNREACHED_STEPS || 2 * self.steps >= steps;
-        if self.unreached_steps == MAX_UNREACHED_STEPS || self.steps == steps || hopeless && tried {
+        if self.unreached_steps >= unreached_steps || self.steps >= steps || hopeless && tried {
             return false;
         }
         if iterate.success || self.steps > 0 {

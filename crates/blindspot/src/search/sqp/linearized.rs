@@ -4,8 +4,8 @@ use super::super::objective::Goal;
 use super::super::vectors::{distance, dot};
 use super::anderson::Anderson;
 use super::constraints::{LinearizedConstraints, MAX_CONSTRAINTS};
+use super::problem::{Evaluation, Problem};
 use super::ranking::RunnerUps;
-use super::{Evaluation, Problem};
 
 /// Steps at most.
 const MAX_STEPS: u32 = 60;
@@ -26,7 +26,7 @@ const LAST_KINK_STEP: f64 = 0.02;
 /// So does, after the last step, a perturbation that the linearised constraints promise below this
 /// fraction of the best.
 const PROMISED: f64 = 0.99;
-/// The farthest that steps aim beyond the boundary, in units of the least margin.
+/// The farthest that steps aim beyond the boundary, in units of the slack.
 const MAX_OVERSHOOT: f64 = 1e4;
 /// Classes whose margin exceeds the smallest by less than this fraction of it are linearised, too,
 /// if they are among the first `MAX_NEAR`.
@@ -66,7 +66,7 @@ pub(super) struct Linearized {
     asked_margin: f64,
     /// Classes that are still to be linearised at the point.
     pending: Vec<usize>,
-    /// How far beyond the boundary steps aim, in units of the least margin.
+    /// How far beyond the boundary steps aim, in units of the slack.
     overshoot: f64,
     steps: u32,
     /// Margins linearised since the last restart.
@@ -238,8 +238,7 @@ impl Linearized {
     /// Replaces the margin asked for by its tangent.
     fn linearize(&mut self, gradient: &[f32], at: Evaluation) {
         self.gradients += 1;
-        let aim = at.lead * (1.0 + self.overshoot);
-        let offset = aim - self.asked_margin + dot(gradient, &self.delta);
+        let offset = at.beyond(self.overshoot) - self.asked_margin + dot(gradient, &self.delta);
         self.constraints.set(self.asked, gradient, offset);
     }
 
@@ -256,7 +255,7 @@ impl Linearized {
 
     /// Half the square of the perturbation, and the weighted violation of the objective.
     fn merit(&self, at: Evaluation) -> f64 {
-        let violation = (2.0 * at.lead - at.margin).max(0.0);
+        let violation = (at.beyond(1.0) - at.margin).max(0.0);
         0.5 * dot(&self.delta, &self.delta) + self.weight * violation
     }
 

@@ -31,23 +31,26 @@
 //! contrast, pushes all other classes down alike.
 
 mod anderson;
+mod ascent;
 mod constraints;
 pub(super) mod ddn;
 mod linearized;
+mod problem;
 mod ranking;
 
 use std::sync::Arc;
 
 use super::batch::Search;
-use super::bounds::FeasibleBox;
 use super::iterate::Iterate;
 use super::objective::{Goal, Objective};
 use super::perturbation::{Best, norm};
 use super::ray::RaySearch;
-use super::task::{Effort, Task};
+use super::task::{Effort, Task, share};
 use super::{SearchOptions, Target};
+use ascent::Ascent;
 use ddn::{RelativeDdn, Schedule};
 use linearized::{Linearized, Progress};
+use problem::{Evaluation, Problem};
 use ranking::RunnerUps;
 
 /// Initial norm of the search at kinks, as a fraction of the best norm so far.
@@ -62,68 +65,27 @@ const POLISH: Schedule = Schedule::new(100, 2.0);
 /// Schedule from the point that an ascent has reached: it is near the boundary, and first steps as
 /// long as the perturbation lose it.
 const POLISH_ASCENT: Schedule = Schedule::new(100, 0.2);
-/// Length of an ascent's steps, as a fraction of the linearised distance.
-const ASCENT_STEP: f64 = 0.3;
-/// Steps of an ascent at most.
-const ASCENT_STEPS: u32 = 100;
+/// Shares of the evaluations that are left which a phase may take, so that a small budget is divided
+/// and not cut off; a large one is not touched by them.
+const SMOOTH_SHARE: f64 = 0.4;
+const RANKING_SHARE: f64 = 0.2;
+const PER_RUNNER_UP_SHARE: f64 = 0.1;
+const UNREACHED_SHARE: f64 = 0.2;
+const ASCENT_SHARE: f64 = 0.4;
+const POLISH_SHARE: f64 = 0.85;
+/// A runner-up is not searched at kinks where it would get fewer steps than this.
+const FEWEST_STEPS: u32 = 8;
 /// Steps that tell a kink by staying long.
 const KINK_STEPS: u64 = 12;
 /// Steps that tell a kink from the best point found at kinks.
 const FINAL_KINK_STEPS: u64 = 3;
 /// Evaluations along the ray at the end.
 const RAY_EVALUATIONS: u32 = 3;
+/// The same where the least margin is no small part of what is to gain, and the margin a staircase
+/// of few steps.
+const STAIRCASE_EVALUATIONS: u32 = 12;
 /// Relative length of the bracket at which the search along the ray ends.
 const RAY_WIDTH: f64 = 1e-5;
-
-/// What is searched for, and where.
-#[derive(Debug)]
-struct Problem {
-    original: Vec<f32>,
-    objective: Objective,
-    lead: f64,
-    feasible_box: Arc<FeasibleBox>,
-    max_evaluations: u64,
-    /// Whether every runner-up is searched, and not only the nearest.
-    every_runner_up: bool,
-}
-
-impl Problem {
-    /// The classes whose difference is the margin that another class decides: the first is to
-    /// rise, the second to fall.
-    fn pair(&self, class: usize) -> (usize, usize) {
-        match self.objective.goal {
-            Goal::Targeted(target) => (target, class),
-            Goal::Untargeted { label, .. } => (class, label),
-        }
-    }
-
-    /// The margin that another class decides, less the confidence.
-    fn margin_of(&self, class: usize, outputs: &[f32]) -> f64 {
-        let (up, down) = self.pair(class);
-        f64::from(outputs[up]) - f64::from(outputs[down]) - self.objective.confidence
-    }
-}
-
-/// What the last evaluation has shown.
-#[derive(Debug, Clone, Copy, Default)]
-struct Evaluation {
-    margin: f64,
-    /// What the margin must exceed there to count.
-    lead: f64,
-}
-
-impl Evaluation {
-    fn success(self) -> bool {
-        self.margin > self.lead
-    }
-}
-
-/// Steps on the way to the objective.
-#[derive(Debug, Clone, Copy)]
-struct Ascent {
-    length: f64,
-    steps: u32,
-}
 
 /// Where a search stands; the module's table says what follows what.
 #[derive(Debug)]
@@ -161,6 +123,8 @@ pub(super) struct Sqp {
     margin_at_start: f64,
     best: Best,
     effort: Effort,
+    /// Evaluations at which steps along the linearised boundary end, settled or not.
+    smooth_end: u64,
 }
 
 impl Sqp {
@@ -217,7 +181,26 @@ impl Sqp {
             margin_at_start: 0.0,
             best,
             effort: Effort::default(),
+            smooth_end: share(SMOOTH_SHARE, task.max_evaluations),
         }
+    }
+
+    /// Evaluations that are left.
+    fn left(&self) -> u64 {
+        let made = self.effort.evaluations;
+        self.problem.max_evaluations.saturating_sub(made)
+    }
+
+    /// As many evaluations as wanted, if they are no more than a share of those left.
+    fn within(&self, part: f64, wanted: u32) -> u32 {
+        let most = share(part, self.left());
+        u32::try_from(most).unwrap_or(u32::MAX).min(wanted)
+    }
+
+    /// From the point along the linearised boundary.
+    fn smooth(&mut self) -> Phase {
+        self.smooth_end = self.effort.evaluations + share(SMOOTH_SHARE, self.left());
+        Phase::SmoothSqp
     }
 
     fn top_k(&self) -> usize {
@@ -238,14 +221,14 @@ impl Sqp {
         }
         let top_k = self.top_k();
         self.runner_ups.rank(top_k, self.problem.every_runner_up);
-        self.resume().unwrap_or(Phase::SmoothSqp)
+        self.resume().unwrap_or_else(|| self.smooth())
     }
 
     /// On from the point that the search was given, if it was.
     fn resume(&mut self) -> Option<Phase> {
         self.point = self.start.take()?;
         let norm = norm(&self.problem.original, &self.point);
-        Some(Phase::PolishDdn(RelativeDdn::new(norm, POLISH_ASCENT)))
+        Some(self.ddn_from(norm, POLISH_ASCENT))
     }
 
     /// A step along the linearised boundary.
@@ -285,20 +268,25 @@ impl Sqp {
             };
         }
         self.restart_at_original();
-        Phase::SmoothSqp
+        self.smooth()
     }
 
     /// From the original by decoupled direction and norm, for the runner-up that is searched; for a
     /// target class by an ascent.
     fn per_class_ddn(&mut self) -> Phase {
-        let Some(runner_up) = self.runner_ups.current() else {
-            return self.ascend();
+        let steps = self.within(PER_RUNNER_UP_SHARE, PER_RUNNER_UP.steps());
+        let runner_up = match self.runner_ups.current() {
+            Some(runner_up) if steps >= FEWEST_STEPS => runner_up,
+            Some(_) if self.best.norm().is_some() => return self.polish(POLISH),
+            _ => return self.ascend(),
         };
         let distance = runner_up.linearized_distance;
         self.point.copy_from_slice(&self.problem.original);
         let guess = || (FIRST_NORM * distance).min(self.problem.feasible_box.widest);
         let norm = self.best.norm().map(|best| BELOW_BEST * best);
-        Phase::PerClassDdn(RelativeDdn::new(norm.unwrap_or_else(guess), PER_RUNNER_UP))
+        let unreached = self.within(UNREACHED_SHARE, u32::MAX);
+        let schedule = PER_RUNNER_UP.within(steps, unreached);
+        Phase::PerClassDdn(RelativeDdn::new(norm.unwrap_or_else(guess), schedule))
     }
 
     /// From the original against the gradient.
@@ -308,19 +296,18 @@ impl Sqp {
             None => self.linearized.first_distance(),
         };
         self.restart_at_original();
-        Phase::Ascent(Ascent {
-            length: ASCENT_STEP * distance.min(self.problem.feasible_box.widest),
-            steps: 0,
-        })
+        let mut steps = self.within(ASCENT_SHARE, ascent::STEPS);
+        if steps < ascent::FEWEST_STEPS {
+            // Too few to be divided.
+            steps = self.within(1.0, ascent::FEWEST_STEPS);
+        }
+        let feasible_box = &self.problem.feasible_box;
+        Phase::Ascent(Ascent::new(distance, steps, feasible_box))
     }
 
     /// A step of an ascent, or on from what it has reached.
     fn climb(&mut self, mut ascent: Ascent, gradient: &[f32]) -> Phase {
         self.effort.gradients += 1;
-        if self.at.success() || ascent.steps == ASCENT_STEPS {
-            return self.polish(POLISH_ASCENT);
-        }
-        ascent.steps += 1;
         let iterate = Iterate {
             original: &self.problem.original,
             gradient,
@@ -328,7 +315,9 @@ impl Sqp {
             success: self.at.success(),
             feasible_box: &self.problem.feasible_box,
         };
-        iterate.step_in_box(ascent.length, &mut self.point);
+        if self.at.success() || !ascent.step(&iterate, self.at, &mut self.point) {
+            return self.polish(POLISH_ASCENT);
+        }
         Phase::Ascent(ascent)
     }
 
@@ -338,7 +327,14 @@ impl Sqp {
             return self.shrink();
         };
         self.restart_at_best();
-        Phase::PolishDdn(RelativeDdn::new(norm, schedule))
+        self.ddn_from(norm, schedule)
+    }
+
+    /// From the point, whose perturbation has this norm, by decoupled direction and norm.
+    fn ddn_from(&self, norm: f64, schedule: Schedule) -> Phase {
+        let steps = self.within(POLISH_SHARE, schedule.steps());
+        let unreached = self.within(UNREACHED_SHARE, u32::MAX);
+        Phase::PolishDdn(RelativeDdn::new(norm, schedule.within(steps, unreached)))
     }
 
     /// After one class at kinks: the next one, or on from the best point.
@@ -378,20 +374,41 @@ impl Sqp {
         self.linearized.restart(&self.problem.original, &self.point);
     }
 
+    /// Whether the best perturbation leads farther than the boundary.
+    fn is_long(&self) -> bool {
+        let margin = self.best.margin();
+        margin.is_some_and(|margin| margin > self.at.beyond(2.0))
+    }
+
     /// To the boundary along the ray of the best perturbation, unless it is there already.
     fn shrink(&mut self) -> Phase {
         match (self.best.image(), self.best.margin()) {
-            (Some(image), Some(margin)) if margin > 3.0 * self.at.lead => {
+            (Some(image), Some(margin)) if self.is_long() => {
+                let evaluations = if self.at.is_staircase() {
+                    STAIRCASE_EVALUATIONS
+                } else {
+                    RAY_EVALUATIONS
+                };
                 let start = self.margin_at_start;
-                self.place_on_ray(RaySearch::new(image, start, margin, RAY_EVALUATIONS))
+                self.place_on_ray(RaySearch::new(image, start, margin, evaluations))
             }
             _ => Phase::Done,
         }
     }
 
+    /// The last evaluations, for the ray where that is needed.
+    fn kept_for_ray(&self) -> u64 {
+        share(0.15, self.problem.max_evaluations).min(RAY_EVALUATIONS.into())
+    }
+
     fn place_on_ray(&mut self, mut ray: RaySearch) -> Phase {
-        let fraction = ray.crossing(1.5 * self.at.lead);
-        let fraction = fraction.clamp(ray.fails().fraction, ray.succeeds().fraction);
+        let fraction = if self.at.is_staircase() && ray.evaluations_left() % 2 == 1 {
+            // No secant gets through steps.
+            0.5 * (ray.fails().fraction + ray.succeeds().fraction)
+        } else {
+            let crossing = ray.crossing(self.at.beyond(0.5));
+            crossing.clamp(ray.fails().fraction, ray.succeeds().fraction)
+        };
         let Problem {
             original,
             feasible_box,
@@ -403,7 +420,7 @@ impl Sqp {
 
     fn follow_ray(&mut self, mut ray: RaySearch) -> Phase {
         ray.take(self.at.margin, self.at.success());
-        let near = ray.succeeds().margin <= 3.0 * self.at.lead;
+        let near = ray.succeeds().margin <= self.at.beyond(2.0);
         if ray.evaluations_left() == 0 || ray.width() <= RAY_WIDTH || near {
             Phase::Done
         } else {
@@ -428,13 +445,11 @@ impl Search for Sqp {
     fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
         let objective = self.problem.objective;
         self.effort.evaluations += 1;
-        self.at = Evaluation {
-            margin: objective.margin(outputs),
-            lead: self.problem.lead,
-        };
+        let (margin, lead) = (objective.margin(outputs), self.problem.lead);
         if self.effort.evaluations == 1 {
-            self.margin_at_start = self.at.margin;
+            self.margin_at_start = margin;
         }
+        self.at = Evaluation::new(margin, lead, self.margin_at_start);
         if self.at.success() {
             self.best
                 .offer(&self.problem.original, &self.point, self.at.margin);
@@ -443,7 +458,8 @@ impl Search for Sqp {
             (&Phase::Ranking(rank), Goal::Untargeted { label, top_k }) => {
                 if rank == 0 {
                     let all = self.problem.every_runner_up;
-                    self.runner_ups.fill(label, top_k, outputs, all);
+                    let most = self.within(RANKING_SHARE, u32::MAX) as usize;
+                    self.runner_ups.fill(label, top_k, outputs, (all, most));
                 }
                 let class = self.runner_ups.class(rank);
                 self.linearized.ask(class, &self.problem, outputs, gradient);
@@ -476,8 +492,10 @@ impl Search for Sqp {
             Phase::Ranking(rank) => self.rank(rank, gradient),
             Phase::Start => self.resume().unwrap_or(Phase::Done),
             Phase::SmoothSqp => match self.step(gradient, KINK_STEPS) {
-                Progress::Searching => Phase::SmoothSqp,
-                Progress::Kink => self.per_class_ddn(),
+                Progress::Searching if self.effort.evaluations < self.smooth_end => {
+                    Phase::SmoothSqp
+                }
+                Progress::Searching | Progress::Kink => self.per_class_ddn(),
                 Progress::Ended => self.next_smooth(),
             },
             Phase::PerClassDdn(mut ddn) => {
@@ -502,8 +520,14 @@ impl Search for Sqp {
             Phase::Ray(ray) => self.follow_ray(ray),
             Phase::Done => Phase::Done,
         };
-        if self.effort.evaluations >= self.problem.max_evaluations {
+        let left = self.left();
+        if left == 0 {
             self.phase = Phase::Done;
+        } else if left <= self.kept_for_ray() && !matches!(self.phase, Phase::Ray(_) | Phase::Done)
+        {
+            if self.is_long() {
+                self.phase = self.shrink();
+            }
         }
         !matches!(self.phase, Phase::Done)
     }

@@ -33,8 +33,15 @@ impl RunnerUps {
     }
 
     /// Fills the list with the classes other than the label, those with the largest outputs
-    /// first: all of them, or as many as are ranked for this `top_k`.
-    pub(super) fn fill(&mut self, label: usize, top_k: usize, outputs: &[f32], all: bool) {
+    /// first: all of them, or as many as are ranked for this `top_k`; no more than `most`, if that
+    /// is enough for it.
+    pub(super) fn fill(
+        &mut self,
+        label: usize,
+        top_k: usize,
+        outputs: &[f32],
+        (all, most): (bool, usize),
+    ) {
         let wrong = (0..outputs.len()).filter(|&class| class != label);
         self.all.extend(wrong.map(|class| RunnerUp {
             class,
@@ -42,9 +49,12 @@ impl RunnerUps {
         }));
         let key = |runner_up: &RunnerUp| -outputs[runner_up.class];
         self.all.sort_by(|a, b| key(a).total_cmp(&key(b)));
-        if !all {
-            self.all.truncate(MAX_RANKED + top_k - 1);
-        }
+        let ranked = if all {
+            usize::MAX
+        } else {
+            MAX_RANKED + top_k - 1
+        };
+        self.all.truncate(ranked.min(most.max(top_k)));
     }
 
     pub(super) fn len(&self) -> usize {
