@@ -18,7 +18,7 @@ pub use closure::{FnClassifier, FnResult};
 pub use rounded::RoundedNetwork;
 pub use widened::widened;
 
-use crate::{InputBox, Model};
+use crate::{Answer, InputBox, Model};
 
 /// A model that gives each input an output (a logit) for each class, the largest for its answer,
 /// and that can be differentiated.
@@ -64,6 +64,18 @@ pub trait Classifier<T: Real = f32>: Sync {
     /// be rounded to the same number.
     fn answering(&self) -> Option<Box<dyn Classifier + '_>> {
         None
+    }
+
+    /// What [`answering`](Classifier::answering) gives with weights as another runtime may have
+    /// computed them, as in [`refolded`](Classifier::refolded). An example has to succeed there, too.
+    fn answering_refolded(&self) -> Option<Box<dyn Classifier + '_>> {
+        None
+    }
+
+    /// What the rounding of the outputs that users see is relative to, if these are smaller: 1 of a
+    /// Sigmoid, which runtimes compute to so many bits of 1, and not of the probability.
+    fn answering_unit(&self) -> f64 {
+        0.0
     }
 
     /// The format that each input value is rounded to before this classifier sees it. Examples
@@ -224,6 +236,18 @@ impl Classifier for Model {
         Some(Box::new(RoundedNetwork::new(own_end, self.precision())))
     }
 
+    fn answering_refolded(&self) -> Option<Box<dyn Classifier + '_>> {
+        let exact = self.exact_own_end().ok().flatten()?;
+        Some(Box::new(exact.refolded()?))
+    }
+
+    fn answering_unit(&self) -> f64 {
+        match self.answer() {
+            Answer::Increasing | Answer::OneProbability => 1.0,
+            Answer::Logits | Answer::Softmax | Answer::LogSoftmax | Answer::OneLogit => 0.0,
+        }
+    }
+
     fn input_precision(&self) -> Precision {
         Model::input_precision(self)
     }
@@ -285,6 +309,14 @@ impl<T: Real, C: Classifier<T> + ?Sized> Classifier<T> for &C {
 
     fn answering(&self) -> Option<Box<dyn Classifier + '_>> {
         (**self).answering()
+    }
+
+    fn answering_refolded(&self) -> Option<Box<dyn Classifier + '_>> {
+        (**self).answering_refolded()
+    }
+
+    fn answering_unit(&self) -> f64 {
+        (**self).answering_unit()
     }
 
     fn input_precision(&self) -> Precision {

@@ -37,57 +37,40 @@ impl Model {
     }
 
     /// The model's [network](Model::network), from images to logits, with the numbers that its file
-    /// has; `None` of a model with one output, which has another end here.
-    pub(crate) fn exact_logits(&self) -> Result<Option<&ExactNetwork>, ModelError> {
-        Ok(self.exact_forms()?.logits.as_deref())
-    }
-
-    fn exact_forms(&self) -> Result<&ExactForms, ModelError> {
-        match self.exact.get() {
-            Some(forms) => Ok(forms),
-            None => {
-                let forms = self.read_exact()?;
-                Ok(self.exact.get_or_init(|| forms))
-            }
-        }
-    }
-
-    fn read_exact(&self) -> Result<ExactForms, ModelError> {
+    /// has.
+    pub(crate) fn exact_logits(&self) -> Result<Option<ExactNetwork>, ModelError> {
         let whole = self.whole()?;
-        if whole.network().output_len() == 1 {
-            let network = self.behind_preprocessing(one_logit::two_classes_exact(whole))?;
-            return Ok(ExactForms {
-                model: ExactModel {
-                    network,
-                    softmax_left_out: false,
-                },
-                logits: None,
-            });
-        }
-        let (end, value) = (
-            whole.network().graph().output(),
-            whole.network().logits_value(),
-        );
-        let softmax_left_out = ends_in_softmax(&whole);
-        // The end stays where it is more than a Softmax; searches look through it all the same.
-        let logits = match end != value && !softmax_left_out {
-            true => Some(self.behind_preprocessing(whole.up_to(value))?),
-            false => None,
+        let logits = match whole.network().output_len() {
+            1 => one_logit::logit_exact(whole),
+            _ => up_to_logits(whole),
         };
-        let network = self.behind_preprocessing(match softmax_left_out {
-            true => whole.up_to(value),
-            false => whole,
-        })?;
-        let logits = logits.unwrap_or_else(|| network.clone());
-        let (own, found) = (self.network(), logits.network());
+        self.like(self.network(), logits)
+    }
+
+    /// The model's [own end](Model::own_end) with the numbers that its file has.
+    pub(crate) fn exact_own_end(&self) -> Result<Option<ExactNetwork>, ModelError> {
+        let Some(own_end) = self.own_end() else {
+            return Ok(None);
+        };
+        let whole = self.whole()?;
+        let whole = match whole.network().output_len() {
+            1 => one_logit::two_classes_exact(whole),
+            _ => whole,
+        };
+        self.like(own_end, whole)
+    }
+
+    /// A network with the file's numbers, behind the preprocessing; `None` where it is no other form
+    /// of the model's.
+    fn like(
+        &self,
+        own: &Network<f32>,
+        exact: ExactNetwork,
+    ) -> Result<Option<ExactNetwork>, ModelError> {
+        let exact = self.behind_preprocessing(exact)?;
+        let found = exact.network();
         let fits = own.output_len() == found.output_len() && own.input_len() == found.input_len();
-        Ok(ExactForms {
-            logits: fits.then_some(logits),
-            model: ExactModel {
-                network,
-                softmax_left_out,
-            },
-        })
+        Ok(Some(exact).filter(|_| fits))
     }
 
     fn behind_preprocessing(&self, network: ExactNetwork) -> Result<Arc<ExactNetwork>, ModelError> {

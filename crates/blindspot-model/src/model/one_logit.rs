@@ -32,6 +32,21 @@ fn before_sigmoid<T: Real>(network: &Network<T>) -> Option<ValueId> {
 /// the Sigmoid that it may end in.
 pub(super) fn two_classes_exact(exact: ExactNetwork) -> ExactNetwork {
     let threshold = before_sigmoid(exact.network()).map_or(0.0, |_| 0.5);
+    beside_zero_exact(exact, threshold)
+}
+
+/// The network with the file's own numbers as one of two classes, the margin its logit: without the
+/// Sigmoid that it may end in.
+pub(super) fn logit_exact(exact: ExactNetwork) -> ExactNetwork {
+    let exact = match before_sigmoid(exact.network()) {
+        Some(logit) => exact.up_to(logit),
+        None => exact,
+    };
+    beside_zero_exact(exact, 0.0)
+}
+
+/// 0, and the one output of a network less a threshold.
+fn beside_zero_exact(exact: ExactNetwork, threshold: f64) -> ExactNetwork {
     let graph = exact.network().graph();
     let above = above_one(&graph.value(graph.output()).shape, threshold);
     let above = ExactNetwork::from(above);
@@ -96,6 +111,24 @@ mod tests {
         let mut evaluator = Evaluator::new(network);
         evaluator.input(1).copy_from_slice(&image);
         evaluator.forward().to_vec()
+    }
+
+    #[test]
+    fn the_logit_with_the_files_own_numbers_is_exact() {
+        // A third is no number of single precision.
+        for sigmoid in [false, true] {
+            let mut exact = network(sigmoid).cast::<f64>();
+            exact.set_weights([1.0 / 3.0, -1.0]);
+            let two = logit_exact(ExactNetwork::from(exact));
+            let mut evaluator = Evaluator::new(two.network());
+            evaluator.input(1).copy_from_slice(&[0.75, 0.5]);
+            let outputs = evaluator.forward();
+            assert_eq!(outputs[0], 0.0);
+            assert!(
+                (outputs[1] - (0.75 / 3.0 - 0.5)).abs() < 1e-15,
+                "{outputs:?}"
+            );
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ const LEAD: f64 = 1.5;
 /// The most that an end may ask for, as a fraction of the outputs' spread at the original.
 const MOST_FOR_END: f64 = 0.25;
 
-/// What the outputs that users see must differ by, as a fraction of the largest, where the model has
+/// What the outputs that users see must differ by, as a fraction of the largest or of their unit, where the model has
 /// an end of its own. Runtimes approximate exponential functions to a few units of rounding; numbers
 /// of fewer bits may be rounded to the same one if they are less than two steps apart.
 fn end_resolution(precision: Precision) -> f64 {
@@ -33,6 +33,7 @@ pub(super) struct Runtime<'c> {
     rounded: Option<Box<dyn Classifier + 'c>>,
     refolded: Option<Box<dyn Classifier + 'c>>,
     answering: Option<Box<dyn Classifier + 'c>>,
+    answering_refolded: Option<Box<dyn Classifier + 'c>>,
 }
 
 impl<'c> Runtime<'c> {
@@ -45,6 +46,7 @@ impl<'c> Runtime<'c> {
             rounded: classifier.rounded(),
             refolded: classifier.refolded(),
             answering: classifier.answering(),
+            answering_refolded: classifier.answering_refolded(),
         }
     }
 
@@ -60,17 +62,21 @@ impl<'c> Runtime<'c> {
     /// What judges images, one for each thread.
     pub(super) fn judge(&self) -> Judge<'_> {
         let rounded = self.rounded.as_deref().unwrap_or(self.classifier);
-        let answering = self.answering.as_deref().map(CheckedEvaluator::new);
+        let forms = [&self.answering, &self.answering_refolded].into_iter();
+        let answering = forms.flatten().map(|form| End {
+            evaluator: CheckedEvaluator::new(&**form).letting_infinities(),
+            answers: Vec::new(),
+        });
         Judge {
             noise: MarginNoise::new(rounded, self.is_exact.then_some(&*self.exact))
                 .and_of(self.refolded.as_deref()),
-            answering: answering.map(CheckedEvaluator::letting_infinities),
+            ends: answering.collect(),
+            unit: self.classifier.answering_unit(),
             input: self.classifier.input_precision(),
             end: match &self.rounded {
                 Some(rounded) => rounded.input_precision(),
                 None => Precision::Single,
             },
-            answers: Vec::new(),
             at: 0.0,
         }
     }
@@ -79,14 +85,23 @@ impl<'c> Runtime<'c> {
 /// Judges images, one after the other.
 pub(super) struct Judge<'r> {
     noise: MarginNoise<'r>,
-    answering: Option<CheckedEvaluator<'r, f32>>,
+    /// The forms of the classifier with the outputs that users see, if these are others: first the
+    /// one that is reported.
+    ends: Vec<End<'r>>,
+    /// What their rounding is relative to, if they are smaller.
+    unit: f64,
     input: Precision,
     /// The format of the outputs that users see.
     end: Precision,
-    /// The outputs that users see, at the image judged last.
-    answers: Vec<f32>,
-    /// The noise there.
+    /// The noise at the image judged last.
     at: f64,
+}
+
+/// A form of the classifier with the outputs that users see.
+struct End<'r> {
+    evaluator: CheckedEvaluator<'r, f32>,
+    /// At the image judged last.
+    answers: Vec<f32>,
 }
 
 impl Judge<'_> {
@@ -104,13 +119,10 @@ impl Judge<'_> {
     /// [`ClassifierError`] where the classifier fails.
     pub(super) fn evaluate(&mut self, image: &[f32], noise: f64) -> Result<(), ClassifierError> {
         self.at = self.noise.at(image)?.max(noise);
-        self.answers.clear();
-        match &mut self.answering {
-            Some(answering) => {
-                answering.input(1)?.copy_from_slice(image);
-                self.answers.extend_from_slice(answering.outputs()?);
-            }
-            None => self.answers.extend(&self.noise.outputs().rounded),
+        for End { evaluator, answers } in &mut self.ends {
+            evaluator.input(1)?.copy_from_slice(image);
+            answers.clear();
+            answers.extend_from_slice(evaluator.outputs()?);
         }
         Ok(())
     }
@@ -132,29 +144,35 @@ impl Judge<'_> {
 
     /// The class that users are answered.
     pub(super) fn prediction(&self) -> usize {
-        argmax(&self.answers)
+        argmax(self.answers())
+    }
+
+    /// The outputs that users see.
+    fn answers(&self) -> &[f32] {
+        match self.ends.first() {
+            Some(end) => &end.answers,
+            None => self.outputs(),
+        }
     }
 
     /// Whether the objective is reached at that image, in any runtime.
     pub(super) fn reached(&self, objective: Objective) -> bool {
-        self.leads(objective) && {
-            // The outputs that users see have another unit than the confidence.
-            let answer = Objective {
-                confidence: 0.0,
-                ..objective
-            };
-            answer.margin(&self.answers) > self.resolution()
-        }
+        // The outputs that users see have another unit than the confidence.
+        let answer = Objective {
+            confidence: 0.0,
+            ..objective
+        };
+        let mut ends = self.ends.iter().map(|end| &end.answers[..]);
+        self.leads(objective)
+            && answer.margin(self.answers()) > 0.0
+            && ends.all(|seen| answer.margin(seen) > self.resolution(seen))
     }
 
-    /// What the outputs that users see must differ by to be told apart in any runtime.
-    fn resolution(&self) -> f64 {
-        if self.answering.is_none() {
-            return 0.0;
-        }
-        let finite = self.answers.iter().filter(|answer| answer.is_finite());
+    /// What outputs that users see must differ by to be told apart in any runtime.
+    fn resolution(&self, answers: &[f32]) -> f64 {
+        let finite = answers.iter().filter(|answer| answer.is_finite());
         let sizes = finite.map(|&answer| f64::from(answer).abs());
-        end_resolution(self.end) * sizes.fold(0.0, f64::max)
+        end_resolution(self.end) * sizes.fold(self.unit, f64::max)
     }
 
     /// What a search from that image should ask a margin to exceed, so that both the noise and the
@@ -170,12 +188,12 @@ impl Judge<'_> {
             finite().fold(f64::NEG_INFINITY, f64::max) - finite().fold(f64::INFINITY, f64::min)
         };
         let noise = LEAD * self.at;
-        if self.answering.is_none() {
+        let Some(End { answers, .. }) = self.ends.first() else {
             return noise;
-        }
+        };
         // The end's slope, on the average over the outputs.
-        let (logits, answers) = (spread(self.outputs()), spread(&self.answers));
-        let wanted = LEAD * self.resolution() * logits / answers;
+        let logits = spread(self.outputs());
+        let wanted = LEAD * self.resolution(answers) * logits / spread(answers);
         noise.max(if wanted.is_finite() {
             wanted.min(MOST_FOR_END * logits)
         } else {
