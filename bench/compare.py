@@ -10,6 +10,7 @@ on the same number of threads, in turn, three times (SciPy's once); the median t
 is the mean ratio to the smallest change that any method found for the image; `optimality` is
 AttackBench's (Cina et al. 2025): 1 - (A - B) / (M - B), A the area below the curve of the accuracy
 over the L2 norm, up to M, the largest of the smallest changes; B that of the smallest changes.
+Evaluations are an image's, for Blindspot's methods.
 """
 
 import json
@@ -98,8 +99,8 @@ class Net(torch.nn.Module):
 class Ours:
     """Blindspot, in a process of its own, timed by itself."""
 
-    def __init__(self, method, target):
-        self.command = [program, path, data, str(count), method, target, str(threads)]
+    def __init__(self, method, target, *most):
+        self.command = [program, path, data, str(count), method, target, str(threads), *most]
         self.process = None
 
     def ask(self, line=""):
@@ -115,6 +116,7 @@ class Ours:
         answer = self.ask()
         size = np.array(answer["l2"])[right.numpy()]
         self.seconds = answer["seconds"]
+        self.evaluations = answer["evaluations"] / len(size)
         return np.where(size > 0, size, np.inf)
 
 
@@ -195,6 +197,9 @@ def scipys():
 targeted = {f"Blindspot {method}, {target}": Ours(method, target)
             for method in ("sqp", "lbfgs", "ddn", "deepfool", "pgd", "cw")}
 targeted |= {
+    f"Blindspot sqp, {target}, at most {most}": Ours("sqp", target, most) for most in ("200", "600")
+}
+targeted |= {
     "Foolbox DDN, 100 steps": attack(foolbox.attacks.DDNAttack, steps=100),
     "Foolbox C&W, 9x1000": attack(foolbox.attacks.L2CarliniWagnerAttack),
 }
@@ -232,8 +237,8 @@ reached = np.isfinite(best)
 unreached = f" ({(~reached).sum()} more that no method fooled)" if not reached.all() else ""
 print(f"{pathlib.Path(path).name}, {target}: {reached.sum()} images{unreached}, {threads} threads; PyTorch {torch.__version__}, "
       f"Foolbox {foolbox.__version__}, SciPy {scipy.__version__}\n")
-print("| method | success | mean L2 | median L2 | ratio | largest ratio | optimality | ms an image |")
-print("|---|---:|---:|---:|---:|---:|---:|---:|")
+print("| method | success | mean L2 | median L2 | ratio | largest ratio | optimality | evaluations | ms an image |")
+print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
 for name, size in found.items():
     part = slice(0, scipy_images) if name.startswith("SciPy") else slice(None)
     kept = reached[part]
@@ -243,6 +248,7 @@ for name, size in found.items():
     most = least.max()
     area = np.minimum(size, most).mean() - least.mean()
     optimality = 1 - area / (most - least.mean())
+    evaluations = f"{methods[name].evaluations:.0f}" if isinstance(methods.get(name), Ours) else ""
     milliseconds = 1e3 * statistics.median(times[name]) / len(kept)
     print(f"| {name} | {fooled.mean():.1%} | {size[fooled].mean():.4f} | {np.median(size[fooled]):.4f} "
-          f"| {ratio.mean():.5f} | {ratio.max():.4f} | {optimality:.4f} | {milliseconds:.3f} |")
+          f"| {ratio.mean():.5f} | {ratio.max():.4f} | {optimality:.4f} | {evaluations} | {milliseconds:.3f} |")

@@ -34,6 +34,8 @@ ACTIVATIONS = (
     "Relu", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "HardSigmoid", "Clip", "Gelu", "Silu", "Erf",
 )
 BASELINES = ("ddn", "deepfool", "pgd", "fgsm")
+# Where sqp ends above a baseline, it is asked again with as many as all of them take together, and some more.
+EVALUATIONS = 3000
 DTYPES = {np.float16: TensorProto.FLOAT16, np.float32: TensorProto.FLOAT, np.float64: TensorProto.DOUBLE}
 
 
@@ -318,6 +320,15 @@ class Trial:
             if done is None:
                 return self
             found[method] = done
+        best = np.min([found[m] for m in BASELINES], axis=0)
+        with np.errstate(invalid="ignore"):
+            above = np.isfinite(best) & np.isfinite(found["sqp"]) & (found["sqp"] > 1.01 * best)
+        if above.any():
+            more = self.attack("sqp", "untargeted", runtime, labels, clean, "--max-evaluations", str(EVALUATIONS))
+            if more is None:
+                return self
+            still = above & (np.minimum(more, found["sqp"]) > 1.01 * best)
+            self.counts[f"1% above a baseline with {EVALUATIONS} evaluations"] += int(still.sum())
         for i in range(len(images)):
             others = [m for m in BASELINES if np.isfinite(found[m][i])]
             if not self.clear[i]:
@@ -332,10 +343,11 @@ class Trial:
         self.certificates(model, images, labels, np.min(list(found.values()), axis=0))
         return self
 
-    def attack(self, method, target, runtime, labels, clean):
+    def attack(self, method, target, runtime, labels, clean, *options):
         """The norms of an attack's changes, infinite where it has none; None if the network is refused."""
-        out = self.path(f"{method}.npz")
-        if not self.command("attack", self.path("network.onnx"), "--method", method, "--target", target, "--out", out):
+        out = self.path(f"{method}{''.join(options)}.npz")
+        arguments = ["--method", method, "--target", target, *options, "--out", out]
+        if not self.command("attack", self.path("network.onnx"), *arguments):
             return None
         result, record = np.load(out), json.load(open(out[:-4] + ".json"))
         success = result["success"].astype(bool)

@@ -1,6 +1,6 @@
 //! Times the search on the first images of a set: see `bench/README.md`.
 //!
-//! `search MODEL.onnx DATA IMAGES METHOD TARGET THREADS` searches as often as an empty line comes in on
+//! `search MODEL.onnx DATA IMAGES METHOD TARGET THREADS [EVALUATIONS]` searches as often as an empty line comes in on
 //! standard input, and prints the seconds, the evaluations, each image's L2 norm (0 for an image that is
 //! wrong as it is, -1 for a failure) and its target as a line of JSON. A line with a path writes the images there, as
 //! floats one after the other, and prints the labels. Photographs are cropped to the network's input.
@@ -17,9 +17,12 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, data, count, method, target, threads] = &arguments[..] else {
-        return Err("usage: search MODEL.onnx DATA IMAGES METHOD TARGET THREADS".into());
+    let [model, data, count, method, target, threads, most @ ..] = &arguments[..] else {
+        return Err(
+            "usage: search MODEL.onnx DATA IMAGES METHOD TARGET THREADS [EVALUATIONS]".into(),
+        );
     };
+    let most: Option<u64> = most.first().map(|most| most.parse()).transpose()?;
     let network = onnx::read_file(model.as_ref())?.network.logits();
     let locations = Locations::new(None);
     let mut set = data.parse::<DataSpec>()?.load(&locations, &mut Silent)?;
@@ -33,7 +36,8 @@ fn main() -> Result<(), Failure> {
     let labels = images.labels().ok_or("no labels")?;
     let options = SearchOptions::default()
         .target(target.parse()?)
-        .method(method.parse()?);
+        .method(method.parse()?)
+        .max_evaluations(most);
     let indices: Vec<usize> = (0..images.len()).collect();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads.parse()?)
