@@ -23,7 +23,9 @@
 //! A target class begins with `SmoothSqp`. A search that is given a point goes on from there with
 //! `PolishDdn`, after `Ranking` or, for a target class, `Start`. Else `PolishDdn`, `FinalSqp` and
 //! `Ray` start from the best point so far. Where there is none, an `Ascent` looks for one; where it
-//! finds none either, the search is done. A search that has made all its evaluations is done, too.
+//! finds none either, the search is done. A search that has made all its evaluations is done, too;
+//! no phase takes more than its share of those that are left, and a `SmoothSqp` that has not settled
+//! by then ends as at a kink.
 //!
 //! Everything here is free of the scale of the outputs: what follows a loss follows the margin
 //! with a soft maximum over the classes near the binding one
@@ -42,7 +44,7 @@ use std::sync::Arc;
 
 use super::batch::Search;
 use super::iterate::Iterate;
-use super::objective::{Goal, Objective};
+use super::objective::Goal;
 use super::perturbation::{Best, norm};
 use super::ray::RaySearch;
 use super::task::{Effort, Task, share};
@@ -73,6 +75,7 @@ const PER_RUNNER_UP_SHARE: f64 = 0.1;
 const UNREACHED_SHARE: f64 = 0.2;
 const ASCENT_SHARE: f64 = 0.4;
 const POLISH_SHARE: f64 = 0.85;
+const RAY_SHARE: f64 = 0.15;
 /// A runner-up is not searched at kinks where it would get fewer steps than this.
 const FEWEST_STEPS: u32 = 8;
 /// Steps that tell a kink by staying long.
@@ -398,7 +401,7 @@ impl Sqp {
 
     /// The last evaluations, for the ray where that is needed.
     fn kept_for_ray(&self) -> u64 {
-        share(0.15, self.problem.max_evaluations).min(RAY_EVALUATIONS.into())
+        share(RAY_SHARE, self.problem.max_evaluations).min(RAY_EVALUATIONS.into())
     }
 
     fn place_on_ray(&mut self, mut ray: RaySearch) -> Phase {
@@ -523,11 +526,11 @@ impl Search for Sqp {
         let left = self.left();
         if left == 0 {
             self.phase = Phase::Done;
-        } else if left <= self.kept_for_ray() && !matches!(self.phase, Phase::Ray(_) | Phase::Done)
+        } else if left <= self.kept_for_ray()
+            && !matches!(self.phase, Phase::Ray(_) | Phase::Done)
+            && self.is_long()
         {
-            if self.is_long() {
-                self.phase = self.shrink();
-            }
+            self.phase = self.shrink();
         }
         !matches!(self.phase, Phase::Done)
     }
