@@ -74,7 +74,7 @@ pub(super) fn images(network: &Network<f32>, count: usize) -> (InMemory, Vec<usi
     (images, labels)
 }
 
-pub(super) fn examples(
+fn examples(
     network: &Network<f32>,
     images: &(InMemory, Vec<usize>),
     method: Method,
@@ -95,7 +95,7 @@ pub(super) fn examples_by(
 
 /// The mean norm of each list over the images that both succeed on, and how many only the second
 /// one succeeds on.
-pub(super) fn compare(ours: &[Example], theirs: &[Example]) -> (f64, f64, usize) {
+fn compare(ours: &[Example], theirs: &[Example]) -> (f64, f64, usize) {
     let (mut sums, mut both, mut missed) = ([0.0; 2], 0, 0);
     for (ours, theirs) in ours.iter().zip(theirs) {
         if ours.success && theirs.success {

@@ -1,12 +1,12 @@
 //! What a number of evaluations is made of: the best answer for that number, and no search cut off.
 
-use blindspot_model::inputs::{InMemory, Inputs};
+use blindspot_model::inputs::InMemory;
 use blindspot_net::ops::Unary;
 use blindspot_net::{Graph, Network, Op, Operand, ops::Gemm};
 use blindspot_run::random::Stream;
 use blindspot_testing::{RandomNetwork, Stack};
 
-use super::against_attacks::{compare, convolutional, examples_by, images};
+use super::against_attacks::{convolutional, examples_by, images};
 use super::*;
 
 const BASELINES: [Method; 3] = [Method::DeepFool, Method::Ddn, Method::Pgd];
