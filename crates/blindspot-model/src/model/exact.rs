@@ -38,39 +38,70 @@ impl Model {
 
     /// The model's [network](Model::network), from images to logits, with the numbers that its file
     /// has.
-    pub(crate) fn exact_logits(&self) -> Result<Option<ExactNetwork>, ModelError> {
-        let whole = self.whole()?;
-        let logits = match whole.network().output_len() {
-            1 => one_logit::logit_exact(whole),
-            _ => up_to_logits(whole),
-        };
-        self.like(self.network(), logits)
+    pub(crate) fn exact_logits(&self) -> Result<Option<&ExactNetwork>, ModelError> {
+        Ok(self.exact_forms()?.logits.as_deref())
     }
 
-    /// The model's [own end](Model::own_end) with the numbers that its file has.
-    pub(crate) fn exact_own_end(&self) -> Result<Option<ExactNetwork>, ModelError> {
-        let Some(own_end) = self.own_end() else {
+    /// The model's [own end](Model::own_end) with the numbers that its file has; `None` where that is
+    /// a Softmax, behind which a margin is what it is before it.
+    pub(crate) fn exact_own_end(&self) -> Result<Option<&ExactNetwork>, ModelError> {
+        if self.own_end().is_none() {
             return Ok(None);
-        };
-        let whole = self.whole()?;
-        let whole = match whole.network().output_len() {
-            1 => one_logit::two_classes_exact(whole),
-            _ => whole,
-        };
-        self.like(own_end, whole)
+        }
+        let ExactModel {
+            network,
+            softmax_left_out,
+        } = &self.exact_forms()?.model;
+        Ok((!softmax_left_out).then_some(&**network))
     }
 
-    /// A network with the file's numbers, behind the preprocessing; `None` where it is no other form
-    /// of the model's.
-    fn like(
-        &self,
-        own: &Network<f32>,
-        exact: ExactNetwork,
-    ) -> Result<Option<ExactNetwork>, ModelError> {
-        let exact = self.behind_preprocessing(exact)?;
-        let found = exact.network();
+    fn exact_forms(&self) -> Result<&ExactForms, ModelError> {
+        match self.exact.get() {
+            Some(forms) => Ok(forms),
+            None => {
+                let forms = self.read_exact()?;
+                Ok(self.exact.get_or_init(|| forms))
+            }
+        }
+    }
+
+    fn read_exact(&self) -> Result<ExactForms, ModelError> {
+        let whole = self.whole()?;
+        if whole.network().output_len() == 1 {
+            let logits = one_logit::logit_exact(whole.clone());
+            let network = self.behind_preprocessing(one_logit::two_classes_exact(whole))?;
+            return Ok(ExactForms {
+                model: ExactModel {
+                    network,
+                    softmax_left_out: false,
+                },
+                logits: Some(self.behind_preprocessing(logits)?),
+            });
+        }
+        let (end, value) = (
+            whole.network().graph().output(),
+            whole.network().logits_value(),
+        );
+        let softmax_left_out = ends_in_softmax(&whole);
+        // The end stays where it is more than a Softmax; searches look through it all the same.
+        let logits = match end != value && !softmax_left_out {
+            true => Some(self.behind_preprocessing(whole.up_to(value))?),
+            false => None,
+        };
+        let network = self.behind_preprocessing(match softmax_left_out {
+            true => whole.up_to(value),
+            false => whole,
+        })?;
+        let logits = logits.unwrap_or_else(|| network.clone());
+        let (own, found) = (self.network(), logits.network());
         let fits = own.output_len() == found.output_len() && own.input_len() == found.input_len();
-        Ok(Some(exact).filter(|_| fits))
+        Ok(ExactForms {
+            logits: fits.then_some(logits),
+            model: ExactModel {
+                network,
+                softmax_left_out,
+            },
+        })
     }
 
     fn behind_preprocessing(&self, network: ExactNetwork) -> Result<Arc<ExactNetwork>, ModelError> {
