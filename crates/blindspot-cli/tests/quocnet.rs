@@ -72,7 +72,7 @@ fn features_are_learned_from_a_folder_and_wrong_use_ends_in_one_line() {
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("\"images\": 180"), "{out}");
 
-    let (code, out, err) = run(dir, "train quocnet --trial --maps 2 --memory 1");
+    let (code, out, err) = run(dir, "train quocnet --trial --maps 2 --trial-memory 1");
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("positions 14x14, 12x12, 11x11"), "{out}");
 

@@ -80,7 +80,7 @@ pub(crate) struct QuocNetArgs {
         default_value_t = 16.0,
         requires = "trial"
     )]
-    pub(crate) memory: f64,
+    pub(crate) trial_memory: f64,
 }
 
 impl QuocNetArgs {

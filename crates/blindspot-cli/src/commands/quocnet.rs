@@ -209,7 +209,7 @@ fn speed() -> Result<f64, TrainError> {
 fn try_size(command: &Train, common: &Common) -> anyhow::Result<()> {
     let plan = command.quocnet.plan()?;
     let side = command.quocnet.input.map_or(32, usize::from);
-    let most = command.quocnet.memory * f64::from(1u32 << 30);
+    let most = command.quocnet.trial_memory * f64::from(1u32 << 30);
     let trial = trial(&plan, [3, side, side], most as u64, command.seed)?;
     let grids = trial
         .grids
