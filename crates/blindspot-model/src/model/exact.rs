@@ -84,13 +84,15 @@ impl Model {
         );
         let softmax_left_out = ends_in_softmax(&whole);
         // The end stays where it is more than a Softmax; searches look through it all the same.
-        let logits = match end != value && !softmax_left_out {
-            true => Some(self.behind_preprocessing(whole.up_to(value))?),
-            false => None,
+        let logits = if end != value && !softmax_left_out {
+            Some(self.behind_preprocessing(whole.up_to(value))?)
+        } else {
+            None
         };
-        let network = self.behind_preprocessing(match softmax_left_out {
-            true => whole.up_to(value),
-            false => whole,
+        let network = self.behind_preprocessing(if softmax_left_out {
+            whole.up_to(value)
+        } else {
+            whole
         })?;
         let logits = logits.unwrap_or_else(|| network.clone());
         let (own, found) = (self.network(), logits.network());

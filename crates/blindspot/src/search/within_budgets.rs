@@ -12,7 +12,7 @@ use super::*;
 const BASELINES: [Method; 3] = [Method::DeepFool, Method::Ddn, Method::Pgd];
 
 /// Images of uniform noise, and what the network answers to them.
-fn noise(network: &Network<f32>, count: usize) -> (InMemory, Vec<usize>) {
+fn noise(network: &Network<f32>, count: usize) -> Labelled {
     let mut stream = Stream::new(12, "images", 0);
     let length = network.input_len();
     let values = (0..count * length).map(|_| stream.uniform() as f32);
@@ -21,8 +21,11 @@ fn noise(network: &Network<f32>, count: usize) -> (InMemory, Vec<usize>) {
     (images, labels)
 }
 
-/// Networks of several kinds, each with images and their labels.
-fn networks() -> Vec<(Network<f32>, (InMemory, Vec<usize>))> {
+/// Images and their labels.
+type Labelled = (InMemory, Vec<usize>);
+
+/// Networks of several kinds, each with images.
+fn networks() -> Vec<(Network<f32>, Labelled)> {
     let sigmoid = |seed| {
         let below = Stack::new(&[30], seed).dense(30, 20);
         let below = below.activation(Unary::Sigmoid).dense(20, 20);
