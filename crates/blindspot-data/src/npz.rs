@@ -397,7 +397,7 @@ mod tests {
             zip.write_all(b"\x93NUMPY\x01\0").unwrap();
             zip.write_all(&length).unwrap();
             zip.write_all(text.as_bytes()).unwrap();
-            for _ in 0..size * count >> 20 {
+            for _ in 0..(size * count) >> 20 {
                 zip.write_all(&[0; 1 << 20]).unwrap();
             }
         }

@@ -12,7 +12,7 @@ impl OperandShape<'_> {
     }
 
     /// The length of an axis, counted from the last one.
-    fn from_end(&self, axis: usize) -> f64 {
+    fn axis_from_last(&self, axis: usize) -> f64 {
         let (OperandShape::Value(shape) | OperandShape::Weight(shape)) = self;
         shape
             .iter()
@@ -33,12 +33,12 @@ impl Op {
         all + match (self, inputs) {
             (Op::Conv(conv), [_, weight, ..]) => {
                 let kernel: f64 = conv.window.kernel.iter().map(|&size| size as f64).product();
-                let channels = weight.from_end(conv.window.kernel.len());
+                let channels = weight.axis_from_last(conv.window.kernel.len());
                 let positions = outputs / output.first().map_or(1.0, |&features| features as f64);
                 let columns = positions * kernel * channels * conv.groups as f64;
                 columns + product(kernel * channels)
             }
-            (Op::Gemm(_) | Op::MatMul(_), [a, ..]) => product(a.from_end(0)),
+            (Op::Gemm(_) | Op::MatMul(_), [a, ..]) => product(a.axis_from_last(0)),
             (Op::Local(local), _) => product(local.fields.field_len() as f64),
             (Op::Pool(pool), _) => {
                 let kernel = pool.window.kernel.iter().map(|&size| size as f64);
