@@ -431,13 +431,14 @@ fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
         },
     )
     .unwrap();
-    assert_eq!(
-        blocks.iter().map(Vec::len).collect::<Vec<_>>(),
-        [MAX_BLOCK, 100]
-    );
+    // How large blocks are depends on time, what is found does not.
+    assert!(blocks.len() > 1 && blocks.iter().all(|block| block.len() <= MAX_BLOCK));
+    let mut all = blocks.concat();
+    all.sort_by_key(|example| std::cmp::Reverse(example.position));
+    assert_eq!(all.len(), count);
     let few: Vec<usize> = indices[MAX_BLOCK..].to_vec();
     let alone = search(&network, &images, &labels, &few, &random, &Unwatched).unwrap();
-    assert_eq!(alone, blocks[1]);
+    assert_eq!(alone, all[MAX_BLOCK..]);
     let hasty = SearchOptions {
         time_limit: Some(1e-9),
         ..random
