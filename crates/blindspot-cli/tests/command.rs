@@ -61,7 +61,7 @@ fn wrong_use_ends_in_one_line_and_its_exit_code() {
         assert_eq!(error.lines().count(), 1, "{words}: {error}");
     }
     for words in [
-        "attack a.onnx --target foo --out b.npz",
+        "attack a.onnx --method foo --out b.npz",
         "reproduce",
         "--threads 0 data list",
     ] {

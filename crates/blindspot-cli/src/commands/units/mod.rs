@@ -16,6 +16,7 @@ use blindspot::units::{
 };
 use blindspot_data::files::{self, FileError};
 use blindspot_data::{ImageRequest, ImageSet};
+use blindspot_report::Made;
 use serde::Serialize;
 
 use super::load;
@@ -288,11 +289,15 @@ fn write_all(
     };
     let study = record.statistics.as_ref();
     let provenance = &record.identity.provenance;
-    let made = page::made(
-        facts(&record)?,
-        &provenance.data_sha256,
-        &provenance.versions,
-    );
+    // Without the command: the page is the same for any number of shards and threads.
+    let made = Made {
+        command: String::new(),
+        ..page::made(
+            facts(&record)?,
+            &provenance.data_sha256,
+            &provenance.versions,
+        )
+    };
     let page = blindspot_report::units_page(&layer.name, images.len(), &rows, study, &made)?;
     write(out, "units.json", &serde_json::to_vec(&record)?)?;
     write(out, "units.html", page.as_bytes())?;
