@@ -294,6 +294,8 @@ fn the_same_bits_come_out_for_any_threads_and_when_gone_on_with() {
         let (resumed, resumed_counts) = hardened(pool(), Some(&checkpoint), &Unwatched).unwrap();
         assert_eq!(resumed.network, through.network, "after {after}");
         assert_eq!(resumed_counts, counts);
+        // It is there until the network is on the disk, which is the caller's to say.
+        std::fs::remove_file(&checkpoint).unwrap();
     }
     // Another pool's checkpoint is not resumed.
     let cancel = CancelAfter::new(3);
