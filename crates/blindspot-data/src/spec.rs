@@ -167,8 +167,9 @@ impl DataSpec {
         self.load_within(&ReadLimit::default(), locations, download)
     }
 
-    /// The same for no more images and memory than a limit allows. Images of a folder, and of the known
-    /// sets, are all there: the former stay in their files, the latter are small.
+    /// Finds the files, or fetches them, checks them and reads no more images and memory than a limit allows.
+    /// Images of a folder, and of the known sets, are all there: the former stay in their files, the latter
+    /// are small.
     ///
     /// # Errors
     /// [`DataError`].

@@ -20,7 +20,7 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// The same on one line.
+/// A name for a terminal or a table, on one line: control characters escaped, line breaks as spaces.
 pub(crate) fn plain_line(text: &str) -> String {
     plain(text).replace('\n', " ")
 }

@@ -107,7 +107,7 @@ impl Part {
         Ok(now - before)
     }
 
-    /// The same for results one after the other, as [`Journal::rows`] takes them apart.
+    /// Keeps results that stand one after the other, as [`Journal::rows`] takes them apart; says how many are new.
     pub(super) fn keep_rows(&mut self, rows: &[u8]) -> anyhow::Result<usize> {
         let rows = self.journal.rows(rows);
         self.keep(rows)

@@ -20,7 +20,7 @@ pub(crate) use section::{Figure, Section, data_address};
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page {
-    /// That of all pages.
+    /// The style sheet that all pages share.
     style: &'static str,
     quick: bool,
     tables: Vec<Table>,

@@ -215,7 +215,7 @@ impl<E: ExtraBatch> State<E> {
     /// The session's checkpoint if it has the fingerprint of this training, else its beginning.
     ///
     /// # Errors
-    /// Those of [`checkpoint::load`].
+    /// [`TrainError::NoCheckpoint`] where the file of the checkpoint's name is none.
     fn load(
         session: &Session<'_>,
         fingerprint: String,

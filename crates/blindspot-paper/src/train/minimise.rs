@@ -36,7 +36,7 @@ impl Checkpoint {
     /// The session's checkpoint if it has this fingerprint, else the beginning.
     ///
     /// # Errors
-    /// Those of [`checkpoint::load`].
+    /// [`TrainError::NoCheckpoint`] where the file of the checkpoint's name is none.
     pub(super) fn load(
         fingerprint: String,
         session: &Session<'_>,

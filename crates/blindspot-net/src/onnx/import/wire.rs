@@ -14,7 +14,7 @@ enum Field {
     Texts,
     /// Numbers of so many bytes in memory each, all of one list or one of them: varints.
     Varints(usize),
-    /// The same of a fixed width, in memory as in the file.
+    /// Numbers of so many bytes each, of a fixed width, in memory as in the file: all of one list or one of them.
     Fixed(usize),
     /// A message.
     Message(Kind),

@@ -53,7 +53,7 @@ impl State {
     /// The state in the session's checkpoint, or the beginning.
     ///
     /// # Errors
-    /// Those of [`checkpoint::load`].
+    /// [`TrainError::NoCheckpoint`] where the file of the checkpoint's name is none.
     pub(super) fn load(session: &Session<'_>, key: String) -> Result<State, TrainError> {
         let kept = checkpoint::load(session, |kept: &Kept| kept.key == key)?;
         let kept = kept.unwrap_or_default();
