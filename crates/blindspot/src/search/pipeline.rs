@@ -30,6 +30,8 @@ const OTHER_STARTS: [(Method, f64); 3] = [
     (Method::DeepFool, 0.4),
     (Method::Pgd, 0.6),
 ];
+/// Published attacks by their own losses, to the end of each: with evaluations left no answer lies above one of theirs.
+const AS_PUBLISHED: [Method; 4] = [Method::Ddn, Method::DeepFool, Method::Pgd, Method::Fgsm];
 /// Evaluations that must be left for that.
 const FEWEST_LEFT: u64 = 30;
 /// The search does not go on from what is farther than the best by this factor.
@@ -192,11 +194,15 @@ impl Others<'_> {
 
     /// Spends the evaluations that are left on what other methods lead to: other local minima.
     fn with_what_is_left(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+        let goes_on =
+            |job: &Job<'_>| job.adversarial().is_some() && job.evaluations_left() >= FEWEST_LEFT;
         for (method, part) in OTHER_STARTS {
             let begin = |job: &Job<'_>, _| along_margin(method, &job.part(part));
-            let goes_on = |job: &Job<'_>| {
-                job.adversarial().is_some() && job.evaluations_left() >= FEWEST_LEFT
-            };
+            self.try_from(jobs, goes_on, begin)?;
+        }
+        let published = AS_PUBLISHED.into_iter().filter_map(attacks::baseline);
+        for make in published {
+            let begin = |job: &Job<'_>, _| MethodSearch::new(&job.rest(), make());
             self.try_from(jobs, goes_on, begin)?;
         }
         Ok(())
