@@ -35,11 +35,11 @@ pub(crate) fn listen() {
     let _ = ctrlc::set_handler(|| match FIRST.get() {
         None => {
             FIRST.get_or_init(Instant::now);
-            if kept().is_none() {
-                end();
-            }
-            // Ranks have to end together.
+            // Ranks end together, once the work has told all of them; what is kept rank 0 alone knows.
             if ranks::here().count() == 1 {
+                if kept().is_none() {
+                    end();
+                }
                 thread::spawn(end_in_time);
             }
         }
