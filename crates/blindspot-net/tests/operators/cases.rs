@@ -1,147 +1,17 @@
 //! Small networks around one operator, with random shapes, attributes and operands.
 
+use blindspot_net::Op;
 use blindspot_net::ops::{
-    Binary, Concat, Conv, Dropout, Fields, Gather, Gemm, Local, Lrn, MatMul, Normalize, Pad,
-    PadMode, Pool, PoolKind, Reduce, ReduceKind, Reshape, Slice, SliceAxis, Softmax, TopK,
-    Transpose, Unary, Where, Window,
+    Binary, Concat, Dropout, Gather, Gemm, MatMul, Normalize, Pad, PadMode, Reduce, ReduceKind,
+    Reshape, Slice, SliceAxis, Softmax, TopK, Transpose, Unary, Where,
 };
-use blindspot_net::{Graph, GraphError, Network, Op, Operand};
 use proptest::prelude::*;
 use proptest::sample::{Index, select, subsequence};
 
-/// An operand: whether it is a value (or else a weight), and its shape.
-pub(crate) type Kind = (bool, Vec<usize>);
+use super::case::{ANY, Case, Kind, case, on_value, shape};
+pub(crate) use super::windows::{conv, local, lrn, pool};
 
-/// A network around one operator.
-#[derive(Debug, Clone)]
-pub(crate) struct Case {
-    pub(crate) op: Op,
-    pub(crate) operands: Vec<Kind>,
-    /// The numbers of operands are drawn between these.
-    pub(crate) range: (i32, i32),
-    /// Another operator stands below, so that this one may work in place.
-    pub(crate) below: bool,
-    /// Each value is used a second time, so that gradients are added up.
-    pub(crate) twice: bool,
-    pub(crate) seed: u64,
-}
-
-/// Distinct numbers between the ends of a range, no two nearer to each other, and none nearer to a
-/// multiple of 1/16, than finite differences reach: there are the corners of the functions.
-pub(crate) fn numbers(count: usize, (low, high): (i32, i32), seed: u64) -> Vec<f64> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut steps = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 33) as i32 % (16 * (high - low)) + 16 * low
-    };
-    (0..count)
-        .map(|i| (f64::from(steps()) + (i as f64 + 0.5) / count as f64) / 16.0)
-        .collect()
-}
-
-impl Case {
-    /// The network, and `n` images for it.
-    pub(crate) fn build(&self, n: usize) -> Result<(Network<f64>, Vec<f64>), GraphError> {
-        let len = |shape: &[usize]| shape.iter().product::<usize>();
-        let values: Vec<&Kind> = self.operands.iter().filter(|kind| kind.0).collect();
-        let together: usize = values.iter().map(|kind| len(&kind.1)).sum();
-        let weights_len: usize = self.operands.iter().map(|kind| len(&kind.1)).sum();
-        let mut all = numbers(n * together + weights_len, self.range, self.seed);
-        let images = all.split_off(weights_len);
-
-        // One value is the image itself; several are parts of it.
-        let one = values.len() == 1;
-        let image = if one {
-            values[0].1.clone()
-        } else {
-            vec![together]
-        };
-        let mut graph = Graph::new("image", &image)?;
-        let mut weights = Vec::new();
-        let mut operands = Vec::new();
-        let mut start = 0;
-        for (i, (value, shape)) in self.operands.iter().enumerate() {
-            let length = len(shape);
-            if !value {
-                operands.push(Operand::Weight(graph.weight(&format!("w{i}"), shape)?));
-                weights.push(all.split_off(all.len() - length));
-                continue;
-            }
-            let mut operand = Operand::Value(graph.input());
-            let mut add = |op, operands: &[Operand], name: &str| {
-                let name = format!("{name}{i}");
-                graph.node(&name, op, operands, &name).map(Operand::Value)
-            };
-            if !one {
-                let axes = vec![SliceAxis {
-                    axis: 0,
-                    start,
-                    step: 1,
-                    length,
-                }];
-                operand = add(Op::Slice(Slice { axes }), &[operand], "part")?;
-                let shape = shape.clone();
-                operand = add(Op::Reshape(Reshape { shape }), &[operand], "shaped")?;
-                start += length;
-            }
-            if self.below {
-                let factor = Operand::Weight(graph.weight(&format!("one{i}"), &[1])?);
-                weights.push(vec![1.0]);
-                let name = format!("below{i}");
-                let scaled =
-                    graph.node(&name, Op::Binary(Binary::Mul), &[operand, factor], &name)?;
-                operand = Operand::Value(scaled);
-            }
-            if i == 0 && matches!(self.op, Op::Where(_)) {
-                // A condition that holds in some places.
-                let zero = Operand::Weight(graph.weight("zero", &[1])?);
-                weights.push(vec![0.0]);
-                let compare = Op::Binary(Binary::Greater);
-                let condition = graph.node("condition", compare, &[operand, zero], "condition")?;
-                operand = Operand::Value(condition);
-            }
-            operands.push(operand);
-        }
-        let y = graph.node("y", self.op.clone(), &operands, "y")?;
-        if self.twice {
-            let again = graph.node("again", self.op.clone(), &operands, "again")?;
-            let half = Operand::Weight(graph.weight("half", &[1])?);
-            weights.push(vec![0.5]);
-            let again = [Operand::Value(again), half];
-            let scaled = graph.node("scaled", Op::Binary(Binary::Mul), &again, "scaled")?;
-            let both = [Operand::Value(y), Operand::Value(scaled)];
-            graph.node("both", Op::Binary(Binary::Sub), &both, "both")?;
-        }
-        let network = Network::new(graph, weights).expect("a number for each place");
-        Ok((network, images))
-    }
-}
-
-/// An operator on operands, those that do not fit each other left out.
-fn case(
-    parts: impl Strategy<Value = (Op, Vec<Kind>, (i32, i32))> + 'static,
-) -> BoxedStrategy<Case> {
-    (parts, any::<bool>(), any::<bool>(), any::<u64>())
-        .prop_map(|((op, operands, range), below, twice, seed)| Case {
-            op,
-            operands,
-            range,
-            below,
-            twice,
-            seed,
-        })
-        .prop_filter("the operator takes these", |case| case.build(1).is_ok())
-        .boxed()
-}
-
-const ANY: (i32, i32) = (-2, 2);
 const POSITIVE: (i32, i32) = (1, 3);
-
-fn shape(ranks: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Vec<usize>> {
-    prop::collection::vec(1usize..5, ranks)
-}
 
 /// A shape with at least one axis, and one of its axes.
 fn shape_and_axis() -> impl Strategy<Value = (Vec<usize>, usize)> {
@@ -149,10 +19,6 @@ fn shape_and_axis() -> impl Strategy<Value = (Vec<usize>, usize)> {
         let axis = axis.index(shape.len());
         (shape, axis)
     })
-}
-
-fn on_value(op: Op, shape: Vec<usize>) -> (Op, Vec<Kind>, (i32, i32)) {
-    (op, vec![(true, shape)], ANY)
 }
 
 pub(crate) fn unary() -> BoxedStrategy<Case> {
@@ -494,109 +360,4 @@ pub(crate) fn dropout() -> BoxedStrategy<Case> {
         (0.0..0.9, shape(0..=3))
             .prop_map(|(ratio, shape)| on_value(Op::Dropout(Dropout { ratio }), shape)),
     )
-}
-
-/// Windows, and the positions that they stand on.
-fn window() -> impl Strategy<Value = (Window, Vec<usize>)> {
-    (1usize..=2).prop_flat_map(|axes| {
-        let list = move |sizes: std::ops::RangeInclusive<usize>| prop::collection::vec(sizes, axes);
-        let lists = (
-            list(1..=3),
-            list(1..=3),
-            list(1..=2),
-            list(0..=2),
-            list(0..=2),
-        );
-        (lists, list(1..=7)).prop_map(|((kernel, strides, dilations, before, after), positions)| {
-            let window = Window {
-                kernel,
-                strides,
-                dilations,
-                before,
-                after,
-            };
-            (window, positions)
-        })
-    })
-}
-
-pub(crate) fn conv() -> BoxedStrategy<Case> {
-    let sizes = (1usize..4, 1usize..4, 1usize..4, any::<bool>());
-    case((window(), sizes).prop_map(
-        |((window, positions), (groups, channels, features, bias))| {
-            let value = [&[groups * channels][..], &positions].concat();
-            let weight = [&[groups * features, channels][..], &window.kernel].concat();
-            let mut operands = vec![(true, value), (false, weight)];
-            if bias {
-                operands.push((false, vec![groups * features]));
-            }
-            (Op::Conv(Conv { window, groups }), operands, ANY)
-        },
-    ))
-}
-
-/// Windows, and fields of any places.
-pub(crate) fn local() -> BoxedStrategy<Case> {
-    let windows = (1usize..4, 1usize..6, 1usize..6, 1usize..4, 1usize..3);
-    let windows = windows.prop_filter_map("it fits", |(channels, height, width, side, stride)| {
-        let shape = [channels, height, width];
-        let (fields, _) = Fields::windows(shape, side, stride).ok()?;
-        Some((shape.to_vec(), fields))
-    });
-    let any = (
-        shape(1..=3),
-        1usize..14,
-        prop::collection::vec(any::<Index>(), 1..40),
-    );
-    let any = any.prop_filter_map("whole fields", |(shape, length, places)| {
-        let len = shape.iter().product();
-        let whole = places.len() / length * length;
-        let places = places[..whole].iter().map(|place| place.index(len));
-        Some((shape, Fields::new(length, places.collect()).ok()?))
-    });
-    let fields = prop_oneof![windows, any];
-    case((fields, 1usize..19).prop_map(|((shape, fields), maps)| {
-        let weight = vec![fields.count(), fields.field_len(), maps];
-        let operands = vec![(true, shape), (false, weight)];
-        (Op::Local(Local { fields }), operands, ANY)
-    }))
-}
-
-pub(crate) fn pool() -> BoxedStrategy<Case> {
-    let kind = select(vec![
-        PoolKind::Max,
-        PoolKind::Average {
-            count_padding: false,
-        },
-        PoolKind::Average {
-            count_padding: true,
-        },
-    ]);
-    case((kind, window(), 1usize..4, any::<bool>()).prop_map(
-        |(kind, (window, mut positions), channels, ceil)| {
-            positions.insert(0, channels);
-            on_value(Op::Pool(Pool { kind, window, ceil }), positions)
-        },
-    ))
-}
-
-pub(crate) fn lrn() -> BoxedStrategy<Case> {
-    let parts = (
-        1usize..7,
-        0.0..2.0,
-        select(vec![0.5, 0.75, 2.0]),
-        0.5..2.0,
-        shape(1..=3),
-    );
-    case(parts.prop_map(|(size, alpha, beta, bias, shape)| {
-        on_value(
-            Op::Lrn(Lrn {
-                size,
-                alpha,
-                beta,
-                bias,
-            }),
-            shape,
-        )
-    }))
 }

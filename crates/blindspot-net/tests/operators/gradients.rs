@@ -3,7 +3,8 @@
 use blindspot_net::{Evaluator, Network, Op, Real};
 use proptest::prelude::*;
 
-use crate::cases::{self, Case, numbers};
+use crate::case::{Case, numbers};
+use crate::cases;
 
 /// What a batch gives: its outputs, and the gradients of their weighted sum by images and weights.
 #[derive(Debug, PartialEq, Clone)]

@@ -8,7 +8,8 @@ use blindspot_testing::{python, run_python, skip};
 use proptest::strategy::{BoxedStrategy, Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
-use crate::cases::{self, Case};
+use crate::case::Case;
+use crate::cases;
 
 /// Networks of each operator.
 const CASES: usize = 60;

@@ -32,6 +32,7 @@
 //! ([`Objective::descent`](super::objective::Objective)). The cross entropy of small outputs, by
 //! contrast, pushes all other classes down alike.
 
+mod along_ray;
 mod anderson;
 mod ascent;
 mod constraints;
@@ -75,20 +76,12 @@ const PER_RUNNER_UP_SHARE: f64 = 0.1;
 const UNREACHED_SHARE: f64 = 0.2;
 const ASCENT_SHARE: f64 = 0.4;
 const POLISH_SHARE: f64 = 0.85;
-const RAY_SHARE: f64 = 0.15;
 /// A runner-up is not searched at kinks where it would get fewer steps than this.
 const FEWEST_STEPS: u32 = 8;
 /// Steps that tell a kink by staying long.
 const KINK_STEPS: u64 = 12;
 /// Steps that tell a kink from the best point found at kinks.
 const FINAL_KINK_STEPS: u64 = 3;
-/// Evaluations along the ray at the end.
-const RAY_EVALUATIONS: u32 = 3;
-/// The same where the least margin is no small part of what is to gain, and the margin a staircase
-/// of few steps.
-const STAIRCASE_EVALUATIONS: u32 = 12;
-/// Relative length of the bracket at which the search along the ray ends.
-const RAY_WIDTH: f64 = 1e-5;
 
 /// Where a search stands; the module's table says what follows what.
 #[derive(Debug)]
@@ -375,60 +368,6 @@ impl Sqp {
             self.point.copy_from_slice(image);
         }
         self.linearized.restart(&self.problem.original, &self.point);
-    }
-
-    /// Whether the best perturbation leads farther than the boundary.
-    fn is_long(&self) -> bool {
-        let margin = self.best.margin();
-        margin.is_some_and(|margin| margin > self.at.beyond(2.0))
-    }
-
-    /// To the boundary along the ray of the best perturbation, unless it is there already.
-    fn shrink(&mut self) -> Phase {
-        match (self.best.image(), self.best.margin()) {
-            (Some(image), Some(margin)) if self.is_long() => {
-                let evaluations = if self.at.is_staircase() {
-                    STAIRCASE_EVALUATIONS
-                } else {
-                    RAY_EVALUATIONS
-                };
-                let start = self.margin_at_start;
-                self.place_on_ray(RaySearch::new(image, start, margin, evaluations))
-            }
-            _ => Phase::Done,
-        }
-    }
-
-    /// The last evaluations, for the ray where that is needed.
-    fn kept_for_ray(&self) -> u64 {
-        share(RAY_SHARE, self.problem.max_evaluations).min(RAY_EVALUATIONS.into())
-    }
-
-    fn place_on_ray(&mut self, mut ray: RaySearch) -> Phase {
-        let fraction = if self.at.is_staircase() && ray.evaluations_left() % 2 == 1 {
-            // No secant gets through steps.
-            0.5 * (ray.fails().fraction + ray.succeeds().fraction)
-        } else {
-            let crossing = ray.crossing(self.at.beyond(0.5));
-            crossing.clamp(ray.fails().fraction, ray.succeeds().fraction)
-        };
-        let Problem {
-            original,
-            feasible_box,
-            ..
-        } = &self.problem;
-        ray.place(fraction, original, feasible_box, &mut self.point);
-        Phase::Ray(ray)
-    }
-
-    fn follow_ray(&mut self, mut ray: RaySearch) -> Phase {
-        ray.take(self.at.margin, self.at.success());
-        let near = ray.succeeds().margin <= self.at.beyond(2.0);
-        if ray.evaluations_left() == 0 || ray.width() <= RAY_WIDTH || near {
-            Phase::Done
-        } else {
-            self.place_on_ray(ray)
-        }
     }
 }
 

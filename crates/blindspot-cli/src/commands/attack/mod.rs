@@ -1,0 +1,200 @@
+//! `blindspot attack`.
+
+mod text;
+mod work;
+mod written;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use blindspot::certify::Certifier;
+use blindspot::examples::{About, Layout, Origin};
+use blindspot::model::InputBox;
+use blindspot::provenance::Provenance;
+use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
+use blindspot::search::{Bounds, Criterion, SearchOptions, Target};
+use blindspot_data::ImageRequest;
+use blindspot_data::files;
+use blindspot_data::suggest;
+use blindspot_net::Network;
+
+use self::work::Work;
+use self::written::{Identity, Known, Written, tell, write};
+use super::load;
+use super::out::{refuse_inputs, refuse_other_results};
+use super::page;
+use super::part::Part;
+use crate::args::{Attack, Common, OtherRuntime};
+use crate::errors::Usage;
+use crate::onnxruntime::Onnxruntime;
+use crate::progress::Progress;
+use crate::ranks;
+
+pub(super) use self::written::merge;
+
+/// Its name among the versions of a record.
+const ONNXRUNTIME: &str = "onnxruntime";
+
+pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> anyhow::Result<()> {
+    // Before anything is read: what is wrong with the command is said first.
+    let data = command.images.in_place_of(&command.data);
+    let mut written = Written::new(
+        &command.out,
+        command.certify,
+        command.save_images.as_deref(),
+        command.report.as_deref(),
+    )?;
+    let (mask, bounds) = (command.mask.clone(), command.bounds.clone());
+    let read = [command.model.files(), data.files()].concat();
+    let read: Vec<PathBuf> = read.into_iter().chain(mask).chain(bounds).collect();
+    refuse_inputs(&written.all(), &read)?;
+    let request = ImageRequest {
+        choice: Some(command.choice.choice(command.seed)?),
+        ..data.request()
+    };
+    let source = load::Source::of(&command.model, command.r#box, common);
+    let model = load::model(&source, &request, common, progress)?;
+    let images = load::images(&request, Some(&model), common, progress)?;
+    let labels = &*load::labels_or_answers(&images, &model, common)?;
+    let target = target(&command.target, model.classes().or(images.classes()))?;
+    let network = model.network();
+    let other = match command.verify {
+        Some(OtherRuntime::Onnxruntime) => {
+            Some(Onnxruntime::new(source.path, &source.interface, &model)?)
+        }
+        None => None,
+    };
+    let mut provenance = Provenance::of(&model, &images, &data.data);
+    if let Some(other) = &other {
+        let versions = &mut provenance.versions;
+        versions.insert(ONNXRUNTIME.into(), other.version().into());
+    }
+
+    let (ranges, ranges_sha256) = ranges(command, network)?;
+    let options = SearchOptions::default()
+        .target(target)
+        .seed(command.seed)
+        .input_box(command.r#box)
+        .method(command.method)
+        .criterion(Criterion {
+            top_k: command.top_k,
+            confidence: command.confidence,
+        })
+        .max_evaluations(command.max_evaluations)
+        .time_limit(command.time_limit)
+        .bounds(ranges);
+    options.check_labels(network.output_len(), labels)?;
+    let certifier = if command.certify {
+        Some(Certifier::in_box(&model, reach(&options))?)
+    } else {
+        None
+    };
+    let about = About {
+        origin: Origin {
+            options: options.clone(),
+            provenance,
+            answers_as_labels: images.labels().is_none(),
+            ranges_sha256,
+        },
+        layout: Layout {
+            shape: network.input_shape().to_vec(),
+            // Only these are inputs of a model that takes whole numbers.
+            eight_bit: command.save_images.is_some() || model.takes_whole_numbers(),
+            certificate: command.certify,
+        },
+        image_shape: images.shape(),
+    };
+    let ranks = ranks::here();
+    ranks::agree_on([("work", serde_json::to_string(&about)?)])?;
+    let work = Work {
+        model: &model,
+        images: &images,
+        labels,
+        options: &options,
+        layout: &about.layout,
+        certifier,
+        other,
+        begun: Instant::now(),
+    };
+    if !ranks.is_root() {
+        let none = |_| -> anyhow::Result<usize> { unreachable!("rank 0 takes what is found") };
+        return work.share(ranks, &[], none, progress).map(drop);
+    }
+    // Before the search: a file that can't be written is found out now.
+    page::check(command.report.as_deref())?;
+    if command.shard.is_none() {
+        let (origin, layout) = (&about.origin, &about.layout);
+        let (identity, overwrite) = (Identity { origin, layout }, command.replace.overwrite);
+        refuse_other_results(&written.all(), &identity, overwrite)?;
+    }
+    let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
+    let mut remaining = part.remaining();
+    // An image of the class that is asked for has nothing to be searched.
+    remaining.retain(|&position| options.target != Target::Class(labels[position]));
+    let take = |rows: Vec<u8>| part.keep_rows(&rows);
+    let filled = work.share(ranks, &remaining, take, progress);
+    written.known = Some(Known {
+        file: &command.model.model,
+        model: &model,
+        images: &images,
+    });
+    match part.end(filled, common, |entries| write(entries, &written))? {
+        Some(record) => tell(common, &record, &written),
+        None => Ok(()),
+    }
+}
+
+/// The target that a word names: a kind of targets, a class by its number, or one of the `classes` by its name.
+fn target(word: &str, classes: Option<&[String]>) -> Result<Target, Usage> {
+    let named = || classes?.iter().position(|class| class == word);
+    word.parse().or_else(|why: String| {
+        let likely = suggest(word, classes.unwrap_or_default().iter().map(String::as_str));
+        let likely = likely.map_or(String::new(), |class| format!("; did you mean `{class}`?"));
+        named().map(Target::Class).ok_or(Usage(why + &likely))
+    })
+}
+
+/// A box that every input may move in.
+fn reach(options: &SearchOptions) -> InputBox {
+    let Some(ranges) = &options.bounds else {
+        return options.input_box;
+    };
+    InputBox {
+        lower: ranges.lower.iter().copied().fold(f32::INFINITY, f32::min),
+        upper: ranges
+            .upper
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max),
+    }
+}
+
+/// The SHA-256 of the file that an option names.
+type Hashes = BTreeMap<String, String>;
+
+/// The ranges of the input's values that the command asks for, and their files' hashes.
+fn ranges(
+    command: &Attack,
+    network: &Network<f32>,
+) -> anyhow::Result<(Option<Arc<Bounds>>, Hashes)> {
+    let mut hashes = Hashes::new();
+    if command.mask.is_none() && command.bounds.is_none() {
+        return Ok((None, hashes));
+    }
+    let mut ranges = Bounds::within(command.r#box, network.input_len());
+    type Apply = fn(&mut Bounds, &[u8], &[usize]) -> Result<(), RangeFileError>;
+    let files: [(&str, &Option<PathBuf>, Apply); 2] = [
+        ("bounds", &command.bounds, apply_bounds),
+        ("mask", &command.mask, apply_mask),
+    ];
+    for (option, path, apply) in files {
+        let Some(path) = path else { continue };
+        let bytes = files::read_limited(path, 1 << 30)?;
+        apply(&mut ranges, &bytes, network.input_shape())
+            .map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+        hashes.insert(option.to_owned(), files::sha256_hex(&bytes));
+    }
+    Ok((Some(Arc::new(ranges)), hashes))
+}

@@ -1,0 +1,105 @@
+//! What an attack found, for people.
+
+use blindspot::examples::{CertificateSummary, Record, Summary};
+use blindspot_report::digits;
+
+use super::ONNXRUNTIME;
+use super::written::Written;
+use crate::commands::out::beside;
+use crate::commands::page;
+use crate::print::of;
+
+/// The summary for people.
+pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
+    let Summary {
+        samples,
+        right,
+        already_wrong: _,
+        searched,
+        fooled,
+        answers_target,
+        no_gradient,
+        refuted,
+        distortion,
+        evaluations_mean,
+        gradients_mean,
+    } = record.summary;
+    let mut lines = vec![
+        format!(
+            "{samples} images of {}, target {}",
+            record.origin.provenance.data, record.origin.options.target
+        ),
+        if record.origin.answers_as_labels {
+            "right as they are  all, as no classes are given and the model's answers count as right"
+                .into()
+        } else {
+            format!("right as they are  {}", of(right, samples))
+        },
+    ];
+    lines.push(match answers_target {
+        Some(count) => format!("answers the target {} searched from", of(count, searched)),
+        None => format!("fooled             {} searched from", of(fooled, searched)),
+    });
+    if let Some(version) = record.origin.provenance.versions.get(ONNXRUNTIME) {
+        let asked = fooled + refuted;
+        lines.push(format!(
+            "onnxruntime        {version} agrees with {}",
+            of(fooled, asked)
+        ));
+    }
+    if no_gradient > 0 {
+        lines.push(format!(
+            "no gradient        {no_gradient}: nothing is known of them; attack the model's logits in place \
+             of its probabilities"
+        ));
+    }
+    lines.push(match distortion {
+        Some(distortion) => format!(
+            "distortion         mean {}, pooled {}, median {} of the {fooled} fooled\n\
+             L2 norm            mean {} of these",
+            digits(distortion.mean),
+            digits(distortion.pooled),
+            digits(distortion.median),
+            digits(distortion.l2_mean)
+        ),
+        None => "distortion         none, as no image was fooled".into(),
+    });
+    lines.push(match evaluations_mean.zip(gradients_mean) {
+        Some((evaluations, gradients)) => format!(
+            "evaluations        {evaluations:.0} an image searched from, {gradients:.0} gradients"
+        ),
+        None => "evaluations        none, as no image was searched from".into(),
+    });
+    if let Some(CertificateSummary { mean, ratio }) = record.certificate {
+        let mean = match mean {
+            Some(mean) => format!("mean L2 norm {} of the {right} right", digits(mean)),
+            None => "none, as no image is right".into(),
+        };
+        let ratio =
+            ratio.map(|ratio| format!(", {ratio:.3} of the perturbations' of those fooled"));
+        lines.push(format!(
+            "certificate        {mean}{}; {} shows each image",
+            ratio.unwrap_or_default(),
+            beside(written.out, "svg").map_or(String::new(), |svg| svg.display().to_string())
+        ));
+    }
+    if let Some(eight) = &record.eight_bit {
+        let distortion = eight.distortion_mean;
+        let distortion =
+            distortion.map(|mean| format!("; distortion mean {} of these", digits(mean)));
+        lines.push(format!(
+            "as 8-bit files     {} fooled, {} of them by rounding alone{}",
+            eight.fooled,
+            eight.rounded,
+            distortion.unwrap_or_default()
+        ));
+    }
+    if let Some(dir) = written.save_images {
+        lines.push(format!("Saved: {}", dir.display()));
+    }
+    lines.push(format!("Written: {}", written.out.display()));
+    if let Some(report) = written.report {
+        lines.push(format!("Page: {}", page::file(report).display()));
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,208 @@
+//! The files of an attack, written from what its journals hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use blindspot::examples::{
+    About, Layout, Origin, Record, StoredExamples, confidences, write_record, write_stored,
+};
+use blindspot::image_files::save_images;
+use blindspot::model::Model;
+use blindspot::run::journal::{Entries, Work as _};
+use blindspot_data::ImageSet;
+use blindspot_data::files;
+use blindspot_report::{AttackPage, attack_page};
+use serde::Serialize;
+
+use super::text::text;
+use crate::args::{Common, Merge};
+use crate::commands::out::{beside, refuse_other_results};
+use crate::commands::page;
+use crate::errors::Usage;
+use crate::print::{json, say};
+
+/// What tells the examples of one command from those of another: fields of [`Record`].
+#[derive(Serialize)]
+pub(super) struct Identity<'a> {
+    #[serde(flatten)]
+    pub(super) origin: &'a Origin,
+    pub(super) layout: &'a Layout,
+}
+
+/// Where results go.
+pub(super) struct Written<'a> {
+    pub(super) out: &'a Path,
+    pub(super) json: PathBuf,
+    /// Where there are certificates.
+    pub(super) svg: Option<PathBuf>,
+    pub(super) save_images: Option<&'a Path>,
+    pub(super) report: Option<&'a Path>,
+    /// Only the search itself has this at hand.
+    pub(super) known: Option<Known<'a>>,
+}
+
+/// What a page says besides what is kept of a search.
+pub(super) struct Known<'a> {
+    pub(super) file: &'a Path,
+    pub(super) model: &'a Model,
+    pub(super) images: &'a ImageSet,
+}
+
+impl<'a> Written<'a> {
+    pub(super) fn new(
+        out: &'a Path,
+        certificates: bool,
+        save_images: Option<&'a Path>,
+        report: Option<&'a Path>,
+    ) -> Result<Written<'a>, Usage> {
+        let svg = certificates.then(|| beside(out, "svg")).transpose()?;
+        Ok(Written {
+            out,
+            json: beside(out, "json")?,
+            svg,
+            save_images,
+            report,
+            known: None,
+        })
+    }
+
+    /// All files, the record first, and the folder of images.
+    pub(super) fn all(&self) -> Vec<PathBuf> {
+        let files = [Some(&*self.json), Some(self.out), self.svg.as_deref()];
+        let all = files.into_iter().chain([self.save_images]).flatten();
+        let all = all.map(Path::to_owned);
+        all.chain(self.report.map(page::file)).collect()
+    }
+}
+
+/// Writes the files of the examples that journals hold.
+pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
+    let About {
+        origin,
+        layout,
+        image_shape,
+        ..
+    } = About::of(entries)?;
+    if written.save_images.is_some() && !layout.eight_bit {
+        let why = "the shards hold no 8-bit images: leave --save-images out, or run them with it";
+        return Err(Usage(why.into()).into());
+    }
+    let examples = StoredExamples::new(entries, layout)?;
+    // First of all whose files these are: a kill between two of them must not leave one that is nobody's.
+    let record = Record::of(origin, &examples)?;
+    write_record(&written.json, &record)?;
+    write_stored(written.out, &examples)?;
+    if let Some(dir) = written.save_images {
+        save_images(dir, examples.pictures()?, image_shape)?;
+    }
+    if examples.layout().certificate {
+        let pairs: Vec<(f64, f64)> = examples.certificates()?.collect::<Result<_, _>>()?;
+        let (certificates, found): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
+        let picture = blindspot_report::certificate_plot(&certificates, &found);
+        let plot = beside(written.out, "svg")?;
+        files::write_atomically(&plot, |sink| sink.write_all(picture.as_bytes()))?;
+    }
+    if let Some(report) = written.report {
+        let page = page_of(&examples, &record, image_shape, report, written)?;
+        page::write(report, &page)?;
+    }
+    Ok(record)
+}
+
+/// The page of an attack.
+fn page_of(
+    examples: &StoredExamples<'_>,
+    record: &Record,
+    image_shape: [usize; 3],
+    report: &Path,
+    written: &Written<'_>,
+) -> anyhow::Result<String> {
+    let (mut files, mut confidence) = (BTreeMap::new(), Vec::new());
+    let mut classes = None;
+    let provenance = &record.origin.provenance;
+    let data = &provenance.data;
+    let mut subject = format!("a network on {data}");
+    if let Some(Known {
+        file,
+        model,
+        images,
+    }) = &written.known
+    {
+        let model_name = file.file_name().unwrap_or(file.as_os_str()).display();
+        subject = format!(
+            "{model_name} on {} images of {}",
+            examples.len(),
+            images.name()
+        );
+        classes = model.classes().or(images.classes());
+        confidence = confidences::<anyhow::Error>(*model, examples)?;
+        let names = images.indices().iter();
+        let name = |(at, &index)| Some((index, images.file(at)?));
+        files = short(names.enumerate().filter_map(name).collect());
+    }
+    let options = serde_json::to_string(&record.origin.options)?;
+    let facts = vec![
+        ("images".to_owned(), data.clone()),
+        (
+            "SHA-256 of the model".into(),
+            provenance.model_sha256.clone(),
+        ),
+        ("options".into(), options),
+    ];
+    let made = page::made(facts, &provenance.data_sha256, &provenance.versions);
+    let out = written.out;
+    let links = [out.to_owned(), written.json.clone()];
+    let links: Vec<_> = links
+        .iter()
+        .filter_map(|file| page::link(report, file))
+        .collect();
+    let shown = AttackPage {
+        subject: &subject,
+        image_shape,
+        classes,
+        files: &files,
+        confidences: &confidence,
+        links: &links,
+        made: &made,
+    };
+    Ok(attack_page(examples, record, &shown)?)
+}
+
+/// Writes the files of merged shards.
+pub(in crate::commands) fn merge(
+    entries: &Entries,
+    command: &Merge,
+    common: &Common,
+) -> anyhow::Result<()> {
+    let About { origin, layout, .. } = About::of(entries)?;
+    let save_images = command.save_images.as_deref();
+    let report = command.report.as_deref();
+    let written = Written::new(&command.out, layout.certificate, save_images, report)?;
+    let (origin, layout) = (&origin, &layout);
+    let (identity, overwrite) = (Identity { origin, layout }, command.replace.overwrite);
+    refuse_other_results(&written.all(), &identity, overwrite)?;
+    files::check_writable(&command.out)?;
+    page::check(command.report.as_deref())?;
+    let record = write(entries, &written)?;
+    tell(common, &record, &written)
+}
+
+/// Says what was found.
+pub(super) fn tell(common: &Common, record: &Record, written: &Written<'_>) -> anyhow::Result<()> {
+    say(common, &text(record, written))?;
+    json(common, record)
+}
+
+/// The files of images by their names without folders, where these are different ones.
+fn short(files: BTreeMap<usize, &Path>) -> BTreeMap<usize, String> {
+    let names: BTreeSet<_> = files.values().map(|file| file.file_name()).collect();
+    let distinct = names.len() == files.len();
+    let short = |file: &Path| match file.file_name().filter(|_| distinct) {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => file.display().to_string(),
+    };
+    files
+        .into_iter()
+        .map(|(index, file)| (index, short(file)))
+        .collect()
+}
