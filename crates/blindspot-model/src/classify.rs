@@ -1,11 +1,12 @@
 //! What a network answers: its outputs for every input of a set, the classes that it gives them,
 //! and how often those are wrong.
 
-use blindspot_net::{Evaluator, Network, argmax};
+use blindspot_net::{Evaluator, Network, Precision, argmax};
 use rayon::prelude::*;
 
 use crate::classifier::{CheckedEvaluator, Classifier, ClassifierError};
 use crate::inputs::{InMemory, InputError, Inputs, read_batch};
+use crate::model::Model;
 
 /// Inputs evaluated at once, at most: some 500 keeps a chunk's activations in the cache of one core.
 const MAX_CHUNK: usize = 512;
@@ -34,6 +35,16 @@ pub fn outputs_where(
     inputs: &(impl Inputs + ?Sized),
     wanted: impl Fn(usize) -> bool + Sync,
 ) -> Result<InMemory, InputError> {
+    outputs_in(network, Precision::Single, inputs, wanted)
+}
+
+/// What [`outputs_where`] gives, with all values rounded to a format.
+fn outputs_in(
+    network: &Network<f32>,
+    precision: Precision,
+    inputs: &(impl Inputs + ?Sized),
+    wanted: impl Fn(usize) -> bool + Sync,
+) -> Result<InMemory, InputError> {
     let length = network.output_len();
     let mut values = vec![0.0; inputs.len() * length];
     let chunk_len = chunk_len(network);
@@ -45,7 +56,7 @@ pub fn outputs_where(
             if !wanted(start) {
                 return Ok(());
             }
-            let mut evaluator = Evaluator::new(network);
+            let mut evaluator = Evaluator::new(network).rounding_to(precision);
             read_batch(inputs, start..start + n, evaluator.input(n))?;
             out.copy_from_slice(evaluator.forward());
             Ok::<(), InputError>(())
@@ -55,13 +66,15 @@ pub fn outputs_where(
 
 /// Number of inputs that are evaluated at once: as many as fit in memory, and a divisor of 512, so that no
 /// piece reaches from one chunk into the next.
-fn chunk_len(classifier: &impl Classifier) -> usize {
+fn chunk_len(classifier: &dyn Classifier) -> usize {
     let bytes = size_of::<f32>() * classifier.values_per_input();
     let most = (THREAD_MEMORY / bytes.max(1)).clamp(1, MAX_CHUNK);
     1 << most.ilog2()
 }
 
-/// The class that any classifier gives each input in memory: its largest output's.
+/// The class that the users of any classifier are answered for each input in memory: that of the
+/// largest of the outputs that they see, which are others than its own where it is
+/// [answering](Classifier::answering) by these, or [rounded](Classifier::rounded).
 ///
 /// # Errors
 /// [`ClassifierError`] if the classifier fails, or returns NaN, infinities (with the position of the
@@ -70,18 +83,24 @@ pub fn answers(
     classifier: &impl Classifier,
     inputs: &InMemory,
 ) -> Result<Vec<usize>, ClassifierError> {
-    let (length, chunk_len) = (classifier.input_len(), chunk_len(classifier));
+    let seen = classifier.answering().or_else(|| classifier.rounded());
+    let seen = seen.as_deref().unwrap_or(classifier);
+    let precision = classifier.input_precision();
+    let (length, chunk_len) = (classifier.input_len(), chunk_len(seen));
     let mut answers = vec![0; inputs.len()];
     answers
         .par_chunks_mut(chunk_len)
         .zip(inputs.values().par_chunks(chunk_len * length))
         .enumerate()
         .try_for_each(|(chunk, (answers, inputs))| {
-            let mut evaluator = CheckedEvaluator::new(classifier);
-            evaluator.input(answers.len())?.copy_from_slice(inputs);
+            let mut evaluator = CheckedEvaluator::new(seen).letting_infinities();
+            let place = evaluator.input(answers.len())?;
+            for (place, &value) in place.iter_mut().zip(inputs) {
+                *place = precision.round(value);
+            }
             let outputs = evaluator.outputs();
             let outputs = outputs.map_err(|error| error.of_input(|i| chunk * chunk_len + i))?;
-            let outputs = outputs.chunks_exact(classifier.classes());
+            let outputs = outputs.chunks_exact(seen.classes());
             for (answer, outputs) in answers.iter_mut().zip(outputs) {
                 *answer = argmax(outputs);
             }
@@ -100,6 +119,21 @@ pub fn predictions(
 ) -> Result<Vec<usize>, InputError> {
     let logits = outputs(network, inputs)?;
     let rows = logits.values().chunks_exact(network.output_len());
+    Ok(rows.map(argmax).collect())
+}
+
+/// The class that a model's users are answered for each input: that of the largest of its file's
+/// own outputs, with values rounded as its file has them.
+///
+/// # Errors
+/// [`InputError`] where an input can't be read.
+pub fn model_predictions(
+    model: &Model,
+    inputs: &(impl Inputs + ?Sized),
+) -> Result<Vec<usize>, InputError> {
+    let network = model.own_end().unwrap_or(model.network());
+    let outputs = outputs_in(network, model.precision(), inputs, |_| true)?;
+    let rows = outputs.values().chunks_exact(network.output_len());
     Ok(rows.map(argmax).collect())
 }
 
@@ -126,4 +160,37 @@ pub fn error(
         .filter(|(answer, label)| answer != label)
         .count();
     Ok(wrong as f64 / labels.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use blindspot_net::ops::{Gemm, Unary};
+    use blindspot_net::{Graph, Op, Operand};
+
+    use super::*;
+
+    /// Two sigmoids, of 20 times one value and of 25 times the other.
+    fn saturated() -> Model {
+        let mut graph = Graph::new("x", &[2]).unwrap();
+        let weight = graph.weight("w", &[2, 2]).unwrap();
+        let operands = [Operand::Value(graph.input()), Operand::Weight(weight)];
+        let gemm = Op::Gemm(Gemm { trans_b: false });
+        let logits = graph.node("z", gemm, &operands, "z").unwrap();
+        let sigmoid = Op::Unary(Unary::Sigmoid);
+        graph
+            .node("y", sigmoid, &[Operand::Value(logits)], "y")
+            .unwrap();
+        let weights = vec![vec![20.0, 0.0, 0.0, 25.0]];
+        Model::from_network(Network::new(graph, weights).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn probabilities_that_round_to_the_same_number_are_answered_as_users_see_them() {
+        let model = saturated();
+        // Both probabilities are 1 in single precision at the first, and the first class counts.
+        let images = InMemory::new(vec![1.0, 1.0, 0.25, 0.5], 2);
+        assert_eq!(predictions(model.network(), &images).unwrap(), [1, 1]);
+        assert_eq!(answers(&model, &images).unwrap(), [0, 1]);
+        assert_eq!(model_predictions(&model, &images).unwrap(), [0, 1]);
+    }
 }

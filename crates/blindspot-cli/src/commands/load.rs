@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use blindspot::classify::predictions;
+use blindspot::classify::model_predictions;
 use blindspot::inputs::InputError;
 use blindspot::model::{InputBox, Interface, Model, ModelError, read_network};
 use blindspot::preprocess::{Layout, Preprocess, near_chance};
@@ -222,7 +222,7 @@ pub(super) fn labels_or_answers<'a>(
     if model.input_len() != images.image_len() {
         return Ok(vec![0; images.len()].into());
     }
-    Ok(predictions(model.network(), images)?.into())
+    Ok(model_predictions(model, images)?.into())
 }
 
 /// Images whose files have all been read once.
@@ -272,7 +272,7 @@ fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) -> Result
         _ => images.shuffled(GLANCE, 0),
     };
     let (images, labels) = (&glance, glance.labels().unwrap_or(labels));
-    let answers = predictions(model.network(), images)?;
+    let answers = model_predictions(model, images)?;
     let right = answers.iter().zip(labels).filter(|(a, b)| a == b).count();
     if near_chance(right, images.len(), model.output_len()) {
         print::warning(&format!(

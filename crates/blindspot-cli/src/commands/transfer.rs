@@ -9,7 +9,6 @@ use blindspot::provenance::versions;
 use blindspot::run::journal::Entries;
 use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial, Variant};
 use blindspot_data::files::{self, FileError};
-use blindspot_net::Network;
 use serde::Serialize;
 
 use super::out::refuse_other_results;
@@ -55,15 +54,15 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
     }
     let records = command.examples.iter().filter_map(|path| record(path));
     let records: Vec<examples::Record> = records.collect();
-    let (mut networks, mut models): (Vec<(String, Network<f32>)>, _) = (Vec::new(), Vec::new());
+    let (mut networks, mut models) = (Vec::new(), Vec::new());
     for (name, path) in named(&command.models) {
         let model = seen_through(command, &records, path, common)?;
-        networks.push((name.clone(), model.network().clone()));
         models.push(ModelFile {
-            file: name,
+            file: name.clone(),
             sha256: model.sha256().to_owned(),
             preprocess: model.preprocess().clone(),
         });
+        networks.push((name, model));
     }
     let trial = Trial {
         files: &examples,
@@ -166,7 +165,7 @@ fn seen_through(
 fn part(
     (command, out): (&Transfer, &Path),
     about: &About,
-    trial: Trial<'_>,
+    trial: Trial<'_, SavedExamples, Model>,
     common: &Common,
     progress: &Progress,
     write: impl FnOnce(&Entries) -> anyhow::Result<()>,
