@@ -60,7 +60,8 @@ def options(blindspot):
     def help_of(*words):
         return subprocess.run([blindspot, *words, "--help"], capture_output=True, text=True, check=True).stdout
 
-    known = {"--help", "--version", "--patience"}
+    # What is answered, and not offered, is the last.
+    known = {"--help", "--version", "--patience", "--device"}
     for command in re.findall(r"^  ([a-z]+) ", help_of().partition("Commands:")[2], re.M):
         if command != "help":
             known |= set(OPTION.findall(help_of(command)))

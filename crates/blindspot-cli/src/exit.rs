@@ -1,9 +1,11 @@
 //! Exit codes, and the one line that an error ends in.
 
+use std::io::Write;
 use std::time::Duration;
 
 use blindspot::ErrorKind;
 
+use crate::errors::Unprinted;
 use crate::{errors, interrupt, print};
 
 /// The program's exit code after an error.
@@ -16,6 +18,17 @@ pub(crate) const fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Interrupted => 130,
         _ => 1,
     }
+}
+
+/// Prints help, the version or what is wrong with the command line; returns the exit code.
+pub(crate) fn help(text: &clap::Error) -> u8 {
+    let printed = text.print().and_then(|()| std::io::stdout().flush());
+    if let Err(error) = printed.or_else(print::unread)
+        && !text.use_stderr()
+    {
+        return report(Err(Unprinted(error).into()), 0);
+    }
+    u8::try_from(text.exit_code()).unwrap_or(1)
 }
 
 /// How long another rank than 0 keeps an error to itself: most are rank 0's, too, which then says it
@@ -38,7 +51,7 @@ pub(crate) fn report(result: anyhow::Result<()>, rank: usize) -> u8 {
         std::thread::sleep(AFTER_RANK_0);
         format!("rank {rank}: ")
     };
-    print::warning(&format!("{prefix}{}", line(&error)));
+    print::error(&format!("{prefix}{}", line(&error)));
     code(kind)
 }
 

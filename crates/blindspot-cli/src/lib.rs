@@ -10,6 +10,7 @@ mod onnxruntime;
 mod print;
 mod progress;
 mod ranks;
+mod version;
 
 use std::ffi::OsString;
 
@@ -20,11 +21,7 @@ use clap::Parser;
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let args = match args::Args::try_parse_from(arguments) {
         Ok(args) => args,
-        Err(help) => {
-            // There is nowhere left to say that this can't be said.
-            let _ = help.print();
-            return u8::try_from(help.exit_code()).unwrap_or(1);
-        }
+        Err(help) => return exit::help(&help),
     };
     let code = exit::report(commands::run(args), ranks::here().rank());
     ranks::leave(code);

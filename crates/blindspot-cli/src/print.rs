@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use anstyle::{AnsiColor, Style};
 use blindspot_report::plain;
 use serde::Serialize;
 
@@ -14,21 +15,28 @@ pub(crate) fn say(common: &Common, text: &str) -> Result<(), Unprinted> {
     if common.quiet || common.json {
         return Ok(());
     }
-    print(&plain(text))
+    self::text(&plain(text))
 }
 
 /// Prints a result as JSON, if the user asked for that.
 pub(crate) fn json(common: &Common, value: &impl Serialize) -> anyhow::Result<()> {
     if common.json {
-        print(&serde_json::to_string_pretty(value)?)?;
+        text(&serde_json::to_string_pretty(value)?)?;
     }
     Ok(())
 }
 
-fn print(text: &str) -> Result<(), Unprinted> {
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Unprinted(error)),
-        _ => Ok(()),
+/// Prints text as it is.
+pub(crate) fn text(text: &str) -> Result<(), Unprinted> {
+    let printed = writeln!(io::stdout(), "{text}");
+    printed.or_else(unread).map_err(Unprinted)
+}
+
+/// What becomes of an error of printing: nothing where nobody reads on.
+pub(crate) fn unread(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
     }
 }
 
@@ -42,6 +50,18 @@ pub(crate) fn of(part: usize, all: usize) -> String {
 
 /// Prints what a user should know beside the result on standard error, after the program's name.
 pub(crate) fn warning(text: &str) {
+    aside(AnsiColor::Yellow, text);
+}
+
+/// Prints what the command failed by, likewise.
+pub(crate) fn error(text: &str) {
+    aside(AnsiColor::Red, text);
+}
+
+/// The program's name is in colour where standard error is a terminal that has colours, and `NO_COLOR` is not set.
+fn aside(colour: AnsiColor, text: &str) {
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    let line = format!("{style}blindspot:{style:#} {}\n", plain(text));
     // There is nowhere left to say that this can't be said.
-    let _ = writeln!(io::stderr(), "blindspot: {}", plain(text));
+    let _ = anstream::stderr().write_all(line.as_bytes());
 }

@@ -115,6 +115,9 @@ impl FromStr for DataSpec {
                 _ => {}
             }
         }
+        if let Some(meant) = meant(text) {
+            return Err(refused(meant));
+        }
         let names = PARTS.iter().map(|part| part.name).collect::<Vec<_>>();
         let likely = suggest(text, names.iter().copied());
         Err(refused(format!(
@@ -123,6 +126,33 @@ impl FromStr for DataSpec {
             names.join(", ")
         )))
     }
+}
+
+/// What somebody meant who gave an address, or the mere path of something that is there.
+fn meant(text: &str) -> Option<String> {
+    if text.contains("://") {
+        let why = "it is an address, and images are read from files: fetch them first, then name the folder, as in \
+                   folder:DIR, or the file, as in npz:FILE";
+        return Some(why.to_owned());
+    }
+    let path = Path::new(text);
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let form = match ending.to_str().unwrap_or_default() {
+        _ if path.is_dir() && path.join("data_batch_1.bin").is_file() => "cifar10",
+        _ if path.is_dir() => "folder",
+        _ if !path.is_file() => return None,
+        "npz" => "npz",
+        "bin" => "cifar10",
+        "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "tif" | "tiff" | "ppm" | "pgm" => "files",
+        "gz" => "idx",
+        _ if text.contains("ubyte") => "idx",
+        _ => return None,
+    };
+    let more = match form {
+        "idx" => ",LABELS",
+        _ => "",
+    };
+    Some(format!("did you mean `{form}:{text}{more}`?"))
 }
 
 impl DataSpec {
@@ -281,6 +311,33 @@ mod tests {
         );
         let error = "mnits:test".parse::<DataSpec>().unwrap_err().to_string();
         assert!(error.contains("`mnist:test`"), "{error}");
+    }
+
+    #[test]
+    fn a_mere_path_or_an_address_is_answered_with_what_was_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, form) in [
+            ("a.npz", "npz:"),
+            ("b.JPG", "files:"),
+            ("t10k.gz", "idx:"),
+            ("1.bin", "cifar10:"),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "").unwrap();
+            let text = path.to_str().unwrap();
+            let error = text.parse::<DataSpec>().unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("did you mean `{form}{text}")),
+                "{error}"
+            );
+        }
+        let text = folder.path().to_str().unwrap();
+        let error = text.parse::<DataSpec>().unwrap_err().to_string();
+        assert!(error.contains(&format!("`folder:{text}`")), "{error}");
+        let error = "https://example.com/x.npz".parse::<DataSpec>().unwrap_err();
+        assert!(error.to_string().contains("fetch them first"), "{error}");
+        let error = "missing.npz".parse::<DataSpec>().unwrap_err().to_string();
+        assert!(error.contains("There are mnist:train"), "{error}");
     }
 
     #[test]

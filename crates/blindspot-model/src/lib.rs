@@ -22,6 +22,7 @@
 //! * [`inputs`]: where a study's inputs come from, one at a time.
 //! * [`classify`]: outputs, answers and errors over whole sets.
 //! * [`preprocess`]: what a network wants of its input.
+//! * [`usual`]: preprocessings that are tried where a network is hardly right.
 //! * [`rounding`]: how much of a lead is rounding noise.
 //!
 //! What is done with models stands above: searches, certificates, units, transfer.
@@ -33,6 +34,7 @@ pub mod inputs;
 mod model;
 pub mod preprocess;
 pub mod rounding;
+pub mod usual;
 
 pub use input_box::InputBox;
 pub use model::{Answer, ExactModel, Interface, Model, ModelError, ModelOptions, read_network};

@@ -322,6 +322,7 @@ impl Found {
                 data: about.data,
                 data_sha256: about.hashes,
                 selection_sha256: String::new(),
+                right_of: None,
                 model_sha256: about.model_sha256,
                 versions: about.versions,
             },

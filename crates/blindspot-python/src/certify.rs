@@ -114,6 +114,7 @@ pub(crate) fn certify(
                 data: String::new(),
                 data_sha256: BTreeMap::new(),
                 selection_sha256: String::new(),
+                right_of: None,
                 model_sha256: model.sha256().to_owned(),
                 versions: BTreeMap::new(),
             },

@@ -59,7 +59,7 @@
 //!
 //! * Classifiers: [`classifier`] says what a search needs of a model, [`classify`] gives outputs,
 //!   answers and errors over image sets, [`preprocess`] is what a network wants of its input,
-//!   [`rounding`] how much of a lead is rounding noise.
+//!   [`rounding`] how much of a lead is rounding noise, [`usual`] whether another preprocessing does better.
 //! * Files: [`examples`] keeps adversarial examples as arrays and JSON, [`image_files`] as PNG,
 //!   [`range_files`] reads masks and bounds.
 //! * Long work: [`run`] has journals that survive a kill, shards, ranks under MPI and monitors.
@@ -100,7 +100,7 @@ pub use blindspot_bounds::spectrum;
 pub use blindspot_data::{self as data, ErrorKind, ImageSet};
 pub use blindspot_model::{
     self as model, Model, ModelError, ModelOptions, classifier, classify, inputs, preprocess,
-    rounding,
+    rounding, usual,
 };
 pub use blindspot_net::{self as net, Network};
 pub use blindspot_run as run;

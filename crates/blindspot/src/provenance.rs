@@ -21,6 +21,9 @@ pub struct Provenance {
     /// which order. Empty where it is not known, in files of earlier versions.
     #[serde(default)]
     pub selection_sha256: String,
+    /// Where only images that the model gets right as they are were asked for: of how many these are all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right_of: Option<usize>,
     /// SHA-256 of the model's file.
     pub model_sha256: String,
     /// Versions of the program, by name.
@@ -35,6 +38,7 @@ impl Provenance {
             data: data.to_owned(),
             data_sha256: images.hashes().iter().cloned().collect(),
             selection_sha256: selection_sha256(images.indices()),
+            right_of: None,
             model_sha256: model.sha256().to_owned(),
             versions: versions(),
         }

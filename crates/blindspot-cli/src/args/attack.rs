@@ -7,7 +7,7 @@ use blindspot::run::journal::Shard;
 use blindspot::search::Method;
 
 use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
-use super::parse::{parse_box, parse_seconds, parse_shard};
+use super::parse::{count, parse_box, parse_seconds, parse_shard};
 
 /// A runtime that can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -40,6 +40,13 @@ pub(crate) struct Attack {
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
+    /// Of these, only the images that the model gets right as they are
+    #[arg(help_heading = "Images", long)]
+    pub(crate) correct_only: bool,
+    /// Of the images fooled, keep the N with the smallest perturbations: all are searched from, and these are in
+    /// the arrays, the saved images and the page's gallery. Figures stay those of all
+    #[arg(help_heading = "Images", long, value_name = "N", conflicts_with = "shard", value_parser = count::<usize>(1..))]
+    pub(crate) smallest: Option<usize>,
     /// untargeted (any wrong class), random (a wrong one, seeded), nearest (the most likely wrong one), all (the
     /// best of all wrong ones, each searched for), or a class by its number or name (its images are left out)
     #[arg(long, value_name = "TARGET", default_value = "untargeted")]
@@ -49,14 +56,14 @@ pub(crate) struct Attack {
     #[arg(long, value_name = "METHOD", default_value = "sqp")]
     pub(crate) method: Method,
     /// Evaluations of the network for each search at most; the best so far is kept
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count::<u64>(1..))]
     pub(crate) max_evaluations: Option<u64>,
     /// Seconds for the whole search at most: the best so far is kept, images not begun are left
     /// out. The results depend on the machine then
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) time_limit: Option<f64>,
     /// The label must leave the K most likely classes (targets untargeted and all)
-    #[arg(long, value_name = "K", default_value_t = 1)]
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = count::<usize>(0..))]
     pub(crate) top_k: usize,
     /// By how many logits the wanted answer must lead
     #[arg(long, value_name = "LOGITS", default_value_t = 0.0)]
@@ -90,7 +97,7 @@ pub(crate) struct Attack {
     pub(crate) certify: bool,
     /// The file to write; FILE.json is written beside it. What is done is kept in FILE.npz.journal
     /// until then: the same command goes on from there. With --shard the folder for its journal
-    #[arg(long, value_name = "FILE.npz|DIR")]
+    #[arg(long, short, value_name = "FILE.npz|DIR")]
     pub(crate) out: PathBuf,
     /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,
     /// index.html if a folder is given

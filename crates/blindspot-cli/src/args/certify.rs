@@ -30,6 +30,9 @@ pub(crate) struct Certify {
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) choice: ChoiceArgs,
+    /// Of these, only the images that the model gets right as they are
+    #[arg(help_heading = "Images", long)]
+    pub(crate) correct_only: bool,
     /// The range that input values stay in
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
     pub(crate) r#box: InputBox,
@@ -49,7 +52,7 @@ pub(crate) struct Certify {
     /// The file to write; FILE.json and FILE.svg are written beside it. What is done is kept in
     /// FILE.npz.journal until then: the same command goes on from there. With --shard the folder for its
     /// journal
-    #[arg(long, value_name = "FILE.npz|DIR")]
+    #[arg(long, short, value_name = "FILE.npz|DIR")]
     pub(crate) out: PathBuf,
     /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,
     /// index.html if a folder is given

@@ -3,6 +3,8 @@
 use blindspot_paper::harden::{Plan, PoolOptions};
 use blindspot_paper::train::MiniBatch;
 
+use super::parse::count;
+
 /// Training with a living pool of adversarial examples.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HardenArgs {
@@ -26,6 +28,7 @@ pub(crate) struct HardenArgs {
         long,
         value_name = "N",
         default_value_t = 3_000,
+        value_parser = count::<usize>(0..),
         requires = "harden"
     )]
     pool: usize,
@@ -44,6 +47,7 @@ pub(crate) struct HardenArgs {
         long,
         value_name = "STEPS",
         default_value_t = 40,
+        value_parser = count::<u64>(0..),
         requires = "harden"
     )]
     every: u64,
@@ -77,10 +81,10 @@ pub(crate) struct HardenArgs {
     )]
     within: f64,
     /// Passes over the images
-    #[arg(help_heading = "Hardening", long, value_name = "E", default_value_t = 20, requires = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(help_heading = "Hardening", long, value_name = "E", default_value_t = 20, requires = "harden", value_parser = count::<u32>(1..=1_000_000))]
     epochs: u32,
     /// Images in a step
-    #[arg(help_heading = "Hardening", long, value_name = "N", default_value_t = 128, requires = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(help_heading = "Hardening", long, value_name = "N", default_value_t = 128, requires = "harden", value_parser = count::<u32>(1..=1_000_000))]
     batch: u32,
     /// The size of the first steps
     #[arg(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::options::ReplaceArgs;
+use super::parse::count;
 
 /// Put together what `attack`, `certify`, `transfer` or `units` did in shards: what one process would have
 /// written
@@ -25,10 +26,13 @@ pub(crate) struct Merge {
     #[arg(value_name = "DIR", required = true)]
     pub(crate) folders: Vec<PathBuf>,
     /// The file to write, FILE.json beside it; of transfer and units a folder
-    #[arg(long, value_name = "FILE.npz|DIR")]
+    #[arg(long, short, value_name = "FILE.npz|DIR")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,
+    /// Of the images that an attack fooled, keep the N with the smallest perturbations; its figures stay those of all
+    #[arg(long, value_name = "N", value_parser = count::<usize>(1..))]
+    pub(crate) smallest: Option<usize>,
     /// Where the adversarial images of an attack go as PNG files, if its shards were run with --save-images
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,

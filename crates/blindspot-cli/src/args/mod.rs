@@ -10,6 +10,7 @@ mod options;
 mod parse;
 mod quocnet;
 mod reproduce;
+mod shell;
 mod spectrum;
 mod train;
 mod transfer;
@@ -27,18 +28,27 @@ pub(crate) use data::Data;
 pub(crate) use inspect::Inspect;
 pub(crate) use merge::Merge;
 pub(crate) use options::{ChoiceArgs, ModelArgs};
-use parse::{parse_bytes, parse_seconds};
+use parse::{count, parse_bytes, parse_device, parse_seconds};
 pub(crate) use reproduce::Reproduce;
+pub(crate) use shell::{Completions, Man};
 pub(crate) use spectrum::Spectrum;
 pub(crate) use train::Train;
 pub(crate) use transfer::Transfer;
 pub(crate) use units::{Units, WantedUnits};
 
+use crate::version;
+
 /// Where a trained neural network breaks: the smallest perturbations of an image that make it wrong,
 /// what they do to other networks, and the experiments of the paper that found them, "Intriguing
 /// properties of neural networks" (Szegedy et al., 2013).
 #[derive(Debug, Parser)]
-#[command(name = "blindspot", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(
+    name = "blindspot",
+    version = version::short(),
+    long_version = version::long(),
+    max_term_width = 100,
+    after_help = EXIT_CODES
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -53,14 +63,14 @@ Exit codes:
   2    wrong use of the command line
   3    image data missing, damaged or unfit for the model
   4    the model can't be read or run
-  5    a file or folder can't be written
+  5    a file, a folder or standard output can't be written
   130  interrupted (Ctrl-C); what was finished is kept";
 
 /// Options of every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
     /// Threads to work on; all of the processor's by default. The results don't depend on it
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", value_parser = count::<u16>(1..=1024))]
     pub(crate) threads: Option<u16>,
     /// A folder laid out as mnist/train-images-idx3-ubyte.gz and so on, searched first
     #[arg(long, global = true, value_name = "DIR")]
@@ -72,6 +82,9 @@ pub(crate) struct Common {
     /// How long the constants of a model may be computed when it is read [default: 10]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = parse_seconds)]
     reading_time: Option<f64>,
+    /// Where the work is done: there is the processor alone
+    #[arg(long, global = true, hide = true, value_name = "DEVICE", value_parser = parse_device)]
+    device: Option<()>,
     /// Print nothing but errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -110,6 +123,8 @@ pub(crate) enum Command {
     Train(Train),
     #[command(subcommand)]
     Data(Data),
+    Completions(Completions),
+    Man(Man),
 }
 
 impl Command {

@@ -6,7 +6,7 @@ use blindspot::model::Interface;
 use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
 use blindspot_data::{Choice, DataSpec, Fit, ImageRequest, Resize};
 
-use super::parse::{parse_range, parse_resize, parse_size};
+use super::parse::{count, parse_range, parse_resize, parse_size};
 use crate::errors::Usage;
 
 /// A network from a file.
@@ -236,7 +236,7 @@ impl DataArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ChoiceArgs {
     /// How many images: the first ones, or a random choice with --shuffle
-    #[arg(help_heading = "Images", long, value_name = "N", default_value_t = 100)]
+    #[arg(help_heading = "Images", long, value_name = "N", default_value_t = 100, value_parser = count::<usize>(0..))]
     pub(crate) samples: usize,
     /// Take a seeded random choice of the images
     #[arg(help_heading = "Images", long)]

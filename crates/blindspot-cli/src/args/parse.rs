@@ -1,5 +1,7 @@
 //! How the values of options are read.
 
+use std::ops::{Bound, RangeBounds};
+
 use blindspot::certify::Arithmetic;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
@@ -16,6 +18,45 @@ pub(super) fn parse_box(text: &str) -> Result<InputBox, String> {
     match numbers {
         Some((lower, upper)) if lower < upper => Ok(InputBox { lower, upper }),
         _ => Err("give a lower and a higher number, as in 0,1".into()),
+    }
+}
+
+/// A count: a whole number, as in 500, 1e3, 10k or 2M.
+pub(super) fn parse_count(text: &str) -> Option<u64> {
+    let text = text.trim();
+    if let Ok(count) = text.parse() {
+        return Some(count);
+    }
+    let number = match text.char_indices().next_back()? {
+        (end, 'k' | 'K') => format!("{}e3", &text[..end]),
+        (end, 'm' | 'M') => format!("{}e6", &text[..end]),
+        _ => text.to_owned(),
+    };
+    // Up to here every whole number has a value of its own.
+    let number = number.parse::<f64>().ok();
+    let number = number.filter(|number| number.fract() == 0.0 && (0.0..=9e15).contains(number));
+    number.map(|number| number as u64)
+}
+
+/// Reads counts within `range`.
+pub(super) fn count<T: TryFrom<u64>>(
+    range: impl RangeBounds<u64> + Clone + Send + Sync + 'static,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let count = parse_count(text).filter(|count| range.contains(count));
+        count
+            .and_then(|count| T::try_from(count).ok())
+            .ok_or_else(|| {
+                let least = match range.start_bound() {
+                    Bound::Included(&least) | Bound::Excluded(&least) => least,
+                    Bound::Unbounded => 0,
+                };
+                let most = match range.end_bound() {
+                    Bound::Included(most) | Bound::Excluded(most) => format!(" to {most}"),
+                    Bound::Unbounded => String::new(),
+                };
+                format!("give a whole number from {least}{most}, as in 500, 1e3 or 10k")
+            })
     }
 }
 
@@ -48,6 +89,16 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     match text[..end].trim().parse::<f64>() {
         Ok(number) if number * unit >= 1.0 => Ok((number * unit) as u64),
         _ => Err("give a size with its unit, as in 12GB or 800MB".into()),
+    }
+}
+
+/// The processor, under its own name; any other device is answered with how its work gets there.
+pub(super) fn parse_device(text: &str) -> Result<(), String> {
+    match text.trim() {
+        "cpu" => Ok(()),
+        _ => Err("the command computes on the processor; from Python a PyTorch module is searched on the device that it \
+                  is on: blindspot.attack(module.to(\"cuda\"), images, labels)"
+            .into()),
     }
 }
 
@@ -92,5 +143,40 @@ pub(super) fn parse_range(text: &str) -> Result<[f64; 2], String> {
     match numbers {
         Some([low, high]) if low < high && f64::is_finite(high - low) => Ok([low, high]),
         _ => Err("give a lower and a higher number, as in 0,255".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_written_as_people_write_them() {
+        for (text, number) in [
+            ("0", 0),
+            ("500", 500),
+            ("1e3", 1_000),
+            ("1.5e3", 1_500),
+            ("10k", 10_000),
+            ("1.15K", 1_150),
+            ("2M", 2_000_000),
+            (" 7 ", 7),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(parse_count(text), Some(number), "{text}");
+        }
+        for text in [
+            "", "k", "-1", "1.5", "1e-3", "1e99", "inf", "NaN", "10 000", "0x10", "5kk", "1e3k",
+            "ük",
+        ] {
+            assert_eq!(parse_count(text), None, "{text}");
+        }
+        let parse = count::<u16>(1..=1000);
+        assert_eq!(parse("1k"), Ok(1000));
+        let why = "give a whole number from 1 to 1000, as in 500, 1e3 or 10k";
+        for text in ["0", "1001", "1e9"] {
+            assert_eq!(parse(text), Err(why.to_owned()), "{text}");
+        }
+        assert!(count::<u16>(0..)("70k").is_err(), "it has to fit");
     }
 }

@@ -2,6 +2,7 @@
 
 use blindspot_paper::quocnet::Plan;
 
+use super::parse::count;
 use crate::errors::Usage;
 
 /// The network's size and training; what is given for several stages holds for all of them, or is a
@@ -32,7 +33,8 @@ pub(crate) struct QuocNetArgs {
         help_heading = "QuocNet",
         long,
         value_name = "N,...",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = count::<u16>(0..)
     )]
     maps: Vec<u16>,
     /// Side of the neighbourhood that is pooled over
@@ -48,13 +50,13 @@ pub(crate) struct QuocNetArgs {
     pub(crate) input: Option<u16>,
     /// Learn from so many random squares of --input pixels of each image, at its own size, instead of all
     /// of it resized
-    #[arg(help_heading = "QuocNet", long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(help_heading = "QuocNet", long, value_name = "N", value_parser = count::<u32>(1..=1_000_000))]
     pub(crate) crops: Option<u32>,
     /// Weight of sparsity in the loss
     #[arg(help_heading = "QuocNet", long, value_name = "LAMBDA")]
     lambda: Option<f64>,
     /// Passes over the images for each stage
-    #[arg(help_heading = "QuocNet", long, value_name = "N")]
+    #[arg(help_heading = "QuocNet", long, value_name = "N", value_parser = count::<u32>(0..))]
     passes: Option<u32>,
     /// Train so many replicas, each on its own mini-batch of every step, whose gradients are added up: a larger
     /// batch, for more ranks under mpirun than one copy of a stage can be divided among

@@ -6,7 +6,7 @@ use blindspot::run::journal::Shard;
 use clap::ValueEnum;
 
 use super::options::{DataArgs, PreprocessArgs, ReplaceArgs};
-use super::parse::parse_shard;
+use super::parse::{count, parse_shard};
 
 /// Run the paper's experiments: train, search, and leave tables, figures and a report
 #[derive(Debug, clap::Args)]
@@ -28,13 +28,13 @@ pub(crate) struct Reproduce {
     #[arg(value_name = "EXPERIMENT")]
     pub(crate) experiments: Vec<String>,
     /// The folder for tables, figures, models and the report
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,
     /// Images to distort for the tables: training images, for tables 3 and 4 test images [default: 1000,
     /// and 100 in a quick look]
-    #[arg(long, value_name = "N", conflicts_with = "full")]
+    #[arg(long, value_name = "N", conflicts_with = "full", value_parser = count::<usize>(0..))]
     pub(crate) samples: Option<usize>,
     /// Distort all 60,000 training images, and all 10,000 test images
     #[arg(long)]
@@ -47,7 +47,7 @@ pub(crate) struct Reproduce {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Seeds that hardening trains from, --seed and those after it [default: 5, and 1 in a quick look]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", value_parser = count::<u16>(1..=1000))]
     pub(crate) seeds: Option<u16>,
     /// Cut the noise of table 2 to the pixels' range (the paper's is not)
     #[arg(long)]

@@ -33,7 +33,7 @@ pub(crate) struct Spectrum {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
     /// The folder for the tables and plots
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     pub(crate) out: PathBuf,
     /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,
     /// index.html if a folder is given

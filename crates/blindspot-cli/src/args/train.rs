@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::harden::HardenArgs;
 use super::options::ReplaceArgs;
+use super::parse::count;
 use super::quocnet::QuocNetArgs;
 use super::reproduce::Decay;
 
@@ -30,7 +31,7 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DATA", default_value = "mnist:train")]
     pub(crate) data: String,
     /// L-BFGS iterations at most, or passes over the data of conv, instead of the recipe's
-    #[arg(long, value_name = "N", conflicts_with = "harden", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "harden", value_parser = count::<u32>(1..=1_000_000))]
     pub(crate) iterations: Option<u32>,
     /// Where the first weights come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
@@ -43,7 +44,7 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) quocnet: QuocNetArgs,
     /// The ONNX file to write
-    #[arg(long, value_name = "FILE.onnx", required_unless_present_any = ["costs", "trial"])]
+    #[arg(long, short, value_name = "FILE.onnx", required_unless_present_any = ["costs", "trial"])]
     out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,

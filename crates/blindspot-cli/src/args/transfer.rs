@@ -37,11 +37,14 @@ pub(crate) struct Transfer {
     pub(crate) interface: InterfaceArgs,
     #[command(flatten)]
     pub(crate) preprocess: PreprocessArgs,
+    /// Count only the images that all the models get right as they are
+    #[arg(long)]
+    pub(crate) correct_only: bool,
     /// Where the noise comes from
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
     /// A folder for the table and the heat map; with --shard for its journal
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,
     /// index.html if a folder is given

@@ -6,7 +6,7 @@ use blindspot::run::journal::Shard;
 use clap::ValueEnum;
 
 use super::options::{DataArgs, ModelArgs, ReplaceArgs};
-use super::parse::parse_shard;
+use super::parse::{count, parse_count, parse_shard};
 
 /// See which images excite a layer's units the most, and random directions, and what these mean
 #[derive(Debug, Clone, clap::Args)]
@@ -27,7 +27,7 @@ pub(crate) struct Units {
     #[command(flatten)]
     pub(crate) data: DataArgs,
     /// How many images: the first ones, or a random choice with --shuffle; all by default
-    #[arg(long, value_name = "N", help_heading = "Images")]
+    #[arg(long, value_name = "N", help_heading = "Images", value_parser = count::<usize>(0..))]
     pub(crate) samples: Option<usize>,
     /// Take a seeded random choice of the images
     #[arg(long, help_heading = "Images")]
@@ -39,13 +39,13 @@ pub(crate) struct Units {
     #[arg(long, value_name = "N|I,...", default_value = "4", value_parser = parse_units)]
     pub(crate) units: WantedUnits,
     /// How many random directions to show
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = count::<usize>(0..))]
     pub(crate) directions: usize,
     /// How many directions of largest variance (principal components) to show
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = count::<usize>(0..))]
     pub(crate) components: usize,
     /// How many images to show for each
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count::<u16>(1..=1000))]
     pub(crate) top: u16,
     /// What a channel's positions become: their largest, or their mean
     #[arg(long, value_enum, default_value_t = Reduce::Max)]
@@ -66,7 +66,7 @@ pub(crate) struct Units {
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
     /// The folder to write to; with --shard for its journal
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, short, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,
@@ -97,7 +97,10 @@ fn parse_units(text: &str) -> Result<WantedUnits, String> {
         number.map_err(|_| "give a number of units, as in 4, or units, as in 3,17".to_owned())
     };
     if !text.contains(',') {
-        return number(text).map(WantedUnits::Count);
+        let units = parse_count(text).and_then(|count| usize::try_from(count).ok());
+        return units
+            .map_or_else(|| number(text), Ok)
+            .map(WantedUnits::Count);
     }
     let listed = text.strip_suffix(',').unwrap_or(text);
     listed

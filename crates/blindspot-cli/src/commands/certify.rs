@@ -6,7 +6,6 @@ use std::time::Duration;
 use blindspot::certify::{
     About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary, write_certificates,
 };
-use blindspot::provenance::Provenance;
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::ImageRequest;
@@ -19,7 +18,7 @@ use super::page;
 use super::part::Part;
 use crate::args::{Certify, Common, Merge};
 use crate::errors::Usage;
-use crate::print::{json, of, say};
+use crate::print::{json, say};
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> anyhow::Result<()> {
@@ -34,7 +33,8 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let source = load::Source::of(&command.model, command.r#box, common);
     let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
-    let labels = &*load::labels_or_answers(&images, &model, common)?;
+    let chosen = load::Chosen::of(images, &model, command.correct_only, common)?;
+    let (images, labels) = (&chosen.images, &*chosen.labels);
     let certifier = Certifier::new(&model)?.arithmetic(command.arithmetic);
     let options = SearchOptions::default()
         .target(Target::Untargeted)
@@ -42,7 +42,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         .input_box(command.r#box);
     let about = About {
         options: options.clone(),
-        provenance: Provenance::of(&model, &images, &data.data),
+        provenance: chosen.provenance(&model, &data.data),
         time_limit: command.time_limit,
         arithmetic: command.arithmetic,
         limits: limits(&certifier, command),
@@ -70,7 +70,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         let entries = entries.map(|bracket| (bracket.certificate.position, bracket.encode()));
         part.keep(entries).map(drop)
     };
-    let (worked, seconds) = match bracketing.run(&images, labels, &remaining, progress, keep) {
+    let (worked, seconds) = match bracketing.run(images, labels, &remaining, progress, keep) {
         Ok(time) => (Ok(()), time.as_secs_f64()),
         Err(error) => (Err(error), 0.0),
     };
@@ -201,7 +201,7 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
              ratio of the means {}{}\n\
              Written: {}",
             record.about.provenance.data,
-            of(right, samples),
+            load::right_in_words(right, samples, &record.about.provenance),
             mean(certificate_mean, &format!("{right} right as they are")),
             mean(l2_mean, &format!("{found} of them for which one was found")),
             ratio.map_or("none".into(), |ratio| format!("{ratio:.3}, of these")),

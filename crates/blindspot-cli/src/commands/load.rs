@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use blindspot::classify::model_predictions;
-use blindspot::inputs::InputError;
 use blindspot::model::{InputBox, Interface, Model, ModelError, read_network};
-use blindspot::preprocess::{Layout, Preprocess, near_chance};
+use blindspot::preprocess::{Layout, Preprocess};
+use blindspot::provenance::Provenance;
 use blindspot::run::monitor::Monitor;
 use blindspot_data::{
     Choice, DataError, DataSpec, ImageRequest, ImageSet, Locations, ReadLimit, read_classes,
@@ -16,9 +16,10 @@ use blindspot_net::{Budget, Network};
 use blindspot_paper::architectures;
 
 use super::data::Download;
+use super::suspect;
 use crate::args::{Common, ModelArgs};
 use crate::errors::{PREPROCESSING, Usage};
-use crate::print;
+use crate::print::{self, of};
 use crate::progress::Progress;
 
 /// A model to be read: a file, and what was said about it.
@@ -182,7 +183,11 @@ pub(super) fn images(
     }
     if let Some(model) = model {
         images = within_box(images, model, common);
-        warn_near_chance(model, &images, common)?;
+        if !common.quiet
+            && let Some(warning) = suspect::warning(model, &images)?
+        {
+            print::warning(&warning);
+        }
     }
     Ok(images)
 }
@@ -206,8 +211,71 @@ pub(super) fn labels<'a>(images: &'a ImageSet, spec: &str) -> Result<&'a [usize]
         .ok_or_else(|| DataError::Unlabelled(spec.to_owned()))
 }
 
+/// The images that a study is of, with the class that counts as right of each.
+pub(super) struct Chosen {
+    pub(super) images: ImageSet,
+    pub(super) labels: Vec<usize>,
+    /// Where these are the ones that the model gets right: of how many.
+    right_of: Option<usize>,
+}
+
+impl Chosen {
+    /// All of `images`, or only those that the model gets right as they are. Of images without classes the model's own
+    /// answers count as right, which is said.
+    pub(super) fn of(
+        images: ImageSet,
+        model: &Model,
+        correct_only: bool,
+        common: &Common,
+    ) -> anyhow::Result<Chosen> {
+        let labels = labels_or_answers(&images, model, common)?.into_owned();
+        // Images that don't fit the model, and classes that it hasn't, are refused in its own words later.
+        let fits = model.input_len() == images.image_len()
+            && labels.iter().all(|&label| label < model.output_len());
+        if !correct_only || !fits {
+            return Ok(Chosen {
+                images,
+                labels,
+                right_of: None,
+            });
+        }
+        let answers = model_predictions(model, &images)?;
+        let right = (0..images.len()).filter(|&at| answers[at] == labels[at]);
+        let right: Vec<usize> = right.collect();
+        if right.is_empty() {
+            let why = format!(
+                "the model gets none of the {} images right: leave --correct-only out, or see what it \
+                 wants of its input ({PREPROCESSING})",
+                images.len()
+            );
+            return Err(Usage(why).into());
+        }
+        Ok(Chosen {
+            images: images.select(&right),
+            labels: right.iter().map(|&at| labels[at]).collect(),
+            right_of: Some(images.len()),
+        })
+    }
+
+    /// What a study of them comes from; `data` is what the images are called.
+    pub(super) fn provenance(&self, model: &Model, data: &str) -> Provenance {
+        Provenance {
+            right_of: self.right_of,
+            ..Provenance::of(model, &self.images, data)
+        }
+    }
+}
+
+/// How many of the images are right as they are, and of how many they were chosen.
+pub(super) fn right_in_words(right: usize, samples: usize, provenance: &Provenance) -> String {
+    match provenance.right_of {
+        Some(all) => format!("{}, the only ones that are in", of(right, all)),
+        None => of(right, samples),
+    }
+}
+
 /// The classes of images; of images without classes the model's own answers, which is said.
-pub(super) fn labels_or_answers<'a>(
+fn labels_or_answers<'a>(
     images: &'a ImageSet,
     model: &Model,
     common: &Common,
@@ -253,33 +321,4 @@ pub(super) fn checked(
         ));
     }
     Ok(images)
-}
-
-/// Images that are looked at to know whether a model knows them.
-const GLANCE: usize = 256;
-
-/// Says so where the model's answers look like guesses.
-fn warn_near_chance(model: &Model, images: &ImageSet, common: &Common) -> Result<(), InputError> {
-    let Some(labels) = images.labels().filter(|_| !common.quiet) else {
-        return Ok(());
-    };
-    if model.input_len() != images.image_len() {
-        return Ok(());
-    }
-    // A few of a large set are enough, and a random choice has many classes.
-    let glance = match images.len() {
-        0..=GLANCE => images.clone(),
-        _ => images.shuffled(GLANCE, 0),
-    };
-    let (images, labels) = (&glance, glance.labels().unwrap_or(labels));
-    let answers = model_predictions(model, images)?;
-    let right = answers.iter().zip(labels).filter(|(a, b)| a == b).count();
-    if near_chance(right, images.len(), model.output_len()) {
-        print::warning(&format!(
-            "warning: the model is right for {right} of {} images, which is near chance. Check what it \
-             wants of its input ({PREPROCESSING}) and that the classes have its numbers",
-            images.len()
-        ));
-    }
-    Ok(())
 }

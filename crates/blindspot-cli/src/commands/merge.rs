@@ -12,8 +12,12 @@ pub(super) fn run(command: &Merge, common: &Common, progress: &Progress) -> anyh
     let entries = Entries::in_folders(&command.folders)?;
     let kind = entries.header().kind.as_str();
     if kind != examples::About::KIND {
-        if command.save_images.is_some() {
-            let why = format!("--save-images is for shards of `attack`, these are of `{kind}`");
+        let options = [
+            ("--save-images", command.save_images.is_some()),
+            ("--smallest", command.smallest.is_some()),
+        ];
+        if let Some((option, _)) = options.into_iter().find(|(_, given)| *given) {
+            let why = format!("{option} is for shards of `attack`, these are of `{kind}`");
             return Err(Usage(why).into());
         }
         // Only an attack leaves images out, those of the class that is asked for.

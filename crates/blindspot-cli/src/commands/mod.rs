@@ -11,7 +11,9 @@ mod page;
 mod part;
 mod quocnet;
 mod reproduce;
+mod shell;
 mod spectrum;
+mod suspect;
 mod train;
 mod transfer;
 mod units;
@@ -56,5 +58,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
         Command::Certify(command) => certify::run(command, common, &progress),
         Command::Train(command) => train::run(command, common, &progress),
         Command::Data(command) => data::run(command, common, &progress),
+        Command::Completions(command) => Ok(shell::completions(command)?),
+        Command::Man(command) => shell::man(command, common),
     })
 }

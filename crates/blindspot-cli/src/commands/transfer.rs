@@ -79,6 +79,7 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
         versions: versions(),
         examples: trial.sets(),
         examples_sha256: hashes.collect::<Result<_, FileError>>()?,
+        correct_only: command.correct_only,
     };
     match (command.shard, &command.out) {
         (Some(_), None) => {
@@ -206,7 +207,21 @@ fn write(
     [out, report]: [Option<&Path>; 2],
     common: &Common,
 ) -> anyhow::Result<()> {
-    let table = blindspot_report::transfer_matrix(&matrix);
+    if let Some(row) = matrix
+        .rates
+        .iter()
+        .position(|rates| rates.is_empty() && about.correct_only)
+    {
+        let why = format!(
+            "no image of {} is one that all the models get right: leave --correct-only out",
+            matrix.rows[row]
+        );
+        return Err(Usage(why).into());
+    }
+    let mut table = blindspot_report::transfer_matrix(&matrix);
+    if about.correct_only {
+        table.note += " Only images that all the networks get right as they are.";
+    }
     let record = Record { matrix, about };
     if let Some(out) = out {
         let file = |name: &str, bytes: &[u8]| {
@@ -225,7 +240,11 @@ fn write(
         let models = about.models.iter();
         let mut hashes = about.examples_sha256.clone();
         hashes.extend(models.map(|model| (model.file.clone(), model.sha256.clone())));
-        let facts = vec![("seed".to_owned(), about.seed.to_string())];
+        let mut facts = vec![("seed".to_owned(), about.seed.to_string())];
+        if about.correct_only {
+            let only = "those that all the networks get right as they are";
+            facts.push(("images".into(), only.into()));
+        }
         let made = page::made(facts, &hashes, &about.versions);
         let page = blindspot_report::transfer_page(&record.matrix, &made)?;
         page::write(report, &page)?;

@@ -41,6 +41,9 @@ pub(super) fn read_by<R>(
     path: &Path,
     read: impl FnOnce(Vec<u8>) -> Result<(R, Vec<String>), onnx::OnnxError>,
 ) -> Result<(R, String), ModelError> {
+    if path.join("saved_model.pb").is_file() {
+        return Err(unreadable(path, onnx::saved_model()));
+    }
     let bytes = files::read_limited(path, onnx::MAX_BYTES)?;
     let own = files::sha256_hex(&bytes);
     let (read, beside) = read(bytes).map_err(|source| unreadable(path, source))?;

@@ -22,6 +22,14 @@ pub enum OnnxError {
     /// It is not an ONNX file, or a damaged one.
     #[error("not an ONNX model ({0}); give a file made by an ONNX exporter")]
     NotOnnx(String),
+    /// It is a file of another format.
+    #[error("it is {what}, not an ONNX model; {advice}")]
+    Foreign {
+        /// The format, with its article.
+        what: &'static str,
+        /// How to come by an ONNX model.
+        advice: &'static str,
+    },
     /// Operators that are not among [`OPERATORS`](super::OPERATORS), each with the number of nodes.
     /// Those of other domains than ONNX's own have it before their names.
     #[error("{}", unsupported(.0))]

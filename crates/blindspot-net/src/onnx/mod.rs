@@ -16,7 +16,7 @@ pub use error::OnnxError;
 pub use export::write;
 pub use import::{
     ExactModel, FUSED, Inspection, OPERATORS, Port, ReadOptions, inspect, read, read_exact,
-    read_file, read_with,
+    read_file, read_with, saved_model,
 };
 
 use crate::network::Network;

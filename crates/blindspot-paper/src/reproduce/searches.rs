@@ -167,6 +167,7 @@ impl KeptSearch<'_> {
                     data: self.images.name().to_owned(),
                     data_sha256: self.images.hashes().iter().cloned().collect(),
                     selection_sha256: selection_sha256(self.sample),
+                    right_of: None,
                     model_sha256: self.model_sha256.to_owned(),
                     versions: versions(),
                 },

@@ -45,6 +45,7 @@ struct Shown<'a> {
     triplets: Vec<Triplet>,
     curve: Curve,
     numbers: Table,
+    gallery: String,
     gallery_note: String,
     csv_link: String,
     links: &'a [(String, String)],
@@ -105,8 +106,8 @@ pub fn attack_page(
     shown: &AttackPage<'_>,
 ) -> Result<String, ReportError> {
     let numbers = examples
-        .rows()?
-        .map(|row| row.map(|row| Numbers::of(&row)))
+        .numbers()?
+        .map(|numbers| numbers.map(|numbers| Numbers::of(&numbers)))
         .collect::<Result<Vec<_>, _>>()
         .map_err(JournalError::Unreadable)?;
     let unit = Unit::of(record, shown.image_shape);
@@ -114,7 +115,11 @@ pub fn attack_page(
     let input_box = record.origin.options.input_box;
     let range = [input_box.lower, input_box.upper];
     let large = Encoder::large(shown.image_shape, range);
-    let small = Encoder::for_many(shown.image_shape, range, numbers.len());
+    let shows = |numbers: &Numbers| {
+        record.smallest.is_none() || record.smallest_indices.contains(&numbers.index)
+    };
+    let count = numbers.iter().filter(|numbers| shows(numbers)).count();
+    let small = Encoder::for_many(shown.image_shape, range, count);
     let say = Words { shown, unit: &unit };
     let (mut triplets, mut cases) = (Vec::new(), Vec::new());
     for (at, row) in examples.rows()?.enumerate() {
@@ -123,10 +128,16 @@ pub fn attack_page(
         if let Some((_, title)) = places.iter().find(|(place, _)| *place == at) {
             triplets.push((own.norm, say.triplet(title, own, at, large.pictures(&row))));
         }
-        cases.push(say.case(own, at, small.pictures(&row)));
+        if shows(own) {
+            cases.push(say.case(own, at, small.pictures(&row)));
+        }
     }
     triplets.sort_by(|a, b| a.0.partial_cmp(&b.0).expect("norms are numbers"));
     let curve = curve(&numbers, record, shown.made);
+    let gallery = match record.smallest {
+        Some(_) => format!("The {count} smallest perturbations"),
+        None => "All images".to_owned(),
+    };
     let of = |name: fn(&Case) -> &String| cases.iter().map(name).cloned().collect();
     let page = Page {
         title: format!("Attack on {}", shown.subject),
@@ -140,7 +151,7 @@ pub fn attack_page(
         contents: [
             ("curve", curve.title),
             ("numbers", "In numbers"),
-            ("images", "All images"),
+            ("images", &*gallery),
         ]
         .map(|(id, name)| (id.to_owned(), name.to_owned()))
         .to_vec(),
@@ -163,12 +174,13 @@ pub fn attack_page(
         triplets: triplets.into_iter().map(|(_, triplet)| triplet).collect(),
         curve,
         numbers: table(&numbers, &unit),
+        gallery,
         gallery_note: small.note(),
         csv_link: csv_link(&csv(&numbers, shown)),
         links: shown.links,
         labels: of(|case| &case.label),
         answers: of(|case| &case.answer),
-        outcomes: numbers.iter().map(|numbers| numbers.outcome).collect(),
+        outcomes: cases.iter().map(|case| case.outcome).collect(),
         cases,
     };
     Ok(shown.render()?)

@@ -1,6 +1,6 @@
 //! The numbers of an attack: those of each image, their quantiles, all of them as CSV.
 
-use blindspot::examples::StoredExample;
+use blindspot::examples;
 
 use super::words::Unit;
 use super::{AttackPage, class};
@@ -24,29 +24,28 @@ pub(super) struct Numbers {
 pub(super) const FOOLED: &str = "fooled";
 
 impl Numbers {
-    pub(super) fn of(stored: &StoredExample) -> Numbers {
-        let example = &stored.example;
-        let outcome = if example.already_misclassified {
+    pub(super) fn of(stored: &examples::Numbers) -> Numbers {
+        let outcome = if stored.wrong_before {
             "wrong as it is"
-        } else if example.success {
+        } else if stored.success {
             FOOLED
-        } else if example.refuted {
+        } else if stored.refuted {
             "refuted by the other runtime"
-        } else if example.no_gradient {
+        } else if stored.no_gradient {
             "no gradient"
         } else {
             "not fooled"
         };
         Numbers {
-            index: example.index,
-            label: example.label,
-            before: example.prediction_before,
-            after: example.prediction,
+            index: stored.index as usize,
+            label: stored.label as usize,
+            before: stored.before as usize,
+            after: stored.after as usize,
             outcome,
-            norm: (outcome == FOOLED).then_some(example.l2),
-            residual: example.kkt_residual,
-            evaluations: example.evaluations,
-            certificate: stored.certificate,
+            norm: (outcome == FOOLED).then_some(stored.l2),
+            residual: stored.kkt,
+            evaluations: stored.evaluations,
+            certificate: Some(stored.certificate).filter(|radius| !radius.is_nan()),
         }
     }
 

@@ -104,6 +104,8 @@ pub(crate) fn remarks(record: &Record) -> Vec<String> {
     } = record.summary;
     let mut remarks = vec![if record.origin.answers_as_labels {
         "The images have no classes: the network's own answers to them count as right.".to_owned()
+    } else if let Some(all) = record.origin.provenance.right_of {
+        format!("These are the {samples} of {all} images that the network gets right as they are.")
     } else {
         format!(
             "As they are, the network gets {right} of the {samples} images right ({:.1}%).{}",

@@ -1,6 +1,7 @@
 //! The entries of finished journals, in the order of their positions.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -160,6 +161,18 @@ impl Entries {
                 missing,
                 positions: self.header.positions,
             }),
+        }
+    }
+
+    /// Those of them at `positions`.
+    #[must_use]
+    pub fn only(&self, positions: &BTreeSet<usize>) -> Entries {
+        let places = self.places.iter();
+        let places = places.filter(|(position, ..)| positions.contains(position));
+        Entries {
+            header: self.header.clone(),
+            parts: self.parts.clone(),
+            places: places.copied().collect(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::transfer::Distortion;
 pub use arrays::{write_arrays, write_found, write_stored};
 use blindspot_run::journal::{JournalError, Work};
 pub use confidence::confidences;
-pub use stored::{Layout, StoredExample, StoredExamples};
+pub use stored::{Layout, Numbers, StoredExample, StoredExamples};
 
 /// Where a set of examples comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,13 @@ pub struct Record {
     /// What is stored of each; None in files of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// Where only the images fooled by the smallest perturbations were asked for: how many. These are in the arrays;
+    /// all figures here are of all images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest: Option<usize>,
+    /// The indices of these in the image set, the smallest perturbation first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub smallest_indices: Vec<usize>,
     /// The examples in figures.
     pub summary: Summary,
     /// The same of the images as 8-bit files hold them, where they were saved.
@@ -134,7 +141,7 @@ impl Record {
             refuted += usize::from(numbers.refuted);
             evaluations += numbers.evaluations;
             gradients += numbers.gradients;
-            if numbers.success && !numbers.wrong_before {
+            if numbers.fooled() {
                 norms.push(numbers.l2);
                 certificates += numbers.certificate;
                 on_target += usize::from(numbers.after == numbers.target);
@@ -151,6 +158,8 @@ impl Record {
         Ok(Record {
             origin,
             layout: Some(examples.layout().clone()),
+            smallest: None,
+            smallest_indices: Vec::new(),
             summary: Summary {
                 samples,
                 right,

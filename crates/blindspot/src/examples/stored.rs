@@ -122,26 +122,51 @@ pub struct StoredExample {
     pub certificate: Option<f64>,
 }
 
-/// The numbers of an example.
+/// The numbers of an example, without its images.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers {
-    pub(super) index: u64,
-    pub(super) label: u32,
-    pub(super) target: u32,
-    pub(super) before: u32,
-    pub(super) after: u32,
-    pub(super) evaluations: u64,
-    pub(super) gradients: u64,
-    pub(super) l2: f64,
-    pub(super) kkt: f64,
-    pub(super) noise: f64,
-    pub(super) certificate: f64,
-    pub(super) wrong_before: bool,
-    pub(super) success: bool,
-    pub(super) no_gradient: bool,
-    pub(super) refuted: bool,
-    pub(super) eight_bit_success: bool,
-    pub(super) rounded: bool,
+#[non_exhaustive]
+pub struct Numbers {
+    /// The image's place in the image set.
+    pub index: u64,
+    /// The image's class.
+    pub label: u32,
+    /// The class that was searched for.
+    pub target: u32,
+    /// The answer to the original.
+    pub before: u32,
+    /// The answer to the adversarial image.
+    pub after: u32,
+    /// Evaluations of the network.
+    pub evaluations: u64,
+    /// Gradients of the network.
+    pub gradients: u64,
+    /// L2 norm of the perturbation.
+    pub l2: f64,
+    /// The KKT residual.
+    pub kkt: f64,
+    /// Rounding noise of the margin.
+    pub noise: f64,
+    /// The L2 norm below which no perturbation changes the answer; NaN where the layout has no certificates.
+    pub certificate: f64,
+    /// Whether the original is answered wrongly, as far as the criterion asks.
+    pub wrong_before: bool,
+    /// Whether the final image reaches the goal.
+    pub success: bool,
+    /// Whether nothing was found and the network has no gradient there.
+    pub no_gradient: bool,
+    /// Whether another runtime does not take the final image for a success.
+    pub refuted: bool,
+    /// Whether the image in 8 bits reaches the goal; false where there is none.
+    pub eight_bit_success: bool,
+    /// Whether rounding was enough for that.
+    pub rounded: bool,
+}
+
+impl Numbers {
+    /// Whether the image was searched from and is answered as was asked for in the end.
+    pub fn fooled(&self) -> bool {
+        self.success && !self.wrong_before
+    }
 }
 
 /// The numbers of an example as an 8-bit image.
@@ -184,10 +209,11 @@ impl<'a> StoredExamples<'a> {
         &self.layout
     }
 
-    /// What comes before the images.
-    pub(super) fn numbers(
-        &self,
-    ) -> Result<impl Iterator<Item = io::Result<Numbers>> + '_, JournalError> {
+    /// The numbers of each example, in the order of the images; no image is read.
+    ///
+    /// # Errors
+    /// As [`Entries::bytes`].
+    pub fn numbers(&self) -> Result<impl Iterator<Item = io::Result<Numbers>> + '_, JournalError> {
         let contents = self.entries.bytes(0..NUMBERS)?;
         Ok(contents.map(|content| {
             let content = content?;
@@ -293,6 +319,26 @@ impl<'a> StoredExamples<'a> {
             };
             Ok((numbers.certificate, found))
         }))
+    }
+
+    /// The images fooled by the `count` smallest perturbations, smallest first, each by the position of its entry and its
+    /// index in the image set; all images fooled where they are fewer. Of equal perturbations the first comes first.
+    ///
+    /// # Errors
+    /// [`JournalError`] where they can't be read.
+    pub fn smallest(&self, count: usize) -> Result<Vec<(usize, usize)>, JournalError> {
+        let mut fooled = Vec::new();
+        for (position, numbers) in self.entries.positions().zip(self.numbers()?) {
+            let numbers = numbers.map_err(JournalError::Unreadable)?;
+            if numbers.fooled() {
+                fooled.push((numbers.l2, position, numbers.index as usize));
+            }
+        }
+        fooled.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let smallest = fooled.into_iter().take(count);
+        Ok(smallest
+            .map(|(_, position, index)| (position, index))
+            .collect())
     }
 
     /// The values of the original images.

@@ -104,6 +104,7 @@ fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
                 data: "test".into(),
                 data_sha256: BTreeMap::new(),
                 selection_sha256: String::new(),
+                right_of: None,
                 model_sha256: String::new(),
                 versions: BTreeMap::new(),
             },

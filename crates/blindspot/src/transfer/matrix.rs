@@ -108,6 +108,10 @@ pub struct Tally {
     set: Option<ExampleSet>,
     /// Number of examples of the set that were added.
     added: usize,
+    /// Number of those that count.
+    counted: u64,
+    /// Whether only images count that all networks get right as they are.
+    correct_only: bool,
     /// The number of the set's images that each network misclassifies as they are.
     clean: Vec<u64>,
     /// For each variant the number of the set's images that each network misclassifies.
@@ -127,6 +131,8 @@ impl Tally {
             set: sets.next(),
             sets,
             added: 0,
+            counted: 0,
+            correct_only: false,
             clean: vec![0; networks.len()],
             wrong: vec![vec![0; networks.len()]; variants.len()],
             fooled: vec![vec![0; networks.len()]; variants.len()],
@@ -144,11 +150,18 @@ impl Tally {
         }
     }
 
+    /// Has only images count that all networks get right as they are. A row of a set without such images has no rates.
+    #[must_use]
+    pub fn correct_only(mut self, only: bool) -> Tally {
+        self.correct_only = only;
+        self
+    }
+
     /// An empty tally of the trial that a journal's header describes.
     pub fn of(about: &About) -> Tally {
         let networks = about.models.iter().map(|model| model.file.clone());
         let (sets, variants) = (about.examples.clone(), about.variants.clone());
-        Tally::new(sets, networks.collect(), variants)
+        Tally::new(sets, networks.collect(), variants).correct_only(about.correct_only)
     }
 
     /// Adds the content of an example's journal entry, as [`Trial::answers`] gives it. Examples have to come
@@ -161,6 +174,11 @@ impl Tally {
         let label = u32::from_le_bytes(take(rest));
         let is_wrong = |rest: &mut &[u8]| u32::from_le_bytes(take(rest)) != label;
         let before: Vec<bool> = self.clean.iter().map(|_| is_wrong(rest)).collect();
+        if self.correct_only && before.contains(&true) {
+            self.count_added();
+            return;
+        }
+        self.counted += 1;
         for (clean, &before) in self.clean.iter_mut().zip(&before) {
             *clean += u64::from(before);
         }
@@ -173,18 +191,23 @@ impl Tally {
                 *fooled += u64::from(after && !before);
             }
         }
+        self.count_added();
+    }
+
+    /// Counts an example as added; the last one of a set ends it.
+    fn count_added(&mut self) {
         self.added += 1;
         if let Some(set) = self.set.take_if(|set| set.count == self.added) {
             self.end(&set);
-            (self.set, self.added) = (self.sets.next(), 0);
+            (self.set, self.added, self.counted) = (self.sets.next(), 0, 0);
         }
     }
 
     /// Adds the rows of a set whose examples were all added.
     fn end(&mut self, set: &ExampleSet) {
-        let (matrix, images) = (&mut self.matrix, set.count as u64);
+        let (matrix, images) = (&mut self.matrix, self.counted);
         let rates = |wrong: &[u64]| -> Vec<Rate> {
-            // A set that ends has images.
+            // A set that ends has images, but where none of them counts.
             let rates = wrong.iter().filter_map(|&wrong| Rate::of(wrong, images));
             rates.collect()
         };

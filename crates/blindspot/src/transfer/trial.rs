@@ -56,6 +56,9 @@ pub struct About {
     pub examples: Vec<ExampleSet>,
     /// SHA-256 of the files of examples, by name.
     pub examples_sha256: BTreeMap<String, String>,
+    /// Whether only images count that all the models get right as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub correct_only: bool,
 }
 
 impl Work for About {

@@ -12,7 +12,6 @@ use std::time::Instant;
 use blindspot::certify::Certifier;
 use blindspot::examples::{About, Layout, Origin};
 use blindspot::model::InputBox;
-use blindspot::provenance::Provenance;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::search::{Bounds, Criterion, SearchOptions, Target};
 use blindspot_data::ImageRequest;
@@ -40,12 +39,12 @@ const ONNXRUNTIME: &str = "onnxruntime";
 pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     // Before anything is read: what is wrong with the command is said first.
     let data = command.images.in_place_of(&command.data);
-    let mut written = Written::new(
-        &command.out,
-        command.certify,
-        command.save_images.as_deref(),
-        command.report.as_deref(),
-    )?;
+    let mut written = Written {
+        save_images: command.save_images.as_deref(),
+        report: command.report.as_deref(),
+        smallest: command.smallest,
+        ..Written::new(&command.out, command.certify)?
+    };
     let (mask, bounds) = (command.mask.clone(), command.bounds.clone());
     let read = [command.model.files(), data.files()].concat();
     let read: Vec<PathBuf> = read.into_iter().chain(mask).chain(bounds).collect();
@@ -57,7 +56,8 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     let source = load::Source::of(&command.model, command.r#box, common);
     let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
-    let labels = &*load::labels_or_answers(&images, &model, common)?;
+    let chosen = load::Chosen::of(images, &model, command.correct_only, common)?;
+    let (images, labels) = (&chosen.images, &*chosen.labels);
     let target = target(&command.target, model.classes().or(images.classes()))?;
     let network = model.network();
     let other = match command.verify {
@@ -66,7 +66,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         }
         None => None,
     };
-    let mut provenance = Provenance::of(&model, &images, &data.data);
+    let mut provenance = chosen.provenance(&model, &data.data);
     if let Some(other) = &other {
         let versions = &mut provenance.versions;
         versions.insert(ONNXRUNTIME.into(), other.version().into());
@@ -110,7 +110,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     ranks::agree_on([("work", serde_json::to_string(&about)?)])?;
     let work = Work {
         model: &model,
-        images: &images,
+        images,
         labels,
         options: &options,
         layout: &about.layout,
@@ -125,9 +125,12 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     // Before the search: a file that can't be written is found out now.
     page::check(command.report.as_deref())?;
     if command.shard.is_none() {
-        let (origin, layout) = (&about.origin, &about.layout);
-        let (identity, overwrite) = (Identity { origin, layout }, command.replace.overwrite);
-        refuse_other_results(&written.all(), &identity, overwrite)?;
+        let identity = Identity {
+            origin: &about.origin,
+            layout: &about.layout,
+            smallest: command.smallest,
+        };
+        refuse_other_results(&written.all(), &identity, command.replace.overwrite)?;
     }
     let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
     let mut remaining = part.remaining();
@@ -138,7 +141,8 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     written.known = Some(Known {
         file: &command.model.model,
         model: &model,
-        images: &images,
+        images,
+        progress,
     });
     match part.end(filled, common, |entries| write(entries, &written))? {
         Some(record) => tell(common, &record, &written),

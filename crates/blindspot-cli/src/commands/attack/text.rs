@@ -5,6 +5,7 @@ use blindspot_report::digits;
 
 use super::ONNXRUNTIME;
 use super::written::Written;
+use crate::commands::load::right_in_words;
 use crate::commands::out::beside;
 use crate::commands::page;
 use crate::print::of;
@@ -33,7 +34,8 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
             "right as they are  all, as no classes are given and the model's answers count as right"
                 .into()
         } else {
-            format!("right as they are  {}", of(right, samples))
+            let right = right_in_words(right, samples, &record.origin.provenance);
+            format!("right as they are  {right}")
         },
     ];
     lines.push(match answers_target {
@@ -94,6 +96,9 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
             distortion.unwrap_or_default()
         ));
     }
+    if record.smallest.is_some() {
+        lines.push(format!("kept               {}", kept(record)));
+    }
     if let Some(dir) = written.save_images {
         lines.push(format!("Saved: {}", dir.display()));
     }
@@ -102,4 +107,20 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
         lines.push(format!("Page: {}", page::file(report).display()));
     }
     lines.join("\n")
+}
+
+/// Images that are named one by one at most.
+const NAMED: usize = 20;
+
+/// The images that are kept where not all are.
+fn kept(record: &Record) -> String {
+    let kept = &record.smallest_indices;
+    let named: Vec<String> = kept.iter().take(NAMED).map(usize::to_string).collect();
+    let more = if kept.len() > NAMED { ", ..." } else { "" };
+    format!(
+        "the {} smallest perturbations of {}: of the images {}{more}",
+        kept.len(),
+        record.summary.fooled,
+        named.join(", ")
+    )
 }

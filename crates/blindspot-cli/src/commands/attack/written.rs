@@ -20,6 +20,7 @@ use crate::commands::out::{beside, refuse_other_results};
 use crate::commands::page;
 use crate::errors::Usage;
 use crate::print::{json, say};
+use crate::progress::Progress;
 
 /// What tells the examples of one command from those of another: fields of [`Record`].
 #[derive(Serialize)]
@@ -27,6 +28,7 @@ pub(super) struct Identity<'a> {
     #[serde(flatten)]
     pub(super) origin: &'a Origin,
     pub(super) layout: &'a Layout,
+    pub(super) smallest: Option<usize>,
 }
 
 /// Where results go.
@@ -37,6 +39,8 @@ pub(super) struct Written<'a> {
     pub(super) svg: Option<PathBuf>,
     pub(super) save_images: Option<&'a Path>,
     pub(super) report: Option<&'a Path>,
+    /// How many of the images fooled are kept, those with the smallest perturbations; all images if None.
+    pub(super) smallest: Option<usize>,
     /// Only the search itself has this at hand.
     pub(super) known: Option<Known<'a>>,
 }
@@ -46,22 +50,19 @@ pub(super) struct Known<'a> {
     pub(super) file: &'a Path,
     pub(super) model: &'a Model,
     pub(super) images: &'a ImageSet,
+    pub(super) progress: &'a Progress,
 }
 
 impl<'a> Written<'a> {
-    pub(super) fn new(
-        out: &'a Path,
-        certificates: bool,
-        save_images: Option<&'a Path>,
-        report: Option<&'a Path>,
-    ) -> Result<Written<'a>, Usage> {
+    pub(super) fn new(out: &'a Path, certificates: bool) -> Result<Written<'a>, Usage> {
         let svg = certificates.then(|| beside(out, "svg")).transpose()?;
         Ok(Written {
             out,
             json: beside(out, "json")?,
             svg,
-            save_images,
-            report,
+            save_images: None,
+            report: None,
+            smallest: None,
             known: None,
         })
     }
@@ -87,13 +88,21 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
         let why = "the shards hold no 8-bit images: leave --save-images out, or run them with it";
         return Err(Usage(why.into()).into());
     }
-    let examples = StoredExamples::new(entries, layout)?;
+    let examples = StoredExamples::new(entries, layout.clone())?;
+    let mut record = Record::of(origin, &examples)?;
+    let mut kept = None;
+    if let Some(count) = written.smallest {
+        let smallest = examples.smallest(count)?;
+        kept = Some(entries.only(&smallest.iter().map(|&(position, _)| position).collect()));
+        record.smallest = Some(count);
+        record.smallest_indices = smallest.into_iter().map(|(_, index)| index).collect();
+    }
+    let kept = StoredExamples::new(kept.as_ref().unwrap_or(entries), layout)?;
     // First of all whose files these are: a kill between two of them must not leave one that is nobody's.
-    let record = Record::of(origin, &examples)?;
     write_record(&written.json, &record)?;
-    write_stored(written.out, &examples)?;
+    write_stored(written.out, &kept)?;
     if let Some(dir) = written.save_images {
-        save_images(dir, examples.pictures()?, image_shape)?;
+        save_images(dir, kept.pictures()?, image_shape)?;
     }
     if examples.layout().certificate {
         let pairs: Vec<(f64, f64)> = examples.certificates()?.collect::<Result<_, _>>()?;
@@ -126,6 +135,7 @@ fn page_of(
         file,
         model,
         images,
+        progress,
     }) = &written.known
     {
         let model_name = file.file_name().unwrap_or(file.as_os_str()).display();
@@ -135,7 +145,7 @@ fn page_of(
             images.name()
         );
         classes = model.classes().or(images.classes());
-        confidence = confidences::<anyhow::Error>(*model, examples)?;
+        confidence = confidences::<anyhow::Error>(*model, examples, *progress)?;
         let names = images.indices().iter();
         let name = |(at, &index)| Some((index, images.file(at)?));
         files = short(names.enumerate().filter_map(name).collect());
@@ -175,12 +185,18 @@ pub(in crate::commands) fn merge(
     common: &Common,
 ) -> anyhow::Result<()> {
     let About { origin, layout, .. } = About::of(entries)?;
-    let save_images = command.save_images.as_deref();
-    let report = command.report.as_deref();
-    let written = Written::new(&command.out, layout.certificate, save_images, report)?;
-    let (origin, layout) = (&origin, &layout);
-    let (identity, overwrite) = (Identity { origin, layout }, command.replace.overwrite);
-    refuse_other_results(&written.all(), &identity, overwrite)?;
+    let written = Written {
+        save_images: command.save_images.as_deref(),
+        report: command.report.as_deref(),
+        smallest: command.smallest,
+        ..Written::new(&command.out, layout.certificate)?
+    };
+    let identity = Identity {
+        origin: &origin,
+        layout: &layout,
+        smallest: command.smallest,
+    };
+    refuse_other_results(&written.all(), &identity, command.replace.overwrite)?;
     files::check_writable(&command.out)?;
     page::check(command.report.as_deref())?;
     let record = write(entries, &written)?;

@@ -15,6 +15,7 @@ mod constant;
 mod contrib;
 mod external;
 mod fold;
+mod foreign;
 mod functions;
 mod graph;
 mod inspect;
@@ -42,6 +43,7 @@ use self::builder::{Binding, Builder};
 use self::constant::Constant;
 pub use self::contrib::FUSED;
 use self::external::ExternalFiles;
+pub use self::foreign::saved_model;
 use self::graph::{Call, Producers};
 pub use self::inspect::{Inspection, Port, inspect};
 use self::interface::Reading;
@@ -248,6 +250,9 @@ fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<Re
 
 /// Decodes the bytes of a file, as far as the memory allows; gives what that has taken, too.
 fn decode(bytes: Vec<u8>, options: &ReadOptions) -> Result<(ModelProto, Account), OnnxError> {
+    if let Some(error) = foreign::foreign(&bytes) {
+        return Err(error);
+    }
     let mut account = Account::new(options.budget);
     account.take(options.held, || "what is in memory already".to_owned())?;
     account.take(bytes.len() as u64, || "the file".to_owned())?;
