@@ -140,11 +140,14 @@ class Examples(Columns):
         """Writes adversarial images as PNG files that fool the model when they are read back.
 
         Where rounding to 8 bits undoes a perturbation, a larger one is searched for among such images.
-        `dir`/labels.csv has their true classes, so that the folder is an image set again.
+        `dir`/adversarial, `dir`/original and `dir`/perturbation (magnified around grey) have them under their
+        indices; `dir`/images.csv has their classes, answers and norms, `dir`/index.html shows them.
+        `dir`/labels.csv has their true classes: `folder:dir/adversarial,dir/labels.csv` is an image set again.
         """
         shape = _picture_shape(self._model, self._data, self._found.shape)
         with watching(progress, threads) as watch:
-            self._found.save_images(dir, shape, watch)
+            names = self._model.class_names if isinstance(self._model, Model) else None
+            self._found.save_images(dir, shape, self._data.name, names, watch)
 
     def eight_bit(self, *, progress: Progress = None, threads: int | None = None) -> dict[str, NDArray[Any]]:
         """The examples as images of 8 bits: adversarial_8bit, success_8bit, prediction_8bit, l2_8bit.

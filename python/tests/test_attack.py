@@ -120,8 +120,11 @@ def test_images_of_eight_bits_are_read_back_and_fool(deep: Deep, tmp_path: Path)
     found = bs.attack(model, levels, labels)
     found.save_images(tmp_path / "changed")
     with pytest.warns(UserWarning, match="near chance"):
-        back = bs.attack(model, f"folder:{tmp_path}/changed,{tmp_path}/changed/labels.csv")
+        back = bs.attack(model, f"folder:{tmp_path}/changed/adversarial,{tmp_path}/changed/labels.csv")
     assert len(back) > 30 and back.already_wrong.all()
+    table = np.genfromtxt(tmp_path / "changed/images.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    assert (table["answer"] == table["label"]).all() and (table["answer_to_adversarial"] != table["label"]).all()
+    assert len(list((tmp_path / "changed/original").iterdir())) == len(back)
     eight = found.eight_bit()
     assert eight["adversarial_8bit"].shape == images.shape and eight["success_8bit"].sum() == len(back)
 

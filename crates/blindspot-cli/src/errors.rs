@@ -23,6 +23,7 @@ use blindspot_net::onnx::OnnxError;
 use blindspot_paper::harden::HardenError;
 use blindspot_paper::reproduce::ReproduceError;
 use blindspot_paper::train::{TrainError, UnknownModel};
+use blindspot_report::ReportError;
 
 /// Invalid command-line usage.
 #[derive(Debug)]
@@ -118,6 +119,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
         ModelError,
         PreprocessError,
         RanksDiffer,
+        ReportError,
         ReproduceError,
         SavedError,
         SearchError,

@@ -28,6 +28,8 @@ fn every_help_is_as_it_was() {
         "certify",
         "train",
         "data",
+        "completions",
+        "man",
     ];
     insta::assert_snapshot!("blindspot", help(&[]));
     for command in commands {

@@ -59,11 +59,17 @@ fn merged_shards_are_what_one_process_writes() {
     succeeds(dir, "merge parts --save-images merged --out merged.npz");
     same(dir, "one", "merged", &["npz", "json"]);
     let images = |name: &str| {
-        let files = std::fs::read_dir(dir.join(name)).unwrap();
-        let files = files.map(|file| file.unwrap());
-        let mut files: Vec<_> = files
-            .map(|file| (file.file_name(), std::fs::read(file.path()).unwrap()))
-            .collect();
+        let mut files = Vec::new();
+        for part in ["", "adversarial", "original", "perturbation"] {
+            let entries = std::fs::read_dir(dir.join(name).join(part)).unwrap();
+            let paths = entries.map(|entry| entry.unwrap().path());
+            for path in paths.filter(|path| path.is_file()) {
+                files.push((
+                    path.strip_prefix(dir.join(name)).unwrap().to_owned(),
+                    std::fs::read(&path).unwrap(),
+                ));
+            }
+        }
         files.sort();
         files
     };

@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use blindspot::ErrorKind;
 use blindspot::certify::Certifier;
 use blindspot::classifier::Classifier;
-use blindspot::examples::{Layout, Origin, write_found};
-use blindspot::image_files::{Saved, save_images};
+use blindspot::examples::{Layout, Origin, SavedExample, write_found};
 use blindspot::inputs::{InMemory, Inputs};
 use blindspot::model::InputBox;
 use blindspot::preprocess::Preprocess;
@@ -18,6 +17,7 @@ use blindspot::search::{
     Block, Bounds, Criterion, EightBit, Example, SearchError, SearchOptions, eight_bit,
     search_in_blocks,
 };
+use blindspot_report::{Made, SavedImages, save_images};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -352,27 +352,39 @@ impl Found {
         Ok(())
     }
 
-    /// Writes the examples that succeed in 8 bits as PNG files, with the file of their labels.
+    /// Writes the examples that succeed in 8 bits as PNG files beside their originals, with tables and a page; the
+    /// images are called `subject`, and `classes` are the names of the classes, that of class 0 first.
     fn save_images(
         &self,
         py: Python<'_>,
         dir: PathBuf,
         shape: [usize; 3],
+        subject: String,
+        classes: Option<Vec<String>>,
         watch: Watch,
     ) -> Result<(), Failure> {
         let found = self.as_eight_bit(py, &watch)?;
-        let saved = found
-            .iter()
-            .zip(&self.examples)
-            .filter(|(image, _)| image.success);
-        let saved = saved.map(|(image, example)| {
-            Ok(Saved {
+        let originals = self.originals.chunks_exact(self.input_len());
+        let images = found.iter().zip(&self.examples).zip(originals);
+        let saved = images.filter(|((image, _), _)| image.success);
+        let saved = saved.map(|((image, example), original)| {
+            Ok(SavedExample {
                 index: example.index,
                 label: example.label,
-                levels: image.levels.as_slice().into(),
+                wrong_before: example.already_misclassified,
+                before: example.prediction_before,
+                answer: image.prediction,
+                original: original.to_vec(),
+                levels: image.levels.clone(),
             })
         });
-        Ok(save_images(&dir, saved, shape)?)
+        let shown = SavedImages {
+            subject: &subject,
+            image_shape: shape,
+            classes: classes.as_deref(),
+            made: &Made::default(),
+        };
+        Ok(save_images(&dir, &shown, |_| None, saved).map(drop)?)
     }
 
     /// The examples with those as no successes that another runtime, whose outputs these are, does

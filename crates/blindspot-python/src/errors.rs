@@ -5,7 +5,6 @@ use std::fmt::Display;
 use blindspot::ErrorKind;
 use blindspot::certify::CertifyError;
 use blindspot::classifier::ClassifierError;
-use blindspot::image_files::ImageFileError;
 use blindspot::inputs::InputError;
 use blindspot::model::ModelError;
 use blindspot::run::journal::JournalError;
@@ -16,6 +15,7 @@ use blindspot::units::UnitsError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
 use blindspot_net::onnx::OnnxError;
+use blindspot_report::ReportError;
 use pyo3::prelude::*;
 
 /// An exception that a function of the module raises.
@@ -88,9 +88,9 @@ explained!(
     CertifyError,
     ClassifierError,
     FileError,
-    ImageFileError,
     InputError,
     JournalError,
+    ReportError,
     SavedError,
     SpectrumError,
 );

@@ -25,17 +25,20 @@ mod artifact;
 mod attack;
 mod axes;
 mod certify;
+mod colours;
 mod histogram;
 mod names;
 mod page;
 mod picture;
 mod plot;
+mod saved;
 mod spectrum;
 mod svg;
 mod table;
 mod transfer;
 mod units;
 
+use blindspot::ErrorKind;
 use blindspot::picture::Picture;
 use blindspot::run::journal::JournalError;
 use blindspot_data::files::FileError;
@@ -43,10 +46,12 @@ use blindspot_data::files::FileError;
 pub use artifact::{Artifact, write};
 pub use attack::{AttackPage, attack_page};
 pub use certify::certify_page;
+pub use colours::COLOURS;
 pub use histogram::histogram;
 pub use names::{file_name, file_names, plain};
 pub use page::{Made, STYLE, Section, StudyPage, study_page};
-pub use plot::{COLOURS, Curve, certificate_plot, curves_plot, spectrum_plot};
+pub use plot::{Curve, certificate_plot, curves_plot, spectrum_plot};
+pub use saved::{SavedImages, save_images};
 pub use spectrum::{SPECTRUM_HEADS, SPECTRUM_NOTE, spectrum_page, spectrum_row, spectrum_table};
 pub use table::{Cell, Table, digits};
 pub use transfer::{heat_map, transfer_matrix, transfer_page};
@@ -63,9 +68,27 @@ pub enum ReportError {
     /// What it is made of can't be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Images can't be read any more from where they are kept.
+    #[error("the images can't be read any more: {0}")]
+    Kept(std::io::Error),
+    /// No PNG holds such images.
+    #[error("{0}")]
+    Shape(String),
     /// The page can't be put together.
     #[error("the page can't be put together: {0}")]
     Page(#[from] askama::Error),
+}
+
+impl ReportError {
+    /// What the error is about: [`ErrorKind::Output`] where a file can't be written.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            ReportError::File(_) => ErrorKind::Output,
+            ReportError::Journal(error) => error.kind(),
+            ReportError::Shape(_) => ErrorKind::Usage,
+            ReportError::Kept(_) | ReportError::Page(_) => ErrorKind::Other,
+        }
+    }
 }
 
 /// A picture as the bytes of a PNG file, each value a pixel.

@@ -2,8 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-/// White paper, as the pages have it.
-const PAPER: &str = "#fdfdfb";
+use crate::colours::{PAPER, class};
 
 /// A drawing under way: elements one below the other, in the order of drawing.
 pub(crate) struct Canvas {
@@ -16,10 +15,10 @@ pub(crate) struct Canvas {
 
 /// How words are written.
 #[derive(Clone, Copy)]
-pub(crate) struct Style {
+pub(crate) struct Style<'a> {
     /// Which end of the words stands at the place given: `start`, `middle` or `end`.
     pub(crate) anchor: &'static str,
-    pub(crate) fill: &'static str,
+    pub(crate) fill: &'a str,
     /// The height of the letters; that of the drawing if `None`.
     pub(crate) size: Option<u32>,
 }
@@ -72,10 +71,17 @@ impl Canvas {
         self.body += self.separator;
     }
 
+    /// Begins an element. What is filled or drawn in a colour that pages have their own of is in its class.
     fn open(&mut self, name: &str, attributes: &[(&str, &dyn Display)]) {
         let _ = write!(self.body, "<{name}");
         for (attribute, value) in attributes {
-            let _ = write!(self.body, " {attribute}=\"{}\"", escape(&value.to_string()));
+            let value = value.to_string();
+            let _ = write!(self.body, " {attribute}=\"{}\"", escape(&value));
+            if matches!(*attribute, "fill" | "stroke")
+                && let Some(class) = class(&value)
+            {
+                let _ = write!(self.body, " class=\"{class}\"");
+            }
         }
     }
 
@@ -86,7 +92,7 @@ impl Canvas {
     }
 
     /// Words at a place.
-    pub(crate) fn text(&mut self, [x, y]: [f64; 2], style: Style, words: &str) {
+    pub(crate) fn text(&mut self, [x, y]: [f64; 2], style: Style<'_>, words: &str) {
         let (x, y) = (self.number(x), self.number(y));
         let size = style.size.unwrap_or(0);
         let mut attributes: Vec<(&str, &dyn Display)> = vec![
@@ -167,8 +173,9 @@ impl Canvas {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\"{size} \
              role=\"img\" font-family=\"system-ui, sans-serif\"{font}>\n<title>{}</title>\n\
-             <rect width=\"{width}\" height=\"{height}\" fill=\"{PAPER}\"/>\n{}</svg>\n",
+             <rect width=\"{width}\" height=\"{height}\" fill=\"{PAPER}\" class=\"{}\"/>\n{}</svg>\n",
             escape(title),
+            class(PAPER).unwrap_or_default(),
             self.body
         )
     }

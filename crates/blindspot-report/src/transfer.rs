@@ -1,7 +1,10 @@
 //! What examples do to networks: a table and a picture.
 
+use std::fmt::Display;
+
 use blindspot::transfer::{Matrix, Rate};
 
+use crate::colours::{HEAT, INK, ON_HEAT};
 use crate::page::{Made, Section, StudyPage, study_page};
 use crate::svg::{Canvas, Frame, Style};
 use crate::table::{Cell, Table};
@@ -61,9 +64,6 @@ pub fn transfer_matrix(matrix: &Matrix) -> Table {
     }
 }
 
-/// Of words on white.
-const INK: &str = "#1c1d20";
-
 /// The matrix as a picture (SVG): the darker, the more images a network gets wrong.
 pub fn heat_map(matrix: &Matrix) -> String {
     const CELL: (usize, usize) = (96, 36);
@@ -100,15 +100,19 @@ pub fn heat_map(matrix: &Matrix) -> String {
     for (i, rates) in matrix.rates.iter().enumerate() {
         for (j, rate) in rates.iter().enumerate() {
             let (x, y) = (left + column_width * j, top + CELL.1 * i);
-            // From the page's white to a dark blue.
-            let mix = |light: f64, dark: f64| (light + rate.error * (dark - light)).round() as u8;
-            let (red, green, blue) = (mix(244.0, 23.0), mix(244.0, 55.0), mix(239.0, 118.0));
-            canvas.rect(
-                [x as f64, y as f64],
-                [(column_width - 2) as f64, (CELL.1 - 2) as f64],
-                &format!("rgb({red},{green},{blue})"),
-            );
-            let fill = if rate.error > 0.45 { "#ffffff" } else { INK };
+            let [x_shown, y_shown] = [x, y].map(|place| place.to_string());
+            let [width, height] = [column_width - 2, CELL.1 - 2].map(|size| size.to_string());
+            let opacity = format!("{:.3}", rate.error);
+            let attributes: [(&str, &dyn Display); 6] = [
+                ("x", &x_shown),
+                ("y", &y_shown),
+                ("width", &width),
+                ("height", &height),
+                ("fill", &HEAT),
+                ("fill-opacity", &opacity),
+            ];
+            canvas.element("rect", &attributes, None);
+            let fill = if rate.error > 0.5 { ON_HEAT } else { INK };
             let words = format!("{:.1}%", 100.0 * rate.error);
             let at = [x + column_width / 2, y + 23];
             text(&mut canvas, at, "middle", fill, &words);
@@ -144,7 +148,7 @@ pub fn transfer_page(matrix: &Matrix, made: &Made) -> Result<String, askama::Err
     let sections = [Section {
         id: "matrix".into(),
         title: "Errors of the columns' networks on the rows' images".into(),
-        notes: vec!["The darker, the more images a network gets wrong.".into()],
+        notes: vec!["The stronger the colour, the more images a network gets wrong.".into()],
         plots: vec![heat_map(matrix)],
         tables: vec![transfer_matrix(matrix)],
     }];

@@ -83,7 +83,8 @@ pub(crate) struct Attack {
     pub(crate) seed: u64,
     /// Also save the adversarial images as PNG files that fool the network when they are read back:
     /// where rounding to 8 bits undoes a perturbation, a larger one is searched for among such images.
-    /// DIR/labels.csv has their true classes
+    /// Beside them, the originals and the perturbations, magnified; DIR/images.csv has their classes, answers and
+    /// norms, DIR/index.html shows them
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,
     /// Ask another runtime for its answers to the final images: those that it does not take for

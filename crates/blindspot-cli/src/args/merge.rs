@@ -33,7 +33,7 @@ pub(crate) struct Merge {
     /// Of the images that an attack fooled, keep the N with the smallest perturbations; its figures stay those of all
     #[arg(long, value_name = "N", value_parser = count::<usize>(1..))]
     pub(crate) smallest: Option<usize>,
-    /// Where the adversarial images of an attack go as PNG files, if its shards were run with --save-images
+    /// Where the images of an attack go as PNG files, if its shards were run with --save-images
     #[arg(long, value_name = "DIR")]
     pub(crate) save_images: Option<PathBuf>,
     /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,

@@ -151,18 +151,7 @@ fn write(
     if let Some(report) = report {
         let provenance = &record.about.provenance;
         let subject = format!("{model} on {}", provenance.data);
-        let facts = vec![
-            ("images".to_owned(), provenance.data.clone()),
-            (
-                "SHA-256 of the model".into(),
-                provenance.model_sha256.clone(),
-            ),
-            (
-                "options".into(),
-                serde_json::to_string(&record.about.options)?,
-            ),
-        ];
-        let made = page::made(facts, &provenance.data_sha256, &provenance.versions);
+        let made = page::made_from(provenance, &record.about.options, Vec::new())?;
         let page = blindspot_report::certify_page(&subject, &brackets, &record, &made)?;
         page::write(report, &page)?;
     }

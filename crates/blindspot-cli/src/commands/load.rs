@@ -269,7 +269,7 @@ impl Chosen {
 /// How many of the images are right as they are, and of how many they were chosen.
 pub(super) fn right_in_words(right: usize, samples: usize, provenance: &Provenance) -> String {
     match provenance.right_of {
-        Some(all) => format!("{}, the only ones that are in", of(right, all)),
+        Some(all) => format!("{}; the others are left out", of(right, all)),
         None => of(right, samples),
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use blindspot::provenance::Provenance;
 use blindspot_data::files::{self, FileError};
 use blindspot_report::Made;
+use serde::Serialize;
 
 /// The page's file: the one that is named, or index.html in the folder that is named.
 pub(super) fn file(report: &Path) -> PathBuf {
@@ -61,6 +63,34 @@ fn encoded(name: &str) -> String {
         }
     }
     address
+}
+
+/// How a result of a model and images was made: by this process's own command. `options` are the study's own, `more`
+/// what else is to be said.
+pub(super) fn made_from(
+    provenance: &Provenance,
+    options: &impl Serialize,
+    more: Vec<(String, String)>,
+) -> serde_json::Result<Made> {
+    let Provenance {
+        preprocess,
+        data,
+        right_of,
+        model_sha256,
+        ..
+    } = provenance;
+    let images = match right_of {
+        Some(all) => format!("{data}: of {all} those that the model gets right as they are"),
+        None => data.clone(),
+    };
+    let mut facts = vec![("images".to_owned(), images)];
+    facts.extend(more);
+    facts.push(("SHA-256 of the model".into(), model_sha256.clone()));
+    if !preprocess.is_identity() {
+        facts.push(("preprocessing".into(), serde_json::to_string(preprocess)?));
+    }
+    facts.push(("options".into(), serde_json::to_string(options)?));
+    Ok(made(facts, &provenance.data_sha256, &provenance.versions))
 }
 
 /// How a result was made: by this process's own command.

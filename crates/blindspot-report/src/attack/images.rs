@@ -88,18 +88,14 @@ impl Encoder {
         let [low, high] = self.range;
         let width = high - low;
         let shown = |values: &[f32]| self.address(values.iter().map(|v| (v - low) / width));
-        let changes = || {
-            adversarial
-                .iter()
-                .zip(original)
-                .map(|(a, o)| (a - o) / width)
-        };
-        let magnified = magnification(ordinary(changes().map(f32::abs).collect()));
+        let changes = adversarial.iter().zip(original);
+        let changes: Vec<f32> = changes.map(|(a, o)| (a - o) / width).collect();
+        let (factor, shown_changes) = magnified(&changes);
         Pictures {
             original: shown(original),
             adversarial: shown(adversarial),
-            perturbation: self.address(changes().map(|change| 0.5 + change * magnified)),
-            magnified: magnified.to_string(),
+            perturbation: self.address(shown_changes),
+            magnified: factor.to_string(),
             small: self.is_small(),
         }
     }
@@ -141,6 +137,15 @@ fn fitted(picture: RgbImage, side: u32) -> RgbImage {
         scaled(height),
         FilterType::Triangle,
     )
+}
+
+/// A perturbation, as a part of the range, magnified around grey: by which round factor, and its values then.
+pub(crate) fn magnified(changes: &[f32]) -> (f32, impl Iterator<Item = f32> + '_) {
+    let factor = magnification(ordinary(
+        changes.iter().map(|change| change.abs()).collect(),
+    ));
+    let values = changes.iter().map(move |change| 0.5 + change * factor);
+    (factor, values)
 }
 
 /// The size that only one change in 200 exceeds: single values that stand out would leave all others grey.

@@ -14,6 +14,7 @@ use crate::ReportError;
 use crate::axes::{Steps, steps_plot};
 use crate::page::{Made, Page, words};
 use crate::table::{Table, digits};
+pub(crate) use images::magnified;
 use images::{Encoder, Pictures, csv_link, svg_link};
 use numbers::{Numbers, csv, norms, table};
 use words::{Unit, answer, remarks};

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use blindspot::units::{DirectionKind, Group, Measure, Study};
 
+use crate::colours::{COLOURS, INK, OTHER, SOFT};
 use crate::svg::{Canvas, Frame, Style};
 
 const WIDTH: f64 = 640.0;
@@ -19,10 +20,8 @@ const TITLE: f64 = 34.0;
 /// The height of the numbers below a panel.
 const BELOW: f64 = 30.0;
 
-const INK: &str = "#1c1d20";
-const SOFT: &str = "#62666e";
 /// The colour of units, and of all else.
-const COLOURS: [&str; 2] = ["#2b5fa8", "#8f949c"];
+const OF_KINDS: [&str; 2] = [COLOURS[0], OTHER];
 
 /// The histograms of every measure that is defined: units, random directions and the controls, one
 /// below the other on one scale (SVG). A line marks the mean.
@@ -95,7 +94,7 @@ fn panel(
         );
         canvas.text([MARGIN, top + 20.0], style("start", SOFT, 14), &name);
         let base = top + NAME + BARS;
-        let colour = COLOURS[usize::from(group.kind != DirectionKind::Units)];
+        let colour = OF_KINDS[usize::from(group.kind != DirectionKind::Units)];
         let width = (WIDTH - 2.0 * MARGIN) / BINS as f64;
         for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             let height = BARS * count as f64 / most;
@@ -156,7 +155,7 @@ pub fn rotation(study: &Study) -> Option<String> {
         let at = [left - 6.0, y(value) + 4.0];
         canvas.text(at, style("end", SOFT, 13), &format!("{value:.3}"));
     }
-    canvas.line([left, y(random)], [right, y(random)], COLOURS[1], 2.0);
+    canvas.line([left, y(random)], [right, y(random)], OTHER, 2.0);
     let at = [right, y(random) - 6.0];
     canvas.text(at, style("end", SOFT, 13), "random directions");
     let path: Vec<[f64; 2]> = points
@@ -186,7 +185,7 @@ fn frame(title: &str, height: f64) -> Frame<'_> {
     }
 }
 
-fn style(anchor: &'static str, fill: &'static str, size: u32) -> Style {
+fn style(anchor: &'static str, fill: &'static str, size: u32) -> Style<'static> {
     Style {
         anchor,
         fill,

@@ -19,7 +19,7 @@ use crate::transfer::Distortion;
 pub use arrays::{write_arrays, write_found, write_stored};
 use blindspot_run::journal::{JournalError, Work};
 pub use confidence::confidences;
-pub use stored::{Layout, Numbers, StoredExample, StoredExamples};
+pub use stored::{Layout, Numbers, SavedExample, StoredExample, StoredExamples};
 
 /// Where a set of examples comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

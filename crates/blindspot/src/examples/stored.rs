@@ -6,7 +6,6 @@ use std::ops::Range;
 use blindspot_run::journal::{Entries, JournalError, take};
 use serde::{Deserialize, Serialize};
 
-use crate::image_files::Saved;
 use crate::search::{EightBit, Example};
 
 /// What an entry holds.
@@ -120,6 +119,25 @@ pub struct StoredExample {
     pub original: Vec<f32>,
     /// The L2 norm below which no perturbation changes the answer; None where the layout has no certificates.
     pub certificate: Option<f64>,
+}
+
+/// An example as an image of 8 bits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedExample {
+    /// The image's place in the image set.
+    pub index: usize,
+    /// The image's class.
+    pub label: usize,
+    /// Whether the original is answered wrongly, as far as the criterion asks: then nothing is changed.
+    pub wrong_before: bool,
+    /// The answer to the original.
+    pub before: usize,
+    /// The answer to the image of 8 bits.
+    pub answer: usize,
+    /// The values of the original, from 0 to 1.
+    pub original: Vec<f32>,
+    /// The adversarial image's levels, 255 standing for 1.
+    pub levels: Vec<u8>,
 }
 
 /// The numbers of an example, without its images.
@@ -392,26 +410,38 @@ impl<'a> StoredExamples<'a> {
         }))
     }
 
-    /// The 8-bit images that succeed, as [`save_images`](crate::image_files::save_images) takes
-    /// them; none where the layout has none.
+    /// The 8-bit images that succeed, with their originals; none where the layout has none.
     ///
     /// # Errors
     /// As [`Entries::bytes`].
-    pub fn pictures(
+    pub fn saved(
         &self,
-    ) -> Result<impl Iterator<Item = io::Result<Saved<'static>>> + '_, JournalError> {
-        let images = self.numbers()?.zip(self.levels()?);
-        Ok(images.filter_map(|(numbers, levels)| {
-            let saved = numbers.and_then(|numbers| {
-                let saved = Saved {
-                    index: numbers.index as usize,
-                    label: numbers.label as usize,
-                    levels: levels?.into(),
-                };
-                Ok(numbers.eight_bit_success.then_some(saved))
-            });
-            saved.transpose()
-        }))
+    ) -> Result<impl Iterator<Item = io::Result<SavedExample>> + '_, JournalError> {
+        let start = self.layout.images().start;
+        let originals = start..start + 4 * self.layout.input_len();
+        let images = self.numbers()?.zip(self.entries.bytes(originals)?);
+        let images = images.zip(self.eight_bit_numbers()?.zip(self.levels()?));
+        let has_them = self.layout.eight_bit;
+        Ok(
+            images.filter_map(move |((numbers, original), (as_saved, levels))| {
+                let saved = (|| -> io::Result<Option<SavedExample>> {
+                    let (numbers, original) = (numbers?, original?);
+                    let (as_saved, levels) = (as_saved?, levels?);
+                    let values = original.as_chunks::<4>().0.iter();
+                    let saved = SavedExample {
+                        index: numbers.index as usize,
+                        label: numbers.label as usize,
+                        wrong_before: numbers.wrong_before,
+                        before: numbers.before as usize,
+                        answer: as_saved.after as usize,
+                        original: values.map(|&bytes| f32::from_le_bytes(bytes)).collect(),
+                        levels,
+                    };
+                    Ok(numbers.eight_bit_success.then_some(saved))
+                })();
+                saved.transpose().filter(|_| has_them)
+            }),
+        )
     }
 
     /// The levels of the 8-bit images, an item each.

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use blindspot::examples::{
     About, Layout, Origin, Record, StoredExamples, confidences, write_record, write_stored,
 };
-use blindspot::image_files::save_images;
 use blindspot::model::Model;
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
-use blindspot_report::{AttackPage, attack_page};
+use blindspot_report::{AttackPage, Made, SavedImages, attack_page, save_images};
 use serde::Serialize;
 
 use super::text::text;
@@ -102,7 +101,7 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
     write_record(&written.json, &record)?;
     write_stored(written.out, &kept)?;
     if let Some(dir) = written.save_images {
-        save_images(dir, kept.pictures()?, image_shape)?;
+        save(dir, &kept, &record, image_shape, written)?;
     }
     if examples.layout().certificate {
         let pairs: Vec<(f64, f64)> = examples.certificates()?.collect::<Result<_, _>>()?;
@@ -116,6 +115,36 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
         page::write(report, &page)?;
     }
     Ok(record)
+}
+
+/// Writes the folder of adversarial images. Its page has no command: it is the same for any number of shards.
+fn save(
+    dir: &Path,
+    kept: &StoredExamples<'_>,
+    record: &Record,
+    image_shape: [usize; 3],
+    written: &Written<'_>,
+) -> anyhow::Result<()> {
+    let provenance = &record.origin.provenance;
+    let made = Made {
+        command: String::new(),
+        ..page::made_from(provenance, &record.origin.options, Vec::new())?
+    };
+    let known = written.known.as_ref();
+    let files = known.map_or(BTreeMap::new(), |known| files_of(known.images));
+    let shown = SavedImages {
+        subject: &provenance.data,
+        image_shape,
+        classes: known.and_then(|known| known.model.classes().or(known.images.classes())),
+        made: &made,
+    };
+    save_images(
+        dir,
+        &shown,
+        |index| files.get(&index).cloned(),
+        kept.saved()?,
+    )?;
+    Ok(())
 }
 
 /// The page of an attack.
@@ -146,20 +175,9 @@ fn page_of(
         );
         classes = model.classes().or(images.classes());
         confidence = confidences::<anyhow::Error>(*model, examples, *progress)?;
-        let names = images.indices().iter();
-        let name = |(at, &index)| Some((index, images.file(at)?));
-        files = short(names.enumerate().filter_map(name).collect());
+        files = files_of(images);
     }
-    let options = serde_json::to_string(&record.origin.options)?;
-    let facts = vec![
-        ("images".to_owned(), data.clone()),
-        (
-            "SHA-256 of the model".into(),
-            provenance.model_sha256.clone(),
-        ),
-        ("options".into(), options),
-    ];
-    let made = page::made(facts, &provenance.data_sha256, &provenance.versions);
+    let made = page::made_from(provenance, &record.origin.options, Vec::new())?;
     let out = written.out;
     let links = [out.to_owned(), written.json.clone()];
     let links: Vec<_> = links
@@ -209,8 +227,11 @@ pub(super) fn tell(common: &Common, record: &Record, written: &Written<'_>) -> a
     json(common, record)
 }
 
-/// The files of images by their names without folders, where these are different ones.
-fn short(files: BTreeMap<usize, &Path>) -> BTreeMap<usize, String> {
+/// The files of images by their indices: by their names without folders, where these are different ones.
+fn files_of(images: &ImageSet) -> BTreeMap<usize, String> {
+    let indices = images.indices().iter().enumerate();
+    let files = indices.filter_map(|(at, &index)| Some((index, images.file(at)?)));
+    let files: BTreeMap<usize, &Path> = files.collect();
     let names: BTreeSet<_> = files.values().map(|file| file.file_name()).collect();
     let distinct = names.len() == files.len();
     let short = |file: &Path| match file.file_name().filter(|_| distinct) {

@@ -288,15 +288,20 @@ fn write_all(
         statistics: report.study,
     };
     let study = record.statistics.as_ref();
-    let provenance = &record.identity.provenance;
+    let Identity {
+        layer: name,
+        options,
+        provenance,
+        ..
+    } = &record.identity;
+    let more = vec![
+        ("number of images".to_owned(), record.images.to_string()),
+        ("layer".into(), name.clone()),
+    ];
     // Without the command: the page is the same for any number of shards and threads.
     let made = Made {
         command: String::new(),
-        ..page::made(
-            facts(&record)?,
-            &provenance.data_sha256,
-            &provenance.versions,
-        )
+        ..page::made_from(provenance, options, more)?
     };
     let page = blindspot_report::units_page(&layer.name, images.len(), &rows, study, &made)?;
     write(out, "units.json", &serde_json::to_vec(&record)?)?;
@@ -417,24 +422,4 @@ fn images_record(
         constant_activation: found.constant(),
         selectivity: found.selectivity,
     }
-}
-
-/// How it was made, for the page.
-fn facts(record: &Record) -> anyhow::Result<Vec<(String, String)>> {
-    let Identity {
-        layer,
-        options,
-        provenance,
-        ..
-    } = &record.identity;
-    Ok(vec![
-        ("data".to_owned(), provenance.data.clone()),
-        ("images".into(), record.images.to_string()),
-        ("layer".into(), layer.clone()),
-        ("options".into(), serde_json::to_string(options)?),
-        (
-            "SHA-256 of the model".into(),
-            provenance.model_sha256.clone(),
-        ),
-    ])
 }
