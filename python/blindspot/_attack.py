@@ -117,18 +117,46 @@ class Examples(Columns):
             "gradients_mean": mean(self.gradients, ~self.already_wrong),
         }
 
+    def smallest(self, count: int) -> Examples:
+        """The images fooled by the `count` smallest perturbations, the smallest first.
+
+        >>> import blindspot as bs
+        >>> found = bs.attack(example_file, example_images, [0, 1, 2])
+        >>> len(found.smallest(2)), found.smallest(1).norm[0] == found.norm[found.fooled].min()
+        (2, np.True_)
+        """
+        places = np.flatnonzero(self.fooled)
+        order = places[np.argsort(self.norm[places], kind="stable")][:count]
+        return Examples(self._found.only([int(at) for at in order]), self._model, self._data)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what the command writes: the arrays as `path`, an .npz, and a record beside it as .json."""
         if not os.fspath(path).endswith(".npz"):
             raise UsageError(f"{os.fspath(path)}: give a name that ends in .npz")
-        about: _native.About = {
+        self._found.save(path, self._about())
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Writes the page that the command's `--report` asks for, one file of HTML: what was found in a sentence,
+        examples, the curve of robust accuracy, all images with their numbers.
+
+        Of a PyTorch module or a function it has no confidences.
+        """
+        if not os.fspath(path).endswith(".html"):
+            raise UsageError(f"{os.fspath(path)}: give a name that ends in .html")
+        shape = _picture_shape(self._model, self._data, self._found.shape)
+        self._found.report(path, self._about(), shape, self._class_names())
+
+    def _about(self) -> _native.About:
+        return {
             "data": self._data.name,
             "answers_as_labels": self._data.answers_as_labels,
             "hashes": self._data.hashes,
             "model_sha256": self._model.sha256 if isinstance(self._model, Model) else "",
             "versions": versions(),
         }
-        self._found.save(path, about)
+
+    def _class_names(self) -> list[str] | None:
+        return self._model.class_names if isinstance(self._model, Model) else None
 
     def save_images(
         self,
@@ -146,8 +174,7 @@ class Examples(Columns):
         """
         shape = _picture_shape(self._model, self._data, self._found.shape)
         with watching(progress, threads) as watch:
-            names = self._model.class_names if isinstance(self._model, Model) else None
-            self._found.save_images(dir, shape, self._data.name, names, watch)
+            self._found.save_images(dir, shape, self._data.name, self._class_names(), watch)
 
     def eight_bit(self, *, progress: Progress = None, threads: int | None = None) -> dict[str, NDArray[Any]]:
         """The examples as images of 8 bits: adversarial_8bit, success_8bit, prediction_8bit, l2_8bit.
@@ -252,6 +279,7 @@ def attack(
     certify: bool = False,
     samples: int | None = None,
     shuffle: bool = False,
+    correct_only: bool = False,
     resize: int | tuple[int, int] | None = None,
     crop: int | tuple[int, int] | None = None,
     exif: bool = False,
@@ -286,6 +314,7 @@ def attack(
         verify: "onnxruntime" asks that runtime about the final images; what it refutes is no success.
         certify: also give each image a certified radius; for ONNX models.
         samples, shuffle: how many images, the first or a random choice.
+        correct_only: of these, only the images that the model gets right as they are.
         resize, crop, exif, skip_broken, classes, data_dir: of pictures and files, as for the command.
         on_interrupt: after Ctrl-C, "raise" `Interrupted`, which has what was finished, or "return" that.
         progress: None shows a bar where somebody sees it; True, False, or a function (work, done, total).
@@ -326,7 +355,7 @@ def attack(
         inputs = given(
             images, labels, classifier.shape, choice, watch, box=box or classifier.box, model=native
         )
-        truth = inputs.labels_or_answers(classifier, watch)
+        truth = inputs.truth(classifier, correct_only, watch)
         found, interrupt = _native.attack(native_of(classifier), inputs.images, truth, options, watch)
         if verify is not None and len(found):
             found = _verified(verify, classifier, found)

@@ -80,6 +80,7 @@ def certify(
     seed: int = 0,
     samples: int | None = None,
     shuffle: bool = False,
+    correct_only: bool = False,
     resize: int | tuple[int, int] | None = None,
     crop: int | tuple[int, int] | None = None,
     exif: bool = False,
@@ -97,7 +98,7 @@ def certify(
         images, labels: as for `attack`.
         time_limit: raises the certificates by branch and bound until so many seconds have gone into them.
         arithmetic: "runtime" holds in any runtime's arithmetic, "exact" in exact arithmetic only.
-        box, seed, samples, shuffle, resize, crop, exif, skip_broken, classes, data_dir, on_interrupt, progress,
+        box, seed, samples, shuffle, correct_only, resize, crop, exif, skip_broken, classes, data_dir, on_interrupt, progress,
             threads: as for `attack`.
 
     Raises:
@@ -119,7 +120,7 @@ def certify(
     }
     with watching(progress, threads) as watch:
         inputs = given(images, labels, own.shape, choice, watch, box=box or own.box, model=own._native)
-        truth = inputs.labels_or_answers(own, watch)
+        truth = inputs.truth(own, correct_only, watch)
         certified, interrupt = _native.certify(own._native, inputs.images, truth, options, watch)
     found = Certificates(certified, inputs)
     return found if interrupt is None else ended(interrupt, found, on_interrupt)

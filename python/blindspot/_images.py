@@ -72,6 +72,20 @@ class Given:
         return self.labels
 
 
+    def truth(self, model: Answering, correct_only: bool, watch: Watch) -> list[int]:
+        """The labels, as `labels_or_answers`; with `correct_only` the images stay that the model gets right, no others."""
+        truth = self.labels_or_answers(model, watch)
+        if not correct_only or self.answers_as_labels:
+            return truth
+        answers = model._answers(self.images, watch)
+        right = [at for at, (answer, label) in enumerate(zip(answers, truth)) if answer == label]
+        if not right:
+            raise UsageError(f"the model gets none of the {len(truth)} images right: leave correct_only out")
+        self.images = self.images.only(right) if isinstance(self.images, _native.Images) else self.images[right]
+        self.labels = [truth[at] for at in right]
+        return self.labels
+
+
 def given(
     images: Images,
     labels: Labels | None,

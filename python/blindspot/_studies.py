@@ -297,6 +297,7 @@ def transfer(
     amplify: float | Sequence[float] = (),
     amplify_by: float | Sequence[float] = (),
     noise: float | Sequence[float] = (),
+    correct_only: bool = False,
     seed: int = 0,
     progress: Progress = None,
     threads: int | None = None,
@@ -309,6 +310,7 @@ def transfer(
         amplify: also all perturbations times one factor, to this mean distortion.
         amplify_by: also all perturbations times this factor.
         noise: also Gaussian noise of this standard deviation in place of the perturbations.
+        correct_only: count only the images that all the models get right as they are.
         seed: where the noise comes from.
         progress, threads: as for `attack`.
 
@@ -333,6 +335,7 @@ def transfer(
         "amplify_by": [float(value) for value in np.atleast_1d(amplify_by)],
         "noise": [float(value) for value in np.atleast_1d(noise)],
         "seed": seed,
+        "correct_only": correct_only,
     }
     with ExitStack() as stack:
         watch = stack.enter_context(watching(progress, threads))

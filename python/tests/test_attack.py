@@ -129,6 +129,19 @@ def test_images_of_eight_bits_are_read_back_and_fool(deep: Deep, tmp_path: Path)
     assert eight["adversarial_8bit"].shape == images.shape and eight["success_8bit"].sum() == len(back)
 
 
+def test_a_page_says_what_was_found(deep: Deep, tmp_path: Path) -> None:
+    path, images = deep
+    model = bs.load(path)
+    found = bs.attack(model, images, model.predict(images))
+    found.report(tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    fooled, searched = found.summary["fooled"], found.summary["searched"]
+    assert f"<h1>{fooled} of {searched} images" in page and page.count('class="case"') == len(found)
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "page.html"]
+    with pytest.raises(bs.UsageError, match="html"):
+        found.report(tmp_path / "page")
+
+
 def test_certificates_stand_below_what_is_found(deep: Deep, tmp_path: Path) -> None:
     path, images = deep
     labels = bs.load(path).predict(images)

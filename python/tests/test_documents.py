@@ -61,8 +61,8 @@ def test_the_ten_lines_work(tmp_path: Path, write: Callable[..., Path]) -> None:
 def test_options_have_the_command_s_names() -> None:
     """Each option of the command is an argument, of its own function or of `load`, or has another form."""
     forms = {"data": "images", "quiet": "progress", "no_statistics": "statistics"}
-    methods = {"out", "save_images", "json"}
-    alone = {"shard", "help", "version", "patience", "report"}
+    methods = {"out", "save_images", "json", "smallest", "report"}
+    alone = {"shard", "help", "version", "patience"}
     # Pictures that `units` makes are the command's alone, too.
     alone |= {"synthesize", "l2", "total_variation"}
     for command in ("attack", "certify", "spectrum", "units", "transfer", "inspect"):

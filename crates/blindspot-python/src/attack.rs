@@ -7,17 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use blindspot::ErrorKind;
 use blindspot::certify::Certifier;
 use blindspot::classifier::Classifier;
-use blindspot::examples::{Layout, Origin, SavedExample, write_found};
+use blindspot::examples::{
+    Layout, Origin, Record, SavedExample, StoredExamples, confidences, with_stored, write_found,
+};
 use blindspot::inputs::{InMemory, Inputs};
 use blindspot::model::InputBox;
 use blindspot::preprocess::Preprocess;
 use blindspot::provenance::Provenance;
-use blindspot::run::monitor::Monitor;
+use blindspot::run::monitor::{Monitor, Unwatched};
 use blindspot::search::{
     Block, Bounds, Criterion, EightBit, Example, SearchError, SearchOptions, eight_bit,
     search_in_blocks,
 };
-use blindspot_report::{Made, SavedImages, save_images};
+use blindspot_data::files::write_atomically;
+use blindspot_report::{AttackPage, Made, SavedImages, attack_page, save_images};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -193,6 +196,55 @@ impl Found {
         self.shape.iter().product()
     }
 
+    /// Where the examples come from, as a record says it.
+    fn origin(&self, py: Python<'_>, about: About) -> Result<Origin, Failure> {
+        let preprocess = match &AnyModel::of(self.model.bind(py))? {
+            AnyModel::Own(model) => model.model().preprocess().clone(),
+            AnyModel::Python(_) => Preprocess::default(),
+        };
+        Ok(Origin {
+            options: self.options.clone(),
+            provenance: Provenance {
+                preprocess,
+                data: about.data,
+                data_sha256: about.hashes,
+                selection_sha256: String::new(),
+                right_of: None,
+                model_sha256: about.model_sha256,
+                versions: about.versions,
+            },
+            answers_as_labels: about.answers_as_labels,
+            ranges_sha256: BTreeMap::new(),
+        })
+    }
+
+    /// Those in 8 bits, as far as they were asked for.
+    fn known_eight_bit(&self) -> Option<Arc<Vec<EightBit>>> {
+        let place = self.eight_bit.lock();
+        place.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is stored of each example.
+    fn layout(&self) -> Layout {
+        Layout {
+            shape: self.shape.clone(),
+            eight_bit: self.known_eight_bit().is_some(),
+            certificate: self.certificates.is_some(),
+        }
+    }
+
+    /// Each example as it is stored.
+    fn contents<'a>(&'a self, layout: &'a Layout) -> impl ExactSizeIterator<Item = Vec<u8>> + 'a {
+        let eight_bit = self.known_eight_bit().filter(|_| layout.eight_bit);
+        let originals = self.originals.chunks_exact(self.input_len());
+        let rows = self.examples.iter().zip(originals).enumerate();
+        rows.map(move |(i, (example, original))| {
+            let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
+            let certificate = self.certificates.as_ref().map(|radii| radii[i]);
+            layout.content(example, original, eight_bit, certificate)
+        })
+    }
+
     fn certify(
         &self,
         certifier: &Certifier,
@@ -309,47 +361,56 @@ impl Found {
 
     /// Writes what the command writes: the arrays, and the record beside them.
     fn save(&self, py: Python<'_>, path: PathBuf, about: About) -> Result<(), Failure> {
+        let (origin, layout) = (self.origin(py, about)?, self.layout());
+        py.detach(|| write_found(&path, &layout, self.contents(&layout), Some(origin)))?;
+        Ok(())
+    }
+
+    /// Writes the page that the command's `--report` asks for.
+    fn report(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        about: About,
+        shape: [usize; 3],
+        classes: Option<Vec<String>>,
+    ) -> Result<(), Failure> {
+        let subject = about.data.clone();
+        let (origin, layout) = (self.origin(py, about)?, self.layout());
         let any = AnyModel::of(self.model.bind(py))?;
-        let preprocess = match &any {
-            AnyModel::Own(model) => model.model().preprocess().clone(),
-            AnyModel::Python(_) => Preprocess::default(),
+        let own = match &any {
+            AnyModel::Own(model) => Some(model.model().clone()),
+            AnyModel::Python(_) => None,
         };
         drop(any);
-        let origin = Origin {
-            options: self.options.clone(),
-            provenance: Provenance {
-                preprocess,
-                data: about.data,
-                data_sha256: about.hashes,
-                selection_sha256: String::new(),
-                right_of: None,
-                model_sha256: about.model_sha256,
-                versions: about.versions,
-            },
-            answers_as_labels: about.answers_as_labels,
-            ranges_sha256: BTreeMap::new(),
+        let write = |stored: &StoredExamples<'_>| -> Result<(), Failure> {
+            let record = Record::of(origin, stored)?;
+            let confidences = match &own {
+                Some(model) => confidences::<Failure>(model, stored, &Unwatched)?,
+                None => Vec::new(),
+            };
+            let facts = record.origin.provenance.versions.clone();
+            let page = attack_page(
+                stored,
+                &record,
+                &AttackPage {
+                    subject: &subject,
+                    image_shape: shape,
+                    classes: classes.as_deref(),
+                    files: &BTreeMap::new(),
+                    confidences: &confidences,
+                    links: &[],
+                    made: &Made {
+                        command: String::new(),
+                        facts: facts.into_iter().collect(),
+                    },
+                },
+            )?;
+            write_atomically(&path, |sink| sink.write_all(page.as_bytes()))?;
+            Ok(())
         };
-        let place = self.eight_bit.lock();
-        let eight_bit = place.unwrap_or_else(PoisonError::into_inner).clone();
-        let layout = Layout {
-            shape: self.shape.clone(),
-            eight_bit: eight_bit.is_some(),
-            certificate: self.certificates.is_some(),
-        };
-        py.detach(|| {
-            let length = self.input_len();
-            let rows = self
-                .examples
-                .iter()
-                .zip(self.originals.chunks_exact(length));
-            let rows = rows.enumerate().map(|(i, (example, original))| {
-                let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
-                let certificate = self.certificates.as_ref().map(|radii| radii[i]);
-                layout.content(example, original, eight_bit, certificate)
-            });
-            write_found(&path, &layout, rows, Some(origin))
-        })?;
-        Ok(())
+        let done = py.detach(|| with_stored(&path, &layout, self.contents(&layout), write));
+        Ok(done?)
     }
 
     /// Writes the examples that succeed in 8 bits as PNG files beside their originals, with tables and a page; the
@@ -405,6 +466,35 @@ impl Found {
             shape: self.shape.clone(),
             certificates: self.certificates.clone(),
             eight_bit: Mutex::new(None),
+            options: self.options.clone(),
+            model: Python::attach(|py| self.model.clone_ref(py)),
+        })
+    }
+
+    /// The examples at some positions, in that order.
+    fn only(&self, positions: Vec<usize>) -> PyResult<Found> {
+        if positions
+            .iter()
+            .any(|&position| position >= self.examples.len())
+        {
+            return Err(pyo3::exceptions::PyIndexError::new_err("no such example"));
+        }
+        let length = self.input_len();
+        let originals = positions
+            .iter()
+            .flat_map(|&at| &self.originals[at * length..][..length]);
+        let certificates = self.certificates.as_ref();
+        let eight_bit = self.known_eight_bit();
+        let eight_bit = eight_bit.map(|all| positions.iter().map(|&at| all[at].clone()).collect());
+        Ok(Found {
+            examples: positions
+                .iter()
+                .map(|&at| self.examples[at].clone())
+                .collect(),
+            originals: originals.copied().collect(),
+            shape: self.shape.clone(),
+            certificates: certificates.map(|all| positions.iter().map(|&at| all[at]).collect()),
+            eight_bit: Mutex::new(eight_bit.map(Arc::new)),
             options: self.options.clone(),
             model: Python::attach(|py| self.model.clone_ref(py)),
         })

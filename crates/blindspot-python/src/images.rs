@@ -83,6 +83,14 @@ impl Images {
         })
     }
 
+    /// The images at some positions, in that order.
+    fn only(&self, positions: Vec<usize>) -> PyResult<Images> {
+        if positions.iter().any(|&position| position >= self.0.len()) {
+            return Err(pyo3::exceptions::PyIndexError::new_err("no such image"));
+        }
+        Ok(Images(self.0.select(&positions)))
+    }
+
     /// The images whose files can be read, each read once, and what is wrong with the others.
     fn checked(
         &self,

@@ -216,6 +216,7 @@ pub(crate) struct TransferOptions {
     amplify_by: Vec<f64>,
     noise: Vec<f64>,
     seed: u64,
+    correct_only: bool,
 }
 
 /// What examples do to other models.
@@ -239,6 +240,9 @@ pub(crate) fn transfer<'py>(
         .map(|(name, model)| Ok((name.clone(), AnyModel::of(model)?)))
         .collect::<PyResult<_>>()?;
     let mut study = Transfer::new().seed(options.seed);
+    if options.correct_only {
+        study = study.correct_only();
+    }
     for ((name, examples), originals) in examples.iter().zip(&originals) {
         study = match (examples, originals) {
             (Examples::Found(found), Some(originals)) => {
@@ -275,6 +279,10 @@ pub(crate) fn transfer<'py>(
         Some(raised) => Failure::from(raised),
         None => Failure::from(error),
     })?;
+    if options.correct_only && matrix.rates.iter().any(Vec::is_empty) {
+        let why = "no image of a set is one that all the models get right: leave correct_only out";
+        return Err(fail(ErrorKind::Usage, why));
+    }
     let table = blindspot_report::transfer_matrix(&matrix);
     let files = vec![
         ("transfer.csv".to_owned(), table.csv().into_bytes()),

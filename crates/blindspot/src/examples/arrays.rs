@@ -119,6 +119,27 @@ pub fn write_found(
     contents: impl ExactSizeIterator<Item = Vec<u8>>,
     origin: Option<Origin>,
 ) -> Result<(), JournalError> {
+    with_stored(path, layout, contents, |stored| {
+        write_stored(path, stored)?;
+        if let Some(origin) = origin {
+            let record = Record::of(origin, stored)?;
+            write_record(&path.with_extension("json"), &record)?;
+        }
+        Ok(())
+    })
+}
+
+/// Does with examples, given by their contents ([`Layout::content`]), what `work` does with stored ones. They are kept
+/// in a temporary folder beside `path` meanwhile; no file that is there is touched.
+///
+/// # Errors
+/// [`JournalError`] if they can't be kept, and those of `work`.
+pub fn with_stored<R, E: From<JournalError>>(
+    path: &Path,
+    layout: &Layout,
+    contents: impl ExactSizeIterator<Item = Vec<u8>>,
+    work: impl FnOnce(&StoredExamples<'_>) -> Result<R, E>,
+) -> Result<R, E> {
     let header = Header {
         kind: "examples".into(),
         about: serde_json::Value::Null,
@@ -129,23 +150,18 @@ pub fn write_found(
     let beside = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
-    let folder =
-        tempfile::tempdir_in(beside.unwrap_or(Path::new("."))).map_err(|source| FileError {
+    let folder = tempfile::tempdir_in(beside.unwrap_or(Path::new("."))).map_err(|source| {
+        JournalError::from(FileError {
             action: "write",
             path: path.to_owned(),
             source,
-        })?;
+        })
+    })?;
     let journal_path = folder.path().join("examples.journal");
     let mut journal = Journal::open(&journal_path, header)?;
     journal.append(contents.enumerate())?;
     let entries = Entries::of(&journal_path)?;
-    let stored = StoredExamples::new(&entries, layout.clone())?;
-    write_stored(path, &stored)?;
-    if let Some(origin) = origin {
-        let record = Record::of(origin, &stored)?;
-        write_record(&path.with_extension("json"), &record)?;
-    }
-    Ok(())
+    work(&StoredExamples::new(&entries, layout.clone())?)
 }
 
 /// One number of each example.

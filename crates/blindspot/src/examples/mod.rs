@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::provenance::Provenance;
 use crate::search::{SearchOptions, Target};
 use crate::transfer::Distortion;
-pub use arrays::{write_arrays, write_found, write_stored};
+pub use arrays::{with_stored, write_arrays, write_found, write_stored};
 use blindspot_run::journal::{JournalError, Work};
 pub use confidence::confidences;
 pub use stored::{Layout, Numbers, SavedExample, StoredExample, StoredExamples};

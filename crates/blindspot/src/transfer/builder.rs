@@ -3,7 +3,7 @@
 use blindspot_model::classifier::Classifier;
 use blindspot_run::monitor::{Monitor, Unwatched};
 
-use super::{ExampleSource, Matrix, SavedError, Variant, matrix};
+use super::{ExampleSource, Matrix, SavedError, Trial, Variant};
 
 /// The errors of networks on each other's examples: tables 2 and 4 of the paper, for any examples and any
 /// networks.
@@ -31,6 +31,7 @@ pub struct Transfer<'a> {
     classifiers: Vec<(String, &'a dyn Classifier)>,
     variants: Vec<Variant>,
     seed: u64,
+    correct_only: bool,
 }
 
 impl Default for Transfer<'_> {
@@ -47,6 +48,7 @@ impl<'a> Transfer<'a> {
             classifiers: Vec::new(),
             variants: vec![Variant::Plain],
             seed: 0,
+            correct_only: false,
         }
     }
 
@@ -103,6 +105,12 @@ impl<'a> Transfer<'a> {
         self
     }
 
+    /// Has only images count that all models get right as they are. A row of a set without such images has no rates.
+    pub fn correct_only(mut self) -> Transfer<'a> {
+        self.correct_only = true;
+        self
+    }
+
     /// The error of each network on each set of examples in each variant.
     ///
     /// # Errors
@@ -117,12 +125,12 @@ impl<'a> Transfer<'a> {
     /// # Errors
     /// [`SavedError`] if examples can't be read or don't fit a network.
     pub fn run_watched(&self, monitor: &dyn Monitor) -> Result<Matrix, SavedError> {
-        matrix(
-            &self.examples,
-            &self.classifiers,
-            &self.variants,
-            self.seed,
-            monitor,
-        )
+        let trial = Trial {
+            files: &self.examples,
+            networks: &self.classifiers,
+            variants: &self.variants,
+            seed: self.seed,
+        };
+        trial.matrix(self.correct_only, monitor)
     }
 }

@@ -90,13 +90,25 @@ pub fn matrix<S: ExampleSource, N: Classifier>(
         variants,
         seed,
     };
-    let columns = networks.iter().map(|(name, _)| name.clone());
-    let mut tally = Tally::new(trial.sets(), columns.collect(), variants.to_vec());
-    trial.answers(0..trial.examples(), monitor, |_, contents| {
-        contents.iter().for_each(|content| tally.add(content));
-        Ok::<(), SavedError>(())
-    })?;
-    Ok(tally.matrix())
+    trial.matrix(false, monitor)
+}
+
+impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
+    /// The errors of all networks, of all images or of those alone that all networks get right as they are.
+    pub(super) fn matrix(
+        &self,
+        correct_only: bool,
+        monitor: &dyn Monitor,
+    ) -> Result<Matrix, SavedError> {
+        let columns = self.networks.iter().map(|(name, _)| name.clone());
+        let tally = Tally::new(self.sets(), columns.collect(), self.variants.to_vec());
+        let mut tally = tally.correct_only(correct_only);
+        self.answers(0..self.examples(), monitor, |_, contents| {
+            contents.iter().for_each(|content| tally.add(content));
+            Ok::<(), SavedError>(())
+        })?;
+        Ok(tally.matrix())
+    }
 }
 
 /// Counts of what the networks of a [`Trial`] answered.
