@@ -62,7 +62,7 @@ def test_options_have_the_command_s_names() -> None:
     """Each option of the command is an argument, of its own function or of `load`, or has another form."""
     forms = {"data": "images", "quiet": "progress", "no_statistics": "statistics"}
     methods = {"out", "save_images", "json", "smallest", "report"}
-    alone = {"shard", "help", "version", "patience"}
+    alone = {"shard", "help", "version", "patience", "overwrite"}
     # Pictures that `units` makes are the command's alone, too.
     alone |= {"synthesize", "l2", "total_variation"}
     for command in ("attack", "certify", "spectrum", "units", "transfer", "inspect"):
