@@ -209,6 +209,29 @@ unbatched = [n("Unsqueeze", ["x", "z"], ["u"]), n("Conv", ["u", "k"], ["a"]), n(
              n("Reshape", ["g", "four"], ["y"])]
 case("unbatched", unbatched, {"z": i(0), "four": i(4), **conv}, image, [value("y", [4])], declared=image)
 
+# Windows that become part of the batch, each of which convolutions, pools and normalisations take as an image.
+windows = [n("Reshape", ["x", "s6"], ["w6"]), n("Transpose", ["w6"], ["t6"], perm=[0, 2, 4, 1, 3, 5]),
+           n("Reshape", ["t6", "s4"], ["w"]), n("Conv", ["w", "k", "b"], ["c"], pads=[1, 1, 1, 1]),
+           n("MaxPool", ["c"], ["m"], kernel_shape=[2, 2]), n("InstanceNormalization", ["m", "g", "b"], ["i"]),
+           n("BatchNormalization", ["i", "g", "b", "b", "v"], ["j"]), n("AveragePool", ["j"], ["a"], kernel_shape=[2, 2]),
+           n("GlobalMaxPool", ["a"], ["e"]), n("Reshape", ["e", "s3"], ["f"]), n("ReduceMean", ["f", "one"], ["y"], keepdims=0)]
+case("windows", windows,
+     {"s6": i(-1, 3, 2, 4, 2, 4), "s4": i(-1, 3, 4, 4), "s3": i(-1, 4, 4), "one": i(1), "g": f(4), "v": abs(f(4)) + 1, **conv},
+     [3, 8, 8])
+case("windows_of_rows", [n("Reshape", ["x", "s3"], ["r"]), n("Conv", ["r", "k"], ["c"], strides=[2], group=2),
+                         n("Reshape", ["c", "flat"], ["l"]), n("MatMul", ["l", "w"], ["y"])],
+     {"s3": i(-1, 2, 7), "k": f(4, 1, 3), "flat": i(-1, 60), "w": f(60, 4)}, [5, 2, 7])
+# Constants of different numbers of axes.
+case("axes_of_one", [n("Add", ["b", "m"], ["q"]), n("Transpose", ["q"], ["p"], perm=[0, 3, 1, 2]),
+                     n("ReduceMean", ["p"], ["r"], axes=[0, 2, 3], keepdims=0), n("Mul", ["x", "r"], ["y"])],
+     {"m": f(1, 2, 3, 4), "b": f(4)}, [4], opset=17)
+# Parts of shapes that hold nothing, and positions one-hot.
+case("nothing", [n("Shape", ["x"], ["s"]), n("Slice", ["s", "two", "big"], ["none"]), n("Slice", ["s", "zero", "two"], ["both"]),
+                 n("Concat", ["both", "none"], ["joined"], axis=0), n("Reshape", ["x", "joined"], ["r"]),
+                 n("MatMul", ["r", "w"], ["y"])], {"two": i(2), "zero": i(0), "big": i(2**62), "w": f(6, 4)}, [6])
+case("one_hot", [n("OneHot", ["places", "depth", "values"], ["o"], axis=0), n("MatMul", ["x", "o"], ["y"])],
+     {"places": i(5, 0, -2, 9), "depth": i(6), "values": np.array([-0.5, 2], np.float32)}, [6])
+
 # Inputs and outputs.
 
 ml = [("ai.onnx.ml", 1)]

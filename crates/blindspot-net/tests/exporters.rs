@@ -82,5 +82,37 @@ fn models_of_exporters_give_the_outputs_of_onnxruntime() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(cases.len(), 35);
+    assert_eq!(cases.len(), 40);
+}
+
+#[test]
+fn models_in_double_precision_give_ten_digits_of_onnxruntime_s_outputs() {
+    if let Err(why) = python() {
+        skip!("{why}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let cases = run_python(include_str!("doubles.py"), [folder.path()], "").unwrap();
+    let cases: BTreeMap<String, serde_json::Value> = serde_json::from_str(&cases).unwrap();
+    assert_eq!(cases.len(), 9);
+    for (name, value) in &cases {
+        let bytes = std::fs::read(folder.path().join(format!("{name}.onnx"))).unwrap();
+        let exact = onnx::read_exact(bytes, &ReadOptions::default()).unwrap();
+        let theirs: Vec<Vec<f64>> = serde_json::from_value(value["answers"].clone()).unwrap();
+        let mut evaluator = Evaluator::new(exact.network.network());
+        for (input, image) in evaluator
+            .input(theirs.len())
+            .iter_mut()
+            .zip(floats(&value["images"]))
+        {
+            *input = f64::from(image);
+        }
+        let theirs = theirs.concat();
+        let largest = theirs.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+        let ours = evaluator.forward();
+        assert_eq!(ours.len(), theirs.len(), "{name}");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let difference = (ours - theirs).abs() / largest;
+            assert!(difference < 1e-10, "{name}: {difference:e}");
+        }
+    }
 }

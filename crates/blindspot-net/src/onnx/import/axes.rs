@@ -77,6 +77,14 @@ impl Reader<'_> {
         self.reshape(value, shape, false)
     }
 
+    /// How many images, more than one, stand side by side on the first axis of a value without a batch:
+    /// windows or heads that became part of the batch, say. Operators that work on each image of a
+    /// batch work on each of them.
+    pub(super) fn side_by_side(&self, value: Value) -> Option<usize> {
+        let first = self.shape(value).first().copied();
+        first.filter(|&count| !value.batched && count > 1)
+    }
+
     /// The value with its first axis as the batch's, for operators that take only that.
     pub(super) fn batched(&mut self, value: Value) -> Result<Value, OnnxError> {
         match self.shape(value) {
@@ -129,6 +137,11 @@ impl Reader<'_> {
         let rank = ranks.max().unwrap_or(0);
         let batched = |binding: &Binding| matches!(binding, Binding::Value(value) if value.batched);
         let any_batched = inputs.iter().any(|(_, binding)| batched(binding));
+        // The network leaves out a weight's leading axes of length 1, which the file may count on.
+        let full = |(_, binding): &(usize, Binding)| {
+            matches!(binding, Binding::Value(_)) && self.rank(binding) == rank
+        };
+        let mut short = !any_batched && !inputs.iter().any(full);
         let mut operands = Vec::with_capacity(inputs.len());
         let mut longest = 0;
         for (position, binding) in inputs {
@@ -140,7 +153,14 @@ impl Reader<'_> {
                              axis of one meets another axis of the other",
                         ));
                     }
-                    (Operand::Value(value.id), self.shape(*value).len())
+                    let mut value = *value;
+                    if std::mem::take(&mut short) {
+                        let shape = self.shape(value);
+                        let mut longer = vec![1; rank - shape.len()];
+                        longer.extend_from_slice(shape);
+                        value = self.reshape(value, longer, false)?;
+                    }
+                    (Operand::Value(value.id), self.shape(value).len())
                 }
                 Binding::Constant(constant) => {
                     let shape = if any_batched {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::builder::{Batch, Binding, Builder};
 use super::constant::{Array, Constant, Dim, MAX_INTS, Numbers};
 use super::magnitudes;
-use super::operators::{OnConstants, Operator, import};
+use super::operators::{OnConstants, Operator, import, nothing_of};
 use super::reader::Reader;
 use super::shape_arith;
 use crate::evaluate::Evaluator;
@@ -36,7 +36,12 @@ pub(super) fn is_constant(r: &Reader<'_>, operator: &Operator) -> Result<bool, O
 
 /// What such a node gives.
 pub(super) fn fold(r: &mut Reader<'_>, operator: &Operator) -> Result<Vec<Binding>, OnnxError> {
+    let nothing = match operator.name {
+        "Slice" => nothing_of(r)?,
+        _ => None,
+    };
     let constants = match &operator.on_constants {
+        _ if nothing.is_some() => nothing.into_iter().collect(),
         OnConstants::Import => return operator.import(r),
         OnConstants::Function(function) => vec![function(r)?],
         OnConstants::Truth => vec![truth(r)?],

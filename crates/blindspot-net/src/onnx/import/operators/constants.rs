@@ -23,6 +23,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     Operator::of_constants("Constant", constant),
     Operator::of_constants("ConstantOfShape", constant_of_shape),
     Operator::with_outputs("Identity", identity).on_constants(OnConstants::Import),
+    Operator::of_constants("OneHot", one_hot),
     Operator::of_constants("Range", shape_arith::range),
     Operator::with_outputs("Shape", shape).on_constants(OnConstants::Import),
     Operator::with_outputs("Size", size).on_constants(OnConstants::Import),
@@ -191,6 +192,43 @@ fn constant(r: &Reader<'_>) -> Result<Constant, OnnxError> {
 fn of_node(r: &Reader<'_>, tensor: &TensorProto) -> Result<Constant, OnnxError> {
     let mut account = r.builder.account().clone();
     Constant::read(tensor.clone(), &mut ExternalFiles::of(None), &mut account)
+}
+
+/// OneHot: a new axis on which one position has the second of two numbers, the others the first.
+fn one_hot(r: &Reader<'_>) -> Result<Constant, OnnxError> {
+    let shape = r.required_constant(0)?.shape.clone();
+    let (_, places) = r.reals(0)?.unwrap_or_default();
+    let depth = match r.reals(1)?.unwrap_or_default().1[..] {
+        [depth] if (1.0..=MAX_INTS as f64).contains(&depth) => depth as usize,
+        _ => return Err(r.fail(format!("its depth must be a number up to {MAX_INTS}"))),
+    };
+    let axis = r.position(r.attr_i64("axis", -1), shape.len() + 1)?;
+    let after: usize = shape[axis..].iter().product();
+    let count = places.len().saturating_mul(depth);
+    if count > MAX_INTS {
+        return Err(r.fail(format!("it gives more than {MAX_INTS} numbers")));
+    }
+    // Places below 0 count from the end; those beyond the axis stand nowhere.
+    let is_hot = |i: usize| {
+        let (row, position) = (i / (after * depth), i / after % depth);
+        let place = places[row * after + i % after];
+        let from_end = if place < 0.0 { depth as f64 } else { 0.0 };
+        usize::from(place + from_end == position as f64)
+    };
+    let mut wide = shape;
+    wide.insert(axis, depth);
+    let values = r.required_constant(2)?;
+    match (values.ints(), &r.reals(2)?.unwrap_or_default().1[..]) {
+        (Some(&[off, on]), _) => {
+            let numbers = (0..count).map(|i| [off, on][is_hot(i)]);
+            Ok(Constant::new(wide, Numbers::Int(numbers.collect())))
+        }
+        (None, &[off, on]) => {
+            let numbers = (0..count).map(|i| [off, on][is_hot(i)]);
+            Ok(Constant::of_reals(wide, numbers.collect()))
+        }
+        _ => Err(r.fail("its values must be two numbers")),
+    }
 }
 
 /// One number everywhere. An axis of the batch's length becomes one of length 1, which is repeated

@@ -88,6 +88,9 @@ fn impute(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let missing = r.attr_f64("replaced_value_float", 0.0);
     let condition = if missing.is_nan() {
         r.unary(Unary::IsNan, value)?
+    } else if missing.is_infinite() {
+        let [negative, positive] = [missing < 0.0, missing > 0.0];
+        r.unary(Unary::IsInf { negative, positive }, value)?
     } else {
         r.with_number(Binary::Equal, value, missing)?
     };

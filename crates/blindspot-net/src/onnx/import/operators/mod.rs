@@ -25,6 +25,7 @@ mod window;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+pub(super) use self::part::nothing_of;
 use super::builder::{Binding, Builder, Value};
 use super::constant::Constant;
 use super::contrib::{OWN_DOMAIN, SWAP_LAST_AXES};

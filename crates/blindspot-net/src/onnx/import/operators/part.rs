@@ -4,6 +4,7 @@ use super::{OnConstants, Operator, Outputs};
 use crate::graph::{MAX_VALUES, Operand};
 use crate::onnx::OnnxError;
 use crate::onnx::import::builder::{Binding, Value};
+use crate::onnx::import::constant::{Constant, Numbers};
 use crate::onnx::import::reader::Reader;
 use crate::ops::{Concat, Gather, Op, Pad, PadMode, Slice, SliceAxis, TopK, Where};
 
@@ -102,38 +103,26 @@ fn split(r: &mut Reader<'_>) -> Outputs {
 /// Slice, by attributes before opset 10 and by inputs since.
 fn slice(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let mut value = r.value(0)?;
-    let (starts, ends) = (r.ints_or_attr(1, "starts")?, r.ints_or_attr(2, "ends")?);
-    let (Some(starts), Some(ends)) = (starts, ends) else {
-        return Err(r.fail("it needs constant starts and ends"));
-    };
-    let axes = r.ints_or_attr(3, "axes")?;
-    let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = r.ints_or_attr(4, "steps")?;
-    let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
-    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
-        return Err(r.fail("its starts, ends, axes and steps differ in number"));
-    }
-    let mut parts: Vec<SliceAxis> = Vec::with_capacity(starts.len());
+    let ranges = ranges(r)?;
+    let mut parts: Vec<SliceAxis> = Vec::with_capacity(ranges.len());
     let mut batch = None;
-    for i in 0..starts.len() {
-        match r.axis(value, axes[i])? {
+    for (axis, range) in ranges {
+        match r.axis(value, axis)? {
             // All of the batch.
-            None if starts[i] == 0 && steps[i] == 1 && ends[i] >= i64::from(i32::MAX) => {}
-            None => batch = Some((starts[i], ends[i], steps[i])),
+            None if range.is_all() => {}
+            None => batch = Some(range),
             Some(axis) => {
                 let length = r.shape(value)[axis];
-                let part = resolve_slice(axis, length, starts[i], ends[i], steps[i]);
-                parts.push(part.map_err(|why| r.fail(why))?);
+                parts.push(range.part(axis, length).map_err(|why| r.fail(why))?);
             }
         }
     }
-    if let Some((start, end, step)) = batch {
+    if let Some(range) = batch {
         value = r.unbatched(value)?;
         for part in &mut parts {
             part.axis += 1;
         }
-        let part = resolve_slice(0, 1, start, end, step);
-        parts.push(part.map_err(|why| r.fail(why))?);
+        parts.push(range.part(0, 1).map_err(|why| r.fail(why))?);
     }
     let mut named: Vec<usize> = parts.iter().map(|part| part.axis).collect();
     named.sort_unstable();
@@ -147,40 +136,104 @@ fn slice(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     r.apply(op, value)
 }
 
-/// The positions that ONNX's start, end and step take of an axis of some length.
-fn resolve_slice(
-    axis: usize,
-    length: usize,
+/// ONNX's start, end and step along an axis.
+#[derive(Clone, Copy)]
+struct Range {
     start: i64,
     end: i64,
     step: i64,
-) -> Result<SliceAxis, String> {
-    let size = length as i128;
-    let from_start = |position: i64| match position {
-        ..0 => i128::from(position) + size,
-        _ => i128::from(position),
+}
+
+/// What a Slice takes of each axis that it names, by ONNX's numbers of the axes.
+fn ranges(r: &Reader<'_>) -> Result<Vec<(i64, Range)>, OnnxError> {
+    let (starts, ends) = (r.ints_or_attr(1, "starts")?, r.ints_or_attr(2, "ends")?);
+    let (Some(starts), Some(ends)) = (starts, ends) else {
+        return Err(r.fail("it needs constant starts and ends"));
     };
-    let (start, end) = (from_start(start), from_start(end));
-    let (start, end) = match step {
-        0 => return Err("its step is 0".to_owned()),
-        1.. => (start.clamp(0, size), end.clamp(0, size)),
-        _ => (start.clamp(0, size - 1), end.clamp(-1, size - 1)),
-    };
-    let step_size = i128::from(step).abs();
-    let distance = if step > 0 { end - start } else { start - end };
-    let count = (distance.max(0) + step_size - 1) / step_size;
-    if count == 0 {
-        return Err(format!(
-            "it takes nothing of axis {axis}, which has {length} positions"
-        ));
+    let axes = r.ints_or_attr(3, "axes")?;
+    let axes = axes.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let steps = r.ints_or_attr(4, "steps")?;
+    let steps = steps.unwrap_or_else(|| vec![1; starts.len()]);
+    if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
+        return Err(r.fail("its starts, ends, axes and steps differ in number"));
     }
-    Ok(SliceAxis {
-        axis,
-        start: start as usize,
-        // A single position has no next one.
-        step: if count > 1 { step } else { 1 },
-        length: count as usize,
-    })
+    if steps.contains(&0) {
+        return Err(r.fail("its step is 0"));
+    }
+    let ranges = (0..starts.len()).map(|i| {
+        let range = Range {
+            start: starts[i],
+            end: ends[i],
+            step: steps[i],
+        };
+        (axes[i], range)
+    });
+    Ok(ranges.collect())
+}
+
+impl Range {
+    /// Whether it takes all positions of any axis.
+    fn is_all(self) -> bool {
+        self.start == 0 && self.step == 1 && self.end >= i64::from(i32::MAX)
+    }
+
+    /// The first position that it takes of an axis of some length, and how many.
+    fn start_and_count(self, length: usize) -> (usize, usize) {
+        let size = length as i128;
+        let from_start = |position: i64| match position {
+            ..0 => i128::from(position) + size,
+            _ => i128::from(position),
+        };
+        let (start, end) = (from_start(self.start), from_start(self.end));
+        let (start, end) = if self.step > 0 {
+            (start.clamp(0, size), end.clamp(0, size))
+        } else {
+            (start.clamp(0, size - 1), end.clamp(-1, size - 1))
+        };
+        let step_size = i128::from(self.step).abs().max(1);
+        let distance = if self.step > 0 {
+            end - start
+        } else {
+            start - end
+        };
+        let count = (distance.max(0) + step_size - 1) / step_size;
+        (start as usize, count as usize)
+    }
+
+    /// What it takes of an axis of one image.
+    fn part(self, axis: usize, length: usize) -> Result<SliceAxis, String> {
+        let (start, count) = self.start_and_count(length);
+        if count == 0 {
+            return Err(format!(
+                "it takes nothing of axis {axis}, which has {length} positions"
+            ));
+        }
+        Ok(SliceAxis {
+            axis,
+            start,
+            // A single position has no next one.
+            step: if count > 1 { self.step } else { 1 },
+            length: count,
+        })
+    }
+}
+
+/// What a Slice takes of a constant, where that is nothing: exporters cut shapes apart where there is
+/// nothing before or behind.
+pub(in crate::onnx::import) fn nothing_of(r: &Reader<'_>) -> Result<Option<Constant>, OnnxError> {
+    let constant = r.required_constant(0)?;
+    let mut shape = constant.shape.clone();
+    for (axis, range) in ranges(r)? {
+        let axis = r.position(axis, shape.len())?;
+        shape[axis] = range.start_and_count(constant.shape[axis]).1;
+    }
+    if !shape.contains(&0) {
+        return Ok(None);
+    }
+    Ok(Some(match constant.reals() {
+        Some(_) => Constant::of_reals(shape, Vec::new()),
+        None => Constant::new(shape, Numbers::Int(Vec::new())),
+    }))
 }
 
 /// Gather by constant positions.

@@ -58,8 +58,12 @@ fn cumulative_sum(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
 /// GlobalAveragePool and its kin: over all axes after the channels.
 fn global(r: &mut Reader<'_>, kind: ReduceKind) -> Result<Value, OnnxError> {
     let value = r.value(0)?;
-    let value = r.batched(value)?;
-    let axes: Vec<usize> = (1..r.shape(value).len()).collect();
+    // Of images side by side the channels are the second axis.
+    let (value, channels) = match r.side_by_side(value) {
+        Some(_) => (value, 1),
+        None => (r.batched(value)?, 0),
+    };
+    let axes: Vec<usize> = (channels + 1..r.shape(value).len()).collect();
     if axes.is_empty() {
         return Err(r.fail("its input has no axes after the channels"));
     }

@@ -41,6 +41,14 @@ fn last_axes(r: &mut Reader<'_>, centred: bool) -> Result<Value, OnnxError> {
 /// InstanceNormalization: over all axes after the channels.
 fn instance(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let value = r.value(0)?;
+    if let (Some(images), &[_, channels, ref positions @ ..]) =
+        (r.side_by_side(value), r.shape(value))
+    {
+        let ones = vec![1; positions.len()];
+        let normal = groups(r, value, images * channels)?;
+        let scaled = of_channels(r, Binary::Mul, normal, 1, channels, &ones)?;
+        return of_channels(r, Binary::Add, scaled, 2, channels, &ones);
+    }
     let value = r.batched(value)?;
     let channels = r.shape(value).first().copied();
     let channels = channels.ok_or_else(|| r.fail("its input has no channels"))?;
@@ -99,18 +107,31 @@ fn affine(
     let mut apart = vec![count, shape[0] / count];
     apart.extend_from_slice(&shape[1..]);
     let mut result = r.reshape(value, apart.clone(), value.batched)?;
-    let mut own = vec![1; apart.len()];
-    own[0] = count;
+    let ones = vec![1; apart.len() - 1];
     for (position, op) in [(first, Binary::Mul), (first + 1, Binary::Add)] {
-        let constant = r.required_constant(position)?;
-        if constant.shape != [count] {
-            let found = &constant.shape;
-            return Err(r.fail(format!("a parameter has shape {found:?}, not [{count}]")));
-        }
-        let weight = r.shared_weight(position, &constant, &own)?;
-        result = r.with_weight(op, result, weight)?;
+        result = of_channels(r, op, result, position, count, &ones)?;
     }
     r.reshape(result, shape, value.batched)
+}
+
+/// A value with an input of `count` numbers, one for each channel; `after` has a 1 for each axis behind
+/// the channels'.
+fn of_channels(
+    r: &mut Reader<'_>,
+    op: Binary,
+    value: Value,
+    position: usize,
+    count: usize,
+    after: &[usize],
+) -> Result<Value, OnnxError> {
+    let constant = r.required_constant(position)?;
+    if constant.shape != [count] {
+        let found = &constant.shape;
+        return Err(r.fail(format!("a parameter has shape {found:?}, not [{count}]")));
+    }
+    let shape = [&[count][..], after].concat();
+    let weight = r.shared_weight(position, &constant, &shape)?;
+    r.with_weight(op, value, weight)
 }
 
 /// MeanVarianceNormalization: over any axes, without parameters.

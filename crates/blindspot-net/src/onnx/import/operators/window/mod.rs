@@ -26,16 +26,81 @@ pub(super) const OPERATORS: &[Operator] = &[
 /// A convolution.
 fn conv(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let value = r.value(0)?;
-    let value = r.batched(value)?;
     let kernels = match r.required(1)? {
         Binding::Constant(kernels) => kernels,
-        Binding::Value(kernels) => return volume::computed(r, value, kernels),
+        Binding::Value(kernels) => {
+            let value = r.batched(value)?;
+            return volume::computed(r, value, kernels);
+        }
     };
     let bias = match r.constant(2)? {
         Some(bias) => Some(r.shared_weight(2, &bias, &bias.shape)?),
         None => None,
     };
+    if r.side_by_side(value).is_some() {
+        return convolve_side_by_side(r, value, &kernels, bias);
+    }
+    let value = r.batched(value)?;
     convolve(r, value, &kernels, bias)
+}
+
+/// The same of a value [images, channels, positions...]: the images are the first axis of windows that
+/// see one of them at a time.
+fn convolve_side_by_side(
+    r: &mut Reader<'_>,
+    value: Value,
+    kernels: &Rc<Constant>,
+    bias: Option<Operand>,
+) -> Result<Value, OnnxError> {
+    let groups = size(r, r.attr_i64("group", 1), 1)?;
+    let &[features, channels, ref kernel @ ..] = &kernels.shape[..] else {
+        let why = format!("its kernels have shape {:?}", kernels.shape);
+        return Err(r.fail(why));
+    };
+    let image = r.shape(value)[1..].to_vec();
+    let mut window = window(r, &image, kernel)?;
+    if kernel.len() > 2 {
+        return Err(r.fail("its windows have three axes on more than one image at a time"));
+    }
+    for (list, alone) in [
+        (&mut window.kernel, 1),
+        (&mut window.strides, 1),
+        (&mut window.dilations, 1),
+        (&mut window.before, 0),
+        (&mut window.after, 0),
+    ] {
+        list.insert(0, alone);
+    }
+    let shape = [&[features, channels, 1][..], kernel].concat();
+    let kernels = r.shared_weight(1, kernels, &volume::flat_kernels(&shape))?;
+    let mut swapped: Vec<usize> = (0..=image.len()).collect();
+    swapped.swap(0, 1);
+    let value = r.transpose(value, &swapped)?;
+    let result = volume::convolution(r, value, kernels, bias, Conv { window, groups })?;
+    r.transpose(result, &swapped)
+}
+
+/// A value of images side by side as one image that has the channels of all, for operators that
+/// work on each channel by itself; and how many images.
+fn channels_of_all(r: &mut Reader<'_>, value: Value) -> Result<(Value, Option<usize>), OnnxError> {
+    let Some(images) = r.side_by_side(value) else {
+        return Ok((r.batched(value)?, None));
+    };
+    let &[_, channels, ref positions @ ..] = r.shape(value) else {
+        return Err(r.fail("its input has no channels"));
+    };
+    let shape = [&[images * channels][..], positions].concat();
+    Ok((r.reshape(value, shape, false)?, Some(images)))
+}
+
+/// What such an operator gives, as images side by side again.
+fn apart(r: &mut Reader<'_>, value: Value, images: Option<usize>) -> Result<Value, OnnxError> {
+    let (Some(images), Some((&channels, positions))) = (images, r.shape(value).split_first())
+    else {
+        return Ok(value);
+    };
+    let shape = [&[images, channels / images][..], positions].concat();
+    r.reshape(value, shape, false)
 }
 
 /// The convolution of a value [channels, positions...] by constant kernels, as the node's attributes
@@ -60,12 +125,13 @@ pub(super) fn convolve(
 /// MaxPool and AveragePool.
 fn pool(r: &mut Reader<'_>, kind: PoolKind) -> Result<Value, OnnxError> {
     let value = r.value(0)?;
-    let value = r.batched(value)?;
+    let (value, images) = channels_of_all(r, value)?;
     let window = pooling_window(r, value)?;
     // What auto_pad says leaves nothing over.
     let automatic = !matches!(r.attr_str("auto_pad"), "" | "NOTSET");
     let ceil = r.attr_bool("ceil_mode", false) && !automatic;
-    volume::pooling(r, value, Pool { kind, window, ceil })
+    let pooled = volume::pooling(r, value, Pool { kind, window, ceil })?;
+    apart(r, pooled, images)
 }
 
 /// The windows of a pooling.
