@@ -17,8 +17,8 @@ const MAX_ALLOCATION: u64 = 8 * MAX_PIXELS;
 /// How images of any size become images of one shape: they are resized, then the middle is cut
 /// out, then the channels are made what is wanted.
 ///
-/// Resizing is bilinear, over as many pixels as one result stands for (antialiased): what Pillow
-/// and torchvision call bilinear. The middle of `h` rows begins at row `(h - height) / 2`, rounded
+/// Resizing is bilinear unless another interpolation is asked for, over as many pixels as one result
+/// stands for (antialiased): what Pillow and torchvision call so. The middle of `h` rows begins at row `(h - height) / 2`, rounded
 /// down, and so for columns. Of colours, transparency is dropped; grey is their luma as in ITU-R
 /// 601 (Pillow's `L`); 16-bit values are rounded to 8. Of an animation the first picture counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -34,6 +34,39 @@ pub struct Fit {
     /// so; most programs that train networks (Pillow, torchvision) don't.
     #[serde(default)]
     pub upright: bool,
+    /// How pixels are mixed where an image is resized.
+    #[serde(default, skip_serializing_if = "Interpolation::is_default")]
+    pub interpolation: Interpolation,
+}
+
+/// How pixels are mixed where an image is resized: by the filters that Pillow has under these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// In proportion to the distance.
+    #[default]
+    Bilinear,
+    /// By a cubic polynomial of the distance, with a = -1/2.
+    Bicubic,
+    /// By a sinc with three lobes.
+    Lanczos,
+    /// Not at all: the nearest pixel.
+    Nearest,
+}
+
+impl Interpolation {
+    fn is_default(&self) -> bool {
+        *self == Interpolation::default()
+    }
+
+    fn filter(self) -> FilterType {
+        match self {
+            Interpolation::Bilinear => FilterType::Triangle,
+            Interpolation::Bicubic => FilterType::CatmullRom,
+            Interpolation::Lanczos => FilterType::Lanczos3,
+            Interpolation::Nearest => FilterType::Nearest,
+        }
+    }
 }
 
 /// A size to resize to.
@@ -180,12 +213,10 @@ fn resized(image: DynamicImage, fit: &Fit) -> Result<DynamicImage, String> {
             "it has {width}x{height} pixels and would be resized to {w}x{h}"
         ));
     }
-    let (w, h) = (w as u32, h as u32);
+    let (w, h, filter) = (w as u32, h as u32, fit.interpolation.filter());
     Ok(match image {
-        DynamicImage::ImageLuma8(image) => {
-            imageops::resize(&image, w, h, FilterType::Triangle).into()
-        }
-        image => imageops::resize(&image.into_rgb8(), w, h, FilterType::Triangle).into(),
+        DynamicImage::ImageLuma8(image) => imageops::resize(&image, w, h, filter).into(),
+        image => imageops::resize(&image.into_rgb8(), w, h, filter).into(),
     })
 }
 

@@ -13,9 +13,9 @@ const SEPARATORS: &[char] = &[',', '\t', ';', ' '];
 
 /// What a line gives an image: a class, as it is written.
 #[derive(Debug, Clone)]
-struct Given {
-    line: usize,
-    class: String,
+pub(crate) struct Given {
+    pub(crate) line: usize,
+    pub(crate) class: String,
 }
 
 /// The classes that the text of a file gives to `images`, which are sorted and at least one; and the
@@ -162,7 +162,7 @@ fn in_order(lines: &[&str], names: &[String]) -> Result<Vec<Given>, String> {
 }
 
 /// Classes as numbers: those that the text has, or the positions of its names in sorted order.
-fn numbered(
+pub(crate) fn numbered(
     given: &[Given],
     images: &[String],
 ) -> Result<(Vec<usize>, Option<Vec<String>>), String> {

@@ -1,7 +1,7 @@
 //! Sets of labelled images: where they come from, how they are checked, how some are chosen.
 //!
 //! A [`DataSpec`] names images as a user types them: `mnist:test`, `folder:DIR`, `npz:FILE`,
-//! `cifar10:DIR` or `idx:IMAGES,LABELS`. [`DataSpec::load`] finds the files in [`Locations`], fetches
+//! `cifar10:DIR`, `idx:IMAGES,LABELS` or `csv:FILE`. [`DataSpec::load`] finds the files in [`Locations`], fetches
 //! those of MNIST where they are missing, compares hashes, and gives an [`ImageSet`]. Images that are in memory
 //! already become a set by [`ImageSet::new`] or [`ImageSet::of_floats`].
 //!
@@ -48,9 +48,10 @@ mod request;
 mod set;
 mod spec;
 mod suggest;
+mod table;
 
 pub use arrays::{Array, arrays};
-pub use decode::{Fit, Resize};
+pub use decode::{Fit, Interpolation, Resize};
 pub use encode::png;
 pub use error::DataError;
 pub use fetch::{Download, Found, Locations, Silent, fetch, find, list};

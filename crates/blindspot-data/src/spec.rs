@@ -1,5 +1,5 @@
 //! How a command names images: `mnist:test`, `folder:DIR`, `npz:FILE`, `cifar10:DIR`,
-//! `idx:IMAGES,LABELS`.
+//! `idx:IMAGES,LABELS`, `csv:FILE,COLUMN`.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -13,6 +13,7 @@ use crate::limit::ReadLimit;
 use crate::npz::{Axes, read_npz};
 use crate::set::ImageSet;
 use crate::suggest::suggest;
+use crate::table::read_table;
 
 /// A specification of an image set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +52,19 @@ pub enum DataSpec {
         /// Of a folder, whether the training images are meant.
         train: bool,
     },
+    /// A table of numbers, the names of its columns in the first line: `csv:FILE`, or with the column
+    /// of the classes, `csv:FILE,COLUMN`.
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// The name of the column of the classes.
+        label: Option<String>,
+    },
 }
 
 /// What specifications there are besides the known sets.
-const FORMS: &str = "folder:DIR[,LABELS], files:FILE[,FILE...], npz:FILE, cifar10:DIR[,train] and idx:IMAGES[,LABELS]";
+const FORMS: &str = "folder:DIR[,LABELS], files:FILE[,FILE...], npz:FILE, cifar10:DIR[,train], \
+                     idx:IMAGES[,LABELS] and csv:FILE[,COLUMN]";
 
 impl FromStr for DataSpec {
     type Err = DataError;
@@ -99,6 +109,10 @@ impl FromStr for DataSpec {
                 "npz" => {
                     let axes = option.map(str::parse).transpose().map_err(refused)?;
                     return Ok(DataSpec::Npz { path, axes });
+                }
+                "csv" => {
+                    let label = option.map(str::to_owned);
+                    return Ok(DataSpec::Csv { path, label });
                 }
                 "cifar10" => {
                     let train = match option {
@@ -181,7 +195,9 @@ impl DataSpec {
                 Labels::Subfolders | Labels::Position => vec![path],
             },
             DataSpec::Files(files) => files.iter().map(PathBuf::as_path).collect(),
-            DataSpec::Npz { path, .. } | DataSpec::Cifar10 { path, .. } => vec![path],
+            DataSpec::Npz { path, .. }
+            | DataSpec::Cifar10 { path, .. }
+            | DataSpec::Csv { path, .. } => vec![path],
         }
     }
 
@@ -235,6 +251,7 @@ impl DataSpec {
             DataSpec::Files(files) => ImageSet::of_image_files(files.clone()),
             DataSpec::Npz { path, axes } => read_npz(path, *axes, limit),
             DataSpec::Cifar10 { path, train } => read_cifar10(path, *train),
+            DataSpec::Csv { path, label } => read_table(path, label.as_deref(), limit),
         }
     }
 }

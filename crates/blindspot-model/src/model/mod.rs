@@ -199,10 +199,9 @@ impl Model {
             (Some([channels, height, width]), _) if images.is_of_files() => {
                 let asked = fit.unwrap_or_default();
                 images.fitted(&Fit {
-                    resize: asked.resize,
                     crop: Some(asked.crop.unwrap_or([height, width])),
                     channels: Some(channels).filter(|channels| matches!(channels, 1 | 3)),
-                    upright: asked.upright,
+                    ..asked
                 })?
             }
             (_, Some(fit)) => images.fitted(&fit)?,

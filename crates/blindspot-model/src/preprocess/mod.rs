@@ -1,11 +1,15 @@
 //! What stands between an image and a network that was trained elsewhere: it becomes part of the
 //! network, so that box and distances stay those of the image.
 
+mod file;
+
 use std::str::FromStr;
 
 use blindspot_data::ErrorKind;
 use blindspot_net::{ExactNetwork, Graph, GraphError, Network, Op, Operand, WeightError, ops};
 use serde::{Deserialize, Serialize};
+
+pub use self::file::{Described, read};
 
 /// What a network wants of its input that an image, with channels (red, green, blue), height and
 /// width and values in [0, 1], is not. In this order: the channels are put in their order, the

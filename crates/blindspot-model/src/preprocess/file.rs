@@ -1,0 +1,504 @@
+//! Files in which people have what a network wants: Hugging Face's `preprocessor_config.json`, and
+//! timm's `config.json`.
+
+use blindspot_data::{Fit, Interpolation, Resize};
+use serde_json::{Map, Value};
+
+use super::{ChannelOrder, Preprocess, PreprocessError};
+
+/// What a file says of a network's input.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Described {
+    /// What becomes part of the network.
+    pub preprocess: Preprocess,
+    /// How image files become images of its size; `None` where the file does not say it.
+    pub fit: Option<Fit>,
+}
+
+/// Reads the text of a `preprocessor_config.json` of Hugging Face's transformers, or of timm's
+/// `config.json` (or what `timm.data.resolve_model_data_config` gives, as JSON).
+///
+/// # Errors
+/// [`PreprocessError::Description`], which names what can't be read, or can't be done here.
+pub fn read(text: &str) -> Result<Described, PreprocessError> {
+    read_json(text).map_err(PreprocessError::Description)
+}
+
+fn read_json(text: &str) -> Result<Described, String> {
+    let json: Value =
+        serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let object = Object::of(&json).ok_or("it has no object in braces")?;
+    // Video and text processors have the images' one inside.
+    let object = object.object("image_processor").unwrap_or(object);
+    if let Some(timm) = object.object("pretrained_cfg") {
+        return of_timm(&timm);
+    }
+    let has = |names: &[&str]| names.iter().any(|name| object.given(name).is_some());
+    if has(&["crop_pct", "input_size"]) && has(&["mean", "std"]) {
+        return of_timm(&object);
+    }
+    if has(&[
+        "image_mean",
+        "image_std",
+        "do_normalize",
+        "do_rescale",
+        "do_resize",
+    ]) {
+        return of_hugging_face(&object);
+    }
+    Err(
+        "it has neither `image_mean` and its like (Hugging Face's preprocessor_config.json) nor \
+         `pretrained_cfg` (timm's config.json)"
+            .into(),
+    )
+}
+
+/// The entries of a JSON object.
+struct Object<'j>(&'j Map<String, Value>);
+
+impl<'j> Object<'j> {
+    fn of(value: &'j Value) -> Option<Object<'j>> {
+        value.as_object().map(Object)
+    }
+
+    /// An entry, unless it is null.
+    fn given(&self, name: &str) -> Option<&'j Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn object(&self, name: &str) -> Option<Object<'j>> {
+        self.given(name).and_then(Object::of)
+    }
+
+    fn truth(&self, name: &str, default: bool) -> Result<bool, String> {
+        self.given(name).map_or(Ok(default), |value| {
+            value
+                .as_bool()
+                .ok_or_else(|| wrong(name, value, "true or false"))
+        })
+    }
+
+    fn number(&self, name: &str, default: f64) -> Result<f64, String> {
+        self.given(name).map_or(Ok(default), |value| {
+            value.as_f64().ok_or_else(|| wrong(name, value, "a number"))
+        })
+    }
+
+    /// A number for all channels, or one for each; none where the entry is missing.
+    fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
+        let Some(value) = self.given(name) else {
+            return Ok(Vec::new());
+        };
+        let many = value
+            .as_array()
+            .map(|values| values.iter().map(Value::as_f64).collect());
+        let numbers = many.unwrap_or_else(|| value.as_f64().map(|number| vec![number]));
+        numbers.ok_or_else(|| wrong(name, value, "numbers"))
+    }
+
+    fn size(&self, name: &str) -> Result<Option<usize>, String> {
+        self.given(name)
+            .map(|value| pixels(value).ok_or_else(|| wrong(name, value, "a number of pixels")))
+            .transpose()
+    }
+}
+
+fn pixels(value: &Value) -> Option<usize> {
+    let size = value.as_u64()?;
+    usize::try_from(size)
+        .ok()
+        .filter(|size| (1..=1 << 16).contains(size))
+}
+
+fn wrong(name: &str, value: &Value, wanted: &str) -> String {
+    let value: String = value.to_string().chars().take(60).collect();
+    format!("its `{name}` is {value}, not {wanted}")
+}
+
+/// A size as Hugging Face writes it: of a side, or of both.
+enum Size {
+    Shorter(usize),
+    Both([usize; 2]),
+}
+
+/// `whole` says what a lone number means: that of both sides, or of the shorter one.
+fn size_of(object: &Object<'_>, name: &str, whole: bool) -> Result<Option<Size>, String> {
+    let Some(value) = object.given(name) else {
+        return Ok(None);
+    };
+    if let Some(size) = pixels(value) {
+        return Ok(Some(if whole {
+            Size::Both([size; 2])
+        } else {
+            Size::Shorter(size)
+        }));
+    }
+    let Some(sides) = Object::of(value) else {
+        return Err(wrong(name, value, "a size"));
+    };
+    match (
+        sides.size("height")?,
+        sides.size("width")?,
+        sides.size("shortest_edge")?,
+    ) {
+        (Some(height), Some(width), _) => Ok(Some(Size::Both([height, width]))),
+        (None, None, Some(size)) if sides.given("longest_edge").is_none() => {
+            Ok(Some(Size::Shorter(size)))
+        }
+        _ => Err(wrong(
+            name,
+            value,
+            "height and width, or shortest_edge alone",
+        )),
+    }
+}
+
+/// How images are resized, and what is cut out of them in the same step.
+fn resized(
+    object: &Object<'_>,
+    crops: bool,
+) -> Result<(Option<Resize>, Option<[usize; 2]>), String> {
+    let kind = ["image_processor_type", "feature_extractor_type"];
+    let kind = kind.iter().find_map(|name| object.given(name)?.as_str());
+    let kind = kind.unwrap_or_default();
+    let share = object.number("crop_pct", 224.0 / 256.0)?;
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(format!("its `crop_pct` is {share}, not in (0, 1]"));
+    }
+    let larger = |size: usize| (size as f64 / share) as usize;
+    let has_share = object.given("crop_pct").is_some();
+    if kind.starts_with("ConvN") || has_share && object.given("do_center_crop").is_none() {
+        // Small images are cut out of larger ones, large ones squeezed.
+        return Ok(match size_of(object, "size", false)? {
+            Some(Size::Shorter(size)) if size < 384 => {
+                (Some(Resize::Shorter(larger(size))), Some([size; 2]))
+            }
+            Some(Size::Shorter(size)) => (Some(Resize::Exactly([size; 2])), None),
+            Some(Size::Both(sizes)) => (Some(Resize::Exactly(sizes)), None),
+            None => (None, None),
+        });
+    }
+    // What a lone number means differs from model to model; with a crop it is the shorter side.
+    let resize = size_of(object, "size", !crops)?.map(|size| match size {
+        Size::Both(sizes) => Resize::Exactly(sizes),
+        Size::Shorter(size) if has_share => Resize::Shorter(larger(size)),
+        Size::Shorter(size) if kind.starts_with("Levit") => Resize::Shorter(size * 256 / 224),
+        Size::Shorter(size) => Resize::Shorter(size),
+    });
+    Ok((resize, None))
+}
+
+fn of_hugging_face(object: &Object<'_>) -> Result<Described, String> {
+    for (name, what) in [
+        ("do_pad", "it pads images"),
+        ("do_thumbnail", "it makes thumbnails"),
+    ] {
+        if object.truth(name, false)? {
+            return Err(format!(
+                "{what} (`{name}`), which is not done here; pad them before"
+            ));
+        }
+    }
+    let crops = object.truth("do_center_crop", false)?;
+    let mut fit = Fit::default();
+    let mut known = false;
+    if object.truth("do_resize", false)? {
+        fit.interpolation = interpolation(object.given("resample"))?;
+        (fit.resize, fit.crop) = resized(object, crops)?;
+        known = fit.resize.is_some();
+    }
+    if crops {
+        fit.crop = match size_of(object, "crop_size", true)? {
+            Some(Size::Both(sizes)) => Some(sizes),
+            Some(Size::Shorter(size)) => Some([size; 2]),
+            None => None,
+        };
+        known |= fit.crop.is_some();
+    }
+    let scale = match object.truth("do_rescale", true)? {
+        true => 255.0 * object.number("rescale_factor", 1.0 / 255.0)?,
+        false => 255.0,
+    };
+    let low = if object.truth("rescale_offset", false)? {
+        -1.0
+    } else {
+        0.0
+    };
+    if !(scale > 0.0 && scale.is_finite()) {
+        return Err("its `rescale_factor` is no positive number".into());
+    }
+    let mut preprocess = Preprocess {
+        // 255 times a rounded 1 / 255 is meant to be 1.
+        range: [
+            low,
+            low + if (scale - 1.0).abs() < 1e-9 {
+                1.0
+            } else {
+                scale
+            },
+        ],
+        ..Preprocess::default()
+    };
+    // What is missing is not done; but before there was a word for it, values were always scaled.
+    if object.truth("do_normalize", false)? {
+        preprocess.mean = object.numbers("image_mean")?;
+        preprocess.std = object.numbers("image_std")?;
+    }
+    if object.truth("include_top", false)? {
+        // EfficientNet's: divided by the deviation once more.
+        let more = object.numbers("image_std")?;
+        preprocess.std = match preprocess.std.len() {
+            0 => more,
+            _ => preprocess.std.iter().map(|std| std * std).collect(),
+        };
+    }
+    if object.truth("do_flip_channel_order", false)? {
+        preprocess.channel_order = ChannelOrder::Bgr;
+    }
+    Ok(Described {
+        preprocess,
+        fit: known.then_some(fit),
+    })
+}
+
+/// Pillow's name or number of an interpolation; bilinear where it is missing.
+fn interpolation(value: Option<&Value>) -> Result<Interpolation, String> {
+    let Some(value) = value else {
+        return Ok(Interpolation::Bilinear);
+    };
+    match (value.as_u64(), value.as_str()) {
+        (Some(0), _) | (_, Some("nearest")) => Ok(Interpolation::Nearest),
+        (Some(1), _) | (_, Some("lanczos")) => Ok(Interpolation::Lanczos),
+        // timm draws one of two at random while it trains, and takes bilinear after that.
+        (Some(2), _) | (_, Some("bilinear" | "random")) => Ok(Interpolation::Bilinear),
+        (Some(3), _) | (_, Some("bicubic")) => Ok(Interpolation::Bicubic),
+        _ => {
+            let names = "nearest (0), lanczos (1), bilinear (2) or bicubic (3)";
+            Err(wrong("interpolation", value, names))
+        }
+    }
+}
+
+fn of_timm(object: &Object<'_>) -> Result<Described, String> {
+    let shape = object.numbers("input_size")?;
+    let preprocess = Preprocess {
+        mean: object.numbers("mean")?,
+        std: object.numbers("std")?,
+        ..Preprocess::default()
+    };
+    let [_, height, width] = shape[..] else {
+        return match shape[..] {
+            [] => Ok(Described {
+                preprocess,
+                fit: None,
+            }),
+            _ => Err("its `input_size` is not [channels, height, width]".into()),
+        };
+    };
+    if [height, width]
+        .iter()
+        .any(|size| !(1.0..=65_536.0).contains(size))
+    {
+        return Err("its `input_size` is none of pixels".into());
+    }
+    let share = object.number("crop_pct", 0.875)?;
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(format!("its `crop_pct` is {share}, not in (0, 1]"));
+    }
+    let larger = |size: f64| (size / share).floor() as usize;
+    let resize = match object.given("crop_mode").and_then(Value::as_str) {
+        None | Some("center") if height == width => Resize::Shorter(larger(height)),
+        None | Some("center") => {
+            return Err(
+                "its `input_size` is no square, to which images are cut otherwise than \
+                        here; resize and crop them yourself"
+                    .into(),
+            );
+        }
+        Some("squash") => Resize::Exactly([larger(height), larger(width)]),
+        Some(other) => {
+            return Err(format!(
+                "its `crop_mode` is {other:?}; center and squash are done here"
+            ));
+        }
+    };
+    Ok(Described {
+        preprocess,
+        fit: Some(Fit {
+            resize: Some(resize),
+            crop: Some([height as usize, width as usize]),
+            interpolation: interpolation(object.given("interpolation"))?,
+            ..Fit::default()
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(resize: Resize, crop: Option<usize>, interpolation: Interpolation) -> Option<Fit> {
+        Some(Fit {
+            resize: Some(resize),
+            crop: crop.map(|size| [size; 2]),
+            interpolation,
+            ..Fit::default()
+        })
+    }
+
+    fn preprocess(range: [f64; 2], mean: &[f64], std: &[f64]) -> Preprocess {
+        Preprocess {
+            range,
+            mean: mean.into(),
+            std: std.into(),
+            ..Preprocess::default()
+        }
+    }
+
+    /// What image processors of transformers 5 write, and what they do: compared once, on an image,
+    /// with the numbers that they make of it.
+    #[test]
+    fn files_of_hugging_face_are_read_as_their_processors_work() {
+        let half = [0.5; 3];
+        let imagenet = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+        for (text, expected, sizes) in [
+            (
+                r#"{"do_normalize": true, "do_rescale": true, "do_resize": true, "image_mean": [0.5, 0.5, 0.5],
+                    "image_processor_type": "ViTImageProcessor", "image_std": [0.5, 0.5, 0.5], "resample": 2,
+                    "rescale_factor": 0.00392156862745098, "size": {"height": 224, "width": 224}}"#,
+                preprocess([0.0, 1.0], &half, &half),
+                fit(Resize::Exactly([224, 224]), None, Interpolation::Bilinear),
+            ),
+            (
+                r#"{"crop_size": {"height": 224, "width": 224}, "do_center_crop": true, "do_normalize": true,
+                    "do_rescale": true, "do_resize": true, "image_mean": [0.485, 0.456, 0.406],
+                    "image_processor_type": "LevitImageProcessor", "image_std": [0.229, 0.224, 0.225],
+                    "resample": 3, "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 224}}"#,
+                preprocess([0.0, 1.0], &imagenet.0, &imagenet.1),
+                fit(Resize::Shorter(256), Some(224), Interpolation::Bicubic),
+            ),
+            (
+                r#"{"crop_pct": 0.875, "do_normalize": true, "do_rescale": true, "do_resize": true,
+                    "image_mean": [0.5, 0.5, 0.5], "image_processor_type": "ConvNextImageProcessor",
+                    "image_std": [0.5, 0.5, 0.5], "resample": 3, "rescale_factor": 0.00392156862745098,
+                    "size": {"shortest_edge": 224}}"#,
+                preprocess([0.0, 1.0], &half, &half),
+                fit(Resize::Shorter(256), Some(224), Interpolation::Bicubic),
+            ),
+            (
+                r#"{"crop_pct": 0.875, "do_resize": true, "resample": 3, "size": {"shortest_edge": 384}}"#,
+                Preprocess::default(),
+                fit(Resize::Exactly([384, 384]), None, Interpolation::Bicubic),
+            ),
+            (
+                r#"{"crop_pct": 0.9, "crop_size": {"height": 224, "width": 224}, "do_center_crop": true,
+                    "do_normalize": false, "do_resize": true, "resample": 3, "size": {"shortest_edge": 224}}"#,
+                Preprocess::default(),
+                fit(Resize::Shorter(248), Some(224), Interpolation::Bicubic),
+            ),
+            (
+                r#"{"crop_size": {"height": 256, "width": 256}, "do_center_crop": true,
+                    "do_flip_channel_order": true, "do_rescale": true, "do_resize": true,
+                    "image_mean": [0.5, 0.5, 0.5], "image_processor_type": "MobileViTImageProcessor",
+                    "image_std": [0.5, 0.5, 0.5], "resample": 3, "rescale_factor": 0.00392156862745098,
+                    "size": {"shortest_edge": 224}}"#,
+                Preprocess {
+                    channel_order: ChannelOrder::Bgr,
+                    ..Preprocess::default()
+                },
+                fit(Resize::Shorter(224), Some(256), Interpolation::Bicubic),
+            ),
+            (
+                r#"{"do_center_crop": false, "do_normalize": true, "do_rescale": true, "do_resize": true,
+                    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "include_top": true,
+                    "resample": 0, "rescale_factor": 0.00392156862745098, "rescale_offset": false,
+                    "size": {"height": 346, "width": 346}}"#,
+                preprocess([0.0, 1.0], &half, &[0.25; 3]),
+                fit(Resize::Exactly([346, 346]), None, Interpolation::Nearest),
+            ),
+            // Older ones.
+            (
+                r#"{"do_normalize": true, "do_resize": true, "feature_extractor_type": "ViTFeatureExtractor",
+                    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2, "size": 224}"#,
+                preprocess([0.0, 1.0], &half, &half),
+                fit(Resize::Exactly([224, 224]), None, Interpolation::Bilinear),
+            ),
+            (
+                r#"{"do_normalize": true, "do_rescale": false, "image_mean": 127.5, "image_std": 64}"#,
+                preprocess([0.0, 255.0], &[127.5], &[64.0]),
+                None,
+            ),
+        ] {
+            let read = read(text).unwrap();
+            assert_eq!(read.preprocess, expected, "{text}");
+            assert_eq!(read.fit, sizes, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_of_timm_are_read() {
+        let inside = r#"{"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.9,
+                         "crop_mode": "center", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}"#;
+        let whole = format!(r#"{{"architecture": "deit", "pretrained_cfg": {inside}}}"#);
+        for text in [inside, &whole] {
+            let read = read(text).unwrap();
+            assert_eq!(read.preprocess.std, [0.229, 0.224, 0.225]);
+            assert_eq!(
+                read.fit,
+                fit(Resize::Shorter(248), Some(224), Interpolation::Bicubic)
+            );
+        }
+        let squash = inside.replace("center", "squash");
+        assert_eq!(
+            read(&squash).unwrap().fit.unwrap().resize,
+            Some(Resize::Exactly([248, 248]))
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_read_or_done_is_named() {
+        for (text, why) in [
+            ("[1]", "no object"),
+            ("{", "no JSON"),
+            ("{}", "image_mean"),
+            (r#"{"do_pad": true, "do_resize": true}"#, "it pads images"),
+            (
+                r#"{"do_resize": true, "size": {"longest_edge": 9}}"#,
+                "`size`",
+            ),
+            (r#"{"do_resize": true, "size": 0}"#, "`size`"),
+            (
+                r#"{"do_resize": true, "size": 9, "crop_pct": 0}"#,
+                "`crop_pct`",
+            ),
+            (
+                r#"{"do_resize": "yes"}"#,
+                "`do_resize` is \"yes\", not true or false",
+            ),
+            (
+                r#"{"do_normalize": true, "image_mean": ["a"]}"#,
+                "`image_mean`",
+            ),
+            (
+                r#"{"do_rescale": true, "rescale_factor": -1}"#,
+                "`rescale_factor`",
+            ),
+            (
+                r#"{"do_resize": true, "size": 9, "resample": 7}"#,
+                "bicubic (3)",
+            ),
+            (
+                r#"{"input_size": [3, 9, 9], "mean": 0, "crop_mode": "border"}"#,
+                "border",
+            ),
+            (r#"{"input_size": [3, 9, 8], "mean": 0}"#, "no square"),
+            (
+                r#"{"input_size": [3, 9, 9], "mean": 0, "crop_pct": 2}"#,
+                "`crop_pct`",
+            ),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+}
