@@ -409,8 +409,7 @@ impl Found {
             write_atomically(&path, |sink| sink.write_all(page.as_bytes()))?;
             Ok(())
         };
-        let done = py.detach(|| with_stored(&path, &layout, self.contents(&layout), write));
-        Ok(done?)
+        py.detach(|| with_stored(&path, &layout, self.contents(&layout), write))
     }
 
     /// Writes the examples that succeed in 8 bits as PNG files beside their originals, with tables and a page; the

@@ -96,9 +96,10 @@ pub fn save_images(
                 .clone()
                 .unwrap_or_else(|| format!("image {}", image.index)),
             wrong_before: image.wrong_before,
-            answers: match image.wrong_before {
-                true => format!("{}, wrong as it is", named(image.before)),
-                false => format!("{} → {}", named(image.before), named(image.answer)),
+            answers: if image.wrong_before {
+                format!("{}, wrong as it is", named(image.before))
+            } else {
+                format!("{} → {}", named(image.before), named(image.answer))
             },
             norm: digits(norm),
             magnified: magnified.to_string(),
@@ -156,9 +157,12 @@ pub fn save_images(
 /// A name as a part of an address.
 fn address(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let part = |byte: u8| match plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
+    let part = |byte: u8| {
+        if plain(byte) {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
     };
     name.bytes().map(part).collect()
 }
