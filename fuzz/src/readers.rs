@@ -84,6 +84,23 @@ pub(crate) const READERS: [Reader; 12] = [
         read: read_labels,
     },
     Reader {
+        name: "tables",
+        corpus: tables,
+        make: by_bytes,
+        read: |file, folder| {
+            read_set(file, folder, "table.csv", "csv:", "");
+            read_set(file, folder, "table.csv", "csv:", ",class");
+        },
+    },
+    Reader {
+        name: "preprocessing",
+        corpus: preprocessing,
+        make: by_bytes,
+        read: |file, _| {
+            let _ = blindspot_model::preprocess::read(&String::from_utf8_lossy(file));
+        },
+    },
+    Reader {
         name: "classes",
         corpus: class_files,
         make: by_bytes,
@@ -335,6 +352,29 @@ fn read_labels(file: &[u8], folder: &Path) {
     let labels = folder.join("labels.csv");
     put(&labels, file);
     open_set(&format!("folder:{},{}", images.display(), labels.display()));
+}
+
+fn tables() -> Vec<Vec<u8>> {
+    [
+        "a,\"b, c\",class\n1,2.5,0\n-3e1, 4,1\n",
+        "\u{feff}a;class\r\n1;cat\r\n2;dog\r\n",
+        "a\tb\n1\t\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
+fn preprocessing() -> Vec<Vec<u8>> {
+    [
+        r#"{"do_resize": true, "size": {"shortest_edge": 256}, "resample": 3, "do_center_crop": true,
+            "crop_size": 224, "rescale_factor": 0.00392156862745098, "image_mean": [0.5, 0.5, 0.5]}"#,
+        r#"{"image_processor_type": "ConvNextImageProcessor", "size": 224, "crop_pct": 0.875,
+            "image_std": 0.5, "do_rescale": false, "include_top": true}"#,
+        r#"{"pretrained_cfg": {"input_size": [3, 224, 224], "mean": [0, 0, 0], "std": [1, 1, 1],
+            "crop_pct": 0.9, "crop_mode": "center", "interpolation": "bicubic"}}"#,
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
 }
 
 fn class_files() -> Vec<Vec<u8>> {

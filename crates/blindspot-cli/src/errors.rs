@@ -137,7 +137,8 @@ pub(crate) fn hint(error: &anyhow::Error) -> Option<&'static str> {
 }
 
 /// The options that say what a network wants of its input.
-pub(crate) const PREPROCESSING: &str = "--range, --mean, --std, --channel-order, --layout";
+pub(crate) const PREPROCESSING: &str =
+    "--preprocess, --range, --mean, --std, --channel-order, --layout";
 
 /// The options that mend an error, its causes aside.
 pub(crate) fn hint_for(error: &(dyn Error + 'static)) -> Option<&'static str> {

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use blindspot::model::Interface;
-use blindspot::preprocess::{ChannelOrder, Layout, Preprocess};
-use blindspot_data::{Choice, DataSpec, Fit, ImageRequest, Resize};
+use blindspot::preprocess::{ChannelOrder, Described, Layout, Preprocess};
+use blindspot_data::files::read_limited;
+use blindspot_data::{Choice, DataError, DataSpec, Fit, ImageRequest, Resize};
 
 use super::parse::{count, parse_range, parse_resize, parse_size};
 use crate::errors::Usage;
@@ -70,6 +72,14 @@ impl From<&InterfaceArgs> for Interface {
 /// What a network wants of its input.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct PreprocessArgs {
+    /// A file that says all of this, and how image files are resized and cropped: Hugging Face's
+    /// preprocessor_config.json, or timm's config.json. Options beside it count more
+    #[arg(
+        help_heading = "What the network wants of its input",
+        long,
+        value_name = "FILE.json"
+    )]
+    preprocess: Option<PathBuf>,
     /// What an image's 0 and 1 become for the network, as in 0,255 [default: 0,1]
     #[arg(help_heading = "What the network wants of its input", long, value_name = "LOW,HIGH", value_parser = parse_range, allow_hyphen_values = true)]
     range: Option<[f64; 2]>,
@@ -107,28 +117,47 @@ pub(crate) struct PreprocessArgs {
     layout: Option<Layout>,
 }
 
-impl From<&PreprocessArgs> for Preprocess {
-    fn from(args: &PreprocessArgs) -> Preprocess {
-        let default = Preprocess::default();
-        Preprocess {
-            range: args.range.unwrap_or(default.range),
-            mean: args.mean.clone(),
-            std: args.std.clone(),
-            channel_order: args.channel_order.unwrap_or(default.channel_order),
-            layout: args.layout.unwrap_or(default.layout),
-        }
-    }
-}
+/// No file of preprocessing is read further: 1 MiB.
+const MAX_BYTES: u64 = 1 << 20;
 
 impl PreprocessArgs {
+    /// What the network wants: what the file says, if there is one, and in its place each option that
+    /// was given.
+    pub(crate) fn read(&self) -> anyhow::Result<Described> {
+        let Described { preprocess, fit } = match &self.preprocess {
+            None => Described::default(),
+            Some(path) => {
+                let bytes = read_limited(path, MAX_BYTES).map_err(DataError::File)?;
+                let read = blindspot::preprocess::read(&String::from_utf8_lossy(&bytes));
+                read.with_context(|| path.display().to_string())?
+            }
+        };
+        let given = |numbers: &Vec<f64>, default| match numbers[..] {
+            [] => default,
+            _ => numbers.clone(),
+        };
+        Ok(Described {
+            preprocess: Preprocess {
+                range: self.range.unwrap_or(preprocess.range),
+                mean: given(&self.mean, preprocess.mean),
+                std: given(&self.std, preprocess.std),
+                channel_order: self.channel_order.unwrap_or(preprocess.channel_order),
+                layout: self.layout.unwrap_or(preprocess.layout),
+            },
+            fit,
+        })
+    }
+
     /// The preprocessing, if any of its options was given.
-    pub(crate) fn given(&self) -> Option<Preprocess> {
-        let given = self.range.is_some()
+    pub(crate) fn given(&self) -> anyhow::Result<Option<Preprocess>> {
+        let given = self.preprocess.is_some()
+            || self.range.is_some()
             || !self.mean.is_empty()
             || !self.std.is_empty()
             || self.channel_order.is_some()
             || self.layout.is_some();
-        given.then(|| Preprocess::from(self))
+        let read = given.then(|| self.read()).transpose()?;
+        Ok(read.map(|described| described.preprocess))
     }
 }
 
@@ -146,7 +175,8 @@ pub(crate) struct ReplaceArgs {
 pub(crate) struct DataArgs {
     /// mnist:test, mnist:train, folder:DIR (a subfolder a class), folder:DIR,LABELS (a file with lines
     /// NAME,CLASS), folder:DIR,position (sorted by name, each image is a class), npz:FILE (arrays x and
-    /// y), cifar10:DIR (the binary batches; cifar10:DIR,train), idx:IMAGES,LABELS, files:FILE,FILE
+    /// y), cifar10:DIR (the binary batches; cifar10:DIR,train), idx:IMAGES,LABELS, csv:FILE,COLUMN (a table of
+    /// numbers, and its column of classes), files:FILE,FILE
     #[arg(
         help_heading = "Images",
         long,
@@ -200,8 +230,9 @@ impl ImageArgs {
 impl ModelArgs {
     /// The files that are read.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let values = self.interface.input_values.clone();
-        values.into_iter().chain([self.model.clone()]).collect()
+        let given = [&self.interface.input_values, &self.preprocess.preprocess];
+        let given = given.into_iter().flatten().cloned();
+        given.chain([self.model.clone()]).collect()
     }
 }
 
@@ -214,21 +245,30 @@ impl DataArgs {
         files.chain(self.classes.clone()).collect()
     }
 
-    /// The images asked for, all of the set.
-    pub(crate) fn request(&self) -> ImageRequest {
-        let fit = Fit {
-            resize: self.resize,
-            crop: self.crop,
-            upright: self.exif,
-            ..Fit::default()
+    /// The images asked for, all of the set. What `preprocess` says of their size counts for image files;
+    /// arrays have the size that they have.
+    pub(crate) fn request(&self, preprocess: &PreprocessArgs) -> anyhow::Result<ImageRequest> {
+        let of_files = matches!(
+            self.data.parse(),
+            Ok(DataSpec::Folder { .. } | DataSpec::Files(_))
+        );
+        let described = match of_files {
+            true => preprocess.read()?.fit.unwrap_or_default(),
+            false => Fit::default(),
         };
-        ImageRequest {
+        let fit = Fit {
+            resize: self.resize.or(described.resize),
+            crop: self.crop.or(described.crop),
+            upright: self.exif,
+            ..described
+        };
+        Ok(ImageRequest {
             data: self.data.clone(),
             fit: (fit != Fit::default()).then_some(fit),
             skip_broken: self.skip_broken,
             classes: self.classes.clone(),
             choice: None,
-        }
+        })
     }
 }
 

@@ -28,9 +28,9 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     refuse_inputs(&written, &read)?;
     let request = ImageRequest {
         choice: Some(command.choice.choice(command.seed)?),
-        ..data.request()
+        ..data.request(&command.model.preprocess)?
     };
-    let source = load::Source::of(&command.model, command.r#box, common);
+    let source = load::Source::of(&command.model, command.r#box, common)?;
     let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
     let chosen = load::Chosen::of(images, &model, command.correct_only, common)?;

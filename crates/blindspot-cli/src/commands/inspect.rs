@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use blindspot::inspect::{FileReport, NetworkReport, PortReport, Report};
 use blindspot::model::{Interface, Model};
-use blindspot::preprocess::Preprocess;
 
 use crate::args::{Common, Inspect};
 use crate::errors::hint_for;
@@ -13,7 +12,7 @@ use crate::print::{json, say};
 pub(super) fn run(command: &Inspect, common: &Common) -> anyhow::Result<()> {
     let options = Model::options()
         .interface(Interface::from(&command.model.interface))
-        .preprocess(Preprocess::from(&command.model.preprocess))
+        .preprocess(command.model.preprocess.read()?.preprocess)
         .budget(common.budget());
     let report = Report::new(&command.model.model, &options)?;
     let mut text = file(&report.file);

@@ -34,14 +34,18 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// The model that the command names.
-    pub(super) fn of(args: &'a ModelArgs, input_box: InputBox, common: &Common) -> Source<'a> {
-        Source {
+    pub(super) fn of(
+        args: &'a ModelArgs,
+        input_box: InputBox,
+        common: &Common,
+    ) -> anyhow::Result<Source<'a>> {
+        Ok(Source {
             path: &args.model,
             interface: Interface::from(&args.interface),
-            preprocess: Preprocess::from(&args.preprocess),
+            preprocess: args.preprocess.read()?.preprocess,
             input_box,
             budget: common.budget(),
-        }
+        })
     }
 
     fn read(&self, interface: Interface) -> Result<Model, ModelError> {

@@ -3,7 +3,6 @@
 use blindspot::model::InputBox;
 use blindspot::model::Interface;
 use blindspot::model::Model;
-use blindspot::preprocess::Preprocess;
 use blindspot_data::ImageSet;
 use blindspot_data::files;
 use blindspot_paper::experiments::{Experiment, Source, figure5};
@@ -194,18 +193,28 @@ impl Own {
                 let source = load::Source {
                     path,
                     interface: Interface::default(),
-                    preprocess: Preprocess::from(&command.preprocess),
+                    preprocess: command.preprocess.read()?.preprocess,
                     input_box: InputBox::default(),
                     budget: common.budget(),
                 };
-                let model = load::model(&source, &data.request(), common, progress)?;
+                let model = load::model(
+                    &source,
+                    &data.request(&command.preprocess)?,
+                    common,
+                    progress,
+                )?;
                 Some((model, name.into_owned()))
             }
             _ => None,
         };
         let mut photographs = None;
         if let (Some((model, _)), true) = (&model, of_network) {
-            let images = load::images(&data.request(), Some(model), common, progress)?;
+            let images = load::images(
+                &data.request(&command.preprocess)?,
+                Some(model),
+                common,
+                progress,
+            )?;
             if options.wants(&figure5::EXPERIMENT) {
                 load::labels(&images, &data.data)?;
             }
@@ -213,7 +222,7 @@ impl Own {
         }
         let mut images = None;
         if options.wants_source(Source::OwnImages) {
-            let set = load::images(&data.request(), None, common, progress)?;
+            let set = load::images(&data.request(&command.preprocess)?, None, common, progress)?;
             load::labels(&set, &data.data)?;
             images = Some(set);
         }

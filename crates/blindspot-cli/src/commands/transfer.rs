@@ -134,7 +134,7 @@ fn seen_through(
     let interface = Interface::from(&command.interface);
     let budget = common.budget();
     let options = Model::options().interface(interface.clone()).budget(budget);
-    if let Some(preprocess) = command.preprocess.given() {
+    if let Some(preprocess) = command.preprocess.given()? {
         return Ok(options.preprocess(preprocess).open(path)?);
     }
     let (_, sha256) = read_network(path, &interface, &budget)?;

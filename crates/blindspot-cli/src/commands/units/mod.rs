@@ -7,7 +7,6 @@ use std::path::Path;
 use blindspot::model::InputBox;
 use blindspot::model::Interface;
 use blindspot::model::Model;
-use blindspot::preprocess::Preprocess;
 use blindspot::provenance::Provenance;
 use blindspot::units::{
     ActivationReader, Context, DirectionImages, Layer, PictureRow, Plan, RankedImages, Reduction,
@@ -109,8 +108,13 @@ struct ImagesRecord {
 }
 
 pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyhow::Result<()> {
-    let source = load::Source::of(&command.model, InputBox::default(), common);
-    let model = load::model(&source, &command.data.request(), common, progress)?;
+    let source = load::Source::of(&command.model, InputBox::default(), common)?;
+    let model = load::model(
+        &source,
+        &command.data.request(&command.model.preprocess)?,
+        common,
+        progress,
+    )?;
     let network = model.network();
     let Some(Some(name)) = &command.layer else {
         let layers = Layer::all(network);
@@ -172,7 +176,7 @@ impl Subject {
 }
 
 /// What the command asks for.
-fn request(command: &Units, layer: &Layer) -> Result<SurveyRequest, Usage> {
+fn request(command: &Units, layer: &Layer) -> anyhow::Result<SurveyRequest> {
     let choice = ChoiceArgs {
         samples: command.samples.unwrap_or(usize::MAX),
         shuffle: command.shuffle,
@@ -183,10 +187,10 @@ fn request(command: &Units, layer: &Layer) -> Result<SurveyRequest, Usage> {
     Ok(SurveyRequest {
         model: command.model.model.clone(),
         interface: Interface::from(&command.model.interface),
-        preprocess: Preprocess::from(&command.model.preprocess),
+        preprocess: command.model.preprocess.read()?.preprocess,
         images: ImageRequest {
             choice: Some(choice.choice(command.seed)?),
-            ..command.data.request()
+            ..command.data.request(&command.model.preprocess)?
         },
         layer: layer.name.clone(),
         plan: plan(command, layer),
