@@ -1,6 +1,6 @@
 //! Gradients against finite differences, and the parts of a network against the whole.
 
-use blindspot_net::ops::{Binary, Gemm, Reshape, Softmax, Unary};
+use blindspot_net::ops::{Binary, Gemm, Reshape, Softmax, Unary, Where};
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand, cross_entropy};
 
 fn numbers(count: usize, seed: u64) -> Vec<f64> {
@@ -209,5 +209,38 @@ fn an_image_has_the_same_bits_in_any_batch_and_f32_agrees_with_f64() {
     }
     for (narrow, wide) in whole.0.iter().zip(evaluator.forward()) {
         assert!((f64::from(*narrow) - wide).abs() < 1e-5, "{narrow} {wide}");
+    }
+}
+
+/// Where x is above 0 a function of it, and x itself elsewhere.
+fn above_zero(function: Op, exponent: bool) -> Network<f64> {
+    let mut graph = Graph::new("x", &[3]).unwrap();
+    let x = Operand::Value(graph.input());
+    let zero = Operand::Weight(graph.weight("zero", &[]).unwrap());
+    let half = Operand::Weight(graph.weight("half", &[]).unwrap());
+    let mut add = |op: Op, operands: &[Operand], name: &str| {
+        Operand::Value(graph.node(name, op, operands, name).unwrap())
+    };
+    let above = add(Op::Binary(Binary::Greater), &[x, zero], "above");
+    let operands = if exponent { vec![x, half] } else { vec![x] };
+    let taken = add(function, &operands, "taken");
+    add(Op::Where(Where), &[above, taken, x], "y");
+    Network::new(graph, vec![vec![0.0], vec![0.5]]).unwrap()
+}
+
+#[test]
+fn a_branch_that_is_not_taken_pulls_back_nothing_where_it_has_no_slope() {
+    for (function, exponent, slope) in [
+        (Op::Unary(Unary::Log), false, 4.0),
+        (Op::Unary(Unary::Sqrt), false, 1.0),
+        (Op::Binary(Binary::Pow), true, 1.0),
+    ] {
+        let network = above_zero(function, exponent);
+        let mut evaluator = Evaluator::new(&network);
+        evaluator.input(1).copy_from_slice(&[0.25, 0.0, -1.0]);
+        evaluator.forward();
+        let gradient = evaluator.backward(&[1.0; 3]);
+        assert!((gradient[0] - slope).abs() < 1e-15, "{gradient:?}");
+        assert_eq!(gradient[1..], [1.0, 1.0]);
     }
 }

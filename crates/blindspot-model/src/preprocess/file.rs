@@ -355,8 +355,7 @@ mod tests {
         }
     }
 
-    /// What image processors of transformers 5 write, and what they do: compared once, on an image,
-    /// with the numbers that they make of it.
+    /// What image processors of transformers 5 write, and what their code makes of it.
     #[test]
     fn files_of_hugging_face_are_read_as_their_processors_work() {
         let half = [0.5; 3];

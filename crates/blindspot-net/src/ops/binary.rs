@@ -316,17 +316,22 @@ impl<T: Real> Kernel<T> for Binary {
                 chain!(0, |_, b, dy| dy * b);
                 chain!(1, |a, _, dy| dy * a);
             }
+            // What a Where does not take may have no slope: 0 comes back through it.
             Binary::Div => {
-                chain!(0, |_, b, dy| dy / b);
-                chain!(1, |a, b, dy| -dy * a / (b * b));
+                chain!(0, |_, b, dy| if dy == zero { zero } else { dy / b });
+                chain!(1, |a, b, dy| if dy == zero {
+                    zero
+                } else {
+                    -dy * a / (b * b)
+                });
             }
             Binary::Pow => {
-                chain!(0, |a, b, dy| if b == zero {
+                chain!(0, |a, b, dy| if b == zero || dy == zero {
                     zero
                 } else {
                     dy * b * a.powf(b - T::one())
                 });
-                chain!(1, |a, b, dy| if a == zero {
+                chain!(1, |a, b, dy| if a == zero || dy == zero {
                     zero
                 } else {
                     dy * a.powf(b) * a.ln()

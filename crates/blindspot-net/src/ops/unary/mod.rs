@@ -377,8 +377,9 @@ impl Unary {
                 });
             }
             Unary::Exp => chain(at, dy, |y, dy| dy * y),
-            Unary::Log => chain(at, dy, |x, dy| dy / x),
-            Unary::Sqrt => chain(at, dy, |y, dy| dy / (y + y)),
+            // What a Where does not take may have no slope: 0 comes back through it.
+            Unary::Log => chain(at, dy, |x, dy| if dy == zero { zero } else { dy / x }),
+            Unary::Sqrt => chain(at, dy, |y, dy| if dy == zero { zero } else { dy / (y + y) }),
             Unary::Neg => each(dy, |dy| -dy),
             Unary::Abs => chain(at, dy, |x, dy| {
                 let below = if x < zero { -dy } else { zero };
