@@ -114,7 +114,7 @@ class Ours:
 
     def __call__(self):
         answer = self.ask()
-        size = np.array(answer["l2"])[right.numpy()]
+        size = np.array(answer["norms"])[right.numpy()]
         self.seconds = answer["seconds"]
         self.evaluations = answer["evaluations"] / len(size)
         return np.where(size > 0, size, np.inf)
@@ -197,7 +197,7 @@ def scipys():
 targeted = {f"Blindspot {method}, {target}": Ours(method, target)
             for method in ("sqp", "lbfgs", "ddn", "deepfool", "pgd", "cw")}
 targeted |= {
-    f"Blindspot sqp, {target}, at most {most}": Ours("sqp", target, most) for most in ("200", "600")
+    f"Blindspot sqp, {target}, at most {most}": Ours("sqp", target, "l2", most) for most in ("200", "600")
 }
 targeted |= {
     "Foolbox DDN, 100 steps": attack(foolbox.attacks.DDNAttack, steps=100),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use blindspot::examples::write_arrays;
 use blindspot::inputs::{InMemory, Inputs};
 use blindspot::run::monitor::Unwatched;
-use blindspot::search::{Example, norm};
+use blindspot::search::{Example, Norm, norm};
 use blindspot::transfer::{Matrix, Rate, SavedExamples, Variant, matrix};
 use blindspot_net::{Network, onnx};
 use blindspot_paper::train::Recipe;
@@ -54,6 +54,9 @@ fn file(path: &Path) -> SavedExamples {
             prediction: 0,
             success: true,
             l2: norm(&original, &adversarial),
+            linf: Norm::Linf.of(&original, &adversarial),
+            l1: Norm::L1.of(&original, &adversarial),
+            l0: Norm::L0.of(&original, &adversarial),
             adversarial,
             evaluations: 1,
             gradients: 1,
@@ -203,6 +206,9 @@ fn what_does_not_fit_is_said() {
         prediction: 0,
         success: true,
         l2: 0.0,
+        linf: 0.0,
+        l1: 0.0,
+        l0: 0.0,
         adversarial: vec![0.5; 4],
         evaluations: 1,
         gradients: 1,

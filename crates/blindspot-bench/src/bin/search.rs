@@ -1,7 +1,7 @@
 //! Times the search on the first images of a set: see `bench/README.md`.
 //!
-//! `search MODEL.onnx DATA IMAGES METHOD TARGET THREADS [EVALUATIONS]` searches as often as an empty line comes in on
-//! standard input, and prints the seconds, the evaluations, each image's L2 norm (0 for an image that is
+//! `search MODEL.onnx DATA IMAGES METHOD TARGET THREADS [NORM [EVALUATIONS]]` searches as often as an empty line comes in on
+//! standard input, and prints the seconds, the evaluations, each image's norm (0 for an image that is
 //! wrong as it is, -1 for a failure) and its target as a line of JSON. A line with a path writes the images there, as
 //! floats one after the other, and prints the labels. Photographs are cropped to the network's input.
 
@@ -9,7 +9,7 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use blindspot::run::monitor::Unwatched;
-use blindspot::search::{SearchOptions, search};
+use blindspot::search::{Norm, SearchOptions, search};
 use blindspot_data::{DataSpec, Fit, Locations, Silent};
 use blindspot_net::onnx;
 
@@ -17,12 +17,14 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, data, count, method, target, threads, most @ ..] = &arguments[..] else {
+    let [model, data, count, method, target, threads, more @ ..] = &arguments[..] else {
         return Err(
-            "usage: search MODEL.onnx DATA IMAGES METHOD TARGET THREADS [EVALUATIONS]".into(),
+            "usage: search MODEL.onnx DATA IMAGES METHOD TARGET THREADS [NORM [EVALUATIONS]]"
+                .into(),
         );
     };
-    let most: Option<u64> = most.first().map(|most| most.parse()).transpose()?;
+    let norm: Norm = more.first().map_or(Ok(Norm::L2), |norm| norm.parse())?;
+    let most: Option<u64> = more.get(1).map(|most| most.parse()).transpose()?;
     let network = onnx::read_file(model.as_ref())?.network.logits();
     let locations = Locations::new(None);
     let mut set = data.parse::<DataSpec>()?.load(&locations, &mut Silent)?;
@@ -37,6 +39,7 @@ fn main() -> Result<(), Failure> {
     let options = SearchOptions::default()
         .target(target.parse()?)
         .method(method.parse()?)
+        .norm(norm)
         .max_evaluations(most);
     let indices: Vec<usize> = (0..images.len()).collect();
     let pool = rayon::ThreadPoolBuilder::new()
@@ -61,7 +64,13 @@ fn main() -> Result<(), Failure> {
         let seconds = start.elapsed().as_secs_f64();
         let norms: Vec<f64> = examples
             .iter()
-            .map(|example| if example.success { example.l2 } else { -1.0 })
+            .map(|example| {
+                if example.success {
+                    example.norm(norm)
+                } else {
+                    -1.0
+                }
+            })
             .collect();
         let gradients: u64 = examples.iter().map(|example| example.gradients).sum();
         let evaluations: u64 = examples.iter().map(|example| example.evaluations).sum();
@@ -76,7 +85,7 @@ fn main() -> Result<(), Failure> {
                 "seconds": seconds,
                 "evaluations": evaluations,
                 "gradients": gradients,
-                "l2": norms,
+                "norms": norms,
                 "kkt": kkt,
                 "targets": targets,
             })

@@ -13,8 +13,8 @@ use crate::search::{EightBit, Example};
 
 /// Writes the arrays to `path`, one entry an example: index, label, target, prediction_before,
 /// prediction_after, evaluations, gradients (i64), success, already_wrong, fooled, no_gradient, refuted
-/// (bool), original, adversarial (f32, each of the layout's shape), l2, distortion, kkt, noise and,
-/// where there are some, certificate (f64). Of the images in 8 bits, where there are some:
+/// (bool), original, adversarial (f32, each of the layout's shape), l2, linf, l1, l0, distortion, kkt,
+/// noise and, where there are some, certificate (f64). Of the images in 8 bits, where there are some:
 /// prediction_8bit (i64), success_8bit (bool), l2_8bit (f64), and adversarial_8bit (u8, 255 standing for
 /// 1). Memory does not grow with the images.
 ///
@@ -43,6 +43,9 @@ pub fn write_stored(path: &Path, examples: &StoredExamples<'_>) -> Result<(), Jo
         add!("no_gradient", |e| e.no_gradient);
         add!("refuted", |e| e.refuted);
         add!("l2", |e| e.l2);
+        add!("linf", |e| e.linf);
+        add!("l1", |e| e.l1);
+        add!("l0", |e| e.l0);
         add!("distortion", move |e| e.l2 / root);
         add!("kkt", |e| e.kkt);
         add!("noise", |e| e.noise);

@@ -21,7 +21,7 @@ pub struct Layout {
 }
 
 /// Bytes of the numbers that come before the images.
-const NUMBERS: usize = 73;
+const NUMBERS: usize = 97;
 /// Bytes of the numbers of an 8-bit image.
 const EIGHT_BIT_NUMBERS: usize = 12;
 
@@ -86,7 +86,8 @@ impl Layout {
         );
         content.extend(example.evaluations.to_le_bytes());
         content.extend(example.gradients.to_le_bytes());
-        content.extend(example.l2.to_le_bytes());
+        let norms = [example.l2, example.linf, example.l1, example.l0];
+        content.extend(norms.iter().flat_map(|norm| norm.to_le_bytes()));
         content.extend(example.kkt_residual.to_le_bytes());
         content.extend(example.noise.to_le_bytes());
         content.extend(certificate.unwrap_or(f64::NAN).to_le_bytes());
@@ -160,6 +161,12 @@ pub struct Numbers {
     pub gradients: u64,
     /// L2 norm of the perturbation.
     pub l2: f64,
+    /// Its Linf norm.
+    pub linf: f64,
+    /// Its L1 norm.
+    pub l1: f64,
+    /// How many values, or pixels where these were counted, it changes.
+    pub l0: f64,
     /// The KKT residual.
     pub kkt: f64,
     /// Rounding noise of the margin.
@@ -246,6 +253,9 @@ impl<'a> StoredExamples<'a> {
                 evaluations: u64::from_le_bytes(take(&mut rest)),
                 gradients: u64::from_le_bytes(take(&mut rest)),
                 l2: f64::from_le_bytes(take(&mut rest)),
+                linf: f64::from_le_bytes(take(&mut rest)),
+                l1: f64::from_le_bytes(take(&mut rest)),
+                l0: f64::from_le_bytes(take(&mut rest)),
                 kkt: f64::from_le_bytes(take(&mut rest)),
                 noise: f64::from_le_bytes(take(&mut rest)),
                 certificate: f64::from_le_bytes(take(&mut rest)),
@@ -285,6 +295,9 @@ impl<'a> StoredExamples<'a> {
                     success: numbers.success,
                     adversarial: values.map(|&bytes| f32::from_le_bytes(bytes)).collect(),
                     l2: numbers.l2,
+                    linf: numbers.linf,
+                    l1: numbers.l1,
+                    l0: numbers.l0,
                     evaluations: numbers.evaluations,
                     gradients: numbers.gradients,
                     no_gradient: numbers.no_gradient,

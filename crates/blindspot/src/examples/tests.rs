@@ -23,6 +23,9 @@ fn arrays_hold_what_the_examples_are() {
             success: i % 3 == 0,
             adversarial: (0..6).map(|j| (i * 6 + j) as f32 / 100.0).collect(),
             l2: i as f64 / 7.0,
+            linf: i as f64 / 11.0,
+            l1: i as f64 / 3.0,
+            l0: i as f64,
             evaluations: 1 << (40 + i),
             gradients: 3,
             no_gradient: i % 3 == 2,
@@ -73,6 +76,9 @@ fn arrays_hold_what_the_examples_are() {
     is!("fooled", bool, examples, |e| e.success
         && !e.already_misclassified);
     is!("l2", f64, examples, |e| e.l2);
+    is!("linf", f64, examples, |e| e.linf);
+    is!("l1", f64, examples, |e| e.l1);
+    is!("l0", f64, examples, |e| e.l0);
     is!("distortion", f64, examples, |e| e.distortion());
     is!("kkt", f64, examples, |e| e.kkt_residual);
     is!("prediction_8bit", i64, eight_bit, |e| e.prediction as i64);
@@ -130,6 +136,9 @@ fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
             success,
             adversarial: vec![0.0; 4],
             l2,
+            linf: l2,
+            l1: l2,
+            l0: 1.0,
             evaluations: if wrong { 0 } else { 10 },
             gradients: if wrong { 0 } else { 5 },
             no_gradient: false,

@@ -11,7 +11,7 @@ use blindspot_run::monitor::{Monitor, Unwatched};
 use super::attacks::AttackMethod;
 use super::bounds::Bounds;
 use super::pipeline::MakeMethod;
-use super::{Block, Example, Method, SearchError, SearchOptions, Target, searcher};
+use super::{Block, Example, Grouping, Method, Norm, SearchError, SearchOptions, Target, searcher};
 
 /// An attack to be run on a classifier and images, built step by step.
 ///
@@ -126,6 +126,18 @@ impl Attack {
     /// default.
     pub fn confidence(mut self, confidence: f64) -> Attack {
         self.options.criterion.confidence = confidence;
+        self
+    }
+
+    /// Sets the norm in which perturbations are to be small; L2 by default.
+    pub fn norm(mut self, norm: Norm) -> Attack {
+        self.options.norm = norm;
+        self
+    }
+
+    /// Sets what [`Norm::L0`] counts; input values by default.
+    pub fn grouping(mut self, grouping: Grouping) -> Attack {
+        self.options.grouping = grouping;
         self
     }
 

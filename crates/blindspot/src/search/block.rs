@@ -11,7 +11,6 @@ use super::SearchOptions;
 use super::bounds::{FeasibleBox, FeasibleBoxes};
 use super::example::{Block, Example};
 use super::objective::Goal;
-use super::perturbation::norm;
 use super::pipeline::{self, Job, MakeMethod};
 use super::runtime::Runtime;
 use super::task::{StopCondition, Task};
@@ -178,6 +177,7 @@ impl Searcher<'_> {
                         original,
                         index,
                         objective,
+                        measure: self.options.measure(self.classifier.input_shape()),
                         lead: factor * lead,
                         feasible_box: Arc::clone(&feasible_box),
                         max_evaluations: self.options.max_evaluations.unwrap_or(u64::MAX),
@@ -196,6 +196,9 @@ impl Searcher<'_> {
                     success: already_misclassified,
                     adversarial: original.to_vec(),
                     l2: 0.0,
+                    linf: 0.0,
+                    l1: 0.0,
+                    l0: 0.0,
                     evaluations: 0,
                     gradients: 0,
                     no_gradient: false,
@@ -310,14 +313,17 @@ fn take_smallest(example: &mut Example, job: &mut Job<'_>) {
     };
     example.evaluations += found.effort.evaluations;
     example.gradients += found.effort.gradients;
-    let l2 = found.adversarial.as_ref();
-    let l2 = l2.map(|image| norm(job.task.original, image));
-    if example.l2 == 0.0 || l2.is_some_and(|l2| l2 < example.l2) {
+    let (original, measure) = (job.task.original, job.task.measure);
+    let size = found.adversarial.as_ref();
+    let size = size.map(|image| measure.of(original, image));
+    let kept = example.norm(measure.norm);
+    if example.l2 == 0.0 || size.is_some_and(|size| size < kept) {
         if let Goal::Targeted(target) = job.task.objective.goal {
             example.target = target;
         }
-        if let (Some(l2), Some(image)) = (l2, found.adversarial) {
-            (example.l2, example.adversarial) = (l2, image);
+        if let Some(image) = found.adversarial {
+            example.adversarial = image;
+            example.measure(original, measure);
         }
     }
 }

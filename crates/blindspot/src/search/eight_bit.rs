@@ -89,6 +89,7 @@ pub fn eight_bit(
                 original,
                 index: example.index,
                 objective: options.objective(example.label, example.target),
+                measure: options.measure(classifier.input_shape()),
                 lead: example.noise,
                 feasible_box: boxes.around(original),
                 max_evaluations: u64::MAX,
@@ -213,7 +214,8 @@ struct Stretch<'a> {
     fails: f64,
     succeeds: Option<f64>,
     halvings: usize,
-    best: Option<EightBit>,
+    /// The smallest that succeeds, with its norm.
+    best: Option<(f64, EightBit)>,
     /// The example rounded without a stretch.
     plain: Option<EightBit>,
     over: bool,
@@ -264,13 +266,14 @@ impl<'a> Stretch<'a> {
             rounded: self.stretch == 1.0,
             l2: norm(task.original, &rounded),
         };
+        let size = task.measure.of(task.original, &rounded);
         if self.plain.is_none() {
             self.plain = Some(found.clone());
         }
         if clear {
             self.succeeds = Some(self.stretch);
-            if self.best.as_ref().is_none_or(|best| found.l2 < best.l2) {
-                self.best = Some(found);
+            if self.best.as_ref().is_none_or(|(best, _)| size < *best) {
+                self.best = Some((size, found));
             }
         } else {
             self.fails = self.stretch;
@@ -302,7 +305,8 @@ impl<'a> Stretch<'a> {
             rounded: false,
             l2: 0.0,
         };
-        let mut kept = self.best.or(self.plain).unwrap_or(cancelled);
+        let best = self.best.map(|(_, image)| image);
+        let mut kept = best.or(self.plain).unwrap_or(cancelled);
         kept.rounded = rounded;
         kept
     }

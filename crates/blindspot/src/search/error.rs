@@ -6,6 +6,7 @@ use blindspot_model::classifier::ClassifierError;
 use blindspot_model::inputs::InputError;
 
 use super::bounds::BoundsError;
+use super::{Method, Norm};
 
 /// Why a search can't be done.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -103,6 +104,17 @@ pub enum SearchError {
     /// The time limit is not a positive number of seconds.
     #[error("invalid time limit of {0} seconds; give a positive number")]
     TimeLimit(f64),
+    /// The method makes perturbations small in other norms only.
+    #[error(
+        "the method {method} searches for perturbations that are small in {}, not {}; choose another norm or \
+         method", .method.norms().iter().map(|norm| norm.title()).collect::<Vec<_>>().join(" or "), .norm.title()
+    )]
+    Norm {
+        /// The method.
+        method: Method,
+        /// The norm asked for.
+        norm: Norm,
+    },
     /// The classifier failed.
     #[error(transparent)]
     Classifier(#[from] ClassifierError),
@@ -123,6 +135,7 @@ impl SearchError {
             | SearchError::TopKOfTarget(_)
             | SearchError::Confidence(_)
             | SearchError::Levels(_)
+            | SearchError::Norm { .. }
             | SearchError::TimeLimit(_) => ErrorKind::Usage,
             SearchError::Size { .. }
             | SearchError::Input(_)

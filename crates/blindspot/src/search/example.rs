@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::norms::{Measure, Norm};
+
 /// An image and the smallest perturbation found for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Example {
@@ -38,14 +40,23 @@ pub struct Example {
     pub adversarial: Vec<f32>,
     /// L2 norm of the perturbation, in the unit of the input's values; 0 where there is none.
     pub l2: f64,
+    /// Linf norm of the perturbation, in the same unit.
+    pub linf: f64,
+    /// L1 norm of the perturbation, in the same unit.
+    pub l1: f64,
+    /// How many values, or pixels where these were counted ([`Grouping`](super::Grouping)), the
+    /// perturbation changes.
+    pub l0: f64,
     /// Evaluations of the classifier, over all targets tried.
     pub evaluations: u64,
     /// Gradients of the classifier that were used, over all targets tried.
     pub gradients: u64,
-    /// How far from locally smallest the perturbation can be, as a fraction of its L2 norm: the
-    /// distance to the nearest point that would succeed, were the classifier linear around the
-    /// adversarial image (the natural residual of the Karush-Kuhn-Tucker conditions, in `f64`). 0
-    /// at a local minimum, and where nothing was perturbed.
+    /// How far from locally smallest the perturbation can be, as a fraction of its norm, were the
+    /// classifier linear around the adversarial image, in `f64`; 0 at a local minimum, and where nothing
+    /// was perturbed. In L2 the distance to the nearest point that would succeed (the natural residual
+    /// of the Karush-Kuhn-Tucker conditions); in Linf and L1 how much smaller the smallest perturbation
+    /// there is, which a linear program gives (a duality gap); in L0 how many fewer inputs would do for
+    /// the margin that binds.
     #[serde(rename = "kkt")]
     pub kkt_residual: f64,
     /// How far a margin at the adversarial image can be from the exact one in the arithmetic of the
@@ -54,6 +65,23 @@ pub struct Example {
 }
 
 impl Example {
+    /// A norm of the perturbation; 0 where there is none.
+    pub fn norm(&self, norm: Norm) -> f64 {
+        match norm {
+            Norm::L2 => self.l2,
+            Norm::Linf => self.linf,
+            Norm::L1 => self.l1,
+            Norm::L0 => self.l0,
+        }
+    }
+
+    /// Sets the norms to those of the perturbation from this original.
+    pub(super) fn measure(&mut self, original: &[f32], measure: Measure) {
+        let of = |norm| measure.with(norm).of(original, &self.adversarial);
+        (self.l2, self.linf, self.l1, self.l0) =
+            (of(Norm::L2), of(Norm::Linf), of(Norm::L1), of(Norm::L0));
+    }
+
     /// Root mean square of the perturbation, the paper's distortion.
     pub fn distortion(&self) -> f64 {
         self.l2 / (self.adversarial.len() as f64).sqrt()

@@ -46,7 +46,7 @@ impl<'a> IntegerSearch<'a> {
             rounded: original.to_vec(),
             margin: 0.0,
             success: false,
-            best: Best::default(),
+            best: Best::by(task.measure),
             effort: Effort::default(),
         };
         search.round();
@@ -107,6 +107,7 @@ mod tests {
     use super::super::batch::run;
     use blindspot_model::InputBox;
 
+    use super::super::norms::Measure;
     use super::super::objective::Goal;
     use super::super::perturbation::norm;
     use super::super::task::StopCondition;
@@ -147,6 +148,7 @@ mod tests {
                 original: &original,
                 index: 0,
                 objective,
+                measure: Measure::default(),
                 lead: LEAD,
                 feasible_box: Arc::new(FeasibleBox::within(InputBox::default(), 2)),
                 max_evaluations: u64::MAX,

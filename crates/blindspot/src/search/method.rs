@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::norms::Norm;
+
 /// How the smallest perturbation is searched for.
 ///
 /// A baseline runs as published; [`Attack::custom`](super::Attack::custom) runs one with other
@@ -13,7 +15,8 @@ use serde::{Deserialize, Serialize};
 #[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum Method {
-    /// Sequential quadratic programming on the decision boundary. Where it finds nothing,
+    /// The tool's own search: sequential quadratic programming on the decision boundary in L2, sequential
+    /// linear programming in Linf and L1, a choice of inputs in L0. Where it finds nothing,
     /// [`Method::Lbfgs`] takes over.
     Sqp,
     /// The paper's search (section 4.1): box-constrained L-BFGS on a penalised loss.
@@ -43,6 +46,15 @@ impl Method {
         (Method::CarliniWagner, "cw"),
         (Method::Ddn, "ddn"),
     ];
+
+    /// The norms that the method can make small.
+    pub fn norms(self) -> &'static [Norm] {
+        match self {
+            Method::Sqp => &[Norm::L2, Norm::Linf, Norm::L1, Norm::L0],
+            Method::Fgsm => &[Norm::L2, Norm::Linf],
+            _ => &[Norm::L2],
+        }
+    }
 }
 
 impl fmt::Display for Method {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::SearchError;
 use super::bounds::Bounds;
 use super::method::Method;
+use super::norms::{Grouping, Measure, Norm};
 use super::objective::{Goal, Objective};
 use super::target::{Criterion, Target};
 
@@ -25,6 +26,12 @@ pub struct SearchOptions {
     pub input_box: InputBox,
     /// How the smallest perturbation is searched for.
     pub method: Method,
+    /// The norm in which it is to be small.
+    #[serde(default)]
+    pub norm: Norm,
+    /// What [`Norm::L0`] counts.
+    #[serde(default)]
+    pub grouping: Grouping,
     /// Whether the perturbation that [`Method::Lbfgs`] finds is shrunk along its ray to the
     /// decision boundary. The paper's search ends at the minimiser of the penalised loss, somewhat
     /// behind it; [`Method::Sqp`] ends on the boundary by itself.
@@ -42,13 +49,15 @@ pub struct SearchOptions {
 }
 
 impl Default for SearchOptions {
-    /// Random targets with seed 0, in [0, 1], by [`Method::Sqp`], as long as it takes.
+    /// Random targets with seed 0, in [0, 1], by [`Method::Sqp`] in L2, as long as it takes.
     fn default() -> Self {
         SearchOptions {
             target: Target::Random,
             seed: 0,
             input_box: InputBox::default(),
             method: Method::Sqp,
+            norm: Norm::L2,
+            grouping: Grouping::Value,
             shrink: true,
             criterion: Criterion::default(),
             max_evaluations: None,
@@ -87,6 +96,20 @@ impl SearchOptions {
         self
     }
 
+    /// Sets the norm in which the perturbation is to be small.
+    #[must_use]
+    pub fn norm(mut self, norm: Norm) -> Self {
+        self.norm = norm;
+        self
+    }
+
+    /// Sets what [`Norm::L0`] counts.
+    #[must_use]
+    pub fn grouping(mut self, grouping: Grouping) -> Self {
+        self.grouping = grouping;
+        self
+    }
+
     /// Sets whether the perturbation that [`Method::Lbfgs`] finds is shrunk to the boundary.
     #[must_use]
     pub fn shrink(mut self, shrink: bool) -> Self {
@@ -120,6 +143,11 @@ impl SearchOptions {
     pub fn bounds(mut self, bounds: impl Into<Option<Arc<Bounds>>>) -> Self {
         self.bounds = bounds.into();
         self
+    }
+
+    /// What is to be small, on inputs of these axes.
+    pub(super) fn measure(&self, shape: &[usize]) -> Measure {
+        Measure::new(self.norm, self.grouping, shape)
     }
 
     /// The objective for an image with a label and, where there is one, a target.
@@ -245,6 +273,10 @@ impl SearchOptions {
         }
         if !(confidence >= 0.0 && confidence.is_finite()) {
             return Err(SearchError::Confidence(confidence));
+        }
+        if !self.method.norms().contains(&self.norm) {
+            let (method, norm) = (self.method, self.norm);
+            return Err(SearchError::Norm { method, norm });
         }
         match self.time_limit {
             Some(limit) if limit.is_nan() || limit <= 0.0 => Err(SearchError::TimeLimit(limit)),

@@ -154,7 +154,7 @@ impl Penalty {
                 phase: Phase::Start,
                 start: None,
                 line_search: LineSearch::default(),
-                best: Best::default(),
+                best: Best::by(task.measure),
                 temperature: 1.0,
                 unit: 1.0,
                 loss: 0.0,

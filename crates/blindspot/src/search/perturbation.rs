@@ -1,6 +1,7 @@
 //! Perturbations: their size, points on the way to them, and the smallest one found.
 
 use super::bounds::FeasibleBox;
+use super::norms::Measure;
 pub(super) use blindspot_model::rounding::scale;
 
 /// The L2 norm of the perturbation that leads from `original` to `adversarial`, images of one
@@ -38,22 +39,31 @@ pub(super) fn interpolate(
     }
 }
 
-/// The successful image with the smallest perturbation, of those offered.
+/// The successful image with the smallest perturbation, in L2 unless another norm is named, of those offered.
 #[derive(Debug, Default)]
 pub(super) struct Best {
+    measure: Measure,
     image: Vec<f32>,
     norm: Option<f64>,
     margin: f64,
 }
 
 impl Best {
+    /// Nothing yet; the smallest by this measure will be kept.
+    pub(super) fn by(measure: Measure) -> Best {
+        Best {
+            measure,
+            ..Best::default()
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         self.norm = None;
     }
 
     /// Keeps a successful image if its perturbation is smaller than that of the one kept.
     pub(super) fn offer(&mut self, original: &[f32], image: &[f32], margin: f64) {
-        let size = norm(original, image);
+        let size = self.measure.of(original, image);
         if self.norm.is_none_or(|norm| size < norm) {
             self.norm = Some(size);
             self.margin = margin;
@@ -62,7 +72,7 @@ impl Best {
         }
     }
 
-    /// The L2 norm of the smallest perturbation, if any succeeded.
+    /// The norm of the smallest perturbation, if any succeeded.
     pub(super) fn norm(&self) -> Option<f64> {
         self.norm
     }

@@ -8,11 +8,10 @@ use super::SearchOptions;
 use super::attacks::{self, AttackMethod, Ddn, DdnOptions, DeepFool, Fgsm, MethodSearch, Pgd};
 use super::batch::{self, Search};
 use super::iterate::Iterate;
+use super::local::Local;
 use super::method::Method;
 use super::objective::Objective;
 use super::penalty::Penalty;
-use super::perturbation::norm;
-use super::sqp::Sqp;
 use super::task::{Found, StopCondition, Task, share};
 
 /// What is tried where nothing was found, and the share of the evaluations left that each may take.
@@ -80,7 +79,7 @@ impl<'a> Job<'a> {
     /// The norm of what was found, if anything was.
     fn norm(&self) -> Option<f64> {
         let image = self.adversarial()?;
-        Some(norm(self.task.original, image))
+        Some(self.task.measure.of(self.task.original, image))
     }
 
     /// True where a search has ended without success and with evaluations left.
@@ -94,7 +93,7 @@ impl<'a> Job<'a> {
             return;
         };
         found.effort += other.effort;
-        let size = |image: &[f32]| norm(self.task.original, image);
+        let size = |image: &[f32]| self.task.measure.of(self.task.original, image);
         if let Some(image) = other.adversarial
             && found
                 .adversarial
@@ -128,8 +127,8 @@ pub(super) fn run(
     if options.method == Method::Lbfgs {
         return first_stage(classifier, jobs, penalty, stop);
     }
-    let sqp = |job: &Job<'_>, recycled| Sqp::new(&job.rest(), options, recycled);
-    first_stage(classifier, jobs, sqp, stop)?;
+    let own = |job: &Job<'_>, recycled| Local::new(&job.rest(), options, recycled);
+    first_stage(classifier, jobs, own, stop)?;
 
     let silenced = Silenced(stop.monitor);
     let others = Others {
@@ -234,7 +233,9 @@ impl Others<'_> {
             let end = found.adversarial.clone();
             job.add(found);
             let near = |end: &Vec<f32>| {
-                before.is_none_or(|before| norm(job.task.original, end) < MUCH_FARTHER * before)
+                before.is_none_or(|before| {
+                    job.task.measure.of(job.task.original, end) < MUCH_FARTHER * before
+                })
             };
             if let Some(end) = end.filter(near)
                 && job.evaluations_left() > 0
@@ -244,7 +245,7 @@ impl Others<'_> {
             }
         }
         let polish = |index: usize, recycled| {
-            Sqp::from(
+            Local::from(
                 &ends[index],
                 &polished[index].rest(),
                 self.options,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use blindspot_run::monitor::Monitor;
 
 use super::bounds::FeasibleBox;
+use super::norms::Measure;
 use super::objective::Objective;
 
 /// One image and the objective that is searched for.
@@ -15,6 +16,8 @@ pub(super) struct Task<'a> {
     /// Index of the image in the data set.
     pub(super) index: usize,
     pub(super) objective: Objective,
+    /// What is to be small.
+    pub(super) measure: Measure,
     /// What the margin must exceed to count, in units of the outputs: more than rounding can undo.
     pub(super) lead: f64,
     pub(super) feasible_box: Arc<FeasibleBox>,

@@ -7,11 +7,12 @@ use blindspot_model::classifier::{CheckedEvaluator, ClassifierError};
 use rayon::prelude::*;
 
 use super::bounds::FeasibleBox;
+use super::norms::{Measure, Norm};
 use super::objective::{Goal, Objective};
 use super::perturbation::{self, scale};
 use super::runtime::{Judge, Runtime};
 use super::vectors::solve_small;
-use super::{Example, SearchOptions, Target, batch};
+use super::{Example, SearchOptions, Target, batch, residual};
 
 /// A constraint is active at an example where its margin is below this share of the largest
 /// output, or near the rounding noise.
@@ -58,6 +59,7 @@ pub(super) fn verify(
             judge: runtime.judge(),
             evaluator: CheckedEvaluator::new(runtime.classifier()),
             exact: CheckedEvaluator::new(runtime.exact()),
+            measure: options.measure(runtime.classifier().input_shape()),
             options,
             until,
         },
@@ -69,6 +71,8 @@ struct Verifier<'c> {
     judge: Judge<'c>,
     evaluator: CheckedEvaluator<'c, f32>,
     exact: CheckedEvaluator<'c, f64>,
+    /// What is to be small.
+    measure: Measure,
     options: &'c SearchOptions,
     until: Option<Instant>,
 }
@@ -117,7 +121,7 @@ impl Verifier<'_> {
         let example = &mut *candidate.example;
         if example.l2 > 0.0 {
             self.judge.round(&mut example.adversarial);
-            example.l2 = perturbation::norm(candidate.original, &example.adversarial);
+            example.measure(candidate.original, self.measure);
         }
     }
 
@@ -158,7 +162,7 @@ impl Verifier<'_> {
             candidate.example.evaluations += 1;
             tried.evaluations = candidate.example.evaluations;
             if tried.success {
-                tried.l2 = perturbation::norm(candidate.original, &tried.adversarial);
+                tried.measure(candidate.original, self.measure);
                 *candidate.example = tried;
             } else {
                 fails = stretch;
@@ -178,7 +182,7 @@ impl Verifier<'_> {
         let example = &mut *candidate.example;
         if example.l2 > 0.0 {
             example.adversarial.copy_from_slice(candidate.original);
-            example.l2 = 0.0;
+            example.measure(candidate.original, self.measure);
             self.judge(candidate.example)?;
         }
         Ok(())
@@ -248,13 +252,20 @@ impl Verifier<'_> {
                 .iter()
                 .map(|rows| &rows[i * length..(i + 1) * length])
                 .collect();
-            let distance = kkt_distance(
-                candidate.original,
-                &candidate.example.adversarial,
-                &rows,
-                candidate.feasible_box,
-            );
-            candidate.example.kkt_residual = distance / candidate.example.l2;
+            let Candidate {
+                original,
+                feasible_box,
+                example,
+                ..
+            } = candidate;
+            let norm = self.measure.norm;
+            example.kkt_residual = if norm == Norm::L2 {
+                kkt_distance(original, &example.adversarial, &rows, feasible_box) / example.l2
+            } else {
+                let images = (*original, &example.adversarial[..]);
+                let smallest = residual::smallest(self.measure, images, &rows, feasible_box);
+                1.0 - (smallest / example.norm(norm)).min(1.0)
+            };
         }
         Ok(())
     }

@@ -29,6 +29,7 @@
 //! # let example = |position, label, adversarial: [f32; 2]| Example {
 //! #     position, index: position, label, target: 1, prediction_before: label, prediction: 1,
 //! #     already_misclassified: false, success: true, adversarial: adversarial.to_vec(), l2: 0.1,
+//! #     linf: 0.1, l1: 0.1, l0: 1.0,
 //! #     evaluations: 1, gradients: 1, no_gradient: false, refuted: false, kkt_residual: 0.0,
 //! #     noise: 1e-6,
 //! # };

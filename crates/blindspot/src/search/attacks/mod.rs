@@ -119,7 +119,7 @@ impl MethodSearch {
             method,
             margin: 0.0,
             success: false,
-            best: Best::default(),
+            best: Best::by(task.measure),
             effort: Effort::default(),
         }
     }

@@ -38,8 +38,8 @@ mod ascent;
 mod constraints;
 pub(super) mod ddn;
 mod linearized;
-mod problem;
-mod ranking;
+pub(super) mod problem;
+pub(super) mod ranking;
 
 use std::sync::Arc;
 
@@ -199,13 +199,6 @@ impl Sqp {
         Phase::SmoothSqp
     }
 
-    fn top_k(&self) -> usize {
-        match self.problem.objective.goal {
-            Goal::Targeted(_) => 1,
-            Goal::Untargeted { top_k, .. } => top_k,
-        }
-    }
-
     /// Takes the linearised distance of one runner-up; goes on to the next, or to the nearest.
     fn rank(&mut self, rank: usize, gradient: &[f32]) -> Phase {
         self.effort.gradients += 1;
@@ -215,7 +208,7 @@ impl Sqp {
         if rank + 1 < self.runner_ups.len() {
             return Phase::Ranking(rank + 1);
         }
-        let top_k = self.top_k();
+        let top_k = self.problem.top_k();
         self.runner_ups.rank(top_k, self.problem.every_runner_up);
         self.resume().unwrap_or_else(|| self.smooth())
     }
@@ -337,7 +330,7 @@ impl Sqp {
     fn next_per_class(&mut self) -> Phase {
         let more = self.runner_ups.advance(self.problem.objective);
         // Where several classes must lead the label, their common loss has been followed already.
-        if more && self.top_k() == 1 {
+        if more && self.problem.top_k() == 1 {
             self.restart_at_original();
             return self.per_class_ddn();
         }

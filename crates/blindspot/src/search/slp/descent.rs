@@ -1,0 +1,357 @@
+//! Steps to the nearest point of the linearised boundary within a trust region, for one runner-up or
+//! one target class.
+
+use super::super::bounds::FeasibleBox;
+use super::super::norms::Norm;
+use super::super::objective::Goal;
+use super::super::sqp::problem::{Evaluation, Problem};
+use super::super::sqp::ranking::RunnerUps;
+use super::program::{Constraint, Intervals, nearest, product, size};
+
+/// Accepted steps at most, and points refused one after the other.
+const MAX_STEPS: u32 = 60;
+const MAX_REFUSED: u32 = 10;
+/// The search ends where the linearised problem promises less than this part of the norm.
+const SMALL_GAIN: f64 = 1e-4;
+/// A step is taken if it brings this part of the gain that was promised; the region is halved below the
+/// second part, and doubled above the third.
+const ACCEPTED: f64 = 0.05;
+const POOR: f64 = 0.25;
+const GOOD: f64 = 0.7;
+/// What a violated constraint weighs in the merit, as a multiple of its largest multiplier so far.
+const WEIGHT: f64 = 2.0;
+/// The farthest that steps aim beyond the boundary, in units of the slack.
+const MAX_OVERSHOOT: f64 = 1e4;
+/// A class is given up where its linearised problem promises more than the first multiple of the best
+/// norm after so many steps, or more than the second where it hardly promises to fall.
+const BEATEN: (f64, u32) = (1.3, 2);
+const SETTLED_BEATEN: (f64, f64) = (1.03, 0.05);
+/// Classes whose margin exceeds the smallest by less than this fraction of it are linearised, too,
+/// if they are among the first `MAX_NEAR`.
+const NEAR: f64 = 0.3;
+const MAX_NEAR: usize = 2;
+/// Margins linearised at a point at most.
+const MAX_TANGENTS: usize = 10;
+
+/// A margin with its gradient, at the perturbation that stands.
+#[derive(Debug, Clone, Default)]
+struct Tangent {
+    class: usize,
+    margin: f64,
+    /// The gradient; the offset is that of the last linearised problem.
+    constraint: Constraint,
+    multiplier: f64,
+}
+
+/// What a step has led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    Searching,
+    Ended,
+}
+
+/// The descent of one search.
+#[derive(Debug, Default)]
+pub(super) struct Descent {
+    norm: Norm,
+    /// The perturbation that stands, and the one that is tried.
+    delta: Vec<f64>,
+    trial: Vec<f64>,
+    tangents: Vec<Tangent>,
+    intervals: Intervals,
+    /// Half the width of the trust region, which is a box in every norm.
+    radius: f64,
+    /// Of the perturbation that stands.
+    smallest_margin: f64,
+    success: bool,
+    /// What a violation weighs in the merit.
+    weight: f64,
+    /// The merit that the linearised problem promises.
+    promised: f64,
+    overshoot: f64,
+    /// Classes that are still to be linearised at the perturbation that stands.
+    pending: Vec<usize>,
+    asked: usize,
+    asked_margin: f64,
+    /// Whether the point that was evaluated last stands.
+    stands: bool,
+    begun: bool,
+    steps: u32,
+    refused: u32,
+    gradients: u64,
+}
+
+impl Descent {
+    /// Begins again, at a point, with steps of any length.
+    pub(super) fn restart(&mut self, norm: Norm, original: &[f32], point: &[f32], radius: f64) {
+        self.norm = norm;
+        self.trial.clear();
+        let values = point.iter().zip(original);
+        self.trial
+            .extend(values.map(|(&point, &x)| f64::from(point) - f64::from(x)));
+        self.delta.clone_from(&self.trial);
+        self.tangents.clear();
+        self.radius = radius;
+        self.weight = 0.0;
+        self.overshoot = 1.0;
+        self.pending.clear();
+        (self.stands, self.begun) = (false, false);
+        (self.steps, self.refused, self.gradients) = (0, 0, 0);
+    }
+
+    /// Whether no point was evaluated since the last restart.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.begun
+    }
+
+    /// Margins linearised since the last restart.
+    pub(super) fn gradients(&self) -> u64 {
+        self.gradients
+    }
+
+    /// Asks for the gradient of a class's margin.
+    pub(super) fn ask(
+        &mut self,
+        class: usize,
+        problem: &Problem,
+        outputs: &[f32],
+        gradient: &mut [f32],
+    ) {
+        self.asked = class;
+        self.asked_margin = problem.margin_of(class, outputs);
+        let (up, down) = problem.pair(class);
+        gradient.fill(0.0);
+        (gradient[up], gradient[down]) = (1.0, -1.0);
+    }
+
+    /// How far the class asked for is, were the classifier linear; infinite where the box is too small.
+    pub(super) fn distance(&mut self, gradient: &[f32], problem: &Problem, at: Evaluation) -> f64 {
+        self.tangents.clear();
+        self.linearize(gradient);
+        self.radius = f64::INFINITY;
+        let feasible = self.project(problem, at);
+        self.tangents.clear();
+        if feasible {
+            size(self.norm, &self.trial)
+        } else {
+            f64::INFINITY
+        }
+    }
+
+    /// Takes the outputs at the point and asks for a gradient there.
+    pub(super) fn take_outputs(
+        &mut self,
+        problem: &Problem,
+        runner_ups: &RunnerUps,
+        (outputs, at): (&[f32], Evaluation),
+        gradient: &mut [f32],
+    ) {
+        if self.pending.is_empty() {
+            let classes = self.choose(problem, runner_ups, outputs);
+            let margin = problem.margin_of(classes[0], outputs);
+            self.stands = self.is_better(margin, at);
+            if self.stands {
+                self.delta.clone_from(&self.trial);
+                self.smallest_margin = margin;
+                self.success = margin > at.lead;
+                self.tangents
+                    .retain(|tangent| classes.contains(&tangent.class));
+                self.pending = classes;
+            } else {
+                self.pending = vec![classes[0]];
+            }
+        }
+        let class = self.pending.pop().unwrap_or(0);
+        self.ask(class, problem, outputs, gradient);
+    }
+
+    /// Whether the point tried takes the place of the one that stands; sets the trust region by what the
+    /// promise was worth.
+    fn is_better(&mut self, margin: f64, at: Evaluation) -> bool {
+        if !self.begun {
+            self.begun = true;
+            return true;
+        }
+        let before = self.merit(&self.delta, self.smallest_margin, at);
+        let after = self.merit(&self.trial, margin, at);
+        let worth = (before - after) / (before - self.promised).max(f64::MIN_POSITIVE);
+        let moved = self.moved();
+        if worth < POOR {
+            self.radius = 0.5 * moved;
+        } else if worth > GOOD && moved > 0.99 * self.radius {
+            self.radius *= 2.0;
+        }
+        worth > ACCEPTED
+    }
+
+    /// The farthest that any value is moved.
+    fn moved(&self) -> f64 {
+        let values = self.trial.iter().zip(&self.delta);
+        values.fold(0.0, |most, (trial, delta)| most.max((trial - delta).abs()))
+    }
+
+    fn merit(&self, delta: &[f64], margin: f64, at: Evaluation) -> f64 {
+        let violation = (at.beyond(self.overshoot) - margin).max(0.0);
+        size(self.norm, delta) + self.weight * violation
+    }
+
+    /// Which margins to linearise at a new point: the smallest, those nearly as small (of a class
+    /// that must lead all others) or violated (of several that must lead the label), and those
+    /// whose constraints were active in the last step; the smallest first.
+    fn choose(&self, problem: &Problem, runner_ups: &RunnerUps, outputs: &[f32]) -> Vec<usize> {
+        let margin = |&class: &usize| problem.margin_of(class, outputs);
+        let mut classes: Vec<usize> = match problem.objective.goal {
+            Goal::Targeted(target) => (0..outputs.len()).filter(|&c| c != target).collect(),
+            Goal::Untargeted { top_k, .. } => runner_ups.wanted(top_k),
+        };
+        classes.sort_by(|a, b| margin(a).total_cmp(&margin(b)));
+        let smallest = margin(&classes[0]);
+        let (near, most) = match problem.objective.goal {
+            Goal::Targeted(_) => (smallest + NEAR * smallest.abs(), MAX_NEAR),
+            Goal::Untargeted { .. } => (0.0, MAX_TANGENTS),
+        };
+        let active = |class: usize| {
+            let mut tangents = self.tangents.iter();
+            tangents.any(|tangent| tangent.class == class && tangent.multiplier > 0.0)
+        };
+        let chosen = classes.iter().enumerate().filter(|&(rank, class)| {
+            rank == 0 || active(*class) || rank < most && margin(class) < near
+        });
+        let chosen = chosen.map(|(_, &class)| class);
+        chosen.take(MAX_TANGENTS).collect()
+    }
+
+    /// Takes the gradient that was asked for; moves `point` on once all margins that count at the
+    /// perturbation that stands are linearised.
+    pub(super) fn step(
+        &mut self,
+        gradient: &[f32],
+        problem: &Problem,
+        (at, best): (Evaluation, Option<f64>),
+        point: &mut [f32],
+    ) -> Progress {
+        if self.stands {
+            self.linearize(gradient);
+            if !self.pending.is_empty() {
+                return Progress::Searching;
+            }
+            self.steps += 1;
+            self.refused = 0;
+        } else {
+            self.refused += 1;
+        }
+        if self.steps > MAX_STEPS || self.refused > MAX_REFUSED {
+            return Progress::Ended;
+        }
+        loop {
+            let feasible = self.project(problem, at);
+            let multipliers: f64 = self.tangents.iter().map(|tangent| tangent.multiplier).sum();
+            self.weight = self.weight.max(WEIGHT * multipliers);
+            self.place(problem, point);
+            let length = size(self.norm, &self.trial);
+            let now = self.merit(&self.delta, self.smallest_margin, at);
+            let reached = self.tangents.iter().map(|tangent| {
+                tangent.constraint.offset - product(&tangent.constraint.normal, &self.trial)
+            });
+            self.promised = length + self.weight * reached.fold(0.0, f64::max);
+            let gain = now - self.promised;
+            if gain > SMALL_GAIN * length {
+                let wide = self.radius.is_infinite() || self.moved() < 0.99 * self.radius;
+                if feasible && wide && self.is_beaten(length, gain, best) {
+                    return Progress::Ended;
+                }
+                return Progress::Searching;
+            }
+            if self.success || self.overshoot >= MAX_OVERSHOOT {
+                return Progress::Ended;
+            }
+            self.overshoot *= 2.0;
+        }
+    }
+
+    /// Whether this class can't give a perturbation smaller than the best any more.
+    fn is_beaten(&self, length: f64, gain: f64, best: Option<f64>) -> bool {
+        let Some(best) = best else { return false };
+        let far = self.steps >= BEATEN.1 && length > BEATEN.0 * best;
+        far || self.steps >= BEATEN.1
+            && length > SETTLED_BEATEN.0 * best
+            && gain < SETTLED_BEATEN.1 * length
+    }
+
+    /// Replaces the margin asked for by its tangent.
+    fn linearize(&mut self, gradient: &[f32]) {
+        self.gradients += 1;
+        let class = self.asked;
+        let mut tangents = self.tangents.iter();
+        let place = tangents
+            .position(|tangent| tangent.class == class)
+            .unwrap_or_else(|| {
+                self.tangents.push(Tangent::default());
+                self.tangents.len() - 1
+            });
+        let tangent = &mut self.tangents[place];
+        (tangent.class, tangent.margin) = (class, self.asked_margin);
+        tangent.constraint.normal.clear();
+        tangent
+            .constraint
+            .normal
+            .extend(gradient.iter().map(|&g| f64::from(g)));
+    }
+
+    /// Finds the nearest perturbation in the trust region that satisfies all tangents; false where it
+    /// has none.
+    fn project(&mut self, problem: &Problem, at: Evaluation) -> bool {
+        let aim = at.beyond(self.overshoot);
+        for tangent in &mut self.tangents {
+            let here = product(&tangent.constraint.normal, &self.delta);
+            tangent.constraint.offset = aim - tangent.margin + here;
+        }
+        write_intervals(
+            &problem.original,
+            &problem.feasible_box,
+            (&self.delta, self.radius),
+            &mut self.intervals,
+        );
+        let constraints: Vec<Constraint> = self
+            .tangents
+            .iter_mut()
+            .map(|tangent| std::mem::take(&mut tangent.constraint))
+            .collect();
+        let solution = nearest(self.norm, &constraints, &self.intervals, &mut self.trial);
+        let solved = constraints.into_iter().zip(solution.multipliers);
+        for (tangent, (constraint, multiplier)) in self.tangents.iter_mut().zip(solved) {
+            (tangent.constraint, tangent.multiplier) = (constraint, multiplier);
+        }
+        solution.feasible
+    }
+
+    /// Sets the point to the perturbation that is tried, moved into the box.
+    fn place(&mut self, problem: &Problem, point: &mut [f32]) {
+        let values = point.iter_mut().zip(&mut self.trial);
+        for (i, ((point, trial), &x)) in values.zip(&problem.original).enumerate() {
+            let wanted = (f64::from(x) + *trial) as f32;
+            *point = problem.feasible_box.clip_value(i, wanted);
+            *trial = f64::from(*point) - f64::from(x);
+        }
+    }
+}
+
+/// Writes where each value of a perturbation may lie: in the box, and no farther from where it is than
+/// the radius.
+pub(in super::super) fn write_intervals(
+    original: &[f32],
+    feasible_box: &FeasibleBox,
+    (delta, radius): (&[f64], f64),
+    intervals: &mut Intervals,
+) {
+    let Intervals { lower, upper } = intervals;
+    lower.clear();
+    upper.clear();
+    let values = || original.iter().zip(delta).enumerate();
+    lower.extend(values().map(|(i, (&x, delta))| {
+        (f64::from(feasible_box.lower[i]) - f64::from(x)).max(delta - radius)
+    }));
+    upper.extend(values().map(|(i, (&x, delta))| {
+        (f64::from(feasible_box.upper[i]) - f64::from(x)).min(delta + radius)
+    }));
+}

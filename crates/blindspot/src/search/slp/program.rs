@@ -1,0 +1,521 @@
+//! The nearest point, in Linf or L1, of given intervals that satisfies linear constraints: the step
+//! of [`Slp`](super::Slp), and what the residual of an example compares with.
+//!
+//! ```text
+//! minimise |r|   subject to   a_j . r >= b_j  for each j,   lower <= r <= upper
+//! ```
+//!
+//! One constraint: in Linf the best point of each ball is known, and the ball's size has one
+//! equation, concave and piecewise linear, that Newton's iteration solves from below; in L1 it is a
+//! fractional knapsack, by falling `|a_i|`. Several: the simplex method over vertices of norm and
+//! box together (Dantzig and Wolfe 1960). It has a row for each constraint and one for the weights'
+//! sum; which vertex enters is asked of the same two closed forms, for the constraints weighted by
+//! the current multipliers. The answer is the mixture of at most one vertex more than constraints.
+
+use super::super::norms::Norm;
+
+/// Vertices that enter at most.
+const MAX_PIVOTS: usize = 400;
+/// The mixture is taken for optimal at this part of its norm above the dual bound.
+const GAP: f64 = 1e-7;
+/// What a unit of violation costs, where rows have a dual norm of 1: more than any step gains.
+const VIOLATION_COST: f64 = 1e6;
+/// Where intervals are open, several constraints are not looked for beyond this multiple of the
+/// farthest of them.
+const FARTHEST: f64 = 1e3;
+
+/// A linear constraint `normal . r >= offset`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in crate::search) struct Constraint {
+    pub(in crate::search) normal: Vec<f64>,
+    pub(in crate::search) offset: f64,
+}
+
+/// Where each value of a perturbation may lie.
+#[derive(Debug, Clone, Default)]
+pub(in crate::search) struct Intervals {
+    pub(in crate::search) lower: Vec<f64>,
+    pub(in crate::search) upper: Vec<f64>,
+}
+
+/// What the nearest point comes with.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in crate::search) struct Solution {
+    /// By how much the norm would grow with each constraint's offset.
+    pub(in crate::search) multipliers: Vec<f64>,
+    /// Whether the intervals hold a point that satisfies all constraints.
+    pub(in crate::search) feasible: bool,
+}
+
+impl Intervals {
+    /// The value nearest to 0 at a place.
+    fn base(&self, i: usize) -> f64 {
+        0f64.max(self.lower[i]).min(self.upper[i])
+    }
+
+    /// The point nearest to 0.
+    fn write_base(&self, point: &mut Vec<f64>) {
+        point.clear();
+        point.extend((0..self.lower.len()).map(|i| self.base(i)));
+    }
+
+    /// The end of a place's interval in the direction of a sign.
+    fn end(&self, i: usize, direction: f64) -> f64 {
+        if direction > 0.0 {
+            self.upper[i]
+        } else {
+            self.lower[i]
+        }
+    }
+}
+
+/// Writes the nearest point into `point`; where the intervals have none that satisfies the constraints,
+/// one that violates them little.
+pub(in crate::search) fn nearest(
+    norm: Norm,
+    constraints: &[Constraint],
+    intervals: &Intervals,
+    point: &mut Vec<f64>,
+) -> Solution {
+    match constraints {
+        [] => {
+            intervals.write_base(point);
+            Solution {
+                multipliers: Vec::new(),
+                feasible: true,
+            }
+        }
+        [constraint] => {
+            let (multiplier, feasible) = match norm {
+                Norm::Linf => in_ball(constraint, intervals, point),
+                _ => knapsack(constraint, intervals, point),
+            };
+            Solution {
+                multipliers: vec![multiplier],
+                feasible,
+            }
+        }
+        several => Simplex::new(norm, several, intervals).solve(point),
+    }
+}
+
+/// The norm, Linf or L1, of a point.
+pub(in crate::search) fn size(norm: Norm, point: &[f64]) -> f64 {
+    match norm {
+        Norm::Linf => point.iter().fold(0.0, |most, value| most.max(value.abs())),
+        _ => point.iter().map(|value| value.abs()).sum(),
+    }
+}
+
+/// Sum of products.
+pub(in crate::search) fn product(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Writes the point of the Linf ball of a size, cut to the intervals, that goes farthest along `normal`.
+fn farthest_in_ball(normal: &[f64], size: f64, intervals: &Intervals, point: &mut Vec<f64>) {
+    point.clear();
+    let values = normal.iter().enumerate();
+    point.extend(values.map(|(i, &a)| {
+        if a == 0.0 {
+            intervals.base(i)
+        } else {
+            (size * a.signum())
+                .max(intervals.lower[i])
+                .min(intervals.upper[i])
+        }
+    }));
+}
+
+/// The size of the smallest Linf ball that meets the intervals.
+fn least_ball(intervals: &Intervals) -> f64 {
+    let ends = intervals.lower.iter().zip(&intervals.upper);
+    ends.fold(0.0, |most, (&lower, &upper)| most.max(lower).max(-upper))
+}
+
+/// The nearest point in Linf for one constraint, with its multiplier and whether there is one.
+fn in_ball(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>) -> (f64, bool) {
+    let Constraint { normal, offset } = constraint;
+    let mut ball = least_ball(intervals);
+    let mut multiplier = 0.0;
+    let feasible = loop {
+        let (mut reached, mut slope) = (0.0, 0.0);
+        for (i, &a) in normal.iter().enumerate() {
+            let (lower, upper) = (intervals.lower[i], intervals.upper[i]);
+            let (end, size) = if a > 0.0 { (upper, a) } else { (-lower, -a) };
+            let near = if a > 0.0 { lower } else { -upper };
+            if a != 0.0 {
+                reached += size * ball.max(near).min(end);
+                slope += if ball < end { size } else { 0.0 };
+            }
+        }
+        let missing = offset - reached;
+        if missing <= 1e-12 * offset.abs() {
+            break true;
+        }
+        if slope <= 0.0 {
+            break false;
+        }
+        multiplier = 1.0 / slope;
+        let next = ball + missing / slope;
+        if next <= ball {
+            break true;
+        }
+        ball = next;
+    };
+    farthest_in_ball(normal, ball, intervals, point);
+    (multiplier, feasible)
+}
+
+/// The nearest point in L1 for one constraint, with its multiplier and whether there is one.
+fn knapsack(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>) -> (f64, bool) {
+    let Constraint { normal, offset } = constraint;
+    intervals.write_base(point);
+    let mut missing = offset - product(normal, point);
+    if missing <= 0.0 {
+        return (0.0, true);
+    }
+    let has_room = |&i: &usize| normal[i] != 0.0 && intervals.end(i, normal[i]) != point[i];
+    let mut order: Vec<usize> = (0..normal.len()).filter(has_room).collect();
+    let falling = |&i: &usize, &j: &usize| {
+        let sizes = normal[j].abs().total_cmp(&normal[i].abs());
+        sizes.then(i.cmp(&j))
+    };
+    // Mostly few of the values are needed: they are put into order as they are.
+    let (mut sorted, mut chunk) = (0, 32);
+    let mut last = 0.0;
+    while sorted < order.len() {
+        let rest = &mut order[sorted..];
+        let count = chunk.min(rest.len());
+        if count < rest.len() {
+            rest.select_nth_unstable_by(count, falling);
+        }
+        rest[..count].sort_unstable_by(falling);
+        for &i in &rest[..count] {
+            let room = (intervals.end(i, normal[i]) - point[i]).abs();
+            last = normal[i].abs();
+            if room * last >= missing {
+                point[i] += normal[i].signum() * (missing / last);
+                return (1.0 / last, true);
+            }
+            point[i] = intervals.end(i, normal[i]);
+            missing -= room * last;
+        }
+        sorted += count;
+        chunk *= 4;
+    }
+    (
+        if last > 0.0 { 1.0 / last } else { 0.0 },
+        missing <= 1e-12 * offset.abs(),
+    )
+}
+
+/// Writes the vertex that maximises `direction . r - |r|` over the intervals.
+fn vertex(norm: Norm, direction: &[f64], intervals: &Intervals, point: &mut Vec<f64>) {
+    if norm != Norm::Linf {
+        intervals.write_base(point);
+        for (i, &c) in direction.iter().enumerate() {
+            let end = intervals.end(i, c);
+            // Back towards 0 there is nowhere to go: the base is the nearest.
+            if c.abs() > 1.0 && (end - point[i]) * c > 0.0 {
+                point[i] = end;
+            }
+        }
+        return;
+    }
+    // The ball grows as long as the values that still have room gain more than it costs.
+    let least = least_ball(intervals);
+    let rooms = direction.iter().enumerate().filter(|(_, c)| **c != 0.0);
+    let rooms = rooms.map(|(i, &c)| (intervals.end(i, c) * c.signum(), c.abs()));
+    let mut rooms: Vec<(f64, f64)> = rooms.filter(|&(room, _)| room > least).collect();
+    let gain: f64 = rooms.iter().map(|&(_, gain)| gain).sum();
+    let ball = if gain <= 1.0 {
+        least
+    } else {
+        weighted_room(&mut rooms, gain - 1.0)
+    };
+    farthest_in_ball(direction, ball, intervals, point);
+}
+
+/// The smallest room such that the gains of all rooms up to it sum up to `wanted` at least.
+fn weighted_room(mut rooms: &mut [(f64, f64)], mut wanted: f64) -> f64 {
+    loop {
+        let middle = rooms.len() / 2;
+        let by_room =
+            |a: &(f64, f64), b: &(f64, f64)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1));
+        let (_, pivot, _) = rooms.select_nth_unstable_by(middle, by_room);
+        let pivot = *pivot;
+        if rooms.len() == 1 {
+            return pivot.0;
+        }
+        let below: f64 = rooms[..middle].iter().map(|&(_, gain)| gain).sum();
+        if below >= wanted && middle > 0 {
+            rooms = &mut rooms[..middle];
+        } else if below + pivot.1 >= wanted || middle + 1 == rooms.len() {
+            return pivot.0;
+        } else {
+            wanted -= below + pivot.1;
+            rooms = &mut rooms[middle + 1..];
+        }
+    }
+}
+
+/// A column of the simplex method.
+#[derive(Debug, Clone)]
+enum Column {
+    /// A vertex of norm and intervals.
+    Vertex(Vec<f64>),
+    /// By how much a constraint is exceeded.
+    Surplus(usize),
+    /// By how much constraints may be violated.
+    Violation,
+}
+
+/// The simplex method over mixtures of vertices.
+struct Simplex<'a> {
+    norm: Norm,
+    constraints: &'a [Constraint],
+    intervals: Intervals,
+    /// What each constraint is divided by: the dual norm of its normal.
+    units: Vec<f64>,
+    basis: Vec<Column>,
+    /// The entries of each column of the basis: one a constraint, and the weight in the mixture.
+    entries: Vec<Vec<f64>>,
+    costs: Vec<f64>,
+}
+
+impl<'a> Simplex<'a> {
+    fn new(norm: Norm, constraints: &'a [Constraint], intervals: &Intervals) -> Self {
+        let units = constraints.iter().map(|constraint| {
+            let dual = match norm {
+                Norm::Linf => size(Norm::L1, &constraint.normal),
+                _ => size(Norm::Linf, &constraint.normal),
+            };
+            if dual > 0.0 { dual } else { 1.0 }
+        });
+        let units: Vec<f64> = units.collect();
+        let far = constraints.iter().zip(&units);
+        let far = far.fold(0.0, |far: f64, (constraint, unit)| {
+            far.max(constraint.offset / unit)
+        });
+        let mut intervals = intervals.clone();
+        let mut base = Vec::new();
+        intervals.write_base(&mut base);
+        let far = FARTHEST * (far + size(norm, &base) + f64::MIN_POSITIVE);
+        let close = |value: &mut f64| {
+            if value.is_infinite() {
+                *value = far.copysign(*value);
+            }
+        };
+        intervals.lower.iter_mut().for_each(close);
+        intervals.upper.iter_mut().for_each(close);
+        let mut simplex = Simplex {
+            norm,
+            constraints,
+            intervals,
+            units,
+            basis: Vec::new(),
+            entries: Vec::new(),
+            costs: Vec::new(),
+        };
+        let rows = constraints.len();
+        let start = simplex.entries_of(&base);
+        let violation = |&row: &usize| simplex.offset(row) - start[row];
+        let worst = (0..rows).max_by(|a, b| violation(a).total_cmp(&violation(b)));
+        for row in 0..rows {
+            if Some(row) == worst {
+                simplex.push(Column::Violation);
+            } else {
+                simplex.push(Column::Surplus(row));
+            }
+        }
+        simplex.push(Column::Vertex(base));
+        simplex
+    }
+
+    fn offset(&self, row: usize) -> f64 {
+        self.constraints[row].offset / self.units[row]
+    }
+
+    /// The entries of a vertex.
+    fn entries_of(&self, point: &[f64]) -> Vec<f64> {
+        let rows = self.constraints.iter().zip(&self.units);
+        let rows = rows.map(|(constraint, unit)| product(&constraint.normal, point) / unit);
+        rows.chain([1.0]).collect()
+    }
+
+    /// The entries and the cost of a column.
+    fn describe(&self, column: &Column) -> (Vec<f64>, f64) {
+        let rows = self.constraints.len();
+        match column {
+            Column::Vertex(point) => (self.entries_of(point), size(self.norm, point)),
+            Column::Surplus(row) => {
+                let mut entries = vec![0.0; rows + 1];
+                entries[*row] = -1.0;
+                (entries, 0.0)
+            }
+            Column::Violation => {
+                let mut entries = vec![1.0; rows + 1];
+                entries[rows] = 0.0;
+                (entries, VIOLATION_COST)
+            }
+        }
+    }
+
+    fn push(&mut self, column: Column) {
+        let (entries, cost) = self.describe(&column);
+        self.basis.push(column);
+        self.entries.push(entries);
+        self.costs.push(cost);
+    }
+
+    /// Writes the best mixture.
+    fn solve(mut self, point: &mut Vec<f64>) -> Solution {
+        let rows = self.constraints.len();
+        let mut weights = vec![0.0; rows + 1];
+        let mut multipliers = vec![0.0; rows];
+        let offsets: Vec<f64> = (0..rows).map(|row| self.offset(row)).chain([1.0]).collect();
+        // Where the base satisfies all constraints the violation is negative: it leaves for a surplus.
+        let least = self.entries_of(match &self.basis[rows] {
+            Column::Vertex(base) => base,
+            _ => unreachable!("the base was put there"),
+        });
+        if (0..rows).all(|row| least[row] >= offsets[row]) {
+            self.intervals.write_base(point);
+            return Solution {
+                multipliers,
+                feasible: true,
+            };
+        }
+        let mut candidate = Vec::new();
+        for _ in 0..MAX_PIVOTS {
+            let Some(inverse) = inverse(&self.entries) else {
+                break;
+            };
+            weights = times(&inverse, &offsets);
+            let duals: Vec<f64> = (0..=rows)
+                .map(|row| (0..=rows).map(|at| self.costs[at] * inverse[at][row]).sum())
+                .collect();
+            multipliers.copy_from_slice(&duals[..rows]);
+            let cost = product(&self.costs, &weights);
+            let Some((column, gain)) = self.entering(&duals, &mut candidate) else {
+                break;
+            };
+            if gain <= GAP * cost {
+                break;
+            }
+            let (entries, cost) = self.describe(&column);
+            let moves = times(&inverse, &entries);
+            let leaving = (0..=rows).filter(|&at| moves[at] > 1e-11);
+            let ratio = |at: usize| weights[at].max(0.0) / moves[at];
+            let leaving = leaving.min_by(|&a, &b| {
+                ratio(a)
+                    .total_cmp(&ratio(b))
+                    .then(moves[b].total_cmp(&moves[a]))
+            });
+            let Some(at) = leaving else { break };
+            (self.basis[at], self.entries[at], self.costs[at]) = (column, entries, cost);
+        }
+        self.mix(&weights, multipliers, point)
+    }
+
+    /// The column that enters the basis, and by how much the cost could fall; `None` where no column
+    /// helps.
+    fn entering(&self, duals: &[f64], candidate: &mut Vec<f64>) -> Option<(Column, f64)> {
+        let rows = self.constraints.len();
+        let negative = (0..rows).min_by(|&a, &b| duals[a].total_cmp(&duals[b]))?;
+        if duals[negative] < -1e-12 {
+            return Some((Column::Surplus(negative), f64::INFINITY));
+        }
+        let sum: f64 = duals[..rows].iter().sum();
+        if sum > VIOLATION_COST * (1.0 + 1e-9) {
+            return Some((Column::Violation, f64::INFINITY));
+        }
+        let mut direction = vec![0.0; self.intervals.lower.len()];
+        for (row, constraint) in self.constraints.iter().enumerate() {
+            let weight = duals[row].max(0.0) / self.units[row];
+            if weight > 0.0 {
+                for (sum, a) in direction.iter_mut().zip(&constraint.normal) {
+                    *sum += weight * a;
+                }
+            }
+        }
+        vertex(self.norm, &direction, &self.intervals, candidate);
+        let reduced = size(self.norm, candidate) - product(&direction, candidate) - duals[rows];
+        (reduced < 0.0).then(|| (Column::Vertex(candidate.clone()), -reduced))
+    }
+
+    /// Writes the mixture of the vertices in the basis.
+    fn mix(&self, weights: &[f64], multipliers: Vec<f64>, point: &mut Vec<f64>) -> Solution {
+        point.clear();
+        point.resize(self.intervals.lower.len(), 0.0);
+        let mut violation = 0.0;
+        let vertices =
+            self.basis
+                .iter()
+                .zip(weights)
+                .filter_map(|(column, &weight)| match column {
+                    Column::Vertex(vertex) => Some((vertex, weight.max(0.0))),
+                    _ => None,
+                });
+        let sum: f64 = vertices.clone().map(|(_, weight)| weight).sum();
+        for (vertex, weight) in vertices {
+            for (sum_at, value) in point.iter_mut().zip(vertex) {
+                *sum_at += weight / sum * value;
+            }
+        }
+        for (column, &weight) in self.basis.iter().zip(weights) {
+            if matches!(column, Column::Violation) {
+                violation += weight;
+            }
+        }
+        let scale = (0..self.units.len()).fold(0.0, |most: f64, row| most.max(self.offset(row)));
+        let multipliers = multipliers
+            .iter()
+            .zip(&self.units)
+            .map(|(m, unit)| m.max(0.0) / unit);
+        Solution {
+            multipliers: multipliers.collect(),
+            feasible: violation <= 1e-9 * scale,
+        }
+    }
+}
+
+/// A matrix times a vector.
+fn times(matrix: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
+    matrix.iter().map(|row| product(row, vector)).collect()
+}
+
+/// The inverse of the matrix with these columns, by Gauss and Jordan with pivots; `None` of a singular one.
+fn inverse(columns: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
+    let n = columns.len();
+    let row = |i: usize| {
+        let identity = (0..n).map(move |j| f64::from(u8::from(i == j)));
+        columns
+            .iter()
+            .map(|column| column[i])
+            .chain(identity)
+            .collect()
+    };
+    let mut rows: Vec<Vec<f64>> = (0..n).map(row).collect();
+    for pivot in 0..n {
+        let size = |&i: &usize| rows[i][pivot].abs();
+        let best = (pivot..n).max_by(|a, b| size(a).total_cmp(&size(b)))?;
+        rows.swap(pivot, best);
+        let scale = rows[pivot][pivot];
+        if scale.is_nan() || scale.abs() < 1e-14 {
+            return None;
+        }
+        rows[pivot].iter_mut().for_each(|value| *value /= scale);
+        let own = rows[pivot].clone();
+        for (i, row) in rows.iter_mut().enumerate() {
+            let factor = row[pivot];
+            if i != pivot && factor != 0.0 {
+                for (value, above) in row.iter_mut().zip(&own) {
+                    *value -= factor * above;
+                }
+            }
+        }
+    }
+    Some(rows.into_iter().map(|row| row[n..].to_vec()).collect())
+}
