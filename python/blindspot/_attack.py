@@ -31,7 +31,8 @@ class Examples(Columns):
     success: whether the adversarial image reaches the goal, verified on that image, or the original did.
     already_wrong: whether the original is misclassified already, so that nothing was searched.
     fooled: success, and not already_wrong. no_gradient, refuted: why there may be no success.
-    l2, distortion: norm of the perturbation, and its root mean square, in the unit of the images.
+    l2, linf, l1: norms of the perturbation, in the unit of the images; l0: how many values, or pixels, change.
+    distortion: the root mean square of the perturbation.
     kkt: how far from locally smallest the perturbation can be, as a part of its norm.
     noise: how far rounding can move a margin, in logits. evaluations, gradients: what the search took.
     certificate: with certify=True, a norm below which no perturbation changes the answer.
@@ -48,6 +49,9 @@ class Examples(Columns):
     no_gradient: NDArray[np.bool_]
     refuted: NDArray[np.bool_]
     l2: NDArray[np.float64]
+    linf: NDArray[np.float64]
+    l1: NDArray[np.float64]
+    l0: NDArray[np.float64]
     distortion: NDArray[np.float64]
     kkt: NDArray[np.float64]
     noise: NDArray[np.float64]
@@ -55,7 +59,10 @@ class Examples(Columns):
     gradients: NDArray[np.int64]
     certificate: NDArray[np.float64]
 
-    def __init__(self, found: _native.Found, model: Model | Classifier, images: Given) -> None:
+    def __init__(
+        self, found: _native.Found, model: Model | Classifier, images: Given, norm: str = "l2"
+    ) -> None:
+        self._norm = norm
         self._found = found
         self._model = model
         self._data = images
@@ -80,8 +87,8 @@ class Examples(Columns):
 
     @property
     def norm(self) -> NDArray[np.float64]:
-        """The norm of each perturbation; 0 where nothing was found or needed."""
-        return self.l2
+        """The norm of each perturbation that the search made small; 0 where nothing was found or needed."""
+        return self._numbers[self._norm]
 
     @property
     def prediction(self) -> NDArray[np.int64]:
@@ -266,6 +273,7 @@ def attack(
     *,
     target: Target = "untargeted",
     norm: str = "l2",
+    group: str = "value",
     method: str = "sqp",
     max_evaluations: int | None = None,
     time_limit: float | None = None,
@@ -300,7 +308,8 @@ def attack(
         labels: the true class of each image; those of the folder or set without, or the model's own answers.
         target: "untargeted" (any wrong class), "random" (wrong, seeded), "nearest" (the likeliest wrong one),
             "all" (the best of all wrong ones), or a class by its number or name.
-        norm: "l2".
+        norm: what is to be small: "l2", "linf", "l1" or "l0" (how many values change); by "sqp".
+        group: what "l0" counts: each "value", or "pixel" (all channels of a pixel as one).
         method: "sqp", "lbfgs" (the paper's search), or to compare with: "fgsm", "pgd", "deepfool", "cw", "ddn".
         max_evaluations: of the model for each search; the best so far is kept.
         time_limit: seconds for the whole search; images not begun are left out.
@@ -329,8 +338,6 @@ def attack(
     >>> found.success.all(), found.adversarial.shape
     (np.True_, (3, 1, 2, 2))
     """
-    if norm != "l2":
-        raise UsageError(f"unknown norm `{norm}`; use l2")
     if on_interrupt not in ("raise", "return"):
         raise UsageError(f"on_interrupt={on_interrupt!r}; use raise or return")
     classifier = as_classifier(model, images)
@@ -339,6 +346,8 @@ def attack(
     options: _native.AttackOptions = {
         "target": _target(target, classifier),
         "method": method,
+        "norm": norm,
+        "group": group,
         "seed": choice.seed,
         "top_k": _whole("top_k", top_k),
         "confidence": float(confidence),
@@ -359,7 +368,7 @@ def attack(
         found, interrupt = _native.attack(native_of(classifier), inputs.images, truth, options, watch)
         if verify is not None and len(found):
             found = _verified(verify, classifier, found)
-    examples = Examples(found, classifier, inputs)
+    examples = Examples(found, classifier, inputs, norm)
     if interrupt is not None:
         return ended(interrupt, examples, on_interrupt)
     right = int((examples.prediction_before == examples.label).sum())

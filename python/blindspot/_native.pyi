@@ -43,6 +43,8 @@ class ModelOptions(TypedDict):
 class AttackOptions(TypedDict):
     target: str
     method: str
+    norm: str
+    group: str
     seed: int
     top_k: int
     confidence: float

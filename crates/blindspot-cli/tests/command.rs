@@ -108,8 +108,8 @@ fn examples_are_what_onnxruntime_finds_them_to_be() {
         a, o = f['adversarial'], f['original']\n\
         assert sorted(f) == sorted(['index', 'label', 'target', 'prediction_before', \
             'prediction_after', 'success', 'already_wrong', 'fooled', 'no_gradient', 'refuted', \
-            'original', 'adversarial', 'l2', 'distortion', 'kkt', 'noise', 'evaluations', \
-            'gradients'])\n\
+            'original', 'adversarial', 'l2', 'linf', 'l1', 'l0', 'distortion', 'kkt', 'noise', \
+            'evaluations', 'gradients'])\n\
         assert a.shape == (40, 784) == o.shape and a.dtype == np.float32\n\
         assert f['success'].dtype == bool and f['success'].all()\n\
         assert f['evaluations'].dtype == np.int64 and f['l2'].dtype == np.float64\n\

@@ -36,6 +36,8 @@ use crate::work::{Watch, run, run_whole};
 pub(crate) struct Options<'py> {
     target: String,
     method: String,
+    norm: String,
+    group: String,
     seed: u64,
     top_k: usize,
     confidence: f64,
@@ -61,6 +63,8 @@ impl Options<'_> {
         let mut options = SearchOptions::default()
             .target(self.target.parse().map_err(told)?)
             .method(self.method.parse().map_err(told)?)
+            .norm(self.norm.parse().map_err(told)?)
+            .grouping(self.group.parse().map_err(told)?)
             .seed(self.seed)
             .criterion(Criterion {
                 top_k: self.top_k,
@@ -315,6 +319,9 @@ impl Found {
         add!("no_gradient", bool, |e| e.no_gradient);
         add!("refuted", bool, |e| e.refuted);
         add!("l2", f64, |e| e.l2);
+        add!("linf", f64, |e| e.linf);
+        add!("l1", f64, |e| e.l1);
+        add!("l0", f64, |e| e.l0);
         add!("distortion", f64, |e| e.distortion());
         add!("kkt", f64, |e| e.kkt_residual);
         add!("noise", f64, |e| e.noise);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
-use blindspot::search::Method;
+use blindspot::search::{Grouping, Method, Norm};
 
 use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
 use super::parse::{count, parse_box, parse_seconds, parse_shard};
@@ -28,9 +28,9 @@ Examples:
 
 FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
 already_wrong (before any perturbation), fooled (success, and not already wrong), no_gradient,
-refuted, original, adversarial, l2, distortion, kkt, noise, evaluations and gradients, one entry an
-image; FILE.json has the options, hashes and a summary. Means of perturbations are over the images
-fooled.")]
+refuted, original, adversarial, l2, linf, l1, l0, distortion, kkt, noise, evaluations and gradients,
+one entry an image; FILE.json has the options, hashes and a summary. Means of perturbations are over
+the images fooled.")]
 pub(crate) struct Attack {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -51,6 +51,13 @@ pub(crate) struct Attack {
     /// best of all wrong ones, each searched for), or a class by its number or name (its images are left out)
     #[arg(long, value_name = "TARGET", default_value = "untargeted")]
     pub(crate) target: String,
+    /// What is to be small: l2, linf (the largest change of a value), l1 (the sum of all changes) or l0 (how many
+    /// values change). sqp makes each of them small, the other methods l2 only
+    #[arg(long, value_name = "NORM", default_value = "l2")]
+    pub(crate) norm: Norm,
+    /// What l0 counts: each value, or pixel: all channels of a pixel as one
+    #[arg(long, value_name = "GROUP", default_value = "value")]
+    pub(crate) group: Grouping,
     /// sqp (the smallest perturbation, soonest), lbfgs (the paper's search: box-constrained L-BFGS), or to
     /// compare with: fgsm, pgd, deepfool, cw, ddn
     #[arg(long, value_name = "METHOD", default_value = "sqp")]

@@ -14,7 +14,7 @@ use blindspot_data::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 
 use crate::provenance::Provenance;
-use crate::search::{SearchOptions, Target};
+use crate::search::{Norm, SearchOptions, Target};
 use crate::transfer::Distortion;
 pub use arrays::{with_stored, write_arrays, write_found, write_stored};
 use blindspot_run::journal::{JournalError, Work};
@@ -84,6 +84,43 @@ pub struct EightBitSummary {
     pub distortion_mean: Option<f64>,
 }
 
+/// Norms of perturbations in figures.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NormSummary {
+    /// The mean of the norm that the search made small.
+    pub mean: f64,
+    /// Its median.
+    pub median: f64,
+    /// The mean L2 norm, in the unit of the input's values.
+    pub l2_mean: f64,
+    /// The mean Linf norm, in the same unit.
+    pub linf_mean: f64,
+    /// The mean L1 norm, in the same unit.
+    pub l1_mean: f64,
+    /// How many values, or pixels where these were counted, change on average.
+    pub l0_mean: f64,
+}
+
+impl NormSummary {
+    /// The figures of perturbations by their norms, in the order of [`Norm::NAMES`]; None of none.
+    fn of(norm: Norm, norms: &[[f64; 4]]) -> Option<NormSummary> {
+        let place = Norm::NAMES.iter().position(|&(named, _)| named == norm);
+        let place = place.expect("every norm has a name");
+        let mut sizes: Vec<f64> = norms.iter().map(|norms| norms[place]).collect();
+        sizes.sort_by(f64::total_cmp);
+        let mean = |place: usize| mean(norms.iter().map(|norms| norms[place]).sum(), norms.len());
+        let middle = sizes.len() / 2;
+        Some(NormSummary {
+            mean: mean(place)?,
+            median: 0.5 * (sizes[middle] + sizes[(sizes.len() - 1) / 2]),
+            l2_mean: mean(0)?,
+            linf_mean: mean(1)?,
+            l1_mean: mean(2)?,
+            l0_mean: mean(3)?,
+        })
+    }
+}
+
 /// A set of examples in figures.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -110,6 +147,9 @@ pub struct Summary {
     pub refuted: usize,
     /// The perturbations of the images fooled; None of no image.
     pub distortion: Option<Distortion>,
+    /// Their norms; None of no image, and in files of earlier versions.
+    #[serde(default)]
+    pub norms: Option<NormSummary>,
     /// Evaluations of the network, on average over the images searched from; None of no image.
     pub evaluations_mean: Option<f64>,
     /// Gradients that the search used, on average over the images searched from; None of no image.
@@ -127,7 +167,7 @@ impl Record {
         let (mut no_gradient, mut refuted) = (0, 0);
         let (mut evaluations, mut gradients, mut on_target) = (0, 0, 0);
         // Of the images fooled.
-        let (mut norms, mut certificates) = (Vec::new(), 0.0);
+        let (mut norms, mut all_norms, mut certificates) = (Vec::new(), Vec::new(), 0.0);
         let mut certificates_of_right = 0.0;
         for numbers in examples.numbers()? {
             let numbers = numbers.map_err(JournalError::Unreadable)?;
@@ -143,6 +183,7 @@ impl Record {
             gradients += numbers.gradients;
             if numbers.fooled() {
                 norms.push(numbers.l2);
+                all_norms.push([numbers.l2, numbers.linf, numbers.l1, numbers.l0]);
                 certificates += numbers.certificate;
                 on_target += usize::from(numbers.after == numbers.target);
             }
@@ -155,6 +196,7 @@ impl Record {
             mean: mean(certificates_of_right, right),
             ratio: (!norms.is_empty()).then(|| certificates / norms.iter().sum::<f64>()),
         });
+        let norms_in_figures = NormSummary::of(origin.options.norm, &all_norms);
         Ok(Record {
             origin,
             layout: Some(examples.layout().clone()),
@@ -170,6 +212,7 @@ impl Record {
                 no_gradient,
                 refuted,
                 distortion: Distortion::of(&norms, length),
+                norms: norms_in_figures,
                 evaluations_mean: mean(evaluations as f64, searched),
                 gradients_mean: mean(gradients as f64, searched),
             },

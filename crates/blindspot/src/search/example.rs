@@ -56,7 +56,7 @@ pub struct Example {
     /// was perturbed. In L2 the distance to the nearest point that would succeed (the natural residual
     /// of the Karush-Kuhn-Tucker conditions); in Linf and L1 how much smaller the smallest perturbation
     /// there is, which a linear program gives (a duality gap); in L0 how many fewer inputs would do for
-    /// the margin that binds.
+    /// each of the margins that bind.
     #[serde(rename = "kkt")]
     pub kkt_residual: f64,
     /// How far a margin at the adversarial image can be from the exact one in the arithmetic of the

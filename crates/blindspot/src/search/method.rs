@@ -51,7 +51,6 @@ impl Method {
     pub fn norms(self) -> &'static [Norm] {
         match self {
             Method::Sqp => &[Norm::L2, Norm::Linf, Norm::L1, Norm::L0],
-            Method::Fgsm => &[Norm::L2, Norm::Linf],
             _ => &[Norm::L2],
         }
     }

@@ -7,8 +7,8 @@ use super::slp::program::{Constraint, Intervals, nearest, product, size};
 use super::slp::write_intervals;
 
 /// The least norm of a perturbation that goes as far along the normals of the active constraints as the
-/// one from `original` to `adversarial` does. In L0 the least for the first constraint, which binds: no
-/// more than that for all.
+/// one from `original` to `adversarial` does. In L0 the most that any of the constraints needs
+/// alone: no more than all need together.
 pub(super) fn smallest(
     measure: Measure,
     (original, adversarial): (&[f32], &[f32]),
@@ -25,7 +25,10 @@ pub(super) fn smallest(
         &mut intervals,
     );
     if measure.norm == Norm::L0 {
-        return fewest(measure, normals[0], &delta, &intervals);
+        let counts = normals.iter();
+        return counts.fold(0.0, |most, normal| {
+            f64::max(most, fewest(measure, normal, &delta, &intervals))
+        });
     }
     let constraints: Vec<Constraint> = normals
         .iter()

@@ -78,6 +78,8 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         .seed(command.seed)
         .input_box(command.r#box)
         .method(command.method)
+        .norm(command.norm)
+        .grouping(command.group)
         .criterion(Criterion {
             top_k: command.top_k,
             confidence: command.confidence,

@@ -1,6 +1,7 @@
 //! What an attack found, for people.
 
 use blindspot::examples::{CertificateSummary, Record, Summary};
+use blindspot::search::{Grouping, Norm};
 use blindspot_report::digits;
 
 use super::ONNXRUNTIME;
@@ -22,6 +23,7 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
         no_gradient,
         refuted,
         distortion,
+        norms,
         evaluations_mean,
         gradients_mean,
     } = record.summary;
@@ -55,6 +57,19 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
              of its probabilities"
         ));
     }
+    let options = &record.origin.options;
+    let measured = norms.filter(|_| options.norm != Norm::L2);
+    lines.extend(measured.map(|norms| {
+        let title = match (options.norm, options.grouping) {
+            (Norm::L0, Grouping::Pixel) => "pixels changed".into(),
+            (norm, _) => format!("{} norm", norm.title()),
+        };
+        format!(
+            "{title:<18} mean {}, median {} of the {fooled} fooled",
+            digits(norms.mean),
+            digits(norms.median)
+        )
+    }));
     lines.push(match distortion {
         Some(distortion) => format!(
             "distortion         mean {}, pooled {}, median {} of the {fooled} fooled\n\

@@ -20,6 +20,10 @@ const POOR: f64 = 0.25;
 const GOOD: f64 = 0.7;
 /// What a violated constraint weighs in the merit, as a multiple of its largest multiplier so far.
 const WEIGHT: f64 = 2.0;
+/// Where so many steps have not reached the objective (a margin that bends away from its tangents), they
+/// aim beyond it by this part of what is missing.
+const PATIENT_STEPS: u32 = 3;
+const BEYOND: f64 = 0.5;
 /// The farthest that steps aim beyond the boundary, in units of the slack.
 const MAX_OVERSHOOT: f64 = 1e4;
 /// A class is given up where its linearised problem promises more than the first multiple of the best
@@ -93,6 +97,7 @@ impl Descent {
         self.tangents.clear();
         self.radius = radius;
         self.weight = 0.0;
+        self.success = false;
         self.overshoot = 1.0;
         self.pending.clear();
         (self.stands, self.begun) = (false, false);
@@ -301,7 +306,13 @@ impl Descent {
     /// Finds the nearest perturbation in the trust region that satisfies all tangents; false where it
     /// has none.
     fn project(&mut self, problem: &Problem, at: Evaluation) -> bool {
-        let aim = at.beyond(self.overshoot);
+        let violation = (at.beyond(self.overshoot) - self.smallest_margin).max(0.0);
+        let beyond = if self.steps > PATIENT_STEPS && !self.success {
+            BEYOND * violation
+        } else {
+            0.0
+        };
+        let aim = at.beyond(self.overshoot) + beyond;
         for tangent in &mut self.tangents {
             let here = product(&tangent.constraint.normal, &self.delta);
             tangent.constraint.offset = aim - tangent.margin + here;

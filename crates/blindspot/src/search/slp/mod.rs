@@ -30,9 +30,10 @@ use super::{SearchOptions, Target};
 pub(super) use descent::write_intervals;
 use descent::{Descent, Progress};
 
-/// Share of the evaluations that are left which the descent for one class may take, so that a small
-/// budget is divided; a large one is not touched by it.
+/// Shares of the evaluations that are left which the descent for one class may take, once an objective was
+/// reached and before, so that a small budget is divided; a large one is not touched by them.
 const DESCENT_SHARE: f64 = 0.4;
+const UNREACHED_SHARE: f64 = 0.7;
 const RANKING_SHARE: f64 = 0.2;
 /// Evaluations along the ray at the end, and relative length of the bracket at which it ends.
 const RAY_EVALUATIONS: u32 = 4;
@@ -110,7 +111,7 @@ impl Slp {
             margin_at_start: 0.0,
             best: Best::by(task.measure),
             effort: Effort::default(),
-            descent_end: share(DESCENT_SHARE, task.max_evaluations),
+            descent_end: share(UNREACHED_SHARE, task.max_evaluations),
             last: false,
         }
     }
@@ -142,7 +143,11 @@ impl Slp {
 
     /// From the point along the linearised boundary.
     fn descend(&mut self) -> Phase {
-        self.descent_end = self.effort.evaluations + share(DESCENT_SHARE, self.left()).max(1);
+        let part = match self.best.norm() {
+            Some(_) => DESCENT_SHARE,
+            None => UNREACHED_SHARE,
+        };
+        self.descent_end = self.effort.evaluations + share(part, self.left()).max(1);
         let (original, norm) = (&self.problem.original, self.measure.norm);
         self.descent
             .restart(norm, original, &self.point, f64::INFINITY);

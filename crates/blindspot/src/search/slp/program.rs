@@ -519,3 +519,98 @@ fn inverse(columns: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
     }
     Some(rows.into_iter().map(|row| row[n..].to_vec()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use blindspot_run::random::Stream;
+    use blindspot_testing::{python, run_python, skip};
+
+    use super::*;
+
+    /// HiGHS' least norms under constraints `A r >= b` within ranges: of each problem `norm`, `a`, `b`,
+    /// `lower`, `upper`; infinite where there is no answer.
+    const HIGHS: &str = "import sys, json, numpy as np\n\
+        from scipy.optimize import linprog\n\
+        def least(norm, a, b, lower, upper):\n\
+    \x20   a, b = np.array(a), np.array(b)\n\
+    \x20   n, i = a.shape[1], np.eye(a.shape[1])\n\
+    \x20   if norm == 'linf':\n\
+    \x20       one = np.ones((n, 1))\n\
+    \x20       cost = np.r_[np.zeros(n), 1]\n\
+    \x20       left = np.block([[-a, np.zeros((len(b), 1))], [i, -one], [-i, -one]])\n\
+    \x20       bounds = [*zip(lower, upper), (0, None)]\n\
+    \x20   else:\n\
+    \x20       cost = np.r_[np.zeros(n), np.ones(n)]\n\
+    \x20       left = np.block([[-a, np.zeros_like(a)], [i, -i], [-i, -i]])\n\
+    \x20       bounds = [*zip(lower, upper)] + [(0, None)] * n\n\
+    \x20   right = np.r_[-b, np.zeros(2 * n)]\n\
+    \x20   found = linprog(cost, A_ub=left, b_ub=right, bounds=bounds, method='highs')\n\
+    \x20   return found.fun if found.status == 0 else 1e300\n\
+        print(json.dumps([least(*problem) for problem in json.load(sys.stdin)]))";
+
+    type Problem = (String, Vec<Vec<f64>>, Vec<f64>, Vec<f64>, Vec<f64>);
+
+    fn highs(problems: &[Problem]) -> Vec<f64> {
+        let input = serde_json::to_vec(problems).unwrap();
+        let output = run_python(HIGHS, [""; 0], input).unwrap();
+        serde_json::from_str(&output).unwrap()
+    }
+
+    #[test]
+    fn the_nearest_point_is_as_near_as_that_of_a_linear_programs_solver() {
+        if let Err(why) = python() {
+            skip!("{why}");
+        }
+        let (mut problems, mut ours) = (Vec::new(), Vec::new());
+        for case in 0..120 {
+            let mut stream = Stream::new(8, "programs", case);
+            let norm = [Norm::Linf, Norm::L1][case % 2];
+            let (n, rows) = (4 + stream.below(30), 1 + stream.below(6));
+            // Every third case in a trust region: 0 need not be in it.
+            let away = if case % 3 == 0 { 1.0 } else { 0.0 };
+            let centre: Vec<f64> = (0..n).map(|_| away * (stream.uniform() - 0.5)).collect();
+            let lower: Vec<f64> = centre.iter().map(|c| c - stream.uniform()).collect();
+            let upper: Vec<f64> = centre.iter().map(|c| c + stream.uniform()).collect();
+            // A point inside satisfies them all, but for every tenth case.
+            let fraction: Vec<f64> = (0..n).map(|_| stream.uniform()).collect();
+            let inside = |i: usize| lower[i] + fraction[i] * (upper[i] - lower[i]);
+            let inside: Vec<f64> = (0..n).map(inside).collect();
+            let beyond = if case % 10 == 9 { 100.0 } else { 0.0 };
+            let constraints: Vec<Constraint> = (0..rows)
+                .map(|_| {
+                    let normal: Vec<f64> = (0..n).map(|_| stream.normal()).collect();
+                    let offset = product(&normal, &inside) + beyond;
+                    Constraint { normal, offset }
+                })
+                .collect();
+            let intervals = Intervals {
+                lower: lower.clone(),
+                upper: upper.clone(),
+            };
+            let mut point = Vec::new();
+            let solution = nearest(norm, &constraints, &intervals, &mut point);
+            for i in 0..n {
+                assert!((lower[i] - 1e-9..=upper[i] + 1e-9).contains(&point[i]));
+            }
+            for Constraint { normal, offset } in &constraints {
+                let reached = product(normal, &point);
+                assert!(!solution.feasible || reached >= offset - 1e-7, "{case}");
+            }
+            ours.push(if solution.feasible {
+                size(norm, &point)
+            } else {
+                1e300
+            });
+            let normals = constraints.iter().map(|c| c.normal.clone()).collect();
+            let offsets = constraints.iter().map(|c| c.offset).collect();
+            problems.push((norm.to_string(), normals, offsets, lower, upper));
+        }
+        let mut infeasible = 0;
+        for (case, (ours, exact)) in ours.iter().zip(highs(&problems)).enumerate() {
+            let near = (ours - exact).abs() <= 1e-6 * exact + 1e-12;
+            assert!(near, "{case}: {ours} {exact}");
+            infeasible += usize::from(exact == 1e300);
+        }
+        assert!(infeasible >= 10, "{infeasible}");
+    }
+}
