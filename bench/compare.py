@@ -1,6 +1,6 @@
-"""Compares attacks on one network: success, L2 norms, time.
+"""Compares attacks on one network: success, norms, time.
 
-python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES WITHOUT,... DATA TARGET
+python compare.py PROGRAM MODEL.onnx IMAGES THREADS SCIPY_IMAGES WITHOUT,... DATA TARGET NORM
 
 Methods that have one of the words WITHOUT in their names are left out. TARGET is `untargeted`, or `random`: one class
 for each image, the same for all methods; images whose class no method reaches are left out, and counted.
@@ -30,7 +30,7 @@ import torch
 from onnx import numpy_helper
 from torch.nn import functional
 
-program, path, count, threads, scipy_images, without, data, target = sys.argv[1:]
+program, path, count, threads, scipy_images, without, data, target, norm = sys.argv[1:]
 count, threads, scipy_images = int(count), int(threads), int(scipy_images)
 torch.set_num_threads(threads)
 
@@ -100,7 +100,7 @@ class Ours:
     """Blindspot, in a process of its own, timed by itself."""
 
     def __init__(self, method, target, *most):
-        self.command = [program, path, data, str(count), method, target, str(threads), *most]
+        self.command = [program, path, data, str(count), method, target, str(threads), norm, *most]
         self.process = None
 
     def ask(self, line=""):
@@ -136,8 +136,13 @@ else:
     goal = y
 
 
+order = {"l2": 2, "linf": torch.inf, "l1": 1, "l0": 0}[norm]
+
+
 def norms(changed, fooled):
-    size = (changed - x).norm(dim=1).double().numpy()
+    change = (changed - x).flatten(1)
+    size = (change != 0).sum(1) if norm == "l0" else change.norm(dim=1, p=order)
+    size = size.double().numpy()
     return np.where(fooled.numpy(), size, np.inf)
 
 
@@ -146,6 +151,34 @@ def attack(method, **options):
         _, changed, fooled = method(**options)(model, x, goal, epsilons=None)
         return norms(changed, fooled)
     return run
+
+
+def adv_lib(method, **options):
+    """An attack of adv-lib."""
+    def run():
+        changed = method(net, x, y, **options)
+        with torch.no_grad():
+            return norms(changed, net(changed).argmax(1) != y)
+    return run
+
+
+def others():
+    """Attacks in norms other than L2, by their names: Foolbox's, and adv-lib's where it is installed."""
+    fmn = {"linf": foolbox.attacks.LInfFMNAttack, "l1": foolbox.attacks.L1FMNAttack,
+           "l0": foolbox.attacks.L0FMNAttack}[norm]
+    all = {f"Foolbox FMN, {steps:,} steps": attack(fmn, steps=steps) for steps in (100, 1000)}
+    try:
+        from adv_lib.attacks import fmn
+        from adv_lib.attacks.auto_pgd import minimal_apgd
+        from adv_lib.attacks.sigma_zero import sigma_zero
+    except ImportError:
+        return all
+    all |= {f"adv-lib FMN, {steps:,} steps": adv_lib(fmn, norm=order, steps=steps) for steps in (100, 1000)}
+    if norm == "l0":
+        return all | {f"adv-lib sigma-zero, {steps:,} steps": adv_lib(sigma_zero, num_steps=steps)
+                      for steps in (100, 1000)}
+    most = {"linf": 0.5, "l1": 40.0}[norm]
+    return all | {"adv-lib APGD_t, bisection": adv_lib(minimal_apgd, norm=order, max_eps=most, targeted_version=True)}
 
 
 def ddn_targets():
@@ -197,7 +230,7 @@ def scipys():
 targeted = {f"Blindspot {method}, {target}": Ours(method, target)
             for method in ("sqp", "lbfgs", "ddn", "deepfool", "pgd", "cw")}
 targeted |= {
-    f"Blindspot sqp, {target}, at most {most}": Ours("sqp", target, "l2", most) for most in ("200", "600")
+    f"Blindspot sqp, {target}, at most {most}": Ours("sqp", target, most) for most in ("200", "600")
 }
 targeted |= {
     "Foolbox DDN, 100 steps": attack(foolbox.attacks.DDNAttack, steps=100),
@@ -215,11 +248,16 @@ untargeted = {
     "Foolbox DeepFool": attack(foolbox.attacks.L2DeepFoolAttack),
     "Foolbox C&W, 9x1000": attack(foolbox.attacks.L2CarliniWagnerAttack),
 }
+if norm != "l2":
+    scipy_images = 0
+    assert target == "untargeted", "other norms are compared for any wrong class"
+    untargeted = {"Blindspot sqp, untargeted": Ours("sqp", "untargeted"), "Blindspot sqp, all": Ours("sqp", "all")}
+    untargeted |= others()
 without = without.split(",") if without else []
 methods = untargeted if target == "untargeted" else targeted
 methods = {name: method for name, method in methods.items()
            if not any(word in name for word in without)}
-once = {"Foolbox C&W, 9x1000", f"Blindspot cw, {target}"}
+once = {"Foolbox C&W, 9x1000", f"Blindspot cw, {target}", "adv-lib APGD_t, bisection"}
 found, times = {}, {name: [] for name in methods}
 for turn in range(3):
     for name, method in methods.items():
@@ -237,7 +275,7 @@ reached = np.isfinite(best)
 unreached = f" ({(~reached).sum()} more that no method fooled)" if not reached.all() else ""
 print(f"{pathlib.Path(path).name}, {target}: {reached.sum()} images{unreached}, {threads} threads; PyTorch {torch.__version__}, "
       f"Foolbox {foolbox.__version__}, SciPy {scipy.__version__}\n")
-print("| method | success | mean L2 | median L2 | ratio | largest ratio | optimality | evaluations | ms an image |")
+print(f"| method | success | mean {norm} | median {norm} | ratio | largest ratio | optimality | evaluations | ms an image |")
 print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
 for name, size in found.items():
     part = slice(0, scipy_images) if name.startswith("SciPy") else slice(None)
