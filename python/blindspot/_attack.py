@@ -134,7 +134,7 @@ class Examples(Columns):
         """
         places = np.flatnonzero(self.fooled)
         order = places[np.argsort(self.norm[places], kind="stable")][:count]
-        return Examples(self._found.only([int(at) for at in order]), self._model, self._data)
+        return Examples(self._found.only([int(at) for at in order]), self._model, self._data, self._norm)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what the command writes: the arrays as `path`, an .npz, and a record beside it as .json."""

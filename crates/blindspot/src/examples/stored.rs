@@ -6,7 +6,7 @@ use std::ops::Range;
 use blindspot_run::journal::{Entries, JournalError, take};
 use serde::{Deserialize, Serialize};
 
-use crate::search::{EightBit, Example};
+use crate::search::{EightBit, Example, Norm};
 
 /// What an entry holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +192,16 @@ impl Numbers {
     pub fn fooled(&self) -> bool {
         self.success && !self.wrong_before
     }
+
+    /// A norm of the perturbation.
+    pub fn norm(&self, norm: Norm) -> f64 {
+        match norm {
+            Norm::L2 => self.l2,
+            Norm::Linf => self.linf,
+            Norm::L1 => self.l1,
+            Norm::L0 => self.l0,
+        }
+    }
 }
 
 /// The numbers of an example as an 8-bit image.
@@ -352,17 +362,17 @@ impl<'a> StoredExamples<'a> {
         }))
     }
 
-    /// The images fooled by the `count` smallest perturbations, smallest first, each by the position of its entry and its
+    /// The images fooled by the `count` smallest perturbations in a norm, smallest first, each by the position of its entry and its
     /// index in the image set; all images fooled where they are fewer. Of equal perturbations the first comes first.
     ///
     /// # Errors
     /// [`JournalError`] where they can't be read.
-    pub fn smallest(&self, count: usize) -> Result<Vec<(usize, usize)>, JournalError> {
+    pub fn smallest(&self, norm: Norm, count: usize) -> Result<Vec<(usize, usize)>, JournalError> {
         let mut fooled = Vec::new();
         for (position, numbers) in self.entries.positions().zip(self.numbers()?) {
             let numbers = numbers.map_err(JournalError::Unreadable)?;
             if numbers.fooled() {
-                fooled.push((numbers.l2, position, numbers.index as usize));
+                fooled.push((numbers.norm(norm), position, numbers.index as usize));
             }
         }
         fooled.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));

@@ -91,7 +91,7 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
     let mut record = Record::of(origin, &examples)?;
     let mut kept = None;
     if let Some(count) = written.smallest {
-        let smallest = examples.smallest(count)?;
+        let smallest = examples.smallest(record.origin.options.norm, count)?;
         kept = Some(entries.only(&smallest.iter().map(|&(position, _)| position).collect()));
         record.smallest = Some(count);
         record.smallest_indices = smallest.into_iter().map(|(_, index)| index).collect();
