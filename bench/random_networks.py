@@ -272,7 +272,9 @@ class Trial:
         self.program, self.seed = program, seed
         self.folder = os.path.join(folder, str(seed))
         self.failures, self.refused, self.counts = [], None, collections.Counter()
-        os.makedirs(self.folder, exist_ok=True)
+        # What an earlier run has kept of a failure is not this run's.
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
 
     def path(self, name):
         return os.path.join(self.folder, name)

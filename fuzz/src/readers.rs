@@ -28,7 +28,7 @@ pub(crate) struct Reader {
     pub(crate) read: fn(&[u8], &Path),
 }
 
-pub(crate) const READERS: [Reader; 12] = [
+pub(crate) const READERS: [Reader; 14] = [
     Reader {
         name: "onnx-bytes",
         corpus: networks,

@@ -82,6 +82,8 @@ struct Prepared<'a> {
     feasible_box: Arc<FeasibleBox>,
     /// Its searches among all jobs: one for each objective.
     jobs: Range<usize>,
+    /// What it could be instead.
+    others: Vec<Example>,
     /// Whether an example was found that is none where the classifier is used.
     refuted: bool,
     /// Whether the work was cancelled before the example was verified.
@@ -209,6 +211,7 @@ impl Searcher<'_> {
                 original,
                 feasible_box,
                 jobs: first..jobs.len(),
+                others: Vec::new(),
                 refuted: false,
                 left_out: false,
             });
@@ -275,6 +278,7 @@ impl Searcher<'_> {
         });
         for image in &mut prepared {
             for job in &mut jobs[image.jobs.clone()] {
+                image.others.extend(ends(&image.example, job));
                 take_smallest(&mut image.example, job);
             }
         }
@@ -289,6 +293,9 @@ impl Searcher<'_> {
         let until = cancelled.then(|| Instant::now() + GRACE);
         verify::verify(&self.runtime, self.options, candidates.collect(), until)?;
         prepared.retain(|image| !image.left_out);
+        if !cancelled {
+            self.take_nearer(&mut prepared)?;
+        }
         let mut block = Block {
             examples: Vec::with_capacity(prepared.len()),
             originals: Vec::with_capacity(prepared.len() * self.classifier.input_len()),
@@ -303,6 +310,71 @@ impl Searcher<'_> {
         }
         Ok((block, refuted))
     }
+
+    /// Where rounding has made examples longer, or has undone them: in their place what other methods
+    /// ended at, if that is nearer and succeeds.
+    fn take_nearer(&self, prepared: &mut [Prepared<'_>]) -> Result<(), ClassifierError> {
+        let norm = self.options.norm;
+        let mut candidates = Vec::new();
+        for image in prepared.iter_mut() {
+            let (succeeds, size) = (image.example.success, image.example.norm(norm));
+            let nearer = |other: &Example| !succeeds || other.norm(norm) < size;
+            image.others.retain(nearer);
+            candidates.extend(image.others.iter_mut().map(|example| {
+                let (refuted, left_out) = (false, false);
+                (
+                    image.original,
+                    &*image.feasible_box,
+                    example,
+                    refuted,
+                    left_out,
+                )
+            }));
+        }
+        let all = candidates.iter_mut();
+        let all = all.map(
+            |(original, feasible_box, example, refuted, left_out)| Candidate {
+                example,
+                original,
+                feasible_box,
+                refuted,
+                left_out,
+            },
+        );
+        verify::verify(&self.runtime, self.options, all.collect(), None)?;
+        for image in prepared {
+            for other in image.others.drain(..).filter(|other| other.success) {
+                let own = &mut image.example;
+                if !own.success || other.norm(norm) < own.norm(norm) {
+                    let (evaluations, gradients) = (own.evaluations, own.gradients);
+                    *own = Example {
+                        evaluations,
+                        gradients,
+                        ..other
+                    };
+                    image.refuted = false;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The examples that other methods ended at in a job.
+fn ends(example: &Example, job: &mut Job<'_>) -> Vec<Example> {
+    let (task, ends) = (&job.task, std::mem::take(&mut job.ends));
+    let of = |adversarial| {
+        let mut end = Example {
+            adversarial,
+            ..example.clone()
+        };
+        if let Goal::Targeted(target) = task.objective.goal {
+            end.target = target;
+        }
+        end.measure(task.original, task.measure);
+        end
+    };
+    ends.into_iter().map(of).collect()
 }
 
 /// Adds what a job has found to the example of its image: of several objectives, the smallest

@@ -44,11 +44,18 @@ const DDN_STEPS: usize = 100;
 pub(super) struct Job<'a> {
     pub(super) task: Task<'a>,
     pub(super) found: Option<Found>,
+    /// What other methods than the search itself ended at: it counts where rounding undoes what was
+    /// found nearer.
+    pub(super) ends: Vec<Vec<f32>>,
 }
 
 impl<'a> Job<'a> {
     pub(super) fn new(task: Task<'a>) -> Self {
-        Job { task, found: None }
+        Job {
+            task,
+            found: None,
+            ends: Vec::new(),
+        }
     }
 
     /// Evaluations that are left.
@@ -231,6 +238,7 @@ impl Others<'_> {
             };
             let before = job.norm();
             let end = found.adversarial.clone();
+            job.ends.extend(end.clone());
             job.add(found);
             let near = |end: &Vec<f32>| {
                 before.is_none_or(|before| {
