@@ -101,6 +101,8 @@ impl Searcher<'_> {
         stop: StopCondition<'_>,
     ) -> Result<Block, ClassifierError> {
         let (mut block, mut refuted) = self.search_leading(originals, 1.0, stop)?;
+        let norm = self.options.norm;
+        let nearer = |a: &Example, b: &Example| a.norm(norm) < b.norm(norm);
         for repeat in 1..=REPEATS {
             if refuted.is_empty() || stop.monitor.cancelled() {
                 break;
@@ -109,14 +111,19 @@ impl Searcher<'_> {
             let factor = REPEATED_LEAD.powi(repeat as i32);
             let (found, still) = self.search_leading(&again, factor, stop)?;
             let mut unsettled = refuted.clone();
-            for mut example in found.examples {
+            for example in found.examples {
                 unsettled.retain(|&position| position != example.position);
                 let before = block.examples.iter_mut();
                 let mut before = before.filter(|before| before.position == example.position);
                 if let Some(before) = before.next() {
-                    example.evaluations += before.evaluations;
-                    example.gradients += before.gradients;
-                    *before = example;
+                    let (evaluations, gradients) = (before.evaluations, before.gradients);
+                    let more = (example.evaluations, example.gradients);
+                    // What another method ended at may have succeeded before.
+                    if !before.success || example.success && nearer(&example, before) {
+                        *before = example;
+                    }
+                    before.evaluations = evaluations + more.0;
+                    before.gradients = gradients + more.1;
                 }
             }
             unsettled.extend(still);
@@ -352,7 +359,6 @@ impl Searcher<'_> {
                         gradients,
                         ..other
                     };
-                    image.refuted = false;
                 }
             }
         }
