@@ -166,16 +166,16 @@ def others():
     """Attacks in norms other than L2, by their names: Foolbox's, and adv-lib's where it is installed."""
     fmn = {"linf": foolbox.attacks.LInfFMNAttack, "l1": foolbox.attacks.L1FMNAttack,
            "l0": foolbox.attacks.L0FMNAttack}[norm]
-    all = {f"Foolbox FMN, {steps:,} steps": attack(fmn, steps=steps) for steps in (100, 1000)}
+    all = {f"Foolbox FMN, {steps} steps": attack(fmn, steps=steps) for steps in (100, 1000)}
     try:
         from adv_lib.attacks import fmn
         from adv_lib.attacks.auto_pgd import minimal_apgd
         from adv_lib.attacks.sigma_zero import sigma_zero
     except ImportError:
         return all
-    all |= {f"adv-lib FMN, {steps:,} steps": adv_lib(fmn, norm=order, steps=steps) for steps in (100, 1000)}
+    all |= {f"adv-lib FMN, {steps} steps": adv_lib(fmn, norm=order, steps=steps) for steps in (100, 1000)}
     if norm == "l0":
-        return all | {f"adv-lib sigma-zero, {steps:,} steps": adv_lib(sigma_zero, num_steps=steps)
+        return all | {f"adv-lib sigma-zero, {steps} steps": adv_lib(sigma_zero, num_steps=steps)
                       for steps in (100, 1000)}
     most = {"linf": 0.5, "l1": 40.0}[norm]
     return all | {"adv-lib APGD_t, bisection": adv_lib(minimal_apgd, norm=order, max_eps=most, targeted_version=True)}
