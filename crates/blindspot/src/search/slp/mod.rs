@@ -15,6 +15,7 @@
 
 mod descent;
 pub(super) mod program;
+mod simplex;
 
 use std::sync::Arc;
 
