@@ -178,7 +178,7 @@ mod tests {
         let level = |i: usize| {
             let away = 5 + i as i64 % 20;
             let middle = (255.0 * threshold) as i64;
-            (middle + if i % 2 == 0 { -away } else { away }).clamp(0, 255) as u8
+            (middle + if i.is_multiple_of(2) { -away } else { away }).clamp(0, 255) as u8
         };
         let pixels = (0..60).flat_map(|i| [level(i); 4]).collect();
         let labels = (0..60).map(|i| i % 2).collect();

@@ -252,9 +252,10 @@ impl DataArgs {
             self.data.parse(),
             Ok(DataSpec::Folder { .. } | DataSpec::Files(_))
         );
-        let described = match of_files {
-            true => preprocess.read()?.fit.unwrap_or_default(),
-            false => Fit::default(),
+        let described = if of_files {
+            preprocess.read()?.fit.unwrap_or_default()
+        } else {
+            Fit::default()
         };
         let fit = Fit {
             resize: self.resize.or(described.resize),

@@ -215,9 +215,10 @@ fn of_hugging_face(object: &Object<'_>) -> Result<Described, String> {
         };
         known |= fit.crop.is_some();
     }
-    let scale = match object.truth("do_rescale", true)? {
-        true => 255.0 * object.number("rescale_factor", 1.0 / 255.0)?,
-        false => 255.0,
+    let scale = if object.truth("do_rescale", true)? {
+        255.0 * object.number("rescale_factor", 1.0 / 255.0)?
+    } else {
+        255.0
     };
     let low = if object.truth("rescale_offset", false)? {
         -1.0
