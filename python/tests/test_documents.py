@@ -63,8 +63,8 @@ def test_options_have_the_command_s_names() -> None:
     forms = {"data": "images", "quiet": "progress", "no_statistics": "statistics"}
     methods = {"out", "save_images", "json", "smallest", "report"}
     alone = {"shard", "help", "version", "patience", "overwrite"}
-    # Pictures that `units` makes are the command's alone, too.
-    alone |= {"synthesize", "l2", "total_variation"}
+    # Pictures that `units` makes, the bounds of reading, and files of preprocessing are the command's alone, too.
+    alone |= {"synthesize", "l2", "total_variation", "memory", "reading_time", "preprocess"}
     for command in ("attack", "certify", "spectrum", "units", "transfer", "inspect"):
         arguments = set(inspect.signature(getattr(bs, command)).parameters)
         arguments |= set(inspect.signature(bs.load).parameters) | {"data_dir"}
