@@ -14,7 +14,7 @@ pub(crate) fn short() -> &'static str {
     &SHORT
 }
 
-/// The same, and the processor: speed depends on it, and so may the last bits of what is computed.
+/// The version, and the processor: speed depends on it, and so may the last bits of what is computed.
 pub(crate) fn long() -> &'static str {
     static LONG: LazyLock<String> = LazyLock::new(|| {
         let features = features();

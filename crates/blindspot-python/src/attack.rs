@@ -222,7 +222,7 @@ impl Found {
         })
     }
 
-    /// Those in 8 bits, as far as they were asked for.
+    /// The examples as images of 8 bits, if they were asked for before.
     fn known_eight_bit(&self) -> Option<Arc<Vec<EightBit>>> {
         let place = self.eight_bit.lock();
         place.unwrap_or_else(PoisonError::into_inner).clone()

@@ -164,7 +164,7 @@ impl Entries {
         }
     }
 
-    /// Those of them at `positions`.
+    /// The entries at `positions`, of those that are here.
     #[must_use]
     pub fn only(&self, positions: &BTreeSet<usize>) -> Entries {
         let places = self.places.iter();

@@ -44,7 +44,7 @@ pub fn confidences<E: From<SearchError> + From<JournalError>>(
     Ok(confidences)
 }
 
-/// Those of a few examples.
+/// The confidences of a few examples.
 fn of_batch(
     classifier: &dyn Classifier,
     batch: &[StoredExample],

@@ -152,7 +152,7 @@ impl Measure {
         Measure { norm, channels }
     }
 
-    /// The same grouping under another norm.
+    /// This measure with another norm, and its grouping as it is.
     pub(super) fn with(self, norm: Norm) -> Measure {
         Measure { norm, ..self }
     }

@@ -9,8 +9,8 @@ use crate::search::task::share;
 const RAY_SHARE: f64 = 0.15;
 /// Evaluations along the ray at the end.
 const RAY_EVALUATIONS: u32 = 3;
-/// The same where the least margin is no small part of what is to gain, and the margin a staircase
-/// of few steps.
+/// Evaluations along the ray at the end where the least margin is no small part of what is to gain,
+/// and the margin a staircase of few steps.
 const STAIRCASE_EVALUATIONS: u32 = 12;
 /// Relative length of the bracket at which the search along the ray ends.
 const RAY_WIDTH: f64 = 1e-5;

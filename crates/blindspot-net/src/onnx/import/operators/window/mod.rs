@@ -44,8 +44,8 @@ fn conv(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     convolve(r, value, &kernels, bias)
 }
 
-/// The same of a value [images, channels, positions...]: the images are the first axis of windows that
-/// see one of them at a time.
+/// The convolution of a value [images, channels, positions...] that is one input: the images are the
+/// first axis of windows that see one of them at a time.
 fn convolve_side_by_side(
     r: &mut Reader<'_>,
     value: Value,
