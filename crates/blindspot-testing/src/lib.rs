@@ -19,6 +19,7 @@
 //! # }
 //! ```
 
+mod highs;
 mod python;
 mod random;
 #[cfg(feature = "networks")]
@@ -26,6 +27,7 @@ mod random_network;
 #[cfg(feature = "networks")]
 mod stack;
 
+pub use highs::HIGHS;
 pub use python::{python, run_python};
 pub use random::Noise;
 #[cfg(feature = "networks")]

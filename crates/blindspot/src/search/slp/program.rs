@@ -254,30 +254,9 @@ fn weighted_room(mut rooms: &mut [(f64, f64)], mut wanted: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use blindspot_run::random::Stream;
-    use blindspot_testing::{python, run_python, skip};
+    use blindspot_testing::{HIGHS, python, run_python, skip};
 
     use super::*;
-
-    /// HiGHS' least norms under constraints `A r >= b` within ranges: of each problem `norm`, `a`, `b`,
-    /// `lower`, `upper`; infinite where there is no answer.
-    const HIGHS: &str = "import sys, json, numpy as np\n\
-        from scipy.optimize import linprog\n\
-        def least(norm, a, b, lower, upper):\n\
-    \x20   a, b = np.array(a), np.array(b)\n\
-    \x20   n, i = a.shape[1], np.eye(a.shape[1])\n\
-    \x20   if norm == 'linf':\n\
-    \x20       one = np.ones((n, 1))\n\
-    \x20       cost = np.r_[np.zeros(n), 1]\n\
-    \x20       left = np.block([[-a, np.zeros((len(b), 1))], [i, -one], [-i, -one]])\n\
-    \x20       bounds = [*zip(lower, upper), (0, None)]\n\
-    \x20   else:\n\
-    \x20       cost = np.r_[np.zeros(n), np.ones(n)]\n\
-    \x20       left = np.block([[-a, np.zeros_like(a)], [i, -i], [-i, -i]])\n\
-    \x20       bounds = [*zip(lower, upper)] + [(0, None)] * n\n\
-    \x20   right = np.r_[-b, np.zeros(2 * n)]\n\
-    \x20   found = linprog(cost, A_ub=left, b_ub=right, bounds=bounds, method='highs')\n\
-    \x20   return found.fun if found.status == 0 else 1e300\n\
-        print(json.dumps([least(*problem) for problem in json.load(sys.stdin)]))";
 
     type Problem = (String, Vec<Vec<f64>>, Vec<f64>, Vec<f64>, Vec<f64>);
 
