@@ -136,13 +136,16 @@ mod options;
 mod penalty;
 mod perturbation;
 mod pipeline;
+mod problem;
 mod ray;
 mod residual;
+mod runner_ups;
 mod runtime;
 mod shared;
 mod slp;
 mod sparse;
 mod sqp;
+mod state;
 mod target;
 mod task;
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use super::super::bounds::FeasibleBox;
 use super::super::norms::Norm;
 use super::super::objective::Goal;
-use super::super::sqp::problem::{Evaluation, Problem};
-use super::super::sqp::ranking::RunnerUps;
+use super::super::problem::{Evaluation, Problem};
+use super::super::runner_ups::RunnerUps;
 use super::program::{Constraint, Intervals, nearest, product, size};
 
 /// Accepted steps at most, and points refused one after the other.

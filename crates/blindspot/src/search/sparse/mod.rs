@@ -15,17 +15,11 @@
 
 mod pixels;
 
-use std::sync::Arc;
-
 use super::SearchOptions;
-use super::Target;
 use super::batch::Search;
-use super::norms::Measure;
 use super::objective::Goal;
-use super::perturbation::Best;
-use super::sqp::problem::{Evaluation, Problem};
-use super::sqp::ranking::RunnerUps;
-use super::task::{Effort, Task, share};
+use super::state::State;
+use super::task::{Effort, Task};
 use pixels::{Move, Pixels};
 
 /// Single moves that are refused one after the other before a class is given up.
@@ -35,7 +29,6 @@ const MAX_REFUSED: usize = 10;
 const FARTHEST: (f64, f64) = (1.6, 2.0);
 /// Steps of growth at most.
 const MAX_GROWTH: u32 = 60;
-const RANKING_SHARE: f64 = 0.2;
 
 /// Where a search stands.
 #[derive(Debug)]
@@ -55,18 +48,10 @@ enum Phase {
 
 /// The search for one image and one objective.
 pub(super) struct Sparse {
-    problem: Problem,
-    measure: Measure,
+    state: State,
     phase: Phase,
-    /// A point that reaches the objective, to go on from once the original is known.
-    start: Option<Vec<f32>>,
-    runner_ups: RunnerUps,
-    /// The point to evaluate.
-    point: Vec<f32>,
-    at: Evaluation,
     /// The margin at the point, of the class that is searched.
     margin: f64,
-    margin_at_start: f64,
     /// The point that stands, with its margin and the margin's gradient.
     stands: Vec<f32>,
     standing_margin: f64,
@@ -74,8 +59,6 @@ pub(super) struct Sparse {
     /// Moves that have led from it and were refused, and those tried now.
     refused: Vec<Move>,
     tried: Vec<Move>,
-    best: Best,
-    effort: Effort,
     last: bool,
 }
 
@@ -83,7 +66,7 @@ impl Sparse {
     /// The search from a point that reaches the objective.
     pub(super) fn from(point: &[f32], task: &Task<'_>, options: &SearchOptions) -> Self {
         let mut search = Self::new(task, options);
-        search.start = Some(point.to_vec());
+        search.state.start = Some(point.to_vec());
         if matches!(search.phase, Phase::Growth(_)) {
             search.phase = Phase::Start;
         }
@@ -92,82 +75,66 @@ impl Sparse {
 
     /// The search from an original.
     pub(super) fn new(task: &Task<'_>, options: &SearchOptions) -> Self {
-        let original = task.original.to_vec();
         Sparse {
-            point: original.clone(),
-            stands: original.clone(),
-            gradient: vec![0.0; original.len()],
-            problem: Problem {
-                original,
-                objective: task.objective,
-                lead: task.lead,
-                feasible_box: Arc::clone(&task.feasible_box),
-                max_evaluations: task.max_evaluations,
-                every_runner_up: options.target == Target::All,
-            },
-            measure: task.measure,
+            state: State::new(task, options, None),
+            stands: task.original.to_vec(),
+            gradient: vec![0.0; task.original.len()],
             phase: match task.objective.goal {
                 Goal::Untargeted { .. } => Phase::Ranking(0),
                 Goal::Targeted(_) => Phase::Growth(0),
             },
-            start: None,
-            runner_ups: RunnerUps::default(),
-            at: Evaluation::default(),
             margin: 0.0,
-            margin_at_start: 0.0,
             standing_margin: 0.0,
             refused: Vec::new(),
             tried: Vec::new(),
-            best: Best::by(task.measure),
-            effort: Effort::default(),
             last: false,
         }
     }
 
     fn pixels(&self) -> Pixels<'_> {
         Pixels {
-            original: &self.problem.original,
-            feasible_box: &self.problem.feasible_box,
-            pixels: self.problem.original.len() / self.measure.channels,
+            original: &self.state.problem.original,
+            feasible_box: &self.state.problem.feasible_box,
+            pixels: self.state.problem.original.len() / self.state.problem.measure.channels,
         }
-    }
-
-    /// Evaluations that are left.
-    fn left(&self) -> u64 {
-        let made = self.effort.evaluations;
-        self.problem.max_evaluations.saturating_sub(made)
     }
 
     /// What a margin lacks.
     fn missing(&self, margin: f64) -> f64 {
-        self.at.beyond(1.0) - margin
+        self.state.at.beyond(1.0) - margin
     }
 
     /// Takes the linearised distance of one runner-up; goes on to the next, or to the nearest.
     fn rank(&mut self, rank: usize, gradient: &[f32]) -> Phase {
         let distance = self.pixels().distance(gradient, self.missing(self.margin));
-        self.runner_ups.set_distance(rank, distance);
-        if rank + 1 < self.runner_ups.len() {
+        self.state.runner_ups.set_distance(rank, distance);
+        if rank + 1 < self.state.runner_ups.len() {
             return Phase::Ranking(rank + 1);
         }
-        self.runner_ups.rank(self.problem.top_k(), true);
+        self.state.runner_ups.rank(self.state.problem.top_k(), true);
         self.resume().unwrap_or(Phase::Growth(0))
     }
 
     /// On from the point that the search was given, if it was.
     fn resume(&mut self) -> Option<Phase> {
-        self.point = self.start.take()?;
+        self.state.point = self.state.start.take()?;
         self.last = true;
         Some(Phase::Growth(0))
     }
 
     /// From the original for the next runner-up that could be nearer than the best, if there is one.
     fn next_class(&mut self) -> Phase {
-        while !self.last && self.runner_ups.advance(self.problem.objective) {
-            let distance = self.runner_ups.current().map(|r| r.linearized_distance);
+        while !self.last && self.state.runner_ups.advance(self.state.problem.objective) {
+            let distance = self
+                .state
+                .runner_ups
+                .current()
+                .map(|r| r.linearized_distance);
             let near = |best: f64| distance.is_some_and(|d| d <= FARTHEST.0 * best + FARTHEST.1);
-            if self.best.norm().is_none_or(near) {
-                self.point.copy_from_slice(&self.problem.original);
+            if self.state.best.norm().is_none_or(near) {
+                self.state
+                    .point
+                    .copy_from_slice(&self.state.problem.original);
                 return Phase::Growth(0);
             }
         }
@@ -176,8 +143,8 @@ impl Sparse {
 
     /// Makes the point that was evaluated the one that stands.
     fn stand(&mut self, gradient: &[f32]) {
-        self.effort.gradients += 1;
-        self.stands.copy_from_slice(&self.point);
+        self.state.effort.gradients += 1;
+        self.stands.copy_from_slice(&self.state.point);
         self.standing_margin = self.margin;
         self.gradient.copy_from_slice(gradient);
         self.refused.clear();
@@ -190,6 +157,7 @@ impl Sparse {
         let changed = pixels.changed(&self.stands, &self.gradient);
         let count = changed.len();
         let most = self
+            .state
             .best
             .norm()
             .map_or(usize::MAX, |best| (best as usize).saturating_sub(1));
@@ -203,7 +171,7 @@ impl Sparse {
             if most == 0 {
                 return self.next_class();
             }
-            self.point = point;
+            self.state.point = point;
             return if drop > 0 {
                 Phase::Reduction(0)
             } else {
@@ -231,7 +199,7 @@ impl Sparse {
         for &(_, pixel) in &others[..added] {
             pixels.set(pixel, &self.gradient, missing, &mut point);
         }
-        self.point = point;
+        self.state.point = point;
         Phase::Growth(steps + 1)
     }
 
@@ -253,7 +221,7 @@ impl Sparse {
         changed[..count]
             .iter()
             .for_each(|&(_, pixel)| pixels.put_back(pixel, &mut point));
-        self.point = point;
+        self.state.point = point;
         Phase::Reduction(count)
     }
 
@@ -277,14 +245,14 @@ impl Sparse {
                 .for_each(|&out| pixels.put_back(out, &mut point));
             pixels.set(this.into, &self.gradient, 0.0, &mut point);
         }
-        self.point = point;
+        self.state.point = point;
         self.tried = moves;
         Phase::Exchange(self.tried.len())
     }
 
     /// What follows an evaluated point.
     fn advance(&mut self, phase: Phase, gradient: &[f32]) -> Phase {
-        let success = self.margin > self.at.lead;
+        let success = self.margin > self.state.at.lead;
         match phase {
             Phase::Ranking(rank) => self.rank(rank, gradient),
             Phase::Start => self.resume().unwrap_or(Phase::Done),
@@ -329,60 +297,40 @@ impl Sparse {
 
 impl Search for Sparse {
     fn best(&self) -> Option<&[f32]> {
-        self.best.image()
+        self.state.best.image()
     }
 
     fn effort(&self) -> Effort {
-        self.effort
+        self.state.effort
     }
 
     fn point(&self) -> &[f32] {
-        &self.point
+        &self.state.point
     }
 
     fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
-        let objective = self.problem.objective;
-        self.effort.evaluations += 1;
-        let margin = objective.margin(outputs);
-        if self.effort.evaluations == 1 {
-            self.margin_at_start = margin;
-        }
-        self.at = Evaluation::new(margin, self.problem.lead, self.margin_at_start);
-        if self.at.success() {
-            self.best.offer(&self.problem.original, &self.point, margin);
-        }
-        let Goal::Untargeted { label, top_k } = objective.goal else {
-            self.margin = margin;
-            objective.descent(outputs, gradient);
-            gradient
-                .iter_mut()
-                .for_each(|gradient| *gradient = -*gradient);
-            return;
-        };
-        let class = if let Phase::Ranking(rank) = self.phase {
-            if rank == 0 {
-                let all = self.problem.every_runner_up;
-                let most = share(RANKING_SHARE, self.left());
-                let most = usize::try_from(most).unwrap_or(usize::MAX);
-                self.runner_ups.fill(label, top_k, outputs, (all, most));
+        self.state.take_outputs(outputs);
+        let objective = self.state.problem.objective;
+        let class = match (&self.phase, objective.goal) {
+            (&Phase::Ranking(rank), Goal::Untargeted { .. }) => self.state.class_at(rank, outputs),
+            (phase, Goal::Untargeted { label, top_k: 1 }) => {
+                if self.last && matches!(phase, Phase::Growth(0)) {
+                    self.state.runner_ups.choose_largest(outputs);
+                }
+                let current = self.state.runner_ups.current();
+                current.map_or(label, |runner_up| runner_up.class)
             }
-            self.runner_ups.class(rank)
-        } else if top_k > 1 {
-            self.margin = margin;
-            objective.descent(outputs, gradient);
-            gradient
-                .iter_mut()
-                .for_each(|gradient| *gradient = -*gradient);
-            return;
-        } else {
-            if self.last && matches!(self.phase, Phase::Growth(0)) {
-                self.runner_ups.choose_largest(outputs);
+            _ => {
+                self.margin = self.state.at.margin;
+                objective.descent(outputs, gradient);
+                gradient
+                    .iter_mut()
+                    .for_each(|gradient| *gradient = -*gradient);
+                return;
             }
-            let current = self.runner_ups.current();
-            current.map_or(label, |runner_up| runner_up.class)
         };
-        self.margin = self.problem.margin_of(class, outputs);
-        let (up, down) = self.problem.pair(class);
+        self.margin = self.state.problem.margin_of(class, outputs);
+        let (up, down) = self.state.problem.pair(class);
         gradient.fill(0.0);
         (gradient[up], gradient[down]) = (1.0, -1.0);
     }
@@ -390,7 +338,7 @@ impl Search for Sparse {
     fn take_gradient(&mut self, gradient: &[f32]) -> bool {
         let phase = std::mem::replace(&mut self.phase, Phase::Done);
         self.phase = self.advance(phase, gradient);
-        if self.left() == 0 {
+        if self.state.left() == 0 {
             self.phase = Phase::Done;
         }
         !matches!(self.phase, Phase::Done)

@@ -2,8 +2,8 @@
 
 use super::super::bounds::FeasibleBox;
 use super::super::iterate::Iterate;
+use super::super::problem::Evaluation;
 use super::super::vectors;
-use super::problem::Evaluation;
 
 /// Steps at most.
 pub(super) const STEPS: u32 = 100;

@@ -1,11 +1,11 @@
 //! Steps along the linearised boundary, for one runner-up or one target class.
 
 use super::super::objective::Goal;
+use super::super::problem::{Evaluation, Problem};
+use super::super::runner_ups::RunnerUps;
 use super::super::vectors::{distance, dot};
 use super::anderson::Anderson;
 use super::constraints::{LinearizedConstraints, MAX_CONSTRAINTS};
-use super::problem::{Evaluation, Problem};
-use super::ranking::RunnerUps;
 
 /// Steps at most.
 const MAX_STEPS: u32 = 60;

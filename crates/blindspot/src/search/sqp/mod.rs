@@ -32,29 +32,22 @@
 //! ([`Objective::descent`](super::objective::Objective)). The cross entropy of small outputs, by
 //! contrast, pushes all other classes down alike.
 
-mod along_ray;
 mod anderson;
 mod ascent;
 mod constraints;
 pub(super) mod ddn;
 mod linearized;
-pub(super) mod problem;
-pub(super) mod ranking;
 
-use std::sync::Arc;
-
+use super::SearchOptions;
 use super::batch::Search;
-use super::iterate::Iterate;
 use super::objective::Goal;
-use super::perturbation::{Best, norm};
+use super::perturbation::norm;
 use super::ray::RaySearch;
+use super::state::State;
 use super::task::{Effort, Task, share};
-use super::{SearchOptions, Target};
 use ascent::Ascent;
 use ddn::{RelativeDdn, Schedule};
 use linearized::{Linearized, Progress};
-use problem::{Evaluation, Problem};
-use ranking::RunnerUps;
 
 /// Initial norm of the search at kinks, as a fraction of the best norm so far.
 const BELOW_BEST: f64 = 0.9;
@@ -71,7 +64,6 @@ const POLISH_ASCENT: Schedule = Schedule::new(100, 0.2);
 /// Shares of the evaluations that are left which a phase may take, so that a small budget is divided
 /// and not cut off; a large one is not touched by them.
 const SMOOTH_SHARE: f64 = 0.4;
-const RANKING_SHARE: f64 = 0.2;
 const PER_RUNNER_UP_SHARE: f64 = 0.1;
 const UNREACHED_SHARE: f64 = 0.2;
 const ASCENT_SHARE: f64 = 0.4;
@@ -108,17 +100,9 @@ enum Phase {
 
 /// The search for one image and one objective.
 pub(super) struct Sqp {
-    problem: Problem,
+    state: State,
     phase: Phase,
-    /// A point that reaches the objective, to go on from once the original is known.
-    start: Option<Vec<f32>>,
-    runner_ups: RunnerUps,
     linearized: Linearized,
-    point: Vec<f32>,
-    at: Evaluation,
-    margin_at_start: f64,
-    best: Best,
-    effort: Effort,
     /// Evaluations at which steps along the linearised boundary end, settled or not.
     smooth_end: u64,
 }
@@ -133,7 +117,7 @@ impl Sqp {
         recycled: Option<Sqp>,
     ) -> Self {
         let mut search = Self::new(task, options, recycled);
-        search.start = Some(point.to_vec());
+        search.state.start = Some(point.to_vec());
         if matches!(search.phase, Phase::SmoothSqp) {
             search.phase = Phase::Start;
         }
@@ -142,81 +126,53 @@ impl Sqp {
 
     /// The search from an original, in the memory of one that has ended.
     pub(super) fn new(task: &Task<'_>, options: &SearchOptions, recycled: Option<Sqp>) -> Self {
-        let (mut original, mut own_point) = (Vec::new(), Vec::new());
-        let (mut runner_ups, mut linearized) = (RunnerUps::default(), Linearized::default());
-        let mut best = Best::default();
-        if let Some(old) = recycled {
-            (original, own_point) = (old.problem.original, old.point);
-            (runner_ups, linearized, best) = (old.runner_ups, old.linearized, old.best);
-        }
-        original.clear();
-        original.extend_from_slice(task.original);
-        own_point.clear();
-        own_point.extend_from_slice(task.original);
-        runner_ups.clear();
-        linearized.restart(task.original, task.original);
-        best.clear();
-        Sqp {
-            problem: Problem {
-                original,
-                objective: task.objective,
-                lead: task.lead,
-                feasible_box: Arc::clone(&task.feasible_box),
-                max_evaluations: task.max_evaluations,
-                every_runner_up: options.target == Target::All,
-            },
+        let (recycled, linearized) = match recycled {
+            Some(Sqp {
+                state, linearized, ..
+            }) => (Some(state), linearized),
+            None => (None, Linearized::default()),
+        };
+        let mut search = Sqp {
+            state: State::new(task, options, recycled),
             phase: match task.objective.goal {
                 Goal::Untargeted { .. } => Phase::Ranking(0),
                 Goal::Targeted(_) => Phase::SmoothSqp,
             },
-            start: None,
-            runner_ups,
             linearized,
-            point: own_point,
-            at: Evaluation::default(),
-            margin_at_start: 0.0,
-            best,
-            effort: Effort::default(),
             smooth_end: share(SMOOTH_SHARE, task.max_evaluations),
-        }
-    }
-
-    /// Evaluations that are left.
-    fn left(&self) -> u64 {
-        let made = self.effort.evaluations;
-        self.problem.max_evaluations.saturating_sub(made)
-    }
-
-    /// As many evaluations as wanted, if they are no more than a share of those left.
-    fn within(&self, part: f64, wanted: u32) -> u32 {
-        let most = share(part, self.left());
-        u32::try_from(most).unwrap_or(u32::MAX).min(wanted)
+        };
+        search.linearized.restart(task.original, task.original);
+        search
     }
 
     /// From the point along the linearised boundary.
     fn smooth(&mut self) -> Phase {
-        self.smooth_end = self.effort.evaluations + share(SMOOTH_SHARE, self.left());
+        self.smooth_end = self.state.effort.evaluations + share(SMOOTH_SHARE, self.state.left());
         Phase::SmoothSqp
     }
 
     /// Takes the linearised distance of one runner-up; goes on to the next, or to the nearest.
     fn rank(&mut self, rank: usize, gradient: &[f32]) -> Phase {
-        self.effort.gradients += 1;
-        let distance = self.linearized.distance(gradient, &self.problem, self.at);
+        self.state.effort.gradients += 1;
+        let distance = self
+            .linearized
+            .distance(gradient, &self.state.problem, self.state.at);
         let distance = distance.unwrap_or(f64::INFINITY);
-        self.runner_ups.set_distance(rank, distance);
-        if rank + 1 < self.runner_ups.len() {
+        self.state.runner_ups.set_distance(rank, distance);
+        if rank + 1 < self.state.runner_ups.len() {
             return Phase::Ranking(rank + 1);
         }
-        let top_k = self.problem.top_k();
-        self.runner_ups.rank(top_k, self.problem.every_runner_up);
+        let top_k = self.state.problem.top_k();
+        self.state
+            .runner_ups
+            .rank(top_k, self.state.problem.every_runner_up);
         self.resume().unwrap_or_else(|| self.smooth())
     }
 
     /// On from the point that the search was given, if it was.
     fn resume(&mut self) -> Option<Phase> {
-        self.point = self.start.take()?;
-        let norm = norm(&self.problem.original, &self.point);
+        self.state.point = self.state.start.take()?;
+        let norm = norm(&self.state.problem.original, &self.state.point);
         Some(self.ddn_from(norm, POLISH_ASCENT))
     }
 
@@ -225,32 +181,26 @@ impl Sqp {
         let before = self.linearized.gradients();
         let progress = self.linearized.step(
             gradient,
-            &self.problem,
-            self.at,
-            (self.best.norm(), kink_steps),
-            &mut self.point,
+            &self.state.problem,
+            self.state.at,
+            (self.state.best.norm(), kink_steps),
+            &mut self.state.point,
         );
-        self.effort.gradients += self.linearized.gradients() - before;
+        self.state.effort.gradients += self.linearized.gradients() - before;
         progress
     }
 
     /// A step by decoupled direction and norm; false at its end.
     fn step_ddn(&mut self, ddn: &mut RelativeDdn, gradient: &[f32]) -> bool {
-        self.effort.gradients += 1;
-        let iterate = Iterate {
-            original: &self.problem.original,
-            gradient,
-            margin: self.at.margin,
-            success: self.at.success(),
-            feasible_box: &self.problem.feasible_box,
-        };
-        ddn.step(&iterate, self.best.norm(), &mut self.point)
+        self.state.effort.gradients += 1;
+        let iterate = self.state.problem.iterate(gradient, self.state.at);
+        ddn.step(&iterate, self.state.best.norm(), &mut self.state.point)
     }
 
     /// From the original along the linearised boundary of the next runner-up, if there is one.
     fn next_smooth(&mut self) -> Phase {
-        if !self.runner_ups.advance(self.problem.objective) {
-            return if self.best.norm().is_some() {
+        if !self.state.runner_ups.advance(self.state.problem.objective) {
+            return if self.state.best.norm().is_some() {
                 self.shrink()
             } else {
                 self.ascend()
@@ -263,48 +213,46 @@ impl Sqp {
     /// From the original by decoupled direction and norm, for the runner-up that is searched; for a
     /// target class by an ascent.
     fn per_class_ddn(&mut self) -> Phase {
-        let steps = self.within(PER_RUNNER_UP_SHARE, PER_RUNNER_UP.steps());
-        let runner_up = match self.runner_ups.current() {
+        let steps = self
+            .state
+            .within(PER_RUNNER_UP_SHARE, PER_RUNNER_UP.steps());
+        let runner_up = match self.state.runner_ups.current() {
             Some(runner_up) if steps >= FEWEST_STEPS => runner_up,
-            Some(_) if self.best.norm().is_some() => return self.polish(POLISH),
+            Some(_) if self.state.best.norm().is_some() => return self.polish(POLISH),
             _ => return self.ascend(),
         };
         let distance = runner_up.linearized_distance;
-        self.point.copy_from_slice(&self.problem.original);
-        let guess = || (FIRST_NORM * distance).min(self.problem.feasible_box.widest);
-        let norm = self.best.norm().map(|best| BELOW_BEST * best);
-        let unreached = self.within(UNREACHED_SHARE, u32::MAX);
+        self.state
+            .point
+            .copy_from_slice(&self.state.problem.original);
+        let guess = || (FIRST_NORM * distance).min(self.state.problem.feasible_box.widest);
+        let norm = self.state.best.norm().map(|best| BELOW_BEST * best);
+        let unreached = self.state.within(UNREACHED_SHARE, u32::MAX);
         let schedule = PER_RUNNER_UP.within(steps, unreached);
         Phase::PerClassDdn(RelativeDdn::new(norm.unwrap_or_else(guess), schedule))
     }
 
     /// From the original against the gradient.
     fn ascend(&mut self) -> Phase {
-        let distance = match self.runner_ups.nearest() {
+        let distance = match self.state.runner_ups.nearest() {
             Some(runner_up) => runner_up.linearized_distance,
             None => self.linearized.first_distance(),
         };
         self.restart_at_original();
-        let mut steps = self.within(ASCENT_SHARE, ascent::STEPS);
+        let mut steps = self.state.within(ASCENT_SHARE, ascent::STEPS);
         if steps < ascent::FEWEST_STEPS {
             // Too few to be divided.
-            steps = self.within(1.0, ascent::FEWEST_STEPS);
+            steps = self.state.within(1.0, ascent::FEWEST_STEPS);
         }
-        let feasible_box = &self.problem.feasible_box;
+        let feasible_box = &self.state.problem.feasible_box;
         Phase::Ascent(Ascent::new(distance, steps, feasible_box))
     }
 
     /// A step of an ascent, or on from what it has reached.
     fn climb(&mut self, mut ascent: Ascent, gradient: &[f32]) -> Phase {
-        self.effort.gradients += 1;
-        let iterate = Iterate {
-            original: &self.problem.original,
-            gradient,
-            margin: self.at.margin,
-            success: self.at.success(),
-            feasible_box: &self.problem.feasible_box,
-        };
-        if self.at.success() || !ascent.step(&iterate, self.at, &mut self.point) {
+        self.state.effort.gradients += 1;
+        let iterate = self.state.problem.iterate(gradient, self.state.at);
+        if self.state.at.success() || !ascent.step(&iterate, self.state.at, &mut self.state.point) {
             return self.polish(POLISH_ASCENT);
         }
         Phase::Ascent(ascent)
@@ -312,7 +260,7 @@ impl Sqp {
 
     /// From the best point by decoupled direction and norm, if there is one.
     fn polish(&mut self, schedule: Schedule) -> Phase {
-        let Some(norm) = self.best.norm() else {
+        let Some(norm) = self.state.best.norm() else {
             return self.shrink();
         };
         self.restart_at_best();
@@ -321,20 +269,20 @@ impl Sqp {
 
     /// From the point, whose perturbation has this norm, by decoupled direction and norm.
     fn ddn_from(&self, norm: f64, schedule: Schedule) -> Phase {
-        let steps = self.within(POLISH_SHARE, schedule.steps());
-        let unreached = self.within(UNREACHED_SHARE, u32::MAX);
+        let steps = self.state.within(POLISH_SHARE, schedule.steps());
+        let unreached = self.state.within(UNREACHED_SHARE, u32::MAX);
         Phase::PolishDdn(RelativeDdn::new(norm, schedule.within(steps, unreached)))
     }
 
     /// After one class at kinks: the next one, or on from the best point.
     fn next_per_class(&mut self) -> Phase {
-        let more = self.runner_ups.advance(self.problem.objective);
+        let more = self.state.runner_ups.advance(self.state.problem.objective);
         // Where several classes must lead the label, their common loss has been followed already.
-        if more && self.problem.top_k() == 1 {
+        if more && self.state.problem.top_k() == 1 {
             self.restart_at_original();
             return self.per_class_ddn();
         }
-        if self.best.norm().is_none() {
+        if self.state.best.norm().is_none() {
             return self.ascend();
         }
         self.polish(POLISH)
@@ -342,65 +290,61 @@ impl Sqp {
 
     /// From the best point along the linearised boundary: it was smooth there after all.
     fn final_sqp(&mut self) -> Phase {
-        self.runner_ups.advance(self.problem.objective);
-        if self.best.image().is_none() {
+        self.state.runner_ups.advance(self.state.problem.objective);
+        if self.state.best.image().is_none() {
             return self.shrink();
         }
         self.restart_at_best();
         Phase::FinalSqp
     }
 
+    /// To the boundary along the ray of the best perturbation, unless it is there already.
+    fn shrink(&mut self) -> Phase {
+        self.state.shrink().map_or(Phase::Done, Phase::Ray)
+    }
+
     fn restart_at_original(&mut self) {
-        self.point.copy_from_slice(&self.problem.original);
-        self.linearized.restart(&self.problem.original, &self.point);
+        self.state
+            .point
+            .copy_from_slice(&self.state.problem.original);
+        self.linearized
+            .restart(&self.state.problem.original, &self.state.point);
     }
 
     /// Begins again at the best point, if there is one.
     fn restart_at_best(&mut self) {
-        if let Some(image) = self.best.image() {
-            self.point.copy_from_slice(image);
+        if let Some(image) = self.state.best.image() {
+            self.state.point.copy_from_slice(image);
         }
-        self.linearized.restart(&self.problem.original, &self.point);
+        self.linearized
+            .restart(&self.state.problem.original, &self.state.point);
     }
 }
 
 impl Search for Sqp {
     fn best(&self) -> Option<&[f32]> {
-        self.best.image()
+        self.state.best.image()
     }
 
     fn effort(&self) -> Effort {
-        self.effort
+        self.state.effort
     }
 
     fn point(&self) -> &[f32] {
-        &self.point
+        &self.state.point
     }
 
     fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
-        let objective = self.problem.objective;
-        self.effort.evaluations += 1;
-        let (margin, lead) = (objective.margin(outputs), self.problem.lead);
-        if self.effort.evaluations == 1 {
-            self.margin_at_start = margin;
-        }
-        self.at = Evaluation::new(margin, lead, self.margin_at_start);
-        if self.at.success() {
-            self.best
-                .offer(&self.problem.original, &self.point, self.at.margin);
-        }
+        self.state.take_outputs(outputs);
+        let objective = self.state.problem.objective;
         match (&self.phase, objective.goal) {
-            (&Phase::Ranking(rank), Goal::Untargeted { label, top_k }) => {
-                if rank == 0 {
-                    let all = self.problem.every_runner_up;
-                    let most = self.within(RANKING_SHARE, u32::MAX) as usize;
-                    self.runner_ups.fill(label, top_k, outputs, (all, most));
-                }
-                let class = self.runner_ups.class(rank);
-                self.linearized.ask(class, &self.problem, outputs, gradient);
+            (&Phase::Ranking(rank), Goal::Untargeted { .. }) => {
+                let class = self.state.class_at(rank, outputs);
+                self.linearized
+                    .ask(class, &self.state.problem, outputs, gradient);
             }
             (Phase::PerClassDdn(_), Goal::Untargeted { label, top_k: 1 }) => {
-                let runner_up = self.runner_ups.current();
+                let runner_up = self.state.runner_ups.current();
                 let runner_up = runner_up.expect("they were ranked before");
                 // Up for the label, down for the runner-up.
                 gradient.fill(0.0);
@@ -414,10 +358,14 @@ impl Search for Sqp {
                 let new_best = matches!(phase, Phase::FinalSqp) && self.linearized.steps() == 0;
                 if let (true, Goal::Untargeted { top_k: 1, .. }) = (new_best, goal) {
                     // The class that the best perturbation has led to.
-                    self.runner_ups.choose_largest(outputs);
+                    self.state.runner_ups.choose_largest(outputs);
                 }
-                self.linearized
-                    .ask_next(&self.problem, &self.runner_ups, outputs, gradient);
+                self.linearized.ask_next(
+                    &self.state.problem,
+                    &self.state.runner_ups,
+                    outputs,
+                    gradient,
+                );
             }
         }
     }
@@ -427,7 +375,7 @@ impl Search for Sqp {
             Phase::Ranking(rank) => self.rank(rank, gradient),
             Phase::Start => self.resume().unwrap_or(Phase::Done),
             Phase::SmoothSqp => match self.step(gradient, KINK_STEPS) {
-                Progress::Searching if self.effort.evaluations < self.smooth_end => {
+                Progress::Searching if self.state.effort.evaluations < self.smooth_end => {
                     Phase::SmoothSqp
                 }
                 Progress::Searching | Progress::Kink => self.per_class_ddn(),
@@ -452,16 +400,12 @@ impl Search for Sqp {
                 Progress::Searching => Phase::FinalSqp,
                 Progress::Kink | Progress::Ended => self.shrink(),
             },
-            Phase::Ray(ray) => self.follow_ray(ray),
+            Phase::Ray(ray) => self.state.follow_ray(ray).map_or(Phase::Done, Phase::Ray),
             Phase::Done => Phase::Done,
         };
-        let left = self.left();
-        if left == 0 {
+        if self.state.left() == 0 {
             self.phase = Phase::Done;
-        } else if left <= self.kept_for_ray()
-            && !matches!(self.phase, Phase::Ray(_) | Phase::Done)
-            && self.is_long()
-        {
+        } else if !matches!(self.phase, Phase::Ray(_) | Phase::Done) && self.state.must_shrink() {
             self.phase = self.shrink();
         }
         !matches!(self.phase, Phase::Done)

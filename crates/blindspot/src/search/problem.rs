@@ -2,27 +2,32 @@
 
 use std::sync::Arc;
 
-use super::super::bounds::FeasibleBox;
-use super::super::objective::{Goal, Objective};
+use super::bounds::FeasibleBox;
+use super::iterate::Iterate;
+use super::norms::Measure;
+use super::objective::{Goal, Objective};
 
 /// By how much the search aims to exceed the least margin, as a fraction of what it has to gain: by
 /// the least margin itself where that is less, as it is unless outputs carry large offsets.
 const SLACK: f64 = 2e-3;
+
 /// What is searched for, and where.
 #[derive(Debug)]
-pub(in super::super) struct Problem {
-    pub(in super::super) original: Vec<f32>,
-    pub(in super::super) objective: Objective,
-    pub(in super::super) lead: f64,
-    pub(in super::super) feasible_box: Arc<FeasibleBox>,
-    pub(in super::super) max_evaluations: u64,
+pub(super) struct Problem {
+    pub(super) original: Vec<f32>,
+    pub(super) objective: Objective,
+    /// What is to be small.
+    pub(super) measure: Measure,
+    pub(super) lead: f64,
+    pub(super) feasible_box: Arc<FeasibleBox>,
+    pub(super) max_evaluations: u64,
     /// Whether every runner-up is searched, and not only the nearest.
-    pub(in super::super) every_runner_up: bool,
+    pub(super) every_runner_up: bool,
 }
 
 impl Problem {
     /// Classes that must stand before the label; 1 of a search for a target class.
-    pub(in super::super) fn top_k(&self) -> usize {
+    pub(super) fn top_k(&self) -> usize {
         match self.objective.goal {
             Goal::Targeted(_) => 1,
             Goal::Untargeted { top_k, .. } => top_k,
@@ -31,15 +36,26 @@ impl Problem {
 
     /// The classes whose difference is the margin that another class decides: the first is to
     /// rise, the second to fall.
-    pub(in super::super) fn pair(&self, class: usize) -> (usize, usize) {
+    pub(super) fn pair(&self, class: usize) -> (usize, usize) {
         match self.objective.goal {
             Goal::Targeted(target) => (target, class),
             Goal::Untargeted { label, .. } => (class, label),
         }
     }
 
+    /// A point of the search, as far as steps ask for it.
+    pub(super) fn iterate<'a>(&'a self, gradient: &'a [f32], at: Evaluation) -> Iterate<'a> {
+        Iterate {
+            original: &self.original,
+            gradient,
+            margin: at.margin,
+            success: at.success(),
+            feasible_box: &self.feasible_box,
+        }
+    }
+
     /// The margin that another class decides, less the confidence.
-    pub(in super::super) fn margin_of(&self, class: usize, outputs: &[f32]) -> f64 {
+    pub(super) fn margin_of(&self, class: usize, outputs: &[f32]) -> f64 {
         let (up, down) = self.pair(class);
         f64::from(outputs[up]) - f64::from(outputs[down]) - self.objective.confidence
     }
@@ -47,17 +63,17 @@ impl Problem {
 
 /// What the last evaluation has shown.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in super::super) struct Evaluation {
-    pub(in super::super) margin: f64,
+pub(super) struct Evaluation {
+    pub(super) margin: f64,
     /// What the margin must exceed there to count.
-    pub(in super::super) lead: f64,
+    pub(super) lead: f64,
     /// By how much more the search aims to exceed it.
     slack: f64,
 }
 
 impl Evaluation {
     /// An evaluation with this margin, of a search that began at another.
-    pub(in super::super) fn new(margin: f64, lead: f64, margin_at_start: f64) -> Self {
+    pub(super) fn new(margin: f64, lead: f64, margin_at_start: f64) -> Self {
         Evaluation {
             margin,
             lead,
@@ -65,18 +81,18 @@ impl Evaluation {
         }
     }
 
-    pub(in super::super) fn success(self) -> bool {
+    pub(super) fn success(self) -> bool {
         self.margin > self.lead
     }
 
     /// A margin that exceeds the least one by this multiple of the slack.
-    pub(in super::super) fn beyond(self, slacks: f64) -> f64 {
+    pub(super) fn beyond(self, slacks: f64) -> f64 {
         self.lead + slacks * self.slack
     }
 
     /// Whether the least margin is so large a part of what is to gain that single precision tells
     /// few margins apart near it.
-    pub(in super::super) fn is_staircase(self) -> bool {
+    pub(super) fn is_staircase(self) -> bool {
         self.slack < self.lead
     }
 }

@@ -1,7 +1,7 @@
 //! The runner-ups of a label: the classes that could take its place, ranked by their linearised
 //! distances, and which of them is searched.
 
-use super::super::objective::{Goal, Objective};
+use super::objective::{Goal, Objective};
 
 /// Runner-ups whose linearised distances are computed, those with the largest outputs first.
 const MAX_RANKED: usize = 9;
@@ -12,22 +12,22 @@ const FARTHEST: f64 = 2.0;
 
 /// A class that could take the label's place.
 #[derive(Debug, Clone, Copy)]
-pub(in super::super) struct RunnerUp {
-    pub(in super::super) class: usize,
+pub(super) struct RunnerUp {
+    pub(super) class: usize,
     /// How far its boundary is from the original, were the classifier linear: an L2 norm.
-    pub(in super::super) linearized_distance: f64,
+    pub(super) linearized_distance: f64,
 }
 
 /// The runner-ups of one search; none where it has a target class.
 #[derive(Debug, Default)]
-pub(in super::super) struct RunnerUps {
+pub(super) struct RunnerUps {
     all: Vec<RunnerUp>,
     /// Which is searched.
     current: usize,
 }
 
 impl RunnerUps {
-    pub(in super::super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.all.clear();
         self.current = 0;
     }
@@ -35,7 +35,7 @@ impl RunnerUps {
     /// Fills the list with the classes other than the label, those with the largest outputs
     /// first: all of them, or as many as are ranked for this `top_k`; no more than `most`, if that
     /// is enough for it.
-    pub(in super::super) fn fill(
+    pub(super) fn fill(
         &mut self,
         label: usize,
         top_k: usize,
@@ -57,21 +57,21 @@ impl RunnerUps {
         self.all.truncate(ranked.min(most.max(top_k)));
     }
 
-    pub(in super::super) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// The class at a rank.
-    pub(in super::super) fn class(&self, rank: usize) -> usize {
+    pub(super) fn class(&self, rank: usize) -> usize {
         self.all[rank].class
     }
 
-    pub(in super::super) fn set_distance(&mut self, rank: usize, distance: f64) {
+    pub(super) fn set_distance(&mut self, rank: usize, distance: f64) {
         self.all[rank].linearized_distance = distance;
     }
 
     /// Sorts the list by distance and, unless `all` are to be searched, keeps the nearest.
-    pub(in super::super) fn rank(&mut self, top_k: usize, all: bool) {
+    pub(super) fn rank(&mut self, top_k: usize, all: bool) {
         let distance = |runner_up: &RunnerUp| runner_up.linearized_distance;
         self.all.sort_by(|a, b| distance(a).total_cmp(&distance(b)));
         if !all {
@@ -83,17 +83,17 @@ impl RunnerUps {
     }
 
     /// The runner-up that is searched.
-    pub(in super::super) fn current(&self) -> Option<RunnerUp> {
+    pub(super) fn current(&self) -> Option<RunnerUp> {
         self.all.get(self.current).copied()
     }
 
     /// The runner-up with the smallest linearised distance.
-    pub(in super::super) fn nearest(&self) -> Option<RunnerUp> {
+    pub(super) fn nearest(&self) -> Option<RunnerUp> {
         self.all.first().copied()
     }
 
     /// Goes on to the next runner-up; whether there is one for this objective.
-    pub(in super::super) fn advance(&mut self, objective: Objective) -> bool {
+    pub(super) fn advance(&mut self, objective: Objective) -> bool {
         self.current += 1;
         let candidates = match objective.goal {
             Goal::Targeted(_) => 1,
@@ -104,14 +104,14 @@ impl RunnerUps {
     }
 
     /// Makes the runner-up with the largest output the current one.
-    pub(in super::super) fn choose_largest(&mut self, outputs: &[f32]) {
+    pub(super) fn choose_largest(&mut self, outputs: &[f32]) {
         let output = |i: &usize| outputs[self.all[*i].class];
         let largest = (0..self.all.len()).max_by(|a, b| output(a).total_cmp(&output(b)));
         self.current = largest.unwrap_or(0);
     }
 
     /// The classes that are to stand before the label while the current one is searched.
-    pub(in super::super) fn wanted(&self, top_k: usize) -> Vec<usize> {
+    pub(super) fn wanted(&self, top_k: usize) -> Vec<usize> {
         let last = (top_k - 1 + self.current).min(self.all.len() - 1);
         let wanted = self.all[..top_k - 1].iter().chain([&self.all[last]]);
         wanted.map(|runner_up| runner_up.class).collect()
