@@ -29,7 +29,8 @@ const OTHER_STARTS: [(Method, f64); 3] = [
     (Method::DeepFool, 0.4),
     (Method::Pgd, 0.6),
 ];
-/// Published attacks by their own losses, to the end of each: with evaluations left no answer lies above one of theirs.
+/// Published attacks by their own losses, to the end of each: what they find is found, and with evaluations left no
+/// answer lies above one of theirs.
 const AS_PUBLISHED: [Method; 4] = [Method::Ddn, Method::DeepFool, Method::Pgd, Method::Fgsm];
 /// Evaluations that must be left for that.
 const FEWEST_LEFT: u64 = 30;
@@ -162,7 +163,7 @@ struct Others<'s> {
 
 impl Others<'_> {
     /// Tries other searches, one after the other, for the jobs without success: the quick ones
-    /// first, then the paper's from the original and from points around it.
+    /// first, then the paper's from the original and from points around it, then the quick ones by their own losses.
     fn where_nothing_was_found(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
         let unsolved = |job: &Job<'_>| job.is_unsolved();
         for (method, part) in LAST_RESORTS {
@@ -177,6 +178,19 @@ impl Others<'_> {
                 Penalty::from(&point, &job.rest(), self.options, recycled)
             };
             self.try_from(jobs, unsolved, begin)?;
+        }
+        self.as_published(jobs, unsolved)
+    }
+
+    /// Runs published attacks by their own losses.
+    fn as_published(
+        &self,
+        jobs: &mut [Job<'_>],
+        wanted: impl Fn(&Job<'_>) -> bool,
+    ) -> Result<(), ClassifierError> {
+        for make in AS_PUBLISHED.into_iter().filter_map(attacks::baseline) {
+            let begin = |job: &Job<'_>, _| MethodSearch::new(&job.rest(), make());
+            self.try_from(jobs, &wanted, begin)?;
         }
         Ok(())
     }
@@ -206,12 +220,7 @@ impl Others<'_> {
             let begin = |job: &Job<'_>, _| along_margin(method, &job.part(part));
             self.try_from(jobs, goes_on, begin)?;
         }
-        let published = AS_PUBLISHED.into_iter().filter_map(attacks::baseline);
-        for make in published {
-            let begin = |job: &Job<'_>, _| MethodSearch::new(&job.rest(), make());
-            self.try_from(jobs, goes_on, begin)?;
-        }
-        Ok(())
+        self.as_published(jobs, goes_on)
     }
 
     /// Runs another search for some jobs, and goes on from what it finds to the nearest points of
