@@ -24,7 +24,8 @@ from blindspot._errors import (
 )
 from blindspot._model import Model, load
 from blindspot._native import __version__
-from blindspot._studies import Report, Spectra, Transfer, Units, inspect, spectrum, transfer, units
+from blindspot._studies import Report, Spectra, Transfer, inspect, spectrum, transfer
+from blindspot._units import Units, units
 
 __all__ = [
     "BlindspotError",

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from blindspot import _native
 from blindspot._classifier import Classifier
 from blindspot._errors import DataError, UsageError, ended
-from blindspot._images import Choice, Given, Images, Labels, given
+from blindspot._images import Choice, Given, Images, Labels, given, whole
 from blindspot._model import AnyModel, Model, as_classifier, native_of
-from blindspot._results import ROWS, Columns, cell, html_table, picture, versions
+from blindspot._results import ROWS, Columns, cell, ending_in, html_table, picture
 from blindspot._watch import Progress, watching
 
 Target = Union[str, int]
@@ -137,10 +137,9 @@ class Examples(Columns):
         return Examples(self._found.only([int(at) for at in order]), self._model, self._data, self._norm)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes what the command writes: the arrays as `path`, an .npz, and a record beside it as .json."""
-        if not os.fspath(path).endswith(".npz"):
-            raise UsageError(f"{os.fspath(path)}: give a name that ends in .npz")
-        self._found.save(path, self._about())
+        """Writes what the command writes: the arrays as `path`, an .npz, a record beside it as .json and,
+        with certificates, their plot as .svg."""
+        self._found.save(ending_in(".npz", path), self._data.about())
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Writes the page that the command's `--report` asks for, one file of HTML: what was found in a sentence,
@@ -148,19 +147,8 @@ class Examples(Columns):
 
         Of a PyTorch module or a function it has no confidences.
         """
-        if not os.fspath(path).endswith(".html"):
-            raise UsageError(f"{os.fspath(path)}: give a name that ends in .html")
         shape = _picture_shape(self._model, self._data, self._found.shape)
-        self._found.report(path, self._about(), shape, self._class_names())
-
-    def _about(self) -> _native.About:
-        return {
-            "data": self._data.name,
-            "answers_as_labels": self._data.answers_as_labels,
-            "hashes": self._data.hashes,
-            "model_sha256": self._model.sha256 if isinstance(self._model, Model) else "",
-            "versions": versions(),
-        }
+        self._found.report(ending_in(".html", path), self._data.about(), shape, self._class_names())
 
     def _class_names(self) -> list[str] | None:
         return self._model.class_names if isinstance(self._model, Model) else None
@@ -198,36 +186,31 @@ class Examples(Columns):
 
         Gives the figure. Differences are scaled to their own largest value.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise UsageError("matplotlib is not installed: pip install matplotlib") from error
+        from blindspot._draw import rows_of_pictures
+
         low, high = self._model.box
-        shown = np.flatnonzero(self.fooled)[:count]
-        figure = Figure(figsize=(6, 2 * max(len(shown), 1)), layout="constrained")
-        if len(shown) == 0:
-            figure.suptitle("no image was fooled")
-            return figure
-        axes = figure.subplots(len(shown), 3, squeeze=False)
-        for row, at in zip(axes, shown):
-            delta = self.adversarial[at] - self.original[at]
+        rows = []
+        for at in np.flatnonzero(self.fooled)[:count]:
+            original, adversarial = self._pictures(int(at))
+            delta = adversarial - original
             scale = float(np.abs(delta).max()) or 1.0
-            images = [
-                (self.original[at], low, high, f"{self.label[at]}"),
-                (self.adversarial[at], low, high, f"{self.prediction[at]}"),
-                (delta, -scale, scale, f"norm {self.norm[at]:.3g}"),
-            ]
-            for axis, (image, least, most, title) in zip(row, images):
-                plain = np.clip((image - least) / (most - least), 0, 1)
-                plain = plain[None] if plain.ndim == 2 else plain
-                if plain.ndim == 3 and plain.shape[0] in (1, 3):
-                    plain = plain.transpose(1, 2, 0)
-                    axis.imshow(plain if plain.shape[2] == 3 else plain[:, :, 0], cmap="gray", vmin=0, vmax=1)
-                else:
-                    axis.plot(plain.reshape(-1))
-                axis.set_title(title)
-                axis.set_axis_off()
-        return figure
+            rows.append(
+                [
+                    (original, low, high, f"{self.label[at]}"),
+                    (adversarial, low, high, f"{self.prediction[at]}"),
+                    (delta, -scale, scale, f"norm {self.norm[at]:.3g}"),
+                ]
+            )
+        return rows_of_pictures(rows, "no image was fooled")
+
+    def _pictures(self, at: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """An original and its adversarial image, of channels, height and width where these are known."""
+        original, adversarial = self.original[at], self.adversarial[at]
+        try:
+            shape = _picture_shape(self._model, self._data, self._found.shape)
+        except UsageError:
+            return original, adversarial
+        return original.reshape(shape), adversarial.reshape(shape)
 
     def __repr__(self) -> str:
         summary = self.summary
@@ -239,15 +222,12 @@ class Examples(Columns):
         low, high = self._model.box
         heads = ["index", "label", "prediction", "norm", "kkt", "success", "original", "adversarial"]
         rows = []
-        # Few pictures are copied, not all.
-        original, adversarial = self.original, self.adversarial
         for at in range(min(len(self), ROWS)):
             numbers = (self.index, self.label, self.prediction, self.norm, self.kkt, self.success)
             rows.append(
                 [
                     *(cell(column[at]) for column in numbers),
-                    picture(original[at], low, high),
-                    picture(adversarial[at], low, high),
+                    *(picture(image, low, high) for image in self._pictures(at)),
                 ]
             )
         return html_table(heads, rows, repr(self)[1:-1])
@@ -341,7 +321,7 @@ def attack(
     if on_interrupt not in ("raise", "return"):
         raise UsageError(f"on_interrupt={on_interrupt!r}; use raise or return")
     classifier = as_classifier(model, images)
-    choice = Choice(samples, shuffle, _whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir)
+    choice = Choice(samples, shuffle, whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir)
     lower, upper, change = _limits(mask, bounds, classifier.shape)
     options: _native.AttackOptions = {
         "target": _target(target, classifier),
@@ -349,9 +329,9 @@ def attack(
         "norm": norm,
         "group": group,
         "seed": choice.seed,
-        "top_k": _whole("top_k", top_k),
+        "top_k": whole("top_k", top_k),
         "confidence": float(confidence),
-        "max_evaluations": None if max_evaluations is None else max(_whole("max_evaluations", max_evaluations), 1),
+        "max_evaluations": None if max_evaluations is None else max(whole("max_evaluations", max_evaluations), 1),
         "time_limit": None if time_limit is None else float(time_limit),
         "box": None if box is None else (float(box[0]), float(box[1])),
         "lower": lower,
@@ -392,13 +372,6 @@ def _target(target: Target, model: Model | Classifier) -> str:
         raise UsageError(f"target={target!r}: give untargeted, random, nearest, all, or a class")
     names = model.class_names if isinstance(model, Model) else None
     return str(names.index(target)) if names and isinstance(target, str) and target in names else str(target)
-
-
-def _whole(name: str, value: Any) -> int:
-    """A whole number from 0."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0 or value >= 1 << 63:
-        raise UsageError(f"{name}={value!r}: give a whole number from 0")
-    return int(value)
 
 
 Limit = Union[NDArray[np.float32], None]

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blindspot import _native
-from blindspot._errors import UsageError, ended
-from blindspot._images import Choice, Given, Images, Labels, given
+from blindspot._errors import ended
+from blindspot._images import Choice, Images, Labels, given, whole
 from blindspot._model import AnyModel, as_model
-from blindspot._results import ROWS, Columns, cell, html_table, versions
+from blindspot._results import ROWS, Columns, cell, ending_in, html_table
 from blindspot._watch import Progress, watching
 
 
@@ -34,9 +34,9 @@ class Certificates(Columns):
     lipschitz: NDArray[np.float64]
     l2: NDArray[np.float64]
 
-    def __init__(self, certified: _native.Certified, images: Given) -> None:
+    def __init__(self, certified: _native.Certified, model: str) -> None:
         self._certified = certified
-        self._data = images
+        self._model = model
         self._numbers = certified.numbers()
         self.__dict__.update(self._numbers)
         self.limits = certified.limits
@@ -50,9 +50,12 @@ class Certificates(Columns):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what the command writes: arrays as `path`, an .npz, a record as .json, a plot as .svg."""
-        if not os.fspath(path).endswith(".npz"):
-            raise UsageError(f"{os.fspath(path)}: give a name that ends in .npz")
-        self._certified.save(path, self._data.name, self._data.hashes, versions())
+        self._certified.save(ending_in(".npz", path))
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Writes the page that the command's `--report` asks for, one file of HTML: the answer in a sentence, the
+        curves of robust accuracy, all images with their numbers."""
+        self._certified.report(ending_in(".html", path), self._model)
 
     def svg(self) -> str:
         """A plot of each certificate beside the perturbation found."""
@@ -98,8 +101,8 @@ def certify(
         images, labels: as for `attack`.
         time_limit: raises the certificates by branch and bound until so many seconds have gone into them.
         arithmetic: "runtime" holds in any runtime's arithmetic, "exact" in exact arithmetic only.
-        box, seed, samples, shuffle, correct_only, resize, crop, exif, skip_broken, classes, data_dir, on_interrupt, progress,
-            threads: as for `attack`.
+        box, seed, samples, shuffle, correct_only, resize, crop, exif, skip_broken, classes, data_dir,
+            on_interrupt, progress, threads: as for `attack`.
 
     Raises:
         ModelError: no bound is known for one of the model's operators.
@@ -111,16 +114,18 @@ def certify(
     True
     """
     own = as_model(model)
-    choice = Choice(samples, shuffle, seed, resize, crop, exif, skip_broken, classes, data_dir)
+    choice = Choice(samples, shuffle, whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir)
     options: _native.CertifyOptions = {
         "box": None if box is None else (float(box[0]), float(box[1])),
         "time_limit": None if time_limit is None else float(time_limit),
         "arithmetic": arithmetic,
-        "seed": seed,
+        "seed": whole("seed", seed),
     }
     with watching(progress, threads) as watch:
         inputs = given(images, labels, own.shape, choice, watch, box=box or own.box, model=own._native)
         truth = inputs.truth(own, correct_only, watch)
-        certified, interrupt = _native.certify(own._native, inputs.images, truth, options, watch)
-    found = Certificates(certified, inputs)
+        certified, interrupt = _native.certify(
+            own._native, inputs.images, truth, options, inputs.about(), watch
+        )
+    found = Certificates(certified, own.name)
     return found if interrupt is None else ended(interrupt, found, on_interrupt)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from blindspot import _native
 from blindspot._errors import DataError, UsageError
+from blindspot._results import versions
 
 if TYPE_CHECKING:
-    from blindspot._native import Watch
+    from blindspot._native import About, Watch
 
 Images = Union[str, "os.PathLike[str]", NDArray[Any], Sequence[Any], Any]
 """Images: an array `[n, *shape]` of floats in the model's box or of bytes; a PyTorch tensor; a PIL image or a
@@ -26,6 +27,13 @@ Labels = Union[Sequence[int], NDArray[Any], Any]
 """The true class of each image: whole numbers, in a list, an array or a PyTorch tensor."""
 
 FORMS = ("mnist:", "folder:", "npz:", "cifar10:", "idx:", "files:")
+
+
+def whole(name: str, value: Any) -> int:
+    """A whole number from 0."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0 or value >= 1 << 63:
+        raise UsageError(f"{name}={value!r}: give a whole number from 0")
+    return int(value)
 
 
 class Answering(Protocol):
@@ -60,9 +68,14 @@ class Given:
     images: _native.Images | NDArray[np.float32]
     labels: list[int] | None
     name: str
+    #: The places of the images in what was given, and of how many there.
+    places: Sequence[int]
+    total: int
     hashes: dict[str, str] = field(default_factory=dict)
     #: Whether the labels are the model's own answers.
     answers_as_labels: bool = False
+    #: Where these are the ones that the model gets right: of how many.
+    right_of: int | None = None
 
     def labels_or_answers(self, model: Answering, watch: Watch) -> list[int]:
         """The labels; of images without any the model's own answers, which is said."""
@@ -71,9 +84,8 @@ class Given:
             self.labels, self.answers_as_labels = model._answers(self.images, watch), True
         return self.labels
 
-
     def truth(self, model: Answering, correct_only: bool, watch: Watch) -> list[int]:
-        """The labels, as `labels_or_answers`; with `correct_only` the images stay that the model gets right, no others."""
+        """The labels, as `labels_or_answers`; with `correct_only` only the images stay that the model gets right."""
         truth = self.labels_or_answers(model, watch)
         if not correct_only or self.answers_as_labels:
             return truth
@@ -82,8 +94,18 @@ class Given:
         if not right:
             raise UsageError(f"the model gets none of the {len(truth)} images right: leave correct_only out")
         self.images = self.images.only(right) if isinstance(self.images, _native.Images) else self.images[right]
-        self.labels = [truth[at] for at in right]
+        self.labels, self.right_of = [truth[at] for at in right], len(truth)
         return self.labels
+
+    def about(self) -> About:
+        """Where they come from, for records."""
+        return {
+            "data": self.name,
+            "hashes": self.hashes,
+            "right_of": self.right_of,
+            "answers_as_labels": self.answers_as_labels,
+            "versions": versions(),
+        }
 
 
 def given(
@@ -98,20 +120,22 @@ def given(
 ) -> Given:
     """Images of inputs of `shape`, with their labels."""
     if isinstance(images, (str, os.PathLike)):
-        found = _of_set(_named(images), choice, model, watch)
+        named = _named(images)
+        found = _of_set(named, choice, model, watch)
+        # As it was named, not what it is called: records say it so.
+        found.name = os.fspath(named)
     elif _is_pictures(images):
         found = _of_set(_pictures(images, shape), choice, model, watch)
     else:
         found = _of_array(images, shape, box, choice)
     if labels is not None:
-        count = len(found.images)
-        found.labels = class_numbers(labels, choice, count)
+        found.labels = class_numbers(labels, found.places, None if choice.samples else found.total, choice.shuffle)
     return found
 
 
-def class_numbers(labels: Labels, choice: Choice, count: int) -> list[int]:
-    """Labels of `count` chosen images as plain numbers."""
-    values = as_array(labels)
+def class_numbers(labels: Labels, places: Sequence[int], total: int | None, shuffled: bool) -> list[int]:
+    """Labels of images as plain numbers: of those that were chosen, at `places` of what was given, or of all."""
+    values, count = as_array(labels), len(places)
     if values.ndim == 0:
         values = values.reshape(1)
     if values.ndim != 1:
@@ -123,8 +147,9 @@ def class_numbers(labels: Labels, choice: Choice, count: int) -> list[int]:
         raise DataError(f"labels are of type {values.dtype}; give whole numbers, as in labels.astype(int)")
     if values.size and values.min() < 0:
         raise DataError(f"label {values.min()} is no class; classes are numbered from 0")
-    if len(values) != count:
-        values = values[_chosen(len(values), choice)]
+    of_all = len(values) == total if total is not None else len(values) > max(places, default=0)
+    if of_all and (shuffled or len(values) != count):
+        values = values[np.asarray(places, dtype=np.intp)]
     if len(values) != count:
         raise DataError(f"there are {len(values)} labels for {count} images; give one for each")
     return [int(value) for value in values]
@@ -170,10 +195,11 @@ def _of_array(images: Any, shape: Sequence[int], box: tuple[float, float], choic
     else:
         raise DataError(f"images are of type {array.dtype}; give floats, or uint8 for 0 to 255")
     rows = _rows(values, shape)
+    total, places = len(rows), _chosen(len(rows), choice)
     if choice.samples is not None or choice.shuffle:
-        rows = rows[_chosen(len(rows), choice)]
+        rows = rows[places]
     _check(rows)
-    return Given(_within(np.ascontiguousarray(rows), box), None, "the images")
+    return Given(_within(np.ascontiguousarray(rows), box), None, "the images", places.tolist(), total)
 
 
 def _rows(values: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
@@ -239,7 +265,8 @@ def _of_set(
     watch: Watch,
 ) -> Given:
     if isinstance(images, (str, os.PathLike)):
-        images = _native.Images.load(os.fspath(images), choice.data_dir)
+        first = None if choice.shuffle else choice.samples
+        images = _native.Images.load(os.fspath(images), choice.data_dir, first, model)
     for note in images.notes:
         warnings.warn(f"{images.name}: {note}", stacklevel=4)
     resize = [choice.resize] if isinstance(choice.resize, int) else choice.resize
@@ -250,13 +277,14 @@ def _of_set(
     if choice.classes is not None:
         names = choice.classes
         images = images.with_classes(names if isinstance(names, (str, os.PathLike)) else list(names))
+    total = len(images)
     if choice.samples is not None or choice.shuffle:
         images = images.chosen(choice.samples, choice.seed if choice.shuffle else None)
     if images.of_files:
         images, broken = images.checked(choice.skip_broken, watch)
         for line in broken:
             warnings.warn(f"left out: {line}", stacklevel=4)
-    return Given(images, images.labels, images.name, dict(images.hashes))
+    return Given(images, images.labels, images.name, images.indices, total, dict(images.hashes))
 
 
 def _is_pictures(images: Any) -> bool:

@@ -6,8 +6,8 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Union
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from blindspot._native import ModelOptions, Watch
 
 Numbers = Union[float, Sequence[float]]
+Preprocess = Union[str, "os.PathLike[str]", Mapping[str, Any]]
 
 
 class Model:
@@ -112,8 +113,7 @@ class Model:
 
     def _answers(self, images: _native.Images | NDArray[np.float32], watch: Watch) -> list[int]:
         """The classes of images as the native half takes them."""
-        rows = self._native.logits(images, watch).reshape(-1, self.classes)
-        return [int(answer) for answer in rows.argmax(axis=1)]
+        return self._native.answers(images, watch)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Model, (self._source, self.name, self._options))
@@ -126,39 +126,55 @@ AnyModel = Union[Model, Classifier, str, "os.PathLike[str]", bytes, Any]
 """A model: one that `load` gave, an ONNX file or its bytes, a PyTorch module, or a `Classifier`."""
 
 
-def model_options(
-    *,
-    range: tuple[float, float] | None = None,
-    mean: Numbers | None = None,
-    std: Numbers | None = None,
-    channel_order: str = "rgb",
-    layout: str = "nchw",
-    box: tuple[float, float] = (0.0, 1.0),
-    classes: Sequence[str] | None = None,
-    input: str | None = None,
-    input_values: str | os.PathLike[str] | None = None,
-    input_shape: Sequence[int] | None = None,
-    output: str | None = None,
-) -> ModelOptions:
+class Said(TypedDict, total=False):
+    """What can be said of a model: the arguments of `load`."""
+
+    range: tuple[float, float] | None
+    mean: Numbers | None
+    std: Numbers | None
+    channel_order: Literal["rgb", "bgr"] | None
+    layout: Literal["nchw", "nhwc"] | None
+    preprocess: Preprocess | None
+    box: tuple[float, float]
+    classes: Sequence[str] | None
+    input: str | None
+    input_values: str | os.PathLike[str] | None
+    input_shape: Sequence[int] | None
+    output: str | None
+    memory: int | str | None
+    reading_time: float | None
+
+
+def model_options(said: Said) -> ModelOptions:
     """What is said of a model, as the native half takes it."""
+    unknown = set(said) - set(Said.__annotations__)
+    if unknown:
+        raise TypeError(f"unexpected arguments: {', '.join(sorted(unknown))}")
+    ends, shape, values = said.get("range"), said.get("input_shape"), said.get("input_values")
     preprocess = {
-        "range": [0.0, 1.0] if range is None else [float(end) for end in range],
-        "mean": numbers(mean),
-        "std": numbers(std),
-        "channel_order": channel_order,
-        "layout": layout,
+        "range": None if ends is None else [float(end) for end in ends],
+        "mean": numbers(said.get("mean")),
+        "std": numbers(said.get("std")),
+        "channel_order": said.get("channel_order"),
+        "layout": said.get("layout"),
     }
     interface = {
-        "input": input,
-        "output": output,
-        "input_shape": None if input_shape is None else [int(size) for size in input_shape],
-        "input_values": None if input_values is None else os.fspath(input_values),
+        "input": said.get("input"),
+        "output": said.get("output"),
+        "input_shape": None if shape is None else [int(size) for size in shape],
+        "input_values": None if values is None else os.fspath(values),
     }
+    described, classes = said.get("preprocess"), said.get("classes")
+    memory, time = said.get("memory"), said.get("reading_time")
+    low, high = said.get("box", (0.0, 1.0))
     return {
         "preprocess": json.dumps(preprocess),
+        "described": json.dumps(dict(described)).encode() if isinstance(described, Mapping) else described,
         "interface": json.dumps(interface),
-        "box": (float(box[0]), float(box[1])),
+        "box": (float(low), float(high)),
         "classes": None if classes is None else [str(name) for name in classes],
+        "memory": None if memory is None else str(memory),
+        "reading_time": None if time is None else float(time),
     }
 
 
@@ -176,14 +192,17 @@ def load(
     range: tuple[float, float] | None = None,
     mean: Numbers | None = None,
     std: Numbers | None = None,
-    channel_order: str = "rgb",
-    layout: str = "nchw",
+    channel_order: Literal["rgb", "bgr"] | None = None,
+    layout: Literal["nchw", "nhwc"] | None = None,
+    preprocess: Preprocess | None = None,
     box: tuple[float, float] = (0.0, 1.0),
     classes: Sequence[str] | None = None,
     input: str | None = None,
     input_values: str | os.PathLike[str] | None = None,
     input_shape: Sequence[int] | None = None,
     output: str | None = None,
+    memory: int | str | None = None,
+    reading_time: float | None = None,
 ) -> Model:
     """Reads an ONNX file, or exports a PyTorch module to one in memory.
 
@@ -193,17 +212,23 @@ def load(
         range: what an image's 0 and 1 become for the network, (0, 1) by default.
         mean: subtracted from each channel after that: one number, or one a channel.
         std: what each channel is divided by after that.
-        channel_order: "rgb" or "bgr".
-        layout: "nchw" (channels, height, width) or "nhwc".
+        channel_order: "rgb", the default, or "bgr".
+        layout: "nchw" (channels, height, width), the default, or "nhwc".
+        preprocess: a file that says all of this, or what is in it as a dict: Hugging Face's
+            preprocessor_config.json, or timm's config.json. Pictures are resized and cropped as it says;
+            arguments beside it count more.
         box: the range that each input value stays in.
         classes: the names of the classes.
         input: the input that is the image, where the file has several.
         input_values: an .npz file with the values of the other inputs.
         input_shape: the input's shape without the batch, where the file leaves sizes open.
         output: the output with a number for each class, where the file has several.
+        memory: how much the work may take, in bytes or as in "12GB": a model or images that need more are
+            refused; three quarters of the machine's by default.
+        reading_time: seconds that the constants of a model may be computed when it is read, 10 by default.
 
     Raises:
-        ModelError: the file can't be read, or has what is not supported.
+        ModelError: the file can't be read, has what is not supported, or takes more than it may.
         UsageError: what is said of it does not fit it.
 
     >>> import blindspot as bs
@@ -211,21 +236,24 @@ def load(
     >>> model.shape, model.classes
     ((1, 2, 2), 3)
     """
-    options = model_options(
-        range=range,
-        mean=mean,
-        std=std,
-        channel_order=channel_order,
-        layout=layout,
-        box=box,
-        classes=classes,
-        input=input,
-        input_values=input_values,
-        input_shape=input_shape,
-        output=output,
-    )
+    said: Said = {
+        "range": range,
+        "mean": mean,
+        "std": std,
+        "channel_order": channel_order,
+        "layout": layout,
+        "preprocess": preprocess,
+        "box": box,
+        "classes": classes,
+        "input": input,
+        "input_values": input_values,
+        "input_shape": input_shape,
+        "output": output,
+        "memory": memory,
+        "reading_time": reading_time,
+    }
     source, name = as_file(model, example_input)
-    made = Model(source, name, options)
+    made = Model(source, name, model_options(said))
     for note in made.notes:
         warnings.warn(f"{name}: {note}", stacklevel=2)
     return made

@@ -12,6 +12,7 @@ __all__ = [
     "Found",
     "Images",
     "Model",
+    "Surveyed",
     "__version__",
     "attack",
     "certify",
@@ -35,9 +36,12 @@ class Watch(TypedDict):
 @type_check_only
 class ModelOptions(TypedDict):
     preprocess: str
+    described: bytes | str | PathLike[str] | None
     interface: str
     box: tuple[float, float]
     classes: list[str] | None
+    memory: str | None
+    reading_time: float | None
 
 @type_check_only
 class AttackOptions(TypedDict):
@@ -59,9 +63,9 @@ class AttackOptions(TypedDict):
 @type_check_only
 class About(TypedDict):
     data: str
-    answers_as_labels: bool
     hashes: dict[str, str]
-    model_sha256: str
+    right_of: int | None
+    answers_as_labels: bool
     versions: dict[str, str]
 
 @type_check_only
@@ -77,6 +81,8 @@ class SpectrumOptions(TypedDict):
     input_size: tuple[int, int] | None
     tolerance: float
     seed: int
+    name: str
+    versions: dict[str, str]
 
 @type_check_only
 class UnitsOptions(TypedDict):
@@ -87,6 +93,9 @@ class UnitsOptions(TypedDict):
     top: int
     reduce: str
     statistics: bool
+    synthesize: bool
+    l2: float
+    total_variation: float
     seed: int
 
 @type_check_only
@@ -96,11 +105,13 @@ class TransferOptions(TypedDict):
     noise: list[float]
     seed: int
     correct_only: bool
+    versions: dict[str, str]
 
 @final
 class Model:
     def __new__(cls, source: str | PathLike[str] | bytes, name: str, options: ModelOptions) -> Model: ...
     def logits(self, images: Images | NDArray[np.float32], watch: Watch) -> NDArray[np.float32]: ...
+    def answers(self, images: Images | NDArray[np.float32], watch: Watch) -> list[int]: ...
     @property
     def shape(self) -> list[int]: ...
     @property
@@ -112,6 +123,8 @@ class Model:
     @property
     def box(self) -> tuple[float, float]: ...
     @property
+    def preprocess(self) -> str: ...
+    @property
     def answer(self) -> str: ...
     @property
     def notes(self) -> list[str]: ...
@@ -121,7 +134,9 @@ class Model:
 @final
 class Images:
     @staticmethod
-    def load(spec: str, data_dir: str | PathLike[str] | None) -> Images: ...
+    def load(
+        spec: str, data_dir: str | PathLike[str] | None, first: int | None, model: Model | None
+    ) -> Images: ...
     @staticmethod
     def of_bytes(pixels: NDArray[np.uint8], shape: tuple[int, int, int]) -> Images: ...
     def fitted(
@@ -134,6 +149,8 @@ class Images:
     def values(self) -> NDArray[np.float32]: ...
     @property
     def labels(self) -> list[int] | None: ...
+    @property
+    def indices(self) -> list[int]: ...
     @property
     def classes(self) -> list[str] | None: ...
     @property
@@ -182,9 +199,20 @@ class Certified:
     @property
     def limits(self) -> list[str]: ...
     def svg(self) -> str: ...
-    def save(
-        self, path: str | PathLike[str], data: str, hashes: dict[str, str], versions: dict[str, str]
-    ) -> None: ...
+    def save(self, path: str | PathLike[str]) -> None: ...
+    def report(self, path: str | PathLike[str], subject: str) -> None: ...
+
+@final
+class Surveyed:
+    def json(self) -> str: ...
+    def synthesised(self) -> NDArray[np.float32]: ...
+    def files(
+        self,
+        model: Model,
+        images: Images | NDArray[np.float32],
+        labels: list[int] | None,
+        watch: Watch,
+    ) -> list[tuple[str, bytes]]: ...
 
 def attack(
     model: object,
@@ -198,6 +226,7 @@ def certify(
     images: Images | NDArray[np.float32],
     labels: list[int],
     options: CertifyOptions,
+    about: About,
     watch: Watch,
 ) -> tuple[Certified, BaseException | None]: ...
 def inspect(source: str | PathLike[str] | bytes, name: str, options: ModelOptions, watch: Watch) -> str: ...
@@ -205,19 +234,20 @@ def layers(model: Model) -> list[tuple[str, str, list[int]]]: ...
 def near_chance(right: int, images: int, classes: int) -> bool: ...
 def spectrum(
     model: Model, options: SpectrumOptions, watch: Watch
-) -> tuple[str, list[tuple[str, bytes]]]: ...
+) -> tuple[str, list[tuple[str, bytes]], str]: ...
 def units(
     model: Model,
     images: Images | NDArray[np.float32],
     labels: list[int] | None,
     options: UnitsOptions,
+    about: About,
     watch: Watch,
-) -> str: ...
+) -> Surveyed: ...
 def transfer(
     examples: list[tuple[str, Found | str]],
     models: list[tuple[str, object]],
     options: TransferOptions,
     watch: Watch,
-) -> tuple[str, list[tuple[str, bytes]]]: ...
+) -> tuple[str, list[tuple[str, bytes]], str]: ...
 def write_files(dir: str | PathLike[str], files: list[tuple[str, bytes]]) -> None: ...
 def main(arguments: list[str]) -> int: ...

@@ -37,7 +37,7 @@ def outputs(model: Model, images: NDArray[np.float32]) -> NDArray[np.float64]:
     inputs = [port for port in session.get_inputs() if port.name not in given]
     port = next((port for port in inputs if port.name == interface["input"]), inputs[0])
     output = interface["output"] or session.get_outputs()[0].name
-    preprocess = json.loads(model._options["preprocess"])
+    preprocess = json.loads(model._native.preprocess)
     rows = []
     for image in images:
         batch, repeated = _as_input(_preprocessed(image, preprocess), port)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import html
+import json
+import os
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blindspot._errors import BlindspotError
+from blindspot._errors import BlindspotError, UsageError
 
 if TYPE_CHECKING:
     import pandas
@@ -36,6 +38,21 @@ class Columns:
     def to_polars(self) -> polars.DataFrame:
         """The columns as a frame of Polars, which has to be installed."""
         return _package("polars").DataFrame(self.columns())
+
+
+class Record(dict[str, Any]):
+    """What is known of something, by name, as in the command's JSON."""
+
+    def _repr_html_(self) -> str:
+        rows = [[cell(name), cell(json.dumps(value)[:400])] for name, value in self.items()]
+        return html_table(["", ""], rows, type(self).__name__)
+
+
+def ending_in(ending: str, path: str | os.PathLike[str]) -> str | os.PathLike[str]:
+    """A path whose name has to end so."""
+    if not os.fspath(path).endswith(ending):
+        raise UsageError(f"{os.fspath(path)}: give a name that ends in {ending}")
+    return path
 
 
 def _package(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Studies of networks: what is in a file, what layers amplify, what units mean, what examples do to others."""
+"""Studies of networks: what is in a file, what layers amplify, what examples do to others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,27 +15,18 @@ from blindspot import _native
 from blindspot._attack import Examples
 from blindspot._classifier import Classifier
 from blindspot._errors import UsageError
-from blindspot._images import Choice, Images, Labels, given
-from blindspot._model import (
-    AnyModel,
-    Model,
-    Numbers,
-    as_classifier,
-    as_file,
-    as_model,
-    model_options,
-    native_of,
-)
-from blindspot._results import Columns, cell, html_table, versions
+from blindspot._model import AnyModel, Model, Said, as_classifier, as_file, as_model, model_options, native_of
+from blindspot._results import Columns, Record, cell, ending_in, html_table, versions
 from blindspot._watch import Progress, watching
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-class Record(dict[str, Any]):
-    """What is known of something, by name, as in the command's JSON."""
 
-    def _repr_html_(self) -> str:
-        rows = [[cell(name), cell(json.dumps(value)[:400])] for name, value in self.items()]
-        return html_table(["", ""], rows, type(self).__name__)
+def write_page(path: str | os.PathLike[str], page: str) -> None:
+    """Writes a page of HTML."""
+    folder, name = os.path.split(os.fspath(ending_in(".html", path)))
+    _native.write_files(folder or ".", [(name, page.encode())])
 
 
 class Report(Record):
@@ -47,21 +38,14 @@ def inspect(
     model: AnyModel,
     example_input: Any = None,
     *,
-    range: tuple[float, float] | None = None,
-    mean: Numbers | None = None,
-    std: Numbers | None = None,
-    channel_order: str = "rgb",
-    layout: str = "nchw",
-    input: str | None = None,
-    input_values: str | os.PathLike[str] | None = None,
-    input_shape: Sequence[int] | None = None,
-    output: str | None = None,
     progress: Progress = None,
     threads: int | None = None,
+    **said: Unpack[Said],
 ) -> Report:
     """Says what is in a model, whether it runs here, and what can be done with it.
 
-    The arguments are those of `load`; gradients are compared with finite differences on one random image.
+    `said` are the other arguments of `load`, progress and threads as for `attack`; gradients are compared with
+    finite differences on one random image.
 
     Raises:
         ModelError: it can't be read or is no ONNX file. One that does not run is a report that says so.
@@ -71,17 +55,7 @@ def inspect(
     >>> report["problem"], report["network"]["classes"]
     (None, 3)
     """
-    options = model_options(
-        range=range,
-        mean=mean,
-        std=std,
-        channel_order=channel_order,
-        layout=layout,
-        input=input,
-        input_values=input_values,
-        input_shape=input_shape,
-        output=output,
-    )
+    options = model_options(said)
     source, name = (model._source, model.name) if isinstance(model, Model) else as_file(model, example_input)
     with watching(progress, threads) as watch:
         return Report(json.loads(_native.inspect(source, name, options, watch)))
@@ -95,10 +69,11 @@ class Spectra(Columns):
     unsupported: layers that could not be measured, and why.
     """
 
-    def __init__(self, told: dict[str, Any], files: list[tuple[str, bytes]], about: dict[str, Any]) -> None:
-        self.layers: list[dict[str, Any]] = told["layers"]
-        self.unsupported: list[dict[str, Any]] = told["unsupported"]
-        self._files = [("spectrum.json", json.dumps({**told, **about}, indent=2).encode()), *files]
+    def __init__(self, told: str, files: list[tuple[str, bytes]], page: str) -> None:
+        record = json.loads(told)
+        self.layers: list[dict[str, Any]] = record["layers"]
+        self.unsupported: list[dict[str, Any]] = record["unsupported"]
+        self._files, self._page = files, page
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """What is one number or text a layer, by name."""
@@ -112,6 +87,10 @@ class Spectra(Columns):
     def save(self, dir: str | os.PathLike[str]) -> None:
         """Writes what the command writes: spectrum.json, .csv, .md and a plot of each layer."""
         _native.write_files(dir, self._files)
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Writes the page that the command's `--report` asks for, one file of HTML."""
+        write_page(path, self._page)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -156,84 +135,11 @@ def spectrum(
         "input_size": input_size,
         "tolerance": tolerance,
         "seed": seed,
+        "name": own.name,
+        "versions": versions(),
     }
     with watching(progress, threads) as watch:
-        told, files = _native.spectrum(own._native, options, watch)
-    about = {"options": dict(options), "model": own.name, "model_sha256": own.sha256, "versions": versions()}
-    return Spectra(json.loads(told), files, about)
-
-
-class Units(Record):
-    """What `blindspot.units` found: `units`, `directions` and `components`, each a list of records with the
-    positions of the `top` and `lowest` images and their activations; `statistics`, the study of all units
-    beside random directions, or None."""
-
-    @property
-    def answer(self) -> str | None:
-        """In a sentence, whether units mean more than random directions."""
-        statistics = self["statistics"]
-        return None if statistics is None else str(statistics["answer"])
-
-
-def units(
-    model: AnyModel,
-    images: Images,
-    labels: Labels | None = None,
-    *,
-    layer: str,
-    units: int | Sequence[int] = 4,
-    directions: int = 4,
-    components: int = 0,
-    top: int = 10,
-    reduce: Literal["max", "mean"] = "max",
-    statistics: bool = True,
-    seed: int = 0,
-    samples: int | None = None,
-    shuffle: bool = False,
-    resize: int | tuple[int, int] | None = None,
-    crop: int | tuple[int, int] | None = None,
-    exif: bool = False,
-    skip_broken: bool = False,
-    classes: Sequence[str] | str | os.PathLike[str] | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
-    progress: Progress = None,
-    threads: int | None = None,
-) -> Units:
-    """Finds the images that excite a layer's units the most, and random directions, and what these mean.
-
-    Args:
-        model: what `load` gives, or an ONNX file.
-        images, labels: as for `attack`; without labels there is no selectivity and purity.
-        layer: its name; `Model.layers` has all.
-        units: how many, a random choice, or which.
-        directions, components: how many random directions and principal components.
-        top: how many images for each.
-        reduce: what a channel's positions become: their largest, or their mean.
-        statistics: also study all units beside as many random directions.
-        seed, samples, shuffle, resize, crop, exif, skip_broken, classes, data_dir, progress, threads: as for
-            `attack`.
-
-    >>> import blindspot as bs
-    >>> found = bs.units(example_file, example_images, layer="logits", units=[2], top=1, statistics=False)
-    >>> found["units"][0]["top"]
-    [2]
-    """
-    own = as_model(model)
-    choice = Choice(samples, shuffle, seed, resize, crop, exif, skip_broken, classes, data_dir)
-    options: _native.UnitsOptions = {
-        "layer": layer,
-        "units": int(units) if isinstance(units, (int, np.integer)) else [int(unit) for unit in units],
-        "directions": directions,
-        "components": components,
-        "top": top,
-        "reduce": reduce,
-        "statistics": statistics,
-        "seed": seed,
-    }
-    with watching(progress, threads) as watch:
-        inputs = given(images, labels, own.shape, choice, watch, box=own.box, model=own._native)
-        told = _native.units(own._native, inputs.images, inputs.labels, options, watch)
-    return Units(json.loads(told))
+        return Spectra(*_native.spectrum(own._native, options, watch))
 
 
 class Transfer(Columns):
@@ -246,14 +152,15 @@ class Transfer(Columns):
     low, high: ends of the 95% confidence interval of `error`.
     """
 
-    def __init__(self, told: dict[str, Any], files: list[tuple[str, bytes]]) -> None:
-        self.rows: list[str] = told["rows"]
-        self.models: list[str] = told["columns"]
-        self.distortion: list[dict[str, float] | None] = told["distortion"]
-        self._files = [("transfer.json", json.dumps(told, indent=2).encode()), *files]
+    def __init__(self, told: str, files: list[tuple[str, bytes]], page: str) -> None:
+        record = json.loads(told)
+        self.rows: list[str] = record["rows"]
+        self.models: list[str] = record["columns"]
+        self.distortion: list[dict[str, float] | None] = record["distortion"]
+        self._files, self._page = files, page
 
         def shares(name: str, of: str) -> NDArray[np.float64]:
-            return np.array([[np.nan if rate is None else rate[of] for rate in row] for row in told[name]])
+            return np.array([[np.nan if rate is None else rate[of] for rate in row] for row in record[name]])
 
         self.error = shares("rates", "error")
         self.low, self.high = shares("rates", "low"), shares("rates", "high")
@@ -274,6 +181,10 @@ class Transfer(Columns):
     def save(self, dir: str | os.PathLike[str]) -> None:
         """Writes transfer.json, .csv, .md and the heat map .svg."""
         _native.write_files(dir, self._files)
+
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Writes the page that the command's `--report` asks for, one file of HTML."""
+        write_page(path, self._page)
 
     def __repr__(self) -> str:
         return f"<blindspot.Transfer: {len(self.rows)} sets of examples, {len(self.models)} models>"
@@ -336,6 +247,7 @@ def transfer(
         "noise": [float(value) for value in np.atleast_1d(noise)],
         "seed": seed,
         "correct_only": correct_only,
+        "versions": versions(),
     }
     with ExitStack() as stack:
         watch = stack.enter_context(watching(progress, threads))
@@ -343,8 +255,7 @@ def transfer(
             if isinstance(judge, Classifier):
                 stack.enter_context(judge._at_work())
         natives = [(name, native_of(judge)) for name, judge in judges]
-        told, files = _native.transfer(found, natives, options, watch)
-    return Transfer(json.loads(told), files)
+        return Transfer(*_native.transfer(found, natives, options, watch))
 
 
 def _named(several: Any, what: str, one: tuple[type, ...]) -> list[tuple[str, Any]]:

@@ -91,7 +91,7 @@ def test_options_are_those_of_the_command(deep: Deep, tmp_path: Path) -> None:
         for name in theirs:
             np.testing.assert_array_equal(theirs[name], ours[name])
     records = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("command", "library")]
-    for name in ("summary", "options", "model_sha256", "preprocess"):
+    for name in ("summary", "options", "model_sha256", "preprocess", "selection_sha256", "data_sha256"):
         assert records[0][name] == records[1][name]
     own = {name: found.summary[name] for name in ("samples", "right", "searched", "fooled")}
     assert own == {name: records[0]["summary"][name] for name in own}

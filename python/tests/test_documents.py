@@ -31,7 +31,7 @@ def test_every_public_name_says_what_it_is() -> None:
                     assert inspect.getdoc(value), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("name", ["_attack", "_certify", "_classifier", "_model", "_studies"])
+@pytest.mark.parametrize("name", ["_attack", "_certify", "_classifier", "_model", "_studies", "_units"])
 def test_examples_in_docstrings_run(name: str, linear_file: Path) -> None:
     module = importlib.import_module(f"blindspot.{name}")
     names: dict[str, Any] = {"example_file": str(linear_file), "example_images": Linear.images}
@@ -62,9 +62,8 @@ def test_options_have_the_command_s_names() -> None:
     """Each option of the command is an argument, of its own function or of `load`, or has another form."""
     forms = {"data": "images", "quiet": "progress", "no_statistics": "statistics"}
     methods = {"out", "save_images", "json", "smallest", "report"}
-    alone = {"shard", "help", "version", "patience", "overwrite"}
-    # Pictures that `units` makes, the bounds of reading, and files of preprocessing are the command's alone, too.
-    alone |= {"synthesize", "l2", "total_variation", "memory", "reading_time", "preprocess"}
+    # Of processes, of files that are there already, and of the command itself.
+    alone = {"shard", "patience", "overwrite", "help", "version"}
     for command in ("attack", "certify", "spectrum", "units", "transfer", "inspect"):
         arguments = set(inspect.signature(getattr(bs, command)).parameters)
         arguments |= set(inspect.signature(bs.load).parameters) | {"data_dir"}

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::read_to_string;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 /// The share of the machine's memory that is allowed unless something else is said.
@@ -221,6 +222,34 @@ impl fmt::Display for Bytes {
     }
 }
 
+impl FromStr for Bytes {
+    type Err = String;
+
+    /// Reads a number with its unit, as in `12GB`, `1.5 GiB` or `800MB`; without a unit it is of bytes.
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let text = text.trim();
+        let end = text
+            .find(|c: char| c.is_ascii_alphabetic())
+            .unwrap_or(text.len());
+        let unit = match text[end..].to_ascii_lowercase().as_str() {
+            "" | "b" => 1.0,
+            "k" | "kb" => 1e3,
+            "m" | "mb" => 1e6,
+            "g" | "gb" => 1e9,
+            "t" | "tb" => 1e12,
+            "kib" => 1024.0,
+            "mib" => 1048576.0,
+            "gib" => 1073741824.0,
+            "tib" => 1099511627776.0,
+            _ => 0.0,
+        };
+        match text[..end].trim().parse::<f64>() {
+            Ok(number) if number * unit >= 1.0 => Ok(Bytes((number * unit) as u64)),
+            _ => Err("give a size with its unit, as in 12GB or 800MB".into()),
+        }
+    }
+}
+
 /// The bytes of memory that this process can have at all: those of the machine, less where its
 /// container or its shell allows less. `None` where the system does not tell.
 fn machine_memory() -> Option<u64> {
@@ -248,6 +277,21 @@ fn machine_memory() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (text, bytes) in [
+            ("12GB", 12_000_000_000),
+            ("1.5 GiB", 3 << 29),
+            (" 800mb ", 800_000_000),
+            ("7", 7),
+        ] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in ["", "GB", "0", "-1GB", "NaN", "12 parsecs", "1e", "\u{fc}B"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_are_said_in_three_digits() {

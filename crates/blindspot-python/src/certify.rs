@@ -1,23 +1,21 @@
 //! Certified radii.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use blindspot::ErrorKind;
-use blindspot::certify::{
-    About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary, write_certificates,
-};
+use blindspot::certify::{About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary};
 use blindspot::inputs::Inputs;
 use blindspot::model::InputBox;
-use blindspot::provenance::Provenance;
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{SearchOptions, Target};
-use blindspot_data::files;
+use blindspot_data::files::write_atomically;
+use blindspot_report::{Made, ReportError, brackets_plot, certify_page, write_certified};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::about::selection;
 use crate::errors::{Failure, fail};
 use crate::images::Given;
 use crate::model::Model;
@@ -42,16 +40,11 @@ pub(crate) fn certify(
     images: &Bound<'_, PyAny>,
     labels: Vec<usize>,
     options: Options,
+    about: crate::about::About,
     watch: Watch,
 ) -> Result<(Certified, Option<PyErr>), Failure> {
-    let arithmetic = match options.arithmetic.as_str() {
-        "runtime" => Arithmetic::Runtime,
-        "exact" => Arithmetic::Exact,
-        other => {
-            let why = format!("unknown arithmetic `{other}`; use runtime or exact");
-            return Err(fail(ErrorKind::Usage, why));
-        }
-    };
+    let told = |why: String| fail(ErrorKind::Usage, format_args!("arithmetic: {why}"));
+    let arithmetic: Arithmetic = options.arithmetic.parse().map_err(told)?;
     let time = options
         .time_limit
         .map(Duration::try_from_secs_f64)
@@ -74,74 +67,32 @@ pub(crate) fn certify(
         time,
     };
     let mut brackets = Vec::new();
-    let interrupt = Given::with(images, |images| {
+    let (selection, interrupt) = Given::with(images, |images| {
         let all: Vec<usize> = (0..images.len()).collect();
         let work = |monitor: &dyn Monitor| {
             bracketing.run(images, &labels, &all, monitor, |found| {
                 brackets.extend(found);
-                Ok::<(), CertifyFailure>(())
+                Ok::<(), Failure>(())
             })
         };
         let (worked, interrupt) = run(py, &watch, work)?;
-        worked.map_err(|error| match error {
-            CertifyFailure::Certify(error) => Failure::from(error),
-            CertifyFailure::Search(error) => Failure::from(error),
-        })?;
-        Ok(interrupt)
+        worked?;
+        Ok((selection(images), interrupt))
     })?;
     // Images that take long come later than those after them.
     brackets.sort_by_key(|bracket: &Bracket| bracket.certificate.position);
-    let mut limits = Vec::new();
-    if let Some(why) = certifier.without_linear() {
-        limits.push(format!("by the product of the layers' bounds alone: {why}"));
-    }
-    if let Some(why) = certifier.without_lipschitz() {
-        limits.push(format!(
-            "the product of the layers' bounds is not known: {why}"
-        ));
-    }
-    if time.is_some() && !certifier.refines() {
-        let why = "on the first bounds, with a time limit or without: it takes ReLUs, or one or two fully \
-                   connected layers of sigmoid or tanh units below the last";
-        limits.push(why.into());
-    }
+    let limits = certifier.limits(time.is_some());
     let certified = Certified {
         brackets,
         about: About {
             options: search.clone(),
-            provenance: Provenance {
-                preprocess: model.preprocess().clone(),
-                data: String::new(),
-                data_sha256: BTreeMap::new(),
-                selection_sha256: String::new(),
-                right_of: None,
-                model_sha256: model.sha256().to_owned(),
-                versions: BTreeMap::new(),
-            },
+            provenance: about.provenance(Some(model), &selection),
             time_limit: options.time_limit,
             arithmetic,
             limits,
         },
     };
     Ok((certified, interrupt))
-}
-
-/// Why images can't be certified.
-enum CertifyFailure {
-    Certify(blindspot::certify::CertifyError),
-    Search(blindspot::search::SearchError),
-}
-
-impl From<blindspot::certify::CertifyError> for CertifyFailure {
-    fn from(error: blindspot::certify::CertifyError) -> Self {
-        CertifyFailure::Certify(error)
-    }
-}
-
-impl From<blindspot::search::SearchError> for CertifyFailure {
-    fn from(error: blindspot::search::SearchError) -> Self {
-        CertifyFailure::Search(error)
-    }
 }
 
 /// Certified radii, each beside the smallest perturbation found.
@@ -152,10 +103,11 @@ pub(crate) struct Certified {
 }
 
 impl Certified {
-    fn plot(&self) -> String {
-        let radii: Vec<f64> = self.brackets.iter().map(|b| b.certificate.radius).collect();
-        let l2: Vec<f64> = self.brackets.iter().map(|b| b.l2).collect();
-        blindspot_report::certificate_plot(&radii, &l2)
+    fn record(&self) -> Record {
+        Record {
+            about: self.about.clone(),
+            summary: Summary::of(&self.brackets),
+        }
     }
 }
 
@@ -185,38 +137,29 @@ impl Certified {
 
     /// Each certificate beside the perturbation found, as SVG.
     fn svg(&self) -> String {
-        self.plot()
+        brackets_plot(&self.brackets)
     }
 
     /// Writes what the command writes: the arrays, the record and the plot.
-    fn save(
-        &self,
-        path: PathBuf,
-        data: String,
-        hashes: BTreeMap<String, String>,
-        versions: BTreeMap<String, String>,
-    ) -> Result<(), Failure> {
-        write_certificates(&path, &self.brackets)?;
-        let record = Record {
-            about: About {
-                provenance: Provenance {
-                    data,
-                    data_sha256: hashes,
-                    versions,
-                    ..self.about.provenance.clone()
-                },
-                ..self.about.clone()
-            },
-            summary: Summary::of(&self.brackets),
-        };
-        files::write_atomically(&path.with_extension("json"), |writer| {
-            serde_json::to_writer_pretty(&mut *writer, &record)?;
-            writeln!(writer)
-        })?;
-        let plot = self.plot();
-        files::write_atomically(&path.with_extension("svg"), |writer| {
-            writer.write_all(plot.as_bytes())
-        })?;
+    fn save(&self, path: PathBuf) -> Result<(), Failure> {
+        let written = [
+            path.with_extension("json"),
+            path.clone(),
+            path.with_extension("svg"),
+        ];
+        write_certified(&written, &self.brackets, &self.record())?;
+        Ok(())
+    }
+
+    /// Writes the page that the command's `--report` asks for; `subject` is what the model is called.
+    fn report(&self, path: PathBuf, subject: &str) -> Result<(), Failure> {
+        let record = self.record();
+        let provenance = &record.about.provenance;
+        let made = Made::of(provenance, &record.about.options, Vec::new())?;
+        let subject = format!("{subject} on {}", provenance.data);
+        let page = certify_page(&subject, &self.brackets, &record, &made);
+        let page = page.map_err(ReportError::from)?;
+        write_atomically(&path, |sink| sink.write_all(page.as_bytes()))?;
         Ok(())
     }
 }

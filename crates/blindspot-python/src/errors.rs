@@ -14,6 +14,7 @@ use blindspot::transfer::SavedError;
 use blindspot::units::UnitsError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
+use blindspot_net::BudgetError;
 use blindspot_net::onnx::OnnxError;
 use blindspot_report::ReportError;
 use pyo3::prelude::*;
@@ -42,6 +43,12 @@ pub(crate) fn fail(kind: ErrorKind, message: impl Display) -> Failure {
             Err(error) => error,
         })
     })
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Failure {
+        fail(ErrorKind::Other, error)
+    }
 }
 
 impl From<Failure> for PyErr {
@@ -102,14 +109,27 @@ impl Explained for ModelError {
 
     fn hint(&self) -> Option<&'static str> {
         match self {
-            ModelError::Preprocess { .. } => Some("mean, std, range, channel_order, layout"),
+            ModelError::Preprocess { .. } => {
+                Some("preprocess, mean, std, range, channel_order, layout")
+            }
             ModelError::Onnx { source, .. } => match source {
                 OnnxError::OpenShape { .. } => Some("input_shape"),
                 OnnxError::Interface(_) => Some("input, input_values, output, input_shape"),
+                OnnxError::Budget(source) => hint_of(source),
                 _ => None,
             },
+            ModelError::Budget { source, .. } => hint_of(source),
             _ => None,
         }
+    }
+}
+
+/// The argument that gives more of what is short.
+fn hint_of(error: &BudgetError) -> Option<&'static str> {
+    match error {
+        BudgetError::Memory { .. } => Some("memory, threads"),
+        BudgetError::Time { .. } => Some("reading_time"),
+        BudgetError::Steps { .. } => None,
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use blindspot::ErrorKind;
 use blindspot::inputs::{InputError, Inputs};
-use blindspot_data::{DataSpec, Fit, ImageSet, Locations, Resize, Silent, read_classes};
+use blindspot_data::{DataSpec, Fit, ImageSet, Locations, ReadLimit, Resize, Silent, read_classes};
+use blindspot_net::Budget;
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
@@ -14,29 +15,62 @@ use crate::work::{Watch, run_whole};
 
 /// Images of one shape, perhaps with their classes.
 #[pyclass(frozen, module = "blindspot._native")]
-pub(crate) struct Images(ImageSet);
+pub(crate) struct Images {
+    set: ImageSet,
+    /// Whether they are pictures of any size, which are resized and cropped as a model's file says.
+    pictures: bool,
+}
+
+impl Images {
+    fn with(&self, set: ImageSet) -> Images {
+        Images {
+            set,
+            pictures: self.pictures,
+        }
+    }
+}
 
 #[pymethods]
 impl Images {
-    /// The set that a specification names, as the command's `--data` does.
+    /// The set that a specification names, as the command's `--data` does; no more than the first images are read where
+    /// a number is given, and no more memory is taken than the model may.
     #[staticmethod]
-    fn load(py: Python<'_>, spec: &str, data_dir: Option<PathBuf>) -> Result<Images, Failure> {
+    fn load(
+        py: Python<'_>,
+        spec: &str,
+        data_dir: Option<PathBuf>,
+        first: Option<usize>,
+        model: Option<&Model>,
+    ) -> Result<Images, Failure> {
         let spec: DataSpec = spec
             .parse()
             .map_err(|error| fail(ErrorKind::Usage, error))?;
-        let images = py.detach(|| spec.load(&Locations::new(data_dir), &mut Silent));
-        Ok(Images(images?))
+        let budget = model.map_or_else(Budget::default, |model| *model.model().budget());
+        let limit = ReadLimit {
+            images: first.unwrap_or(usize::MAX),
+            memory: budget.memory,
+        };
+        let locations = Locations::new(data_dir);
+        let set = py.detach(|| spec.load_within(&limit, &locations, &mut Silent))?;
+        Ok(Images {
+            pictures: set.is_of_files(),
+            set,
+        })
     }
 
     /// Images of bytes, one after the other, of channels, height and width.
     #[staticmethod]
     fn of_bytes(pixels: PyReadonlyArray1<'_, u8>, shape: [usize; 3]) -> Result<Images, Failure> {
         let pixels = pixels.as_slice().map_err(PyErr::from)?.to_vec();
-        let images = ImageSet::new("the images", shape, pixels, None, Vec::new());
-        Ok(Images(images.map_err(|why| fail(ErrorKind::Data, why))?))
+        let set = ImageSet::new("the images", shape, pixels, None, Vec::new());
+        Ok(Images {
+            set: set.map_err(|why| fail(ErrorKind::Data, why))?,
+            pictures: true,
+        })
     }
 
-    /// The images as a model takes them, or resized and cropped.
+    /// The images as a model takes them, or resized and cropped: pictures as its file of preprocessing says it, unless
+    /// something else is asked for.
     #[pyo3(signature = (model, resize, crop, exif))]
     fn fitted(
         &self,
@@ -51,17 +85,19 @@ impl Images {
             Some(&[height, width]) => Some(Resize::Exactly([height, width])),
             Some(_) => return Err(fail(ErrorKind::Usage, "resize takes S or (H, W)")),
         };
+        let described = model.filter(|_| self.pictures).and_then(Model::fit);
+        let described = described.unwrap_or_default();
         let fit = Fit {
-            resize,
-            crop,
+            resize: resize.or(described.resize),
+            crop: crop.or(described.crop),
             upright: exif,
-            ..Fit::default()
+            ..described
         };
         let fit = (fit != Fit::default()).then_some(fit);
-        Ok(Images(match (model, fit) {
-            (Some(model), fit) => model.model().fit(&self.0, fit)?,
-            (None, Some(fit)) => self.0.fitted(&fit)?,
-            (None, None) => self.0.clone(),
+        Ok(self.with(match (model, fit) {
+            (Some(model), fit) => model.model().fit(&self.set, fit)?,
+            (None, Some(fit)) => self.set.fitted(&fit)?,
+            (None, None) => self.set.clone(),
         }))
     }
 
@@ -71,24 +107,24 @@ impl Images {
             Ok(path) => read_classes(&path)?,
             Err(_) => names.extract::<Vec<String>>()?,
         };
-        Ok(Images(self.0.with_classes(names)?))
+        Ok(self.with(self.set.with_classes(names)?))
     }
 
     /// The first images, or a random choice if there is a seed.
     fn chosen(&self, count: Option<usize>, seed: Option<u64>) -> Images {
-        let count = count.unwrap_or(self.0.len()).min(self.0.len());
-        Images(match seed {
-            Some(seed) => self.0.shuffled(count, seed),
-            None => self.0.first(count),
+        let count = count.unwrap_or(self.set.len()).min(self.set.len());
+        self.with(match seed {
+            Some(seed) => self.set.shuffled(count, seed),
+            None => self.set.first(count),
         })
     }
 
     /// The images at some positions, in that order.
     fn only(&self, positions: Vec<usize>) -> PyResult<Images> {
-        if positions.iter().any(|&position| position >= self.0.len()) {
+        if positions.iter().any(|&position| position >= self.set.len()) {
             return Err(pyo3::exceptions::PyIndexError::new_err("no such image"));
         }
-        Ok(Images(self.0.select(&positions)))
+        Ok(self.with(self.set.select(&positions)))
     }
 
     /// The images whose files can be read, each read once, and what is wrong with the others.
@@ -99,8 +135,8 @@ impl Images {
         watch: Watch,
     ) -> Result<(Images, Vec<String>), Failure> {
         let (images, broken) = run_whole(py, &watch, |monitor| {
-            monitor.begin("reading images", self.0.len() as u64);
-            let checked = self.0.checked(skip_broken, &|done| {
+            monitor.begin("reading images", self.set.len() as u64);
+            let checked = self.set.checked(skip_broken, &|done| {
                 monitor.progress(done as u64, "");
             });
             monitor.end();
@@ -108,17 +144,17 @@ impl Images {
         })?;
         let broken = broken.iter();
         let broken = broken.map(|image| format!("{}: {}", image.file.display(), image.why));
-        Ok((Images(images), broken.collect()))
+        Ok((self.with(images), broken.collect()))
     }
 
     /// Values of all images, one after the other.
     fn values<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyArray1<f32>>, Failure> {
-        let length = self.0.image_len();
-        let mut values = vec![0.0; self.0.len() * length];
+        let length = self.set.image_len();
+        let mut values = vec![0.0; self.set.len() * length];
         py.detach(|| {
             let images = values.chunks_exact_mut(length).enumerate();
             for (position, image) in images {
-                self.0.read_image(position, image)?;
+                self.set.read_image(position, image)?;
             }
             Ok::<(), blindspot_data::DataError>(())
         })?;
@@ -128,42 +164,48 @@ impl Images {
     /// The class of each image.
     #[getter]
     fn labels(&self) -> Option<Vec<usize>> {
-        self.0.labels().map(<[usize]>::to_vec)
+        self.set.labels().map(<[usize]>::to_vec)
+    }
+
+    /// The places of the images in the set that they were chosen from.
+    #[getter]
+    fn indices(&self) -> Vec<usize> {
+        self.set.indices().to_vec()
     }
 
     #[getter]
     fn classes(&self) -> Option<Vec<String>> {
-        self.0.classes().map(<[String]>::to_vec)
+        self.set.classes().map(<[String]>::to_vec)
     }
 
     /// Channels, height and width.
     #[getter]
     fn shape(&self) -> [usize; 3] {
-        self.0.shape()
+        self.set.shape()
     }
 
     #[getter]
     fn name(&self) -> &str {
-        self.0.name()
+        self.set.name()
     }
 
     #[getter]
     fn notes(&self) -> Vec<String> {
-        self.0.notes().to_vec()
+        self.set.notes().to_vec()
     }
 
     #[getter]
     fn of_files(&self) -> bool {
-        self.0.is_of_files()
+        self.set.is_of_files()
     }
 
     #[getter]
     fn hashes(&self) -> Vec<(String, String)> {
-        self.0.hashes().to_vec()
+        self.set.hashes().to_vec()
     }
 
     fn __len__(&self) -> usize {
-        self.0.len()
+        self.set.len()
     }
 }
 
@@ -180,11 +222,31 @@ impl Given<'_> {
         work: impl FnOnce(&Given<'_>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         if let Ok(images) = object.cast::<Images>() {
-            return work(&Given::Set(&images.get().0));
+            return work(&Given::Set(&images.get().set));
         }
         let rows: PyReadonlyArray2<'_, f32> = object.extract()?;
         let length = rows.as_array().ncols();
         work(&Given::Rows(rows.as_slice().map_err(PyErr::from)?, length))
+    }
+}
+
+impl Given<'_> {
+    /// The inputs as images of channels, height and width, with their classes.
+    pub(crate) fn as_set(
+        &self,
+        shape: Option<[usize; 3]>,
+        labels: Option<&[usize]>,
+    ) -> Result<ImageSet, Failure> {
+        match self {
+            Given::Set(images) => Ok((*images).clone()),
+            Given::Rows(values, length) => {
+                let shape = shape.unwrap_or([1, 1, *length]);
+                let labels = labels.map(<[usize]>::to_vec);
+                let set =
+                    ImageSet::of_floats("the images", shape, values.to_vec(), labels, Vec::new());
+                set.map_err(|why| fail(ErrorKind::Data, why))
+            }
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! The native half of the Python package `blindspot`: models, image sets and studies as Python's
 //! objects, without conveniences. What users see, with its documentation, is in `python/blindspot`.
 
+mod about;
 mod attack;
 mod certify;
 mod classifier;
 mod errors;
+mod found;
 mod images;
 mod model;
 mod studies;
+mod units;
 mod work;
 
 #[pyo3::pymodule]
@@ -17,15 +20,19 @@ mod _native {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::attack::{Found, attack};
+    use crate::attack::attack;
     #[pymodule_export]
     use crate::certify::{Certified, certify};
+    #[pymodule_export]
+    use crate::found::Found;
     #[pymodule_export]
     use crate::images::Images;
     #[pymodule_export]
     use crate::model::{Model, inspect};
     #[pymodule_export]
-    use crate::studies::{layers, near_chance, spectrum, transfer, units, write_files};
+    use crate::studies::{near_chance, spectrum, transfer, write_files};
+    #[pymodule_export]
+    use crate::units::{Surveyed, layers, units};
 
     /// The package's version.
     #[pymodule_export]

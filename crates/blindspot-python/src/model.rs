@@ -1,12 +1,16 @@
 //! Models of our own: ONNX files, and bytes of such.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use blindspot::classify::outputs;
+use blindspot::ErrorKind;
+use blindspot::certify::MAX_TIME;
+use blindspot::classify::{model_predictions, outputs};
 use blindspot::inspect::Report;
 use blindspot::model::{self, InputBox, Interface, ModelError, ModelOptions};
-use blindspot::preprocess::Preprocess;
-use blindspot_net::Network;
+use blindspot::preprocess::{self, Described};
+use blindspot_data::Fit;
+use blindspot_net::{Budget, Bytes, Network};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -25,29 +29,80 @@ enum Source {
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(crate) struct Options {
-    /// The preprocessing, as JSON.
+    /// What is said of the preprocessing value by value, as JSON.
     preprocess: String,
+    /// A file of it, or the text of one.
+    described: Option<Description>,
     /// Names and shapes of the file's ports, as JSON.
     interface: String,
     r#box: (f32, f32),
     classes: Option<Vec<String>>,
+    /// A number of bytes, with its unit.
+    memory: Option<String>,
+    /// In seconds.
+    reading_time: Option<f64>,
+}
+
+/// A file that says what a network wants of its input.
+#[derive(FromPyObject)]
+enum Description {
+    #[pyo3(transparent)]
+    Text(Vec<u8>),
+    #[pyo3(transparent)]
+    File(PathBuf),
+}
+
+/// What was said of a model, as it is read.
+struct Said {
+    options: ModelOptions,
+    interface: Interface,
+    fit: Option<Fit>,
 }
 
 impl Options {
-    fn read(self) -> Result<(ModelOptions, Interface), Failure> {
-        let told = |error: serde_json::Error| fail(blindspot::ErrorKind::Usage, error);
+    fn read(self) -> Result<Said, Failure> {
+        let told = |error: serde_json::Error| fail(ErrorKind::Usage, error);
         let interface: Interface = serde_json::from_str(&self.interface).map_err(told)?;
-        let preprocess: Preprocess = serde_json::from_str(&self.preprocess).map_err(told)?;
+        let described = match &self.described {
+            None => Described::default(),
+            Some(Description::File(path)) => Described::open(path)?,
+            Some(Description::Text(text)) => preprocess::read(&String::from_utf8_lossy(text))
+                .map_err(|why| fail(ErrorKind::Model, format_args!("preprocess: {why}")))?,
+        };
+        let said = serde_json::from_str(&self.preprocess).map_err(told)?;
+        let Described { preprocess, fit } = described.with(said);
         let (lower, upper) = self.r#box;
         let mut options = model::Model::options()
             .interface(interface.clone())
             .preprocess(preprocess)
+            .budget(budget(self.memory.as_deref(), self.reading_time)?)
             .input_box(InputBox { lower, upper });
         if let Some(names) = self.classes {
             options = options.classes(names);
         }
-        Ok((options, interface))
+        Ok(Said {
+            options,
+            interface,
+            fit,
+        })
     }
+}
+
+/// What a model may take.
+fn budget(memory: Option<&str>, reading_time: Option<f64>) -> Result<Budget, Failure> {
+    let mut budget = Budget::default();
+    if let Some(memory) = memory {
+        let bytes: Result<Bytes, String> = memory.parse();
+        let refused = |why: String| fail(ErrorKind::Usage, format_args!("memory={memory}: {why}"));
+        Bytes(budget.memory) = bytes.map_err(refused)?;
+    }
+    if let Some(seconds) = reading_time {
+        if seconds.is_nan() || seconds <= 0.0 {
+            return Err(fail(ErrorKind::Usage, "reading_time takes seconds above 0"));
+        }
+        budget.time = Duration::from_secs_f64(seconds.min(MAX_TIME.as_secs_f64()));
+    }
+    Ok(budget)
 }
 
 impl Source {
@@ -73,6 +128,8 @@ pub(crate) struct Model {
     model: model::Model,
     source: Source,
     interface: Interface,
+    /// How pictures become inputs, where a file says so.
+    fit: Option<Fit>,
 }
 
 impl Model {
@@ -80,15 +137,18 @@ impl Model {
         &self.model
     }
 
+    pub(crate) fn fit(&self) -> Option<Fit> {
+        self.fit
+    }
+
     /// The file's own network, without the preprocessing.
     pub(crate) fn file_network(&self) -> Result<Network<f32>, ModelError> {
+        let budget = *self.model.budget();
         match &self.source {
-            Source::File(path) => {
-                Ok(model::read_network(path, &self.interface, &Default::default())?.0)
-            }
+            Source::File(path) => Ok(model::read_network(path, &self.interface, &budget)?.0),
             Source::Bytes(..) => {
                 let options = model::Model::options().interface(self.interface.clone());
-                Ok(self.source.open(options)?.network().clone())
+                Ok(self.source.open(options.budget(budget))?.network().clone())
             }
         }
     }
@@ -104,11 +164,12 @@ impl Model {
         options: Options,
     ) -> Result<Model, Failure> {
         let source = Source::of(source, name)?;
-        let (options, interface) = options.read()?;
+        let said = options.read()?;
         Ok(Model {
-            model: py.detach(|| source.open(options))?,
+            model: py.detach(|| source.open(said.options))?,
             source,
-            interface,
+            interface: said.interface,
+            fit: said.fit,
         })
     }
 
@@ -122,6 +183,18 @@ impl Model {
         Given::with(images, |images| {
             let given = run_whole(py, &watch, |_| outputs(self.model.network(), images))?;
             Ok(PyArray1::from_slice(py, given.values()))
+        })
+    }
+
+    /// The class that the file's own outputs give each input.
+    fn answers(
+        &self,
+        py: Python<'_>,
+        images: &Bound<'_, PyAny>,
+        watch: Watch,
+    ) -> Result<Vec<usize>, Failure> {
+        Given::with(images, |images| {
+            run_whole(py, &watch, |_| model_predictions(&self.model, images))
         })
     }
 
@@ -153,6 +226,12 @@ impl Model {
         (lower, upper)
     }
 
+    /// What happens to an image before the file's network sees it, as JSON.
+    #[getter]
+    fn preprocess(&self) -> Result<String, Failure> {
+        json(self.model.preprocess())
+    }
+
     #[getter]
     fn answer(&self) -> String {
         format!("{:?}", self.model.answer())
@@ -179,7 +258,7 @@ pub(crate) fn inspect(
     watch: Watch,
 ) -> Result<String, Failure> {
     let source = Source::of(source, name)?;
-    let (options, _) = options.read()?;
+    let options = options.read()?.options;
     let report = run_whole(py, &watch, |_| match &source {
         Source::File(path) => Report::new(Path::new(path), &options),
         Source::Bytes(name, bytes) => Report::of_bytes(name, bytes, &options),
@@ -189,5 +268,5 @@ pub(crate) fn inspect(
 
 /// A value as JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|error| fail(blindspot::ErrorKind::Other, error))
+    serde_json::to_string(value).map_err(|error| fail(ErrorKind::Other, error))
 }

@@ -1,24 +1,32 @@
-//! Studies whose results are tables: spectra, units, transfer.
+//! Studies whose results are tables: spectra and transfer.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use blindspot::ErrorKind;
-use blindspot::inputs::InMemory;
+use blindspot::inputs::{InMemory, Inputs as _};
 use blindspot::spectrum::Spectrum;
-use blindspot::transfer::{MemoryExamples, SavedExamples, Transfer, Variant};
-use blindspot::units::{DirectionImages, Layer, Reduction, TopImages, Units, random_units};
+use blindspot::transfer::{
+    About, ExampleSet, MemoryExamples, ModelFile, SavedExamples, Transfer, Variant,
+};
+use blindspot_data::files;
+use blindspot_report::{Artifact, SpectrumIdentity, SpectrumRecord, TransferRecord};
 use pyo3::prelude::*;
-use serde_json::{Value, json};
 
-use crate::attack::Found;
 use crate::classifier::AnyModel;
 use crate::errors::{Failure, fail};
-use crate::images::Given;
-use crate::model::{self, Model};
-use crate::work::{Watch, run_whole};
+use crate::found::Found;
+use crate::model::{Model, json};
+use crate::work::{Watch, run, run_whole};
 
-/// A study as JSON, and the files that it leaves: names and contents.
-type Told = (String, Vec<(String, Vec<u8>)>);
+/// A study: its record as JSON, the files that it leaves, by names and contents, and its page.
+type Told = (String, Vec<(String, Vec<u8>)>, String);
+
+/// Files as Python takes them.
+pub(crate) fn pairs(files: Vec<Artifact>) -> Vec<(String, Vec<u8>)> {
+    let pairs = files.into_iter().map(|file| (file.name, file.bytes));
+    pairs.collect()
+}
 
 /// Whether so many right answers look like guesses.
 #[pyfunction]
@@ -29,12 +37,12 @@ pub(crate) fn near_chance(right: usize, images: usize, classes: usize) -> bool {
 /// Writes files into a folder, each whole or not at all.
 #[pyfunction]
 pub(crate) fn write_files(dir: PathBuf, files: Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
-    blindspot_data::files::make_folder(&dir)?;
-    for (name, bytes) in files {
-        blindspot_data::files::write_atomically(&dir.join(name), |writer| {
-            writer.write_all(&bytes)
-        })?;
-    }
+    files::make_folder(&dir)?;
+    let files = files.into_iter();
+    let files: Vec<Artifact> = files
+        .map(|(name, bytes)| Artifact { name, bytes })
+        .collect();
+    blindspot_report::write(&dir, &files)?;
     Ok(())
 }
 
@@ -46,6 +54,9 @@ pub(crate) struct SpectrumOptions {
     input_size: Option<[usize; 2]>,
     tolerance: f64,
     seed: u64,
+    /// What the model is called.
+    name: String,
+    versions: BTreeMap<String, String>,
 }
 
 /// Singular values of a network's layers.
@@ -58,6 +69,7 @@ pub(crate) fn spectrum(
 ) -> Result<Told, Failure> {
     let network = model.file_network()?;
     let mut spectrum = Spectrum::new(&network)
+        .budget(*model.model().budget())
         .seed(options.seed)
         .tolerance(options.tolerance);
     if let Some(layer) = options.layer {
@@ -66,137 +78,21 @@ pub(crate) fn spectrum(
     if let Some(size) = options.input_size {
         spectrum = spectrum.input_size(size);
     }
-    let spectra = run_whole(py, &watch, |monitor| spectrum.measure_with(monitor))?;
-    let table = blindspot_report::spectrum_table(&spectra);
-    let mut files = vec![
-        ("spectrum.csv".to_owned(), table.csv().into_bytes()),
-        ("spectrum.md".to_owned(), table.markdown().into_bytes()),
-    ];
-    for layer in &spectra.layers {
-        if let Some(plot) = blindspot_report::spectrum_plot(layer) {
-            let name = blindspot_report::file_name(&layer.layer);
-            files.push((format!("spectrum-{name}.svg"), plot.into_bytes()));
-        }
-    }
-    Ok((model::json(&spectra)?, files))
-}
-
-/// The layers of a model whose units can be studied: name, operator, units and positions of each.
-#[pyfunction]
-pub(crate) fn layers(model: PyRef<'_, Model>) -> Vec<(String, String, Vec<usize>)> {
-    let layers = Layer::all(model.model().network()).into_iter();
-    layers
-        .map(|layer| {
-            (
-                layer.name.clone(),
-                layer.operator.to_string(),
-                shape(&layer),
-            )
-        })
-        .collect()
-}
-
-/// Units, and positions of each.
-fn shape(layer: &Layer) -> Vec<usize> {
-    [&[layer.units], &layer.positions[..]].concat()
-}
-
-/// What is looked at of a layer.
-#[derive(FromPyObject)]
-#[pyo3(from_item_all)]
-pub(crate) struct UnitsOptions {
-    layer: String,
-    /// How many, or which.
-    units: WantedUnits,
-    directions: usize,
-    components: usize,
-    top: usize,
-    reduce: String,
-    statistics: bool,
-    seed: u64,
-}
-
-#[derive(FromPyObject)]
-enum WantedUnits {
-    Count(usize),
-    These(Vec<usize>),
-}
-
-/// Which images excite units and random directions.
-#[pyfunction]
-pub(crate) fn units(
-    py: Python<'_>,
-    model: PyRef<'_, Model>,
-    images: &Bound<'_, PyAny>,
-    labels: Option<Vec<usize>>,
-    options: UnitsOptions,
-    watch: Watch,
-) -> Result<String, Failure> {
-    let reduce = match options.reduce.as_str() {
-        "max" => Reduction::Max,
-        "mean" => Reduction::Mean,
-        other => {
-            let why = format!("unknown reduction `{other}`; use max or mean");
-            return Err(fail(ErrorKind::Usage, why));
-        }
+    let identity = SpectrumIdentity {
+        options: spectrum.options().clone(),
+        seed: options.seed,
+        model_sha256: model.model().sha256().to_owned(),
+        versions: options.versions,
     };
-    if !(1..=1000).contains(&options.top) {
-        return Err(fail(ErrorKind::Usage, "top takes 1 to 1000"));
-    }
-    let network = model.model().network();
-    let layer = Layer::find(network, &options.layer)?;
-    let wanted = match options.units {
-        WantedUnits::Count(count) => random_units(count, layer.units, options.seed),
-        WantedUnits::These(units) => units,
+    let record = SpectrumRecord {
+        spectra: run_whole(py, &watch, |monitor| spectrum.measure_with(monitor))?,
+        model: options.name,
+        identity,
     };
-    let study = Units::of(network)
-        .layer(&options.layer)
-        .units(wanted)
-        .directions(options.directions)
-        .components(options.components)
-        .top(options.top)
-        .reduce(reduce)
-        .study(options.statistics)
-        .seed(options.seed);
-    Given::with(images, |images| {
-        let labels = labels.as_deref();
-        let report = run_whole(py, &watch, |monitor| {
-            study.run_watched(images, labels, monitor)
-        })?;
-        let direction = |shown: &DirectionImages| {
-            let mut record = ranked(&shown.found);
-            record["direction"] = json!(shown.direction);
-            record["variance"] = json!(shown.variance);
-            record
-        };
-        let units = report.units.iter().map(|shown| {
-            let mut record = ranked(&shown.found);
-            record["unit"] = json!(shown.unit);
-            record
-        });
-        model::json(&json!({
-            "layer": layer.name,
-            "shape": shape(&layer),
-            "units": units.collect::<Vec<_>>(),
-            "directions": report.directions.iter().map(direction).collect::<Vec<_>>(),
-            "components": report.components.iter().map(direction).collect::<Vec<_>>(),
-            "statistics": report.study,
-        }))
-    })
-}
-
-/// The images of a unit or direction, by their positions.
-fn ranked(found: &TopImages) -> Value {
-    json!({
-        "top": found.top.images,
-        "activation": found.top.activations,
-        "leading": found.leading(),
-        "tied": found.top.tied,
-        "lowest": found.lowest.images,
-        "lowest_activation": found.lowest.activations,
-        "constant": found.is_constant(),
-        "selectivity": found.selectivity,
-    })
+    let files = blindspot_report::spectrum_files(&record)?;
+    let page = blindspot_report::spectrum_page(&record.model, &record.spectra, &record.made()?);
+    let page = page.map_err(blindspot_report::ReportError::from)?;
+    Ok((json(&record)?, pairs(files), page))
 }
 
 /// Examples, in memory or in a file.
@@ -217,6 +113,27 @@ pub(crate) struct TransferOptions {
     noise: Vec<f64>,
     seed: u64,
     correct_only: bool,
+    versions: BTreeMap<String, String>,
+}
+
+impl TransferOptions {
+    /// What is done to each example besides leaving it as it is.
+    fn variants(&self) -> Result<Vec<Variant>, Failure> {
+        let kinds = [
+            (&self.amplify, Variant::Distortion as fn(f64) -> Variant),
+            (&self.amplify_by, Variant::Factor),
+            (&self.noise, Variant::Noise),
+        ];
+        let mut all = kinds.iter().flat_map(|(values, _)| *values);
+        if !all.all(|value| value.is_finite() && *value > 0.0) {
+            let why = "amplify, amplify_by and noise take numbers above 0";
+            return Err(fail(ErrorKind::Usage, why));
+        }
+        let variants = kinds
+            .iter()
+            .flat_map(|(values, variant)| values.iter().map(move |&value| variant(value)));
+        Ok(variants.collect())
+    }
 }
 
 /// What examples do to other models.
@@ -228,6 +145,7 @@ pub(crate) fn transfer<'py>(
     options: TransferOptions,
     watch: Watch,
 ) -> Result<Told, Failure> {
+    let variants = options.variants()?;
     let originals: Vec<Option<InMemory>> = examples
         .iter()
         .map(|(_, examples)| match examples {
@@ -243,34 +161,36 @@ pub(crate) fn transfer<'py>(
     if options.correct_only {
         study = study.correct_only();
     }
+    let (mut sets, mut hashes) = (Vec::new(), BTreeMap::new());
     for ((name, examples), originals) in examples.iter().zip(&originals) {
-        study = match (examples, originals) {
+        let (count, image_len);
+        match (examples, originals) {
             (Examples::Found(found), Some(originals)) => {
                 let examples = found.get().examples();
-                study.examples(name, MemoryExamples::new(examples, originals))
+                (count, image_len) = (examples.len(), originals.input_len());
+                study = study.examples(name, MemoryExamples::new(examples, originals));
             }
-            (Examples::File(path), _) => study.examples(name, SavedExamples::open(path)?),
-            (Examples::Found(_), None) => study,
-        };
+            (Examples::File(path), _) => {
+                let file = SavedExamples::open(path)?;
+                (count, image_len) = (file.count(), file.image_len());
+                hashes.insert(name.clone(), files::sha256_of(path)?);
+                study = study.examples(name, file);
+            }
+            (Examples::Found(_), None) => continue,
+        }
+        sets.push(ExampleSet {
+            name: name.clone(),
+            count,
+            image_len,
+        });
     }
     for (name, model) in &models {
         study = study.model(name, model.classifier());
     }
-    let variants = [
-        (options.amplify, Variant::Distortion as fn(f64) -> Variant),
-        (options.amplify_by, Variant::Factor),
-        (options.noise, Variant::Noise),
-    ];
-    for (values, variant) in variants {
-        for value in values {
-            if !(value.is_finite() && value > 0.0) {
-                let why = "amplify, amplify_by and noise take numbers above 0";
-                return Err(fail(ErrorKind::Usage, why));
-            }
-            study = study.variant(variant(value));
-        }
+    for variant in &variants {
+        study = study.variant(*variant);
     }
-    let (matrix, interrupt) = crate::work::run(py, &watch, |monitor| study.run_watched(monitor))?;
+    let (matrix, interrupt) = run(py, &watch, |monitor| study.run_watched(monitor))?;
     if let Some(interrupt) = interrupt {
         return Err(interrupt.into());
     }
@@ -283,14 +203,38 @@ pub(crate) fn transfer<'py>(
         let why = "no image of a set is one that all the models get right: leave correct_only out";
         return Err(fail(ErrorKind::Usage, why));
     }
-    let table = blindspot_report::transfer_matrix(&matrix);
-    let files = vec![
-        ("transfer.csv".to_owned(), table.csv().into_bytes()),
-        ("transfer.md".to_owned(), table.markdown().into_bytes()),
-        (
-            "transfer.svg".to_owned(),
-            blindspot_report::heat_map(&matrix).into_bytes(),
-        ),
-    ];
-    Ok((model::json(&matrix)?, files))
+    let record = TransferRecord {
+        matrix,
+        about: About {
+            variants: [vec![Variant::Plain], variants].concat(),
+            seed: options.seed,
+            models: models
+                .iter()
+                .map(|(name, model)| file(name, model))
+                .collect(),
+            versions: options.versions,
+            examples: sets,
+            examples_sha256: hashes,
+            correct_only: options.correct_only,
+        },
+    };
+    let files = blindspot_report::transfer_files(&record)?;
+    let page = blindspot_report::transfer_page(&record, &record.made());
+    let page = page.map_err(blindspot_report::ReportError::from)?;
+    Ok((json(&record)?, pairs(files), page))
+}
+
+/// A model as a record names it; one of Python's has no hash.
+fn file(name: &str, model: &AnyModel<'_>) -> ModelFile {
+    let own = match model {
+        AnyModel::Own(model) => Some(model.model()),
+        AnyModel::Python(_) => None,
+    };
+    ModelFile {
+        file: name.to_owned(),
+        sha256: own.map_or_else(String::new, |model| model.sha256().to_owned()),
+        preprocess: own
+            .map(|model| model.preprocess().clone())
+            .unwrap_or_default(),
+    }
 }

@@ -1,10 +1,41 @@
 //! The page of certificates: how far nothing can go wrong, beside how little is known to suffice.
 
-use blindspot::certify::{Bracket, Record};
+use std::path::PathBuf;
+
+use blindspot::certify::{Bracket, Record, write_certificates};
+use blindspot_data::files::{self, FileError};
 
 use crate::axes::{Steps, steps_plot};
 use crate::page::{Made, Section, StudyPage, study_page};
+use crate::plot::certificate_plot;
 use crate::table::{Cell, Table, digits};
+
+/// Writes the files of certificates: the record (JSON), the arrays (npz), and the plot of each certificate beside the
+/// perturbation found (SVG), whose paths are given in this order.
+///
+/// # Errors
+/// [`FileError`] if one can't be written.
+pub fn write_certified(
+    [json, npz, svg]: &[PathBuf; 3],
+    brackets: &[Bracket],
+    record: &Record,
+) -> Result<(), FileError> {
+    // First of all whose files these are: a kill between two of them must not leave one that is nobody's.
+    files::write_atomically(json, |sink| {
+        serde_json::to_writer_pretty(&mut *sink, record)?;
+        writeln!(sink)
+    })?;
+    write_certificates(npz, brackets)?;
+    let plot = brackets_plot(brackets);
+    files::write_atomically(svg, |sink| sink.write_all(plot.as_bytes()))
+}
+
+/// Each certificate beside the perturbation found, as [`certificate_plot`] draws them.
+pub fn brackets_plot(brackets: &[Bracket]) -> String {
+    let radii: Vec<f64> = brackets.iter().map(|b| b.certificate.radius).collect();
+    let found: Vec<f64> = brackets.iter().map(|bracket| bracket.l2).collect();
+    certificate_plot(&radii, &found)
+}
 
 /// The page of certificates: in a sentence, as robust accuracy over the norm, and image by image.
 ///

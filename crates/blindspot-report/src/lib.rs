@@ -45,18 +45,22 @@ use blindspot_data::files::FileError;
 
 pub use artifact::{Artifact, write};
 pub use attack::{AttackPage, attack_page};
-pub use certify::certify_page;
+pub use certify::{brackets_plot, certify_page, write_certified};
 pub use colours::COLOURS;
 pub use histogram::histogram;
 pub use names::{file_name, file_names, plain};
 pub use page::{Made, STYLE, Section, StudyPage, study_page};
 pub use plot::{Curve, certificate_plot, curves_plot, spectrum_plot};
 pub use saved::{SavedImages, save_images};
-pub use spectrum::{SPECTRUM_HEADS, SPECTRUM_NOTE, spectrum_page, spectrum_row, spectrum_table};
+pub use spectrum::{
+    SPECTRUM_HEADS, SPECTRUM_NOTE, SpectrumIdentity, SpectrumRecord, spectrum_files, spectrum_page,
+    spectrum_row, spectrum_table,
+};
 pub use table::{Cell, Table, digits};
-pub use transfer::{heat_map, transfer_matrix, transfer_page};
+pub use transfer::{TransferRecord, heat_map, transfer_files, transfer_matrix, transfer_page};
 pub use units::{
-    RowHtml, distributions, picture_rows_html, rotation, rows_drawing, units_drawing, units_page,
+    RowHtml, distributions, picture_rows_html, rotation, rows_drawing, units_drawing, units_files,
+    units_page,
 };
 
 /// Why a report can't be written.
@@ -74,6 +78,9 @@ pub enum ReportError {
     /// No PNG holds such images.
     #[error("{0}")]
     Shape(String),
+    /// The record can't be put together.
+    #[error("the record can't be put together: {0}")]
+    Record(#[from] serde_json::Error),
     /// The page can't be put together.
     #[error("the page can't be put together: {0}")]
     Page(#[from] askama::Error),
@@ -86,7 +93,9 @@ impl ReportError {
             ReportError::File(_) => ErrorKind::Output,
             ReportError::Journal(error) => error.kind(),
             ReportError::Shape(_) => ErrorKind::Usage,
-            ReportError::Kept(_) | ReportError::Page(_) => ErrorKind::Other,
+            ReportError::Kept(_) | ReportError::Record(_) | ReportError::Page(_) => {
+                ErrorKind::Other
+            }
         }
     }
 }

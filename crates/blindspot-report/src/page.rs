@@ -1,6 +1,10 @@
 //! What all pages share: one template, one look, the words they use and how they were made.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
+use blindspot::provenance::Provenance;
+use serde::Serialize;
 
 use crate::table::Table;
 
@@ -14,6 +18,66 @@ pub struct Made {
     pub command: String,
     /// Names and values: versions, hashes, options.
     pub facts: Vec<(String, String)>,
+}
+
+impl Made {
+    /// Of these facts, the hashes of files by their names, and versions, without a command.
+    pub fn of_facts(
+        mut facts: Vec<(String, String)>,
+        hashes: &BTreeMap<String, String>,
+        versions: &BTreeMap<String, String>,
+    ) -> Made {
+        let hash = |(name, hash): (&String, &String)| (format!("SHA-256 of {name}"), hash.clone());
+        facts.extend(hashes.iter().map(hash));
+        facts.extend(versions.clone());
+        Made {
+            command: String::new(),
+            facts,
+        }
+    }
+
+    /// By this command.
+    #[must_use]
+    pub fn by(self, command: String) -> Made {
+        Made { command, ..self }
+    }
+
+    /// Of a result of a model and images, without a command. `options` are the study's own, `more` what
+    /// else is to be said.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] where the options are none that JSON has.
+    pub fn of(
+        provenance: &Provenance,
+        options: &impl Serialize,
+        more: Vec<(String, String)>,
+    ) -> serde_json::Result<Made> {
+        let Provenance {
+            preprocess,
+            data,
+            right_of,
+            model_sha256,
+            ..
+        } = provenance;
+        let images = match right_of {
+            Some(all) => format!("{data}: of {all} those that the model gets right as they are"),
+            None => data.clone(),
+        };
+        let mut facts = vec![("images".to_owned(), images)];
+        facts.extend(more);
+        if !model_sha256.is_empty() {
+            facts.push(("SHA-256 of the model".into(), model_sha256.clone()));
+        }
+        if !preprocess.is_identity() {
+            facts.push(("preprocessing".into(), serde_json::to_string(preprocess)?));
+        }
+        facts.push(("options".into(), serde_json::to_string(options)?));
+        Ok(Made::of_facts(
+            facts,
+            &provenance.data_sha256,
+            &provenance.versions,
+        ))
+    }
 }
 
 /// What the base template shows around a page's own sections.

@@ -1,7 +1,12 @@
 //! Frame bounds of each layer.
 
-use blindspot::spectrum::{LayerSpectrum, Spectra};
+use std::collections::BTreeMap;
 
+use blindspot::spectrum::{LayerSpectrum, Spectra, SpectrumOptions};
+use serde::Serialize;
+
+use crate::artifact::Artifact;
+use crate::names::file_names;
 use crate::page::{Made, Section, StudyPage, study_page};
 use crate::plot::spectrum_plot;
 use crate::table::{Cell, Table, digits};
@@ -70,6 +75,76 @@ pub fn spectrum_row(layer: &LayerSpectrum, reference: Option<[f64; 2]>) -> Vec<C
         Cell::Figure(circular.upper, reference.map(|[_, upper]| upper)),
         Cell::Text(layer.method.clone()),
     ]
+}
+
+/// The content of spectrum.json.
+#[derive(Debug, Clone, Serialize)]
+pub struct SpectrumRecord {
+    /// What was measured.
+    #[serde(flatten)]
+    pub spectra: Spectra,
+    /// What the model is called.
+    pub model: String,
+    /// What tells it from others.
+    #[serde(flatten)]
+    pub identity: SpectrumIdentity,
+}
+
+/// What tells a measurement from others.
+#[derive(Debug, Clone, Serialize)]
+pub struct SpectrumIdentity {
+    /// How it was measured.
+    pub options: SpectrumOptions,
+    /// Where approaches began.
+    pub seed: u64,
+    /// SHA-256 of the model's file.
+    pub model_sha256: String,
+    /// Versions of the program, by name.
+    pub versions: BTreeMap<String, String>,
+}
+
+impl SpectrumRecord {
+    /// How it was made, without a command.
+    ///
+    /// # Errors
+    /// [`serde_json::Error`] where the options are none that JSON has.
+    pub fn made(&self) -> serde_json::Result<Made> {
+        let SpectrumIdentity {
+            options,
+            seed,
+            model_sha256,
+            versions,
+        } = &self.identity;
+        let facts = vec![
+            ("SHA-256 of the model".to_owned(), model_sha256.clone()),
+            ("options".into(), serde_json::to_string(options)?),
+            ("seed".into(), seed.to_string()),
+        ];
+        Ok(Made::of_facts(facts, &BTreeMap::new(), versions))
+    }
+}
+
+/// What is written of a network's spectra: the record as spectrum.json, the table as spectrum.csv and spectrum.md, and of
+/// each layer whose singular values are known a plot, `spectrum-LAYER.svg`.
+///
+/// # Errors
+/// [`serde_json::Error`] where the record is none that JSON has.
+pub fn spectrum_files(record: &SpectrumRecord) -> serde_json::Result<Vec<Artifact>> {
+    let spectra = &record.spectra;
+    let mut files = vec![Artifact {
+        name: "spectrum.json".into(),
+        bytes: serde_json::to_vec_pretty(record)?,
+    }];
+    files.extend(Artifact::of_table("spectrum", &spectrum_table(spectra)));
+    let names = file_names(spectra.layers.iter().map(|layer| &*layer.layer));
+    let plots = spectra.layers.iter().zip(names);
+    files.extend(plots.filter_map(|(layer, name)| {
+        Some(Artifact {
+            name: format!("spectrum-{name}.svg"),
+            bytes: spectrum_plot(layer)?.into_bytes(),
+        })
+    }));
+    Ok(files)
 }
 
 /// The page of a network's spectra: which layer can amplify the most, the table, the plots.

@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 
-use blindspot::transfer::{Matrix, Rate};
+use blindspot::transfer::{About, Matrix, Rate};
+use serde::Serialize;
 
+use crate::artifact::Artifact;
 use crate::colours::{HEAT, INK, ON_HEAT};
 use crate::page::{Made, Section, StudyPage, study_page};
 use crate::svg::{Canvas, Frame, Style};
@@ -11,8 +13,8 @@ use crate::table::{Cell, Table};
 
 /// The matrix as a table: the error of each column's network on each row's images, with its 95%
 /// interval; its error on the same images as they are, and what it is fooled by of those that it gets
-/// right so.
-pub fn transfer_matrix(matrix: &Matrix) -> Table {
+/// right so. `correct_only` says that the images are those that all the networks get right.
+pub fn transfer_matrix(matrix: &Matrix, correct_only: bool) -> Table {
     let mut heads = vec!["images".to_owned()];
     for column in &matrix.columns {
         heads.extend([
@@ -53,15 +55,69 @@ pub fn transfer_matrix(matrix: &Matrix) -> Table {
             ])
             .collect()
     };
+    let mut note = "Error: of all images of the row. Clean: the error on the same images as they are. Fooled: of the \
+                    images that are right as they are, those that are wrong in the row. Intervals: Wilson's, 95%. \
+                    Distortion: pooled over all values of the images that are changed."
+        .to_owned();
+    if correct_only {
+        note += " Only images that all the networks get right as they are.";
+    }
     Table {
         title: "Errors of the columns' networks on the rows' images".into(),
-        note: "Error: of all images of the row. Clean: the error on the same images as they are. Fooled: \
-               of the images that are right as they are, those that are wrong in the row. Intervals: \
-               Wilson's, 95%. Distortion: pooled over all values of the images that are changed."
-            .into(),
+        note,
         heads,
         rows: (0..matrix.rows.len()).map(row).collect(),
     }
+}
+
+/// The content of transfer.json.
+#[derive(Debug, Clone, Serialize)]
+pub struct TransferRecord {
+    /// What the models answer.
+    #[serde(flatten)]
+    pub matrix: Matrix,
+    /// Which examples and models these are, and what was done to the examples.
+    #[serde(flatten)]
+    pub about: About,
+}
+
+impl TransferRecord {
+    /// The matrix as a table.
+    pub fn table(&self) -> Table {
+        transfer_matrix(&self.matrix, self.about.correct_only)
+    }
+
+    /// How it was made, without a command.
+    pub fn made(&self) -> Made {
+        let about = &self.about;
+        let mut hashes = about.examples_sha256.clone();
+        let models = about.models.iter();
+        let models = models.filter(|model| !model.sha256.is_empty());
+        hashes.extend(models.map(|model| (model.file.clone(), model.sha256.clone())));
+        let mut facts = vec![("seed".to_owned(), about.seed.to_string())];
+        if about.correct_only {
+            let only = "those that all the networks get right as they are";
+            facts.push(("images".into(), only.into()));
+        }
+        Made::of_facts(facts, &hashes, &about.versions)
+    }
+}
+
+/// What is written of a transfer: the record as transfer.json, the table as transfer.csv and transfer.md, the picture
+/// transfer.svg.
+///
+/// # Errors
+/// [`serde_json::Error`] where the record is none that JSON has.
+pub fn transfer_files(record: &TransferRecord) -> serde_json::Result<Vec<Artifact>> {
+    let file = |name: &str, bytes| Artifact {
+        name: name.to_owned(),
+        bytes,
+    };
+    let mut files = vec![file("transfer.json", serde_json::to_vec_pretty(record)?)];
+    files.extend(Artifact::of_table("transfer", &record.table()));
+    let picture = heat_map(&record.matrix);
+    files.push(file("transfer.svg", picture.into_bytes()));
+    Ok(files)
 }
 
 /// The matrix as a picture (SVG): the darker, the more images a network gets wrong.
@@ -131,7 +187,8 @@ pub fn heat_map(matrix: &Matrix) -> String {
 ///
 /// # Errors
 /// [`askama::Error`] where it can't be put together.
-pub fn transfer_page(matrix: &Matrix, made: &Made) -> Result<String, askama::Error> {
+pub fn transfer_page(record: &TransferRecord, made: &Made) -> Result<String, askama::Error> {
+    let matrix = &record.matrix;
     let pairs = (0..matrix.rows.len()).flat_map(|i| (0..matrix.columns.len()).map(move |j| (i, j)));
     let more = |&(i, j): &(usize, usize)| matrix.rates[i][j].error - matrix.clean[i][j].error;
     let most = pairs.max_by(|a, b| more(a).total_cmp(&more(b)));
@@ -150,7 +207,7 @@ pub fn transfer_page(matrix: &Matrix, made: &Made) -> Result<String, askama::Err
         title: "Errors of the columns' networks on the rows' images".into(),
         notes: vec!["The stronger the colour, the more images a network gets wrong.".into()],
         plots: vec![heat_map(matrix)],
-        tables: vec![transfer_matrix(matrix)],
+        tables: vec![record.table()],
     }];
     study_page(&StudyPage {
         title: "Transfer of adversarial examples",
@@ -188,7 +245,7 @@ mod tests {
         let texts: Vec<&str> = texts.filter_map(|node| node.text()).collect();
         assert_eq!(texts.iter().filter(|text| text.ends_with('%')).count(), 6);
         assert!(texts.contains(&"a <b>") && texts.contains(&"y & z"));
-        let table = transfer_matrix(&matrix);
+        let table = transfer_matrix(&matrix, false);
         let text = table.markdown();
         for part in [
             "23.7% to 76.3% | 10.0% | 4 of 9",

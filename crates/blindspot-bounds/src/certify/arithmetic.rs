@@ -8,6 +8,8 @@
 //! keeps values in half precision or bfloat16, each value is rounded once more to that format, or
 //! not, as the runtime likes.
 
+use std::str::FromStr;
+
 use blindspot_net::{ExactNetwork, Node, Op, Operand, Precision, WeightId};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +25,18 @@ pub enum Arithmetic {
     /// Exact arithmetic on the file's own numbers. A runtime may answer otherwise to an image whose
     /// margin is below its rounding errors.
     Exact,
+}
+
+impl FromStr for Arithmetic {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Arithmetic, String> {
+        match text.trim() {
+            "runtime" => Ok(Arithmetic::Runtime),
+            "exact" => Ok(Arithmetic::Exact),
+            _ => Err("write runtime or exact".into()),
+        }
+    }
 }
 
 /// The rounding of one kind of arithmetic.

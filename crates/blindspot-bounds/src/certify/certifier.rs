@@ -214,6 +214,28 @@ impl Certifier {
         self.lipschitz.as_ref().err()
     }
 
+    /// What certificates rest on less than they could, in words that follow
+    /// "certificates rest"; nothing for most networks. `timed` says whether time was given to refine them.
+    pub fn limits(&self, timed: bool) -> Vec<String> {
+        let mut limits = Vec::new();
+        if let Some(why) = self.without_linear() {
+            limits.push(format!("by the product of the layers' bounds alone: {why}"));
+        }
+        if let Some(why) = self.without_lipschitz() {
+            limits.push(format!(
+                "on linear bounds alone, as the product of the layers' bounds is not known: {why}"
+            ));
+        }
+        if timed && !self.refines() {
+            limits.push(
+                "on the first bounds, with a time limit or without: it takes ReLUs, or one or two fully \
+                 connected layers of sigmoid or tanh units below the last"
+                    .into(),
+            );
+        }
+        limits
+    }
+
     /// Certifies all images of a set: one certificate for each, in their order. The same bits come
     /// out for any number of threads, unless there is a time limit.
     ///

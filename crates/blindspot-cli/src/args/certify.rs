@@ -7,7 +7,7 @@ use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 
 use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
-use super::parse::{parse_arithmetic, parse_box, parse_seconds, parse_shard};
+use super::parse::{parse_box, parse_seconds, parse_shard};
 
 /// For each image a certified radius, below which no perturbation changes the answer, and the smallest
 /// perturbation found
@@ -44,7 +44,7 @@ pub(crate) struct Certify {
     /// The arithmetic in which a certificate holds. runtime: in exact arithmetic on the file's numbers and in
     /// any runtime's, in single precision and whatever order of sums, in half precision or bfloat16 where the
     /// file has these. exact: in exact arithmetic only, so that a runtime's rounding may change an answer
-    #[arg(long, value_name = "runtime|exact", default_value = "runtime", value_parser = parse_arithmetic)]
+    #[arg(long, value_name = "runtime|exact", default_value = "runtime")]
     pub(crate) arithmetic: Arithmetic,
     /// Where random choices come from
     #[arg(long, value_name = "SEED", default_value_t = 0)]

@@ -2,11 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-use blindspot::model::Interface;
-use blindspot::preprocess::{ChannelOrder, Described, Layout, Preprocess};
-use blindspot_data::files::read_limited;
-use blindspot_data::{Choice, DataError, DataSpec, Fit, ImageRequest, Resize};
+use blindspot::model::{Interface, ModelError};
+use blindspot::preprocess::{ChannelOrder, Described, Layout, Preprocess, Said};
+use blindspot_data::{Choice, DataSpec, Fit, ImageRequest, Resize};
 
 use super::parse::{count, parse_range, parse_resize, parse_size};
 use crate::errors::Usage;
@@ -117,45 +115,27 @@ pub(crate) struct PreprocessArgs {
     layout: Option<Layout>,
 }
 
-/// No file of preprocessing is read further: 1 MiB.
-const MAX_BYTES: u64 = 1 << 20;
-
 impl PreprocessArgs {
     /// What the network wants: what the file says, if there is one, and in its place each option that
     /// was given.
-    pub(crate) fn read(&self) -> anyhow::Result<Described> {
-        let Described { preprocess, fit } = match &self.preprocess {
-            None => Described::default(),
-            Some(path) => {
-                let bytes = read_limited(path, MAX_BYTES).map_err(DataError::File)?;
-                let read = blindspot::preprocess::read(&String::from_utf8_lossy(&bytes));
-                read.with_context(|| path.display().to_string())?
-            }
-        };
-        let given = |numbers: &Vec<f64>, default| match numbers[..] {
-            [] => default,
-            _ => numbers.clone(),
-        };
-        Ok(Described {
-            preprocess: Preprocess {
-                range: self.range.unwrap_or(preprocess.range),
-                mean: given(&self.mean, preprocess.mean),
-                std: given(&self.std, preprocess.std),
-                channel_order: self.channel_order.unwrap_or(preprocess.channel_order),
-                layout: self.layout.unwrap_or(preprocess.layout),
-            },
-            fit,
-        })
+    pub(crate) fn read(&self) -> Result<Described, ModelError> {
+        let described = self.preprocess.as_deref().map(Described::open);
+        Ok(described.transpose()?.unwrap_or_default().with(self.said()))
+    }
+
+    fn said(&self) -> Said {
+        Said {
+            range: self.range,
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            channel_order: self.channel_order,
+            layout: self.layout,
+        }
     }
 
     /// The preprocessing, if any of its options was given.
-    pub(crate) fn given(&self) -> anyhow::Result<Option<Preprocess>> {
-        let given = self.preprocess.is_some()
-            || self.range.is_some()
-            || !self.mean.is_empty()
-            || !self.std.is_empty()
-            || self.channel_order.is_some()
-            || self.layout.is_some();
+    pub(crate) fn given(&self) -> Result<Option<Preprocess>, ModelError> {
+        let given = self.preprocess.is_some() || self.said() != Said::default();
         let read = given.then(|| self.read()).transpose()?;
         Ok(read.map(|described| described.preprocess))
     }
@@ -247,7 +227,7 @@ impl DataArgs {
 
     /// The images asked for, all of the set. What `preprocess` says of their size counts for image files;
     /// arrays have the size that they have.
-    pub(crate) fn request(&self, preprocess: &PreprocessArgs) -> anyhow::Result<ImageRequest> {
+    pub(crate) fn request(&self, preprocess: &PreprocessArgs) -> Result<ImageRequest, ModelError> {
         let of_files = matches!(
             self.data.parse(),
             Ok(DataSpec::Folder { .. } | DataSpec::Files(_))

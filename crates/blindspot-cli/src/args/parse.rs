@@ -2,10 +2,10 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use blindspot::certify::Arithmetic;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 use blindspot_data::Resize;
+use blindspot_net::Bytes;
 
 pub(super) fn parse_shard(text: &str) -> Result<Shard, String> {
     Shard::parse(text, |name| std::env::var(name).ok()).map_err(|error| error.to_string())
@@ -70,26 +70,7 @@ pub(super) fn parse_seconds(text: &str) -> Result<f64, String> {
 
 /// A number of bytes with its unit, as in 12GB, 1.5 GiB or 800MB.
 pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let end = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
-    let unit = match text[end..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        "t" | "tb" => 1e12,
-        "kib" => 1024.0,
-        "mib" => 1048576.0,
-        "gib" => 1073741824.0,
-        "tib" => 1099511627776.0,
-        _ => 0.0,
-    };
-    match text[..end].trim().parse::<f64>() {
-        Ok(number) if number * unit >= 1.0 => Ok((number * unit) as u64),
-        _ => Err("give a size with its unit, as in 12GB or 800MB".into()),
-    }
+    text.parse().map(|Bytes(bytes)| bytes)
 }
 
 /// The processor, under its own name; any other device is answered with how its work gets there.
@@ -99,14 +80,6 @@ pub(super) fn parse_device(text: &str) -> Result<(), String> {
         _ => Err("the command computes on the processor; from Python a PyTorch module is searched on the device that it \
                   is on: blindspot.attack(module.to(\"cuda\"), images, labels)"
             .into()),
-    }
-}
-
-pub(super) fn parse_arithmetic(text: &str) -> Result<Arithmetic, String> {
-    match text.trim() {
-        "runtime" => Ok(Arithmetic::Runtime),
-        "exact" => Ok(Arithmetic::Exact),
-        _ => Err("write runtime or exact".into()),
     }
 }
 

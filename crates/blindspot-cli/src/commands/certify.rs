@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use blindspot::certify::{
-    About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary, write_certificates,
-};
+use blindspot::certify::{About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary};
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::ImageRequest;
 use blindspot_data::files;
-use blindspot_report::digits;
+use blindspot_report::{Made, digits, write_certified};
 
 use super::load;
 use super::out::{beside, refuse_inputs, refuse_other_results};
@@ -45,7 +43,7 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         provenance: chosen.provenance(&model, &data.data),
         time_limit: command.time_limit,
         arithmetic: command.arithmetic,
-        limits: limits(&certifier, command),
+        limits: certifier.limits(command.time_limit.is_some()),
     };
     // Before the work: a file that can't be written is found out now.
     page::check(command.report.as_deref())?;
@@ -87,27 +85,6 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     }
 }
 
-/// What the certificates rest on less than they could.
-fn limits(certifier: &Certifier, command: &Certify) -> Vec<String> {
-    let mut limits = Vec::new();
-    if let Some(why) = certifier.without_linear() {
-        limits.push(format!("by the product of the layers' bounds alone: {why}"));
-    }
-    if let Some(why) = certifier.without_lipschitz() {
-        limits.push(format!(
-            "the product of the layers' bounds is not known: {why}"
-        ));
-    }
-    if command.time_limit.is_some() && !certifier.refines() {
-        limits.push(
-            "on the first bounds, --time-limit or not: it takes ReLUs, or one or two fully connected layers \
-             of sigmoid or tanh units below the last"
-                .into(),
-        );
-    }
-    limits
-}
-
 /// Writes the files of merged shards.
 pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyhow::Result<()> {
     page::check(command.report.as_deref())?;
@@ -136,22 +113,11 @@ fn write(
         about,
         summary: Summary::of(&brackets),
     };
-    // First of all whose files these are: a kill between two of them must not leave one that is nobody's.
-    files::write_atomically(&beside(out, "json")?, |writer| {
-        serde_json::to_writer_pretty(&mut *writer, &record)?;
-        writeln!(writer)
-    })?;
-    write_certificates(out, &brackets)?;
-    let distances: Vec<f64> = brackets.iter().map(|b| b.certificate.radius).collect();
-    let l2: Vec<f64> = brackets.iter().map(|b| b.l2).collect();
-    let picture = blindspot_report::certificate_plot(&distances, &l2);
-    files::write_atomically(&beside(out, "svg")?, |writer| {
-        writer.write_all(picture.as_bytes())
-    })?;
+    write_certified(&written(out)?, &brackets, &record)?;
     if let Some(report) = report {
         let provenance = &record.about.provenance;
         let subject = format!("{model} on {}", provenance.data);
-        let made = page::made_from(provenance, &record.about.options, Vec::new())?;
+        let made = Made::of(provenance, &record.about.options, Vec::new())?.by(page::command());
         let page = blindspot_report::certify_page(&subject, &brackets, &record, &made)?;
         page::write(report, &page)?;
     }

@@ -1,12 +1,8 @@
 //! The pages that `--report` asks for.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use blindspot::provenance::Provenance;
 use blindspot_data::files::{self, FileError};
-use blindspot_report::Made;
-use serde::Serialize;
 
 /// The page's file: the one that is named, or index.html in the folder that is named.
 pub(super) fn file(report: &Path) -> PathBuf {
@@ -65,53 +61,14 @@ fn encoded(name: &str) -> String {
     address
 }
 
-/// How a result of a model and images was made: by this process's own command. `options` are the study's own, `more`
-/// what else is to be said.
-pub(super) fn made_from(
-    provenance: &Provenance,
-    options: &impl Serialize,
-    more: Vec<(String, String)>,
-) -> serde_json::Result<Made> {
-    let Provenance {
-        preprocess,
-        data,
-        right_of,
-        model_sha256,
-        ..
-    } = provenance;
-    let images = match right_of {
-        Some(all) => format!("{data}: of {all} those that the model gets right as they are"),
-        None => data.clone(),
-    };
-    let mut facts = vec![("images".to_owned(), images)];
-    facts.extend(more);
-    facts.push(("SHA-256 of the model".into(), model_sha256.clone()));
-    if !preprocess.is_identity() {
-        facts.push(("preprocessing".into(), serde_json::to_string(preprocess)?));
-    }
-    facts.push(("options".into(), serde_json::to_string(options)?));
-    Ok(made(facts, &provenance.data_sha256, &provenance.versions))
-}
-
-/// How a result was made: by this process's own command.
-pub(super) fn made(
-    facts: Vec<(String, String)>,
-    hashes: &BTreeMap<String, String>,
-    versions: &BTreeMap<String, String>,
-) -> Made {
-    let mut facts = facts;
-    let hash = |(name, hash): (&String, &String)| (format!("SHA-256 of {name}"), hash.clone());
-    facts.extend(hashes.iter().map(hash));
-    facts.extend(versions.clone());
+/// The command that this process was started by, ready to be pasted.
+pub(super) fn command() -> String {
     let words = std::env::args_os().skip(1);
     let words = words.map(|word| quoted(&word.to_string_lossy()));
     let command: Vec<String> = std::iter::once("blindspot".to_owned())
         .chain(words)
         .collect();
-    Made {
-        command: command.join(" "),
-        facts,
-    }
+    command.join(" ")
 }
 
 /// A word as a shell takes it.

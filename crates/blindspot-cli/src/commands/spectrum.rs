@@ -1,12 +1,10 @@
 //! `blindspot spectrum`.
 
-use std::collections::BTreeMap;
-
 use blindspot::model::Interface;
 use blindspot::provenance::versions;
-use blindspot::spectrum::{Spectra, Spectrum, SpectrumOptions};
+use blindspot::spectrum::Spectrum;
 use blindspot_data::files;
-use serde::Serialize;
+use blindspot_report::{SpectrumIdentity, SpectrumRecord};
 
 use super::load;
 use super::out::refuse_other_results;
@@ -14,25 +12,6 @@ use super::page;
 use crate::args::{self, Common};
 use crate::print::{json, say};
 use crate::progress::Progress;
-
-/// The content of spectrum.json.
-#[derive(Serialize)]
-struct Record {
-    #[serde(flatten)]
-    spectra: Spectra,
-    model: String,
-    #[serde(flatten)]
-    identity: Identity,
-}
-
-/// What tells a measurement from others.
-#[derive(Serialize)]
-struct Identity {
-    options: SpectrumOptions,
-    seed: u64,
-    model_sha256: String,
-    versions: BTreeMap<String, String>,
-}
 
 pub(super) fn run(
     command: &args::Spectrum,
@@ -53,7 +32,7 @@ pub(super) fn run(
     if let Some(size) = command.input_size {
         spectrum = spectrum.input_size(size);
     }
-    let identity = Identity {
+    let identity = SpectrumIdentity {
         options: spectrum.options().clone(),
         seed: command.seed,
         model_sha256,
@@ -62,38 +41,16 @@ pub(super) fn run(
     let written = ["spectrum.json", "spectrum.csv", "spectrum.md"].map(|name| out.join(name));
     refuse_other_results(&written, &identity, command.replace.overwrite)?;
     files::check_writable(&written[0])?;
-    let record = Record {
+    let record = SpectrumRecord {
         spectra: spectrum.measure_with(progress)?,
         model: command.model.display().to_string(),
         identity,
     };
     let table = blindspot_report::spectrum_table(&record.spectra);
-    let file = |name: &str, bytes: &[u8]| {
-        files::write_atomically(&out.join(name), |writer| writer.write_all(bytes))
-    };
-    file("spectrum.json", &serde_json::to_vec_pretty(&record)?)?;
-    file("spectrum.csv", table.csv().as_bytes())?;
-    file("spectrum.md", table.markdown().as_bytes())?;
-    let layers = &record.spectra.layers;
-    let names = blindspot_report::file_names(layers.iter().map(|layer| &*layer.layer));
-    for (layer, name) in layers.iter().zip(names) {
-        if let Some(plot) = blindspot_report::spectrum_plot(layer) {
-            file(&format!("spectrum-{name}.svg"), plot.as_bytes())?;
-        }
-    }
+    let written = blindspot_report::spectrum_files(&record)?;
+    blindspot_report::write(out, &written)?;
     if let Some(report) = &command.report {
-        let Identity {
-            options,
-            seed,
-            model_sha256,
-            versions,
-        } = &record.identity;
-        let facts = vec![
-            ("SHA-256 of the model".to_owned(), model_sha256.clone()),
-            ("options".into(), serde_json::to_string(options)?),
-            ("seed".into(), seed.to_string()),
-        ];
-        let made = page::made(facts, &BTreeMap::new(), versions);
+        let made = record.made()?.by(page::command());
         let page = blindspot_report::spectrum_page(&record.model, &record.spectra, &made)?;
         page::write(report, &page)?;
     }

@@ -9,7 +9,7 @@ use blindspot::provenance::versions;
 use blindspot::run::journal::Entries;
 use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial, Variant};
 use blindspot_data::files::{self, FileError};
-use serde::Serialize;
+use blindspot_report::TransferRecord;
 
 use super::out::refuse_other_results;
 use super::page;
@@ -22,15 +22,6 @@ use crate::progress::Progress;
 
 /// The record's name in the folder.
 const JSON: &str = "transfer.json";
-
-/// The content of transfer.json.
-#[derive(Serialize)]
-struct Record {
-    #[serde(flatten)]
-    matrix: Matrix,
-    #[serde(flatten)]
-    about: About,
-}
 
 pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     let positive = |name: &str, values: &[f64]| {
@@ -218,38 +209,17 @@ fn write(
         );
         return Err(Usage(why).into());
     }
-    let mut table = blindspot_report::transfer_matrix(&matrix);
-    if about.correct_only {
-        table.note += " Only images that all the networks get right as they are.";
-    }
-    let record = Record { matrix, about };
+    let record = TransferRecord { matrix, about };
     if let Some(out) = out {
-        let file = |name: &str, bytes: &[u8]| {
-            files::write_atomically(&out.join(name), |writer| writer.write_all(bytes))
-        };
-        file(JSON, &serde_json::to_vec_pretty(&record)?)?;
-        file("transfer.csv", table.csv().as_bytes())?;
-        file("transfer.md", table.markdown().as_bytes())?;
-        file(
-            "transfer.svg",
-            blindspot_report::heat_map(&record.matrix).as_bytes(),
-        )?;
+        let files = blindspot_report::transfer_files(&record)?;
+        blindspot_report::write(out, &files)?;
     }
     if let Some(report) = report {
-        let about = &record.about;
-        let models = about.models.iter();
-        let mut hashes = about.examples_sha256.clone();
-        hashes.extend(models.map(|model| (model.file.clone(), model.sha256.clone())));
-        let mut facts = vec![("seed".to_owned(), about.seed.to_string())];
-        if about.correct_only {
-            let only = "those that all the networks get right as they are";
-            facts.push(("images".into(), only.into()));
-        }
-        let made = page::made(facts, &hashes, &about.versions);
-        let page = blindspot_report::transfer_page(&record.matrix, &made)?;
+        let made = record.made().by(page::command());
+        let page = blindspot_report::transfer_page(&record, &made)?;
         page::write(report, &page)?;
     }
-    say(common, &table.text())?;
+    say(common, &record.table().text())?;
     json(common, &record)
 }
 

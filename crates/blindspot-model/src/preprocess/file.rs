@@ -1,10 +1,18 @@
 //! Files in which people have what a network wants: Hugging Face's `preprocessor_config.json`, and
 //! timm's `config.json`.
 
+use std::path::Path;
+
+use blindspot_data::files::read_limited;
 use blindspot_data::{Fit, Interpolation, Resize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ChannelOrder, Preprocess, PreprocessError};
+use super::{ChannelOrder, Layout, Preprocess, PreprocessError};
+use crate::ModelError;
+
+/// No file of preprocessing is read further.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What a file says of a network's input.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -13,6 +21,57 @@ pub struct Described {
     pub preprocess: Preprocess,
     /// How image files become images of its size; `None` where the file does not say it.
     pub fit: Option<Fit>,
+}
+
+impl Described {
+    /// Reads a file of at most 1 MiB, as [`read`] its text.
+    ///
+    /// # Errors
+    /// [`ModelError::File`] if it can't be read, [`ModelError::Preprocess`] as of [`read`].
+    pub fn open(path: &Path) -> Result<Described, ModelError> {
+        let bytes = read_limited(path, MAX_BYTES)?;
+        let described = read(&String::from_utf8_lossy(&bytes));
+        described.map_err(|source| ModelError::Preprocess {
+            name: path.display().to_string(),
+            source,
+        })
+    }
+
+    /// The description with what was said besides in the place of what it says.
+    #[must_use]
+    pub fn with(self, said: Said) -> Described {
+        let given = |numbers: Vec<f64>, described| match numbers[..] {
+            [] => described,
+            _ => numbers,
+        };
+        let Described { preprocess, fit } = self;
+        Described {
+            preprocess: Preprocess {
+                range: said.range.unwrap_or(preprocess.range),
+                mean: given(said.mean, preprocess.mean),
+                std: given(said.std, preprocess.std),
+                channel_order: said.channel_order.unwrap_or(preprocess.channel_order),
+                layout: said.layout.unwrap_or(preprocess.layout),
+            },
+            fit,
+        }
+    }
+}
+
+/// What was said of a network's input value by value; nothing of what is missing.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Said {
+    /// What an image's 0 and 1 become.
+    pub range: Option<[f64; 2]>,
+    /// What is taken away from each channel; empty if nothing was said of it.
+    pub mean: Vec<f64>,
+    /// What each channel is divided by; empty if nothing was said of it.
+    pub std: Vec<f64>,
+    /// The order of the channels.
+    pub channel_order: Option<ChannelOrder>,
+    /// The order of the axes.
+    pub layout: Option<Layout>,
 }
 
 /// Reads the text of a `preprocessor_config.json` of Hugging Face's transformers, or of timm's

@@ -9,7 +9,7 @@ use blindspot_data::ErrorKind;
 use blindspot_net::{ExactNetwork, Graph, GraphError, Network, Op, Operand, WeightError, ops};
 use serde::{Deserialize, Serialize};
 
-pub use self::file::{Described, read};
+pub use self::file::{Described, Said, read};
 
 /// What a network wants of its input that an image, with channels (red, green, blue), height and
 /// width and values in [0, 1], is not. In this order: the channels are put in their order, the

@@ -4,10 +4,12 @@ mod plot;
 mod rows;
 
 use askama::Template;
-use blindspot::units::{Contrast, DirectionKind, Measure, PictureRow, Study};
+use blindspot::units::{Contrast, DirectionKind, Measure, PictureRow, Study, SurveyRecord};
 
+use crate::artifact::Artifact;
 use crate::page::{self, Made};
 use crate::table::{Cell, Table};
+use crate::{ReportError, picture_png};
 use rows::Row;
 
 pub use plot::{distributions, rotation};
@@ -77,6 +79,38 @@ pub fn units_page(
         }),
     };
     page.render()
+}
+
+/// What is written of a survey: units.json, the page units.html, the drawing units.svg, the plots of the study if there
+/// is one, and a PNG file for each synthesised image.
+///
+/// # Errors
+/// [`ReportError::Page`] where the page can't be put together, [`ReportError::Record`] where the record can't.
+pub fn units_files(
+    record: &SurveyRecord,
+    rows: &[PictureRow],
+    made: &Made,
+) -> Result<Vec<Artifact>, ReportError> {
+    let file = |name: &str, bytes: Vec<u8>| Artifact {
+        name: name.to_owned(),
+        bytes,
+    };
+    let synthesised = rows.iter().filter_map(|row| {
+        let picture = &row.synthesised.as_ref()?.picture;
+        Some(file(&row.file(), picture_png(picture)))
+    });
+    let mut files: Vec<Artifact> = synthesised.collect();
+    let (layer, study) = (&record.identity.layer, record.statistics.as_ref());
+    let page = units_page(layer, record.images, rows, study, made)?;
+    files.push(file("units.json", serde_json::to_vec(record)?));
+    files.push(file("units.html", page.into_bytes()));
+    files.push(file("units.svg", units_drawing(layer, rows).into_bytes()));
+    if let Some(study) = study {
+        files.push(file("distributions.svg", distributions(study).into_bytes()));
+        let rotation = rotation(study).map(String::into_bytes);
+        files.extend(rotation.map(|plot| file("rotation.svg", plot)));
+    }
+    Ok(files)
 }
 
 /// The top images of all rows as one drawing (SVG), each row below its name.

@@ -229,6 +229,18 @@ impl SearchOptions {
         }
     }
 
+    /// A box that every input may move in: the input box, or one around the limits of all values.
+    pub fn reach(&self) -> InputBox {
+        let Some(bounds) = &self.bounds else {
+            return self.input_box;
+        };
+        let (lower, upper) = (bounds.lower.iter().copied(), bounds.upper.iter().copied());
+        InputBox {
+            lower: lower.fold(f32::INFINITY, f32::min),
+            upper: upper.fold(f32::NEG_INFINITY, f32::max),
+        }
+    }
+
     /// Checks the options against a classifier's number of classes and the true classes of the images,
     /// before long work.
     ///

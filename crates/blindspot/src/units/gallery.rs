@@ -47,6 +47,18 @@ pub struct PictureRow {
     pub tied: bool,
 }
 
+impl PictureRow {
+    /// The title without what it says in brackets.
+    pub fn name(&self) -> &str {
+        self.title.split(" (").next().unwrap_or_default()
+    }
+
+    /// The name of the file for its synthesised image: `unit-3.png`.
+    pub fn file(&self) -> String {
+        format!("{}.png", self.name().replace(' ', "-"))
+    }
+}
+
 /// Largest number of top, or of lowest, pictures in a row.
 const MAX_ROW_PICTURES: usize = 40;
 /// Memory for all pictures, in bytes.

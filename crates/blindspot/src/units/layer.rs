@@ -53,6 +53,24 @@ impl Layer {
             .collect()
     }
 
+    /// Units, and positions along each axis.
+    pub fn shape(&self) -> Vec<usize> {
+        [&[self.units], &self.positions[..]].concat()
+    }
+
+    /// A position, counted row by row, along each axis.
+    pub(super) fn along(&self, position: usize) -> Vec<usize> {
+        let mut left = position;
+        let axes = self.positions.iter().rev().map(|&length| {
+            let at = left % length;
+            left /= length;
+            at
+        });
+        let mut along: Vec<usize> = axes.collect();
+        along.reverse();
+        along
+    }
+
     fn of<T: Real>(network: &Network<T>, id: ValueId) -> Option<Layer> {
         let graph = network.graph();
         let value = graph.value(id);

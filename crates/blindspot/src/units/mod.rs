@@ -70,6 +70,7 @@ mod plan;
 mod projector;
 mod ranking;
 mod receptive;
+mod record;
 mod request;
 mod rotation;
 mod study;
@@ -90,11 +91,14 @@ pub use measures::{Measure, Measures};
 pub use plan::{Context, Plan, UnitsOptions};
 pub use projector::Reduction;
 pub use receptive::receptive_field;
+pub use record::{
+    DirectionRecord, ImagesRecord, SurveyIdentity, SurveyRecord, SynthesisRecord, UnitRecord,
+};
 pub use request::SurveyRequest;
 pub use study::{Contrast, DirectionKind, Group, Study};
 pub use survey::{DirectionImages, LayerReport, UnitImages, survey};
 pub use synthesis::{
-    Regularisation, Start, Synthesis, SynthesisOptions, synthesise, synthesise_all,
+    Regularisation, Start, Synthesis, SynthesisOptions, illustrate, synthesise, synthesise_all,
 };
 pub use top_images::{RankedImages, TopImages, top_images};
 pub use untrained::untrained;

@@ -3,6 +3,8 @@
 //! The directions become one more layer of the network: fully connected, or a pointwise convolution.
 //! A projection therefore has the same bits whichever images are evaluated with it.
 
+use std::str::FromStr;
+
 use blindspot_model::inputs::{InputError, Inputs, read_batch};
 use blindspot_net::ops::{Conv, Gemm, Reduce, ReduceKind, Window};
 use blindspot_net::{Evaluator, Network, Op, Operand, ValueId};
@@ -22,6 +24,18 @@ pub enum Reduction {
     Max,
     /// The mean value.
     Mean,
+}
+
+impl FromStr for Reduction {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Reduction, String> {
+        match text {
+            "max" => Ok(Reduction::Max),
+            "mean" => Ok(Reduction::Mean),
+            other => Err(format!("unknown reduction `{other}`; use max or mean")),
+        }
+    }
 }
 
 /// Largest number of images that a thread evaluates at once.

@@ -10,7 +10,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::projector::Projector;
-use super::{Directions, Layer, LayerReport, Reduction, TopImages, UnitsError};
+use super::{
+    Directions, Layer, LayerReport, PictureRow, Reduction, TopImages, UnitsError, picture_rows,
+};
 
 /// Largest number of evaluations for one image.
 const MAX_EVALUATIONS: usize = 300;
@@ -235,6 +237,38 @@ pub fn synthesise_all(
         synthesise(network, layer, direction, start, options).map(Some)
     };
     all.par_iter().map(one).collect()
+}
+
+/// The rows of a report as [`picture_rows`] makes them, with a synthesised image in each where a
+/// regularisation is given.
+///
+/// # Errors
+/// [`UnitsError`] as of [`synthesise_all`], or if an image can't be read.
+pub fn illustrate(
+    network: &Network<f32>,
+    images: &ImageSet,
+    layer: &Layer,
+    report: &LayerReport,
+    reduce: Reduction,
+    regularisation: Option<Regularisation>,
+) -> Result<Vec<PictureRow>, UnitsError> {
+    let synthesised = match regularisation {
+        Some(regularisation) => {
+            let options = SynthesisOptions::default()
+                .reduce(reduce)
+                .regularisation(regularisation);
+            synthesise_all(network, images, layer, report, options)?
+        }
+        None => Vec::new(),
+    };
+    Ok(picture_rows(
+        network,
+        images,
+        layer,
+        report,
+        reduce,
+        &synthesised,
+    )?)
 }
 
 impl Regularisation {

@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use blindspot::certify::Certifier;
 use blindspot::examples::{About, Layout, Origin};
-use blindspot::model::InputBox;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::search::{Bounds, Criterion, SearchOptions, Target};
 use blindspot_data::ImageRequest;
@@ -89,7 +88,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         .bounds(ranges);
     options.check_labels(network.output_len(), labels)?;
     let certifier = if command.certify {
-        Some(Certifier::in_box(&model, reach(&options))?)
+        Some(Certifier::in_box(&model, options.reach())?)
     } else {
         None
     };
@@ -160,21 +159,6 @@ fn target(word: &str, classes: Option<&[String]>) -> Result<Target, Usage> {
         let likely = likely.map_or(String::new(), |class| format!("; did you mean `{class}`?"));
         named().map(Target::Class).ok_or(Usage(why + &likely))
     })
-}
-
-/// A box that every input may move in.
-fn reach(options: &SearchOptions) -> InputBox {
-    let Some(ranges) = &options.bounds else {
-        return options.input_box;
-    };
-    InputBox {
-        lower: ranges.lower.iter().copied().fold(f32::INFINITY, f32::min),
-        upper: ranges
-            .upper
-            .iter()
-            .copied()
-            .fold(f32::NEG_INFINITY, f32::max),
-    }
 }
 
 /// The SHA-256 of the file that an option names.

@@ -126,10 +126,7 @@ fn save(
     written: &Written<'_>,
 ) -> anyhow::Result<()> {
     let provenance = &record.origin.provenance;
-    let made = Made {
-        command: String::new(),
-        ..page::made_from(provenance, &record.origin.options, Vec::new())?
-    };
+    let made = Made::of(provenance, &record.origin.options, Vec::new())?;
     let known = written.known.as_ref();
     let files = known.map_or(BTreeMap::new(), |known| files_of(known.images));
     let shown = SavedImages {
@@ -177,7 +174,7 @@ fn page_of(
         confidence = confidences::<anyhow::Error>(*model, examples, *progress)?;
         files = files_of(images);
     }
-    let made = page::made_from(provenance, &record.origin.options, Vec::new())?;
+    let made = Made::of(provenance, &record.origin.options, Vec::new())?.by(page::command());
     let out = written.out;
     let links = [out.to_owned(), written.json.clone()];
     let links: Vec<_> = links

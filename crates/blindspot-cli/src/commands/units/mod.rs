@@ -9,103 +9,20 @@ use blindspot::model::Interface;
 use blindspot::model::Model;
 use blindspot::provenance::Provenance;
 use blindspot::units::{
-    ActivationReader, Context, DirectionImages, Layer, PictureRow, Plan, RankedImages, Reduction,
-    Regularisation, Study, SurveyRequest, SynthesisOptions, TopImages, UnitsOptions, picture_rows,
-    random_units, survey, synthesise_all,
+    ActivationReader, Context, Layer, Plan, Regularisation, SurveyIdentity, SurveyRecord,
+    SurveyRequest, UnitsOptions, illustrate, random_units, survey,
 };
-use blindspot_data::files::{self, FileError};
+use blindspot_data::files;
 use blindspot_data::{ImageRequest, ImageSet};
 use blindspot_report::Made;
-use serde::Serialize;
 
 use super::load;
 use super::out::refuse_other_results;
-use super::page;
 use crate::args::{ChoiceArgs, Common, Units, WantedUnits};
 use crate::errors::Usage;
 use crate::print::{json, say};
 use crate::progress::Progress;
 pub(super) use parts::{About, merge};
-
-/// The content of units.json.
-#[derive(Serialize)]
-struct Record {
-    #[serde(flatten)]
-    identity: Identity,
-    /// Units, and positions of each.
-    shape: Vec<usize>,
-    /// How many.
-    images: usize,
-    units: Vec<UnitRecord>,
-    directions: Vec<DirectionRecord>,
-    components: Vec<DirectionRecord>,
-    /// In the order of units, directions, components.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    synthesised: Vec<MadeRecord>,
-    /// Those for which none was made, as they have no gradient.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    no_gradient: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    statistics: Option<Study>,
-}
-
-/// What tells a survey from others.
-#[derive(Serialize)]
-struct Identity {
-    layer: String,
-    /// How images were made, where they were asked for.
-    synthesis: Option<Regularisation>,
-    options: Plan,
-    #[serde(flatten)]
-    provenance: Provenance,
-}
-
-#[derive(Serialize)]
-struct UnitRecord {
-    unit: usize,
-    #[serde(flatten)]
-    images: ImagesRecord,
-}
-
-#[derive(Serialize)]
-struct DirectionRecord {
-    direction: Vec<f32>,
-    /// Of a principal component: its part of the units' variance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    variance: Option<f64>,
-    #[serde(flatten)]
-    images: ImagesRecord,
-}
-
-/// An image that was made.
-#[derive(Serialize)]
-struct MadeRecord {
-    of: String,
-    file: String,
-    activation: f32,
-}
-
-#[derive(Serialize)]
-struct ImagesRecord {
-    /// Places in the data set; none of a constant.
-    top: Vec<usize>,
-    activation: Vec<f32>,
-    /// Where in the layer, along each axis.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<Vec<Vec<usize>>>,
-    /// How many of the top images lead; only their places chose the others among equal ones.
-    leading: usize,
-    /// Whether an image that is not listed has the last one's activation.
-    tied: bool,
-    lowest: Vec<usize>,
-    lowest_activation: Vec<f32>,
-    /// The same for all images.
-    constant: bool,
-    /// Of a constant, its activation for all images.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    constant_activation: Option<f32>,
-    selectivity: Option<f64>,
-}
 
 pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyhow::Result<()> {
     let source = load::Source::of(&command.model, InputBox::default(), common)?;
@@ -123,7 +40,7 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
         }
         let listed = layers.iter().map(|layer| {
             serde_json::json!({
-                "layer": layer.name, "shape": shape(layer), "operator": layer.operator,
+                "layer": layer.name, "shape": layer.shape(), "operator": layer.operator,
             })
         });
         return json(common, &listed.collect::<Vec<_>>());
@@ -237,7 +154,7 @@ fn write_all(
         ..
     } = request;
     let network = model.network();
-    let identity = Identity {
+    let identity = SurveyIdentity {
         layer: layer.name.clone(),
         synthesis: regularisation,
         options: plan.clone(),
@@ -251,48 +168,10 @@ fn write_all(
     let context = Context::new(network, &layer, &images).with_labels(images.labels());
     let report = survey(&context, &plan, stored, progress)?;
     let reduce = plan.options.reduce;
-    let made = match regularisation {
-        Some(regularisation) => {
-            let options = SynthesisOptions::default()
-                .reduce(reduce)
-                .regularisation(regularisation);
-            synthesise_all(network, &images, &layer, &report, options)?
-        }
-        None => Vec::new(),
-    };
-    let rows = picture_rows(network, &images, &layer, &report, reduce, &made)?;
-    let synthesised = made_files(out, &rows)?;
-    let by_mean = reduce == Reduction::Mean;
-    let record_of = |found: &TopImages| images_record(found, &images, &layer, by_mean);
-    let direction = |shown: &DirectionImages| DirectionRecord {
-        direction: shown.direction.clone(),
-        variance: shown.variance,
-        images: record_of(&shown.found),
-    };
-    let record = Record {
-        identity,
-        shape: shape(&layer),
-        images: images.len(),
-        units: report
-            .units
-            .iter()
-            .map(|shown| UnitRecord {
-                unit: shown.unit,
-                images: record_of(&shown.found),
-            })
-            .collect(),
-        directions: report.directions.iter().map(direction).collect(),
-        components: report.components.iter().map(direction).collect(),
-        synthesised,
-        no_gradient: rows
-            .iter()
-            .filter(|row| row.no_gradient)
-            .map(|row| plain_title(row).to_owned())
-            .collect(),
-        statistics: report.study,
-    };
+    let rows = illustrate(network, &images, &layer, &report, reduce, regularisation)?;
+    let record = SurveyRecord::new(identity, &layer, &images, &report, &rows);
     let study = record.statistics.as_ref();
-    let Identity {
+    let SurveyIdentity {
         layer: name,
         options,
         provenance,
@@ -303,21 +182,10 @@ fn write_all(
         ("layer".into(), name.clone()),
     ];
     // Without the command: the page is the same for any number of shards and threads.
-    let made = Made {
-        command: String::new(),
-        ..page::made_from(provenance, options, more)?
-    };
-    let page = blindspot_report::units_page(&layer.name, images.len(), &rows, study, &made)?;
-    write(out, "units.json", &serde_json::to_vec(&record)?)?;
-    write(out, "units.html", page.as_bytes())?;
-    let drawing = blindspot_report::units_drawing(&layer.name, &rows);
-    write(out, "units.svg", drawing.as_bytes())?;
+    let made = Made::of(provenance, options, more)?;
+    let files = blindspot_report::units_files(&record, &rows, &made)?;
+    blindspot_report::write(out, &files)?;
     if let Some(study) = study {
-        let distributions = blindspot_report::distributions(study);
-        write(out, "distributions.svg", distributions.as_bytes())?;
-        if let Some(rotation) = blindspot_report::rotation(study) {
-            write(out, "rotation.svg", rotation.as_bytes())?;
-        }
         say(common, &study.answer)?;
         for remark in &study.remarks {
             say(common, &format!("  {remark}."))?;
@@ -340,90 +208,13 @@ fn write_all(
     json(common, &record)
 }
 
-/// The name of a row without what is said in brackets.
-fn plain_title(row: &PictureRow) -> &str {
-    row.title.split(" (").next().unwrap_or_default()
-}
-
-/// Writes the images that were made.
-fn made_files(out: &Path, rows: &[PictureRow]) -> Result<Vec<MadeRecord>, FileError> {
-    let mut records = Vec::new();
-    for row in rows {
-        let Some(made) = &row.synthesised else {
-            continue;
-        };
-        let of = plain_title(row).to_owned();
-        let file = format!("{}.png", of.replace(' ', "-"));
-        write(out, &file, &blindspot_report::picture_png(&made.picture))?;
-        records.push(MadeRecord {
-            of,
-            file,
-            activation: made.activation,
-        });
-    }
-    Ok(records)
-}
-
-fn write(out: &Path, name: &str, bytes: &[u8]) -> Result<(), FileError> {
-    files::write_atomically(&out.join(name), |writer| writer.write_all(bytes))
-}
-
-/// Units, and positions of each.
-fn shape(layer: &Layer) -> Vec<usize> {
-    [&[layer.units], &layer.positions[..]].concat()
-}
-
 /// A layer for people.
 fn line(layer: &Layer) -> String {
-    let sizes: Vec<String> = shape(layer).iter().map(usize::to_string).collect();
+    let sizes: Vec<String> = layer.shape().iter().map(usize::to_string).collect();
     format!(
         "{:16} {:14} {}",
         sizes.join("x"),
         layer.operator,
         layer.name
     )
-}
-
-fn images_record(
-    found: &TopImages,
-    images: &ImageSet,
-    layer: &Layer,
-    by_mean: bool,
-) -> ImagesRecord {
-    let places = |ranked: &RankedImages| {
-        let images = ranked.images.iter().map(|&image| images.indices()[image]);
-        images.collect()
-    };
-    let position = |&position: &usize| {
-        let mut left = position;
-        let mut along: Vec<usize> = layer
-            .positions
-            .iter()
-            .rev()
-            .map(|&length| {
-                let at = left % length;
-                left /= length;
-                at
-            })
-            .collect();
-        along.reverse();
-        along
-    };
-    let constant = found.is_constant();
-    let nothing = TopImages::default();
-    // Where no image leads, only its index would tell one from the others.
-    let TopImages { top, lowest, .. } = if constant { &nothing } else { found };
-    ImagesRecord {
-        top: places(top),
-        activation: top.activations.clone(),
-        position: (!by_mean && !layer.positions.is_empty())
-            .then(|| top.positions.iter().map(position).collect()),
-        leading: found.leading(),
-        tied: found.top.tied,
-        lowest: places(lowest),
-        lowest_activation: lowest.activations.clone(),
-        constant,
-        constant_activation: found.constant(),
-        selectivity: found.selectivity,
-    }
 }

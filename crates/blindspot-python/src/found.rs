@@ -1,0 +1,389 @@
+//! Examples that were found, with all that is done with them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blindspot::certify::{Certifier, CertifyError};
+use blindspot::examples::{
+    Layout, Origin, Record, SavedExample, StoredExamples, confidences, with_stored, write_found,
+};
+use blindspot::inputs::InMemory;
+use blindspot::run::monitor::{Monitor, Unwatched};
+use blindspot::search::{Block, EightBit, Example, SearchOptions, eight_bit};
+use blindspot_data::files::write_atomically;
+use blindspot_report::{AttackPage, Made, SavedImages, attack_page, save_images};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::about::About;
+use crate::classifier::AnyModel;
+use crate::errors::Failure;
+use crate::model::Model;
+use crate::work::{Watch, run};
+
+/// Examples with their originals.
+#[pyclass(frozen, module = "blindspot._native")]
+pub(crate) struct Found {
+    examples: Vec<Example>,
+    originals: Vec<f32>,
+    /// Of an input.
+    shape: Vec<usize>,
+    certificates: Option<Vec<f64>>,
+    /// As images of 8 bits, once they were asked for.
+    eight_bit: Mutex<Option<Arc<Vec<EightBit>>>>,
+    options: SearchOptions,
+    /// Which images of their set were searched from.
+    selection_sha256: String,
+    model: Py<PyAny>,
+}
+
+impl Found {
+    /// What a search with a model has found.
+    pub(crate) fn new(
+        found: Block,
+        shape: Vec<usize>,
+        options: SearchOptions,
+        selection_sha256: String,
+        model: &Bound<'_, PyAny>,
+    ) -> Found {
+        Found {
+            examples: found.examples,
+            originals: found.originals,
+            shape,
+            certificates: None,
+            eight_bit: Mutex::new(None),
+            options,
+            selection_sha256,
+            model: model.clone().unbind(),
+        }
+    }
+
+    pub(crate) fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+
+    pub(crate) fn originals(&self) -> InMemory {
+        InMemory::new(self.originals.clone(), self.input_len())
+    }
+
+    fn input_len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Where the examples come from, as a record says it.
+    fn origin(&self, py: Python<'_>, about: About) -> Result<Origin, Failure> {
+        let model = self.model.bind(py).cast::<Model>().ok();
+        let model = model.map(|model| model.get().model());
+        Ok(Origin {
+            options: self.options.clone(),
+            answers_as_labels: about.answers_as_labels,
+            provenance: about.provenance(model, &self.selection_sha256),
+            ranges_sha256: BTreeMap::new(),
+        })
+    }
+
+    /// Others than these, of the same search.
+    fn with(
+        &self,
+        examples: Vec<Example>,
+        originals: Vec<f32>,
+        certificates: Option<Vec<f64>>,
+        eight_bit: Option<Vec<EightBit>>,
+    ) -> Found {
+        Found {
+            examples,
+            originals,
+            certificates,
+            eight_bit: Mutex::new(eight_bit.map(Arc::new)),
+            shape: self.shape.clone(),
+            options: self.options.clone(),
+            selection_sha256: self.selection_sha256.clone(),
+            model: Python::attach(|py| self.model.clone_ref(py)),
+        }
+    }
+
+    /// The examples as images of 8 bits, if they were asked for before.
+    fn known_eight_bit(&self) -> Option<Arc<Vec<EightBit>>> {
+        let place = self.eight_bit.lock();
+        place.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is stored of each example.
+    fn layout(&self) -> Layout {
+        Layout {
+            shape: self.shape.clone(),
+            eight_bit: self.known_eight_bit().is_some(),
+            certificate: self.certificates.is_some(),
+        }
+    }
+
+    /// Each example as it is stored.
+    fn contents<'a>(&'a self, layout: &'a Layout) -> impl ExactSizeIterator<Item = Vec<u8>> + 'a {
+        let eight_bit = self.known_eight_bit().filter(|_| layout.eight_bit);
+        let originals = self.originals.chunks_exact(self.input_len());
+        let rows = self.examples.iter().zip(originals).enumerate();
+        rows.map(move |(i, (example, original))| {
+            let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
+            let certificate = self.certificates.as_ref().map(|radii| radii[i]);
+            layout.content(example, original, eight_bit, certificate)
+        })
+    }
+
+    /// Gives each original a certificate, with what makes them.
+    pub(crate) fn certify(
+        &mut self,
+        certifier: &Certifier,
+        monitor: &dyn Monitor,
+    ) -> Result<(), CertifyError> {
+        let labels: Vec<usize> = self.examples.iter().map(|example| example.label).collect();
+        let all: Vec<usize> = (0..labels.len()).collect();
+        let certificates = certifier.certify_inputs(&self.originals(), &labels, &all, monitor)?;
+        let with = certificates.into_iter().zip(&self.examples);
+        let radius =
+            with.map(|(found, example)| found.of_answer(!example.already_misclassified).radius);
+        self.certificates = Some(radius.collect());
+        Ok(())
+    }
+
+    /// The examples as images of 8 bits, searched for at the first time.
+    fn as_eight_bit(&self, py: Python<'_>, watch: &Watch) -> Result<Arc<Vec<EightBit>>, Failure> {
+        let place = || {
+            self.eight_bit
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(found) = &*place() {
+            return Ok(Arc::clone(found));
+        }
+        let any = AnyModel::of(self.model.bind(py))?;
+        let classifier = any.classifier();
+        let search = |monitor: &dyn Monitor| {
+            eight_bit(
+                classifier,
+                &self.options,
+                &self.examples,
+                &self.originals,
+                monitor,
+            )
+        };
+        let (found, interrupt) = run(py, watch, search)?;
+        if let Some(interrupt) = interrupt {
+            return Err(interrupt.into());
+        }
+        let found = Arc::new(found.map_err(|error| any.failure(error))?);
+        *place() = Some(Arc::clone(&found));
+        Ok(found)
+    }
+}
+
+#[pymethods]
+impl Found {
+    /// The arrays of one number an example, by their names in files.
+    fn numbers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let arrays = PyDict::new(py);
+        macro_rules! add {
+            ($name:literal, $type:ty, $number:expr) => {
+                let number: fn(&Example) -> $type = $number;
+                let numbers = self.examples.iter().map(number);
+                arrays.set_item($name, PyArray1::from_iter(py, numbers))?;
+            };
+        }
+        add!("index", i64, |e| e.index as i64);
+        add!("label", i64, |e| e.label as i64);
+        add!("target", i64, |e| e.target as i64);
+        add!("prediction_before", i64, |e| e.prediction_before as i64);
+        add!("prediction_after", i64, |e| e.prediction as i64);
+        add!("evaluations", i64, |e| e.evaluations as i64);
+        add!("gradients", i64, |e| e.gradients as i64);
+        add!("success", bool, |e| e.success);
+        add!("already_wrong", bool, |e| e.already_misclassified);
+        add!("fooled", bool, |e| e.success && !e.already_misclassified);
+        add!("no_gradient", bool, |e| e.no_gradient);
+        add!("refuted", bool, |e| e.refuted);
+        add!("l2", f64, |e| e.l2);
+        add!("linf", f64, |e| e.linf);
+        add!("l1", f64, |e| e.l1);
+        add!("l0", f64, |e| e.l0);
+        add!("distortion", f64, |e| e.distortion());
+        add!("kkt", f64, |e| e.kkt_residual);
+        add!("noise", f64, |e| e.noise);
+        if let Some(certificates) = &self.certificates {
+            arrays.set_item("certificate", PyArray1::from_slice(py, certificates))?;
+        }
+        Ok(arrays)
+    }
+
+    /// The original images, one after the other.
+    fn original<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+        PyArray1::from_slice(py, &self.originals)
+    }
+
+    /// The adversarial images, one after the other.
+    fn adversarial<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
+        let mut values = Vec::with_capacity(self.originals.len());
+        for example in &self.examples {
+            values.extend_from_slice(&example.adversarial);
+        }
+        PyArray1::from_vec(py, values)
+    }
+
+    /// The shape of one input.
+    #[getter]
+    fn shape(&self) -> Vec<usize> {
+        self.shape.clone()
+    }
+
+    /// Arrays of the examples as images of 8 bits, by their names in files.
+    fn eight_bit<'py>(&self, py: Python<'py>, watch: Watch) -> Result<Bound<'py, PyDict>, Failure> {
+        let found = self.as_eight_bit(py, &watch)?;
+        let arrays = PyDict::new(py);
+        let predictions = found.iter().map(|e| e.prediction as i64);
+        arrays.set_item("prediction_8bit", PyArray1::from_iter(py, predictions))?;
+        let successes = found.iter().map(|e| e.success);
+        arrays.set_item("success_8bit", PyArray1::from_iter(py, successes))?;
+        let norms = found.iter().map(|e| e.l2);
+        arrays.set_item("l2_8bit", PyArray1::from_iter(py, norms))?;
+        let levels: Vec<u8> = found.iter().flat_map(|e| &e.levels).copied().collect();
+        arrays.set_item("adversarial_8bit", PyArray1::from_vec(py, levels))?;
+        Ok(arrays)
+    }
+
+    /// Writes what the command writes: the arrays, the record beside them, and with certificates
+    /// their plot.
+    fn save(&self, py: Python<'_>, path: PathBuf, about: About) -> Result<(), Failure> {
+        let (origin, layout) = (self.origin(py, about)?, self.layout());
+        py.detach(|| write_found(&path, &layout, self.contents(&layout), Some(origin)))?;
+        if let Some(certificates) = &self.certificates {
+            let norms: Vec<f64> = self.examples.iter().map(|example| example.l2).collect();
+            let plot = blindspot_report::certificate_plot(certificates, &norms);
+            write_atomically(&path.with_extension("svg"), |sink| {
+                sink.write_all(plot.as_bytes())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Writes the page that the command's `--report` asks for.
+    fn report(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        about: About,
+        shape: [usize; 3],
+        classes: Option<Vec<String>>,
+    ) -> Result<(), Failure> {
+        let subject = about.data.clone();
+        let (origin, layout) = (self.origin(py, about)?, self.layout());
+        let own = self.model.bind(py).cast::<Model>().ok();
+        let own = own.map(|model| model.get().model().clone());
+        let write = |stored: &StoredExamples<'_>| -> Result<(), Failure> {
+            let record = Record::of(origin, stored)?;
+            let confidences = match &own {
+                Some(model) => confidences::<Failure>(model, stored, &Unwatched)?,
+                None => Vec::new(),
+            };
+            let provenance = &record.origin.provenance;
+            let made = Made::of(provenance, &record.origin.options, Vec::new())?;
+            let page = attack_page(
+                stored,
+                &record,
+                &AttackPage {
+                    subject: &subject,
+                    image_shape: shape,
+                    classes: classes.as_deref(),
+                    files: &BTreeMap::new(),
+                    confidences: &confidences,
+                    links: &[],
+                    made: &made,
+                },
+            )?;
+            write_atomically(&path, |sink| sink.write_all(page.as_bytes()))?;
+            Ok(())
+        };
+        py.detach(|| with_stored(&path, &layout, self.contents(&layout), write))
+    }
+
+    /// Writes the examples that succeed in 8 bits as PNG files beside their originals, with tables and a page; the
+    /// images are called `subject`, and `classes` are the names of the classes, that of class 0 first.
+    fn save_images(
+        &self,
+        py: Python<'_>,
+        dir: PathBuf,
+        shape: [usize; 3],
+        subject: String,
+        classes: Option<Vec<String>>,
+        watch: Watch,
+    ) -> Result<(), Failure> {
+        let found = self.as_eight_bit(py, &watch)?;
+        let originals = self.originals.chunks_exact(self.input_len());
+        let images = found.iter().zip(&self.examples).zip(originals);
+        let saved = images.filter(|((image, _), _)| image.success);
+        let saved = saved.map(|((image, example), original)| {
+            Ok(SavedExample {
+                index: example.index,
+                label: example.label,
+                wrong_before: example.already_misclassified,
+                before: example.prediction_before,
+                answer: image.prediction,
+                original: original.to_vec(),
+                levels: image.levels.clone(),
+            })
+        });
+        let shown = SavedImages {
+            subject: &subject,
+            image_shape: shape,
+            classes: classes.as_deref(),
+            made: &Made::default(),
+        };
+        Ok(save_images(&dir, &shown, |_| None, saved).map(drop)?)
+    }
+
+    /// The examples with those as no successes that another runtime, whose outputs these are, does
+    /// not take for such.
+    fn refuted_by(&self, outputs: PyReadonlyArray1<'_, f64>) -> Result<Found, Failure> {
+        let outputs = outputs.as_slice().map_err(PyErr::from)?;
+        let classes = outputs.len() / self.examples.len().max(1);
+        let mut examples = self.examples.clone();
+        for (example, outputs) in examples.iter_mut().zip(outputs.chunks(classes.max(1))) {
+            if example.success && !example.already_misclassified {
+                let reached = self.options.reached(example.label, example.target, outputs);
+                (example.success, example.refuted) = (reached, !reached);
+            }
+        }
+        Ok(self.with(
+            examples,
+            self.originals.clone(),
+            self.certificates.clone(),
+            None,
+        ))
+    }
+
+    /// The examples at some positions, in that order.
+    fn only(&self, positions: Vec<usize>) -> PyResult<Found> {
+        if positions
+            .iter()
+            .any(|&position| position >= self.examples.len())
+        {
+            return Err(pyo3::exceptions::PyIndexError::new_err("no such example"));
+        }
+        let length = self.input_len();
+        let originals = positions
+            .iter()
+            .flat_map(|&at| &self.originals[at * length..][..length]);
+        let certificates = self.certificates.as_ref();
+        let eight_bit = self.known_eight_bit();
+        let examples = positions.iter().map(|&at| self.examples[at].clone());
+        Ok(self.with(
+            examples.collect(),
+            originals.copied().collect(),
+            certificates.map(|all| positions.iter().map(|&at| all[at]).collect()),
+            eight_bit.map(|all| positions.iter().map(|&at| all[at].clone()).collect()),
+        ))
+    }
+
+    fn __len__(&self) -> usize {
+        self.examples.len()
+    }
+}
