@@ -63,3 +63,31 @@ fn a_model_may_be_two_closures() -> Result<(), Box<dyn std::error::Error>> {
     }
     Ok(())
 }
+
+/// What is verified is the file's own network: where that is gone, no other takes its place.
+#[test]
+fn a_model_whose_file_has_changed_is_not_attacked() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("linear.onnx");
+    write_network(&file);
+    let images = ImageSet::of_floats(
+        "one",
+        [1, 28, 28],
+        vec![0.5; 784],
+        Some(vec![0]),
+        Vec::new(),
+    )?;
+    let attack = |model: &Model| Attack::sqp().untargeted().run(model, &images);
+    let (changed, gone) = (Model::open(&file)?, Model::open(&file)?);
+    let longer = [std::fs::read(&file)?, vec![0x2a, 0]].concat();
+    std::fs::write(&file, longer)?;
+    let refused = attack(&changed).unwrap_err().to_string();
+    assert!(
+        refused.contains("has changed since it was read"),
+        "{refused}"
+    );
+    std::fs::remove_file(&file)?;
+    let refused = attack(&gone).unwrap_err().to_string();
+    assert!(refused.contains("linear.onnx"), "{refused}");
+    Ok(())
+}

@@ -38,6 +38,16 @@ pub trait Classifier<T: Real = f32>: Sync {
     /// What evaluates batches, one for each thread that works with the classifier.
     fn evaluator(&self) -> Box<dyn Evaluate<T> + '_>;
 
+    /// Reads what the forms below are made of, once. Whoever asks for them calls this first: a form that can't be read
+    /// would be taken for one that there isn't.
+    ///
+    /// # Errors
+    /// [`ClassifierError::Unreadable`], of a model whose file is gone, has changed, or takes too much memory in double
+    /// precision.
+    fn prepare(&self) -> Result<(), ClassifierError> {
+        Ok(())
+    }
+
     /// This classifier in double precision, if it has such a form. The search verifies its
     /// examples with it, and learns from it how much lead rounding can undo
     /// ([`rounding`](crate::rounding)); without one, it verifies with this classifier and takes
@@ -141,6 +151,9 @@ pub enum ClassifierError {
     /// The model itself failed.
     #[error("the classifier failed: {0}")]
     Failed(String),
+    /// What a form of the classifier is made of can't be read.
+    #[error("{0}")]
+    Unreadable(String),
     /// The model returned the wrong number of values for a batch.
     #[error("the classifier returned {found} {what} for a batch, not {expected}")]
     Length {
@@ -225,6 +238,12 @@ impl Classifier for Model {
         self.network().input_shape()
     }
 
+    fn prepare(&self) -> Result<(), ClassifierError> {
+        self.exact_logits()
+            .map(|_| ())
+            .map_err(|error| ClassifierError::Unreadable(error.to_string()))
+    }
+
     fn rounded(&self) -> Option<Box<dyn Classifier + '_>> {
         let precision = self.precision();
         (precision != Precision::Single)
@@ -285,6 +304,10 @@ impl Classifier for Model {
 impl<T: Real, C: Classifier<T> + ?Sized> Classifier<T> for &C {
     fn input_shape(&self) -> &[usize] {
         (**self).input_shape()
+    }
+
+    fn prepare(&self) -> Result<(), ClassifierError> {
+        (**self).prepare()
     }
 
     fn classes(&self) -> usize {

@@ -97,7 +97,7 @@ pub fn eight_bit(
         })
         .collect();
     let rounding = Rounding {
-        runtime: Runtime::of(classifier),
+        runtime: Runtime::of(classifier)?,
         monitor,
     };
     let mut found = rounding.stretch(&sources)?;

@@ -252,7 +252,7 @@ fn searcher<'a>(
     bounds.check(length)?;
     Ok(Searcher {
         classifier,
-        runtime: Runtime::of(classifier),
+        runtime: Runtime::of(classifier)?,
         options,
         own_method,
         boxes: FeasibleBoxes::new(bounds),

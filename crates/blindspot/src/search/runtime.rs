@@ -37,9 +37,12 @@ pub(super) struct Runtime<'c> {
 }
 
 impl<'c> Runtime<'c> {
-    pub(super) fn of(classifier: &'c dyn Classifier) -> Self {
+    /// # Errors
+    /// [`ClassifierError`] where one of the forms can't be read.
+    pub(super) fn of(classifier: &'c dyn Classifier) -> Result<Self, ClassifierError> {
+        classifier.prepare()?;
         let exact = classifier.exact();
-        Runtime {
+        Ok(Runtime {
             classifier,
             is_exact: exact.is_some(),
             exact: exact.unwrap_or_else(|| widened(classifier)),
@@ -47,7 +50,7 @@ impl<'c> Runtime<'c> {
             refolded: classifier.refolded(),
             answering: classifier.answering(),
             answering_refolded: classifier.answering_refolded(),
-        }
+        })
     }
 
     pub(super) fn classifier(&self) -> &'c dyn Classifier {
