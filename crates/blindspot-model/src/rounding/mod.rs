@@ -32,6 +32,8 @@ const FEW: usize = 8;
 const DARKER: f32 = 1.0 / 512.0;
 /// The noise, as a multiple of the largest error seen.
 const FACTOR: f64 = 4.0;
+/// Bytes that the values of inputs evaluated at a time may take: those of a large network may not fit in memory.
+const MEMORY: usize = 16 << 20;
 /// The least noise, as a fraction of the largest output: the rounding of two outputs, twice.
 const LEAST: f64 = 4.0 / (1u32 << 24) as f64;
 /// The noise where nothing is computed in double precision, as a fraction of the largest output.
@@ -72,6 +74,8 @@ pub struct MarginNoise<'c> {
     rounded: CheckedEvaluator<'c, f32>,
     exact: Option<CheckedEvaluator<'c, f64>>,
     refolded: Option<CheckedEvaluator<'c, f32>>,
+    /// Inputs that are evaluated at a time.
+    together: usize,
     /// The outputs at the input asked about last.
     outputs: Outputs,
 }
@@ -95,6 +99,11 @@ impl<'c> MarginNoise<'c> {
             rounded: CheckedEvaluator::new(classifier),
             exact: exact.map(CheckedEvaluator::new),
             refolded: None,
+            together: match classifier.one_batch() {
+                // How many it takes changes while it works.
+                Some(_) => 1,
+                None => MEMORY / (size_of::<f64>() * classifier.values_per_input()).max(1),
+            },
             outputs: Outputs::default(),
         }
     }
@@ -125,28 +134,41 @@ impl<'c> MarginNoise<'c> {
             None => 1,
         };
         let mut error = 0.0f64;
-        // One at a time: a large network's values for several may not fit in memory. The input
-        // itself comes last, so that its outputs stay.
-        for darker in (0..inputs).rev() {
-            let factor = 1.0 - darker as f32 * DARKER;
-            let place = self.rounded.input(1)?;
-            for (place, value) in place.iter_mut().zip(input) {
-                *place = factor * value;
+        // The input itself comes last, so that its outputs stay.
+        let darker: Vec<usize> = (0..inputs).rev().collect();
+        for darker in darker.chunks(self.together.max(1)) {
+            let place = self.rounded.input(darker.len())?;
+            for (place, &darker) in place.chunks_exact_mut(input.len().max(1)).zip(darker) {
+                let factor = 1.0 - darker as f32 * DARKER;
+                for (place, value) in place.iter_mut().zip(input) {
+                    *place = factor * value;
+                }
             }
             if let Some(exact) = &mut self.exact {
-                for (wide, &value) in exact.input(1)?.iter_mut().zip(&*place) {
+                for (wide, &value) in exact.input(darker.len())?.iter_mut().zip(&*place) {
                     *wide = value.into();
                 }
             }
-            let Outputs { rounded, exact } = &mut self.outputs;
-            rounded.clear();
-            rounded.extend_from_slice(self.rounded.outputs()?);
-            exact.clear();
-            match &mut self.exact {
-                Some(evaluator) => exact.extend_from_slice(evaluator.outputs()?),
-                None => exact.extend(rounded.iter().map(|&output| f64::from(output))),
+            let rounded = self.rounded.outputs()?;
+            let widened: Vec<f64>;
+            let exact = match &mut self.exact {
+                Some(evaluator) => evaluator.outputs()?,
+                None => {
+                    widened = rounded.iter().map(|&output| output.into()).collect();
+                    &widened
+                }
+            };
+            let classes = (rounded.len() / darker.len()).max(1);
+            let rows = rounded
+                .chunks_exact(classes)
+                .zip(exact.chunks_exact(classes));
+            for (rounded, exact) in rows {
+                error = error.max(margin_error(rounded, exact));
+                self.outputs.rounded.clear();
+                self.outputs.rounded.extend_from_slice(rounded);
+                self.outputs.exact.clear();
+                self.outputs.exact.extend_from_slice(exact);
             }
-            error = error.max(margin_error(&self.outputs.rounded, &self.outputs.exact));
         }
         if let Some(refolded) = &mut self.refolded {
             refolded.input(1)?.copy_from_slice(input);
