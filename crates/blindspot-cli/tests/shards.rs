@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use blindspot::run::journal::{Header, Journal, Shard};
 use blindspot_testing::{data_dir, skip};
 use common::{blindspot, folder, model, run};
 
@@ -281,6 +282,19 @@ fn units_in_shards_are_those_of_one_process() {
     in_three(dir, words, "merged", (&other, "seed is 3, not 2"));
     assert!(contents(&dir.join("one")).len() > 5);
     assert!(contents(&dir.join("one")) == contents(&dir.join("merged")));
+    // What a killed process leaves of the whole.
+    succeeds(dir, &format!("{words} --shard 0/1 --quiet --out whole"));
+    let journal = std::fs::read(dir.join("whole/shard-0-of-1.journal")).unwrap();
+    std::fs::create_dir(dir.join("two")).unwrap();
+    std::fs::write(
+        dir.join("two/units.json.journal"),
+        &journal[..journal.len() / 2],
+    )
+    .unwrap();
+    let (exit, _, error) = run(dir, &format!("{words} --out two"));
+    assert_eq!(exit, 0, "{error}");
+    assert!(error.contains("going on after"), "{error}");
+    assert!(contents(&dir.join("one")) == contents(&dir.join("two")));
     // No shard does what the whole would refuse at its end.
     let wrong = words.replace("--components 2", "--units 3,100");
     let (exit, _, error) = run(dir, &format!("{wrong} --shard 0/3 --out p"));
@@ -295,6 +309,49 @@ fn units_in_shards_are_those_of_one_process() {
         exit == 2 && error.contains("model.onnx is not what the shards"),
         "{error}"
     );
+}
+
+/// Layers that a killed process has kept are not measured again.
+#[test]
+fn a_stopped_spectrum_goes_on() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    model(dir);
+    succeeds(dir, "spectrum model.onnx --quiet --out one");
+    let record = std::fs::read(dir.join("one/spectrum.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    // The journal of a run that was killed after the second of three layers, which had found another number for it.
+    let about: serde_json::Map<_, _> = ["options", "seed", "model_sha256", "versions"]
+        .into_iter()
+        .map(|field| (field.to_owned(), record[field].clone()))
+        .collect();
+    let mut layer = record["layers"][1].clone();
+    layer["upper"] = 1234.5.into();
+    let mut entry = serde_json::to_vec(&layer).unwrap();
+    entry.resize(1 << 15, b' ');
+    let header = Header {
+        kind: "spectrum".into(),
+        about: about.into(),
+        positions: record["layers"].as_array().unwrap().len(),
+        bytes: entry.len(),
+        shard: Shard::WHOLE,
+    };
+    std::fs::create_dir(dir.join("two")).unwrap();
+    let mut journal = Journal::open(&dir.join("two/spectrum.json.journal"), header).unwrap();
+    journal.append(std::iter::once((1, entry))).unwrap();
+    drop(journal);
+    let (exit, _, error) = run(dir, "spectrum model.onnx --out two");
+    assert_eq!(exit, 0, "{error}");
+    assert!(error.contains("going on after 1 layers"), "{error}");
+    let found = std::fs::read(dir.join("two/spectrum.json")).unwrap();
+    let mut found: serde_json::Value = serde_json::from_slice(&found).unwrap();
+    assert_eq!(found["layers"][1]["upper"], 1234.5);
+    found["layers"][1]["upper"] = record["layers"][1]["upper"].clone();
+    assert_eq!(found, record);
+    assert!(!dir.join("two/spectrum.json.journal").exists());
 }
 
 #[test]

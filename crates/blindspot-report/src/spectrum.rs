@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use blindspot::spectrum::{LayerSpectrum, Spectra, SpectrumOptions};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
 use crate::names::file_names;
@@ -91,7 +91,7 @@ pub struct SpectrumRecord {
 }
 
 /// What tells a measurement from others.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SpectrumIdentity {
     /// How it was measured.
     pub options: SpectrumOptions,

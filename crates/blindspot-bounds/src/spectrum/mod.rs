@@ -76,6 +76,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use blindspot_data::ErrorKind;
 use blindspot_net::{Budget, Network};
 use rayon::prelude::*;
@@ -83,6 +85,7 @@ use serde::{Deserialize, Serialize};
 
 use blindspot_run::monitor::{Monitor, Unwatched};
 pub(crate) use dense::{Matrix, clear_upper_registers};
+use layers::{Layer, Unmeasured};
 use measure::measure;
 pub(crate) use measure::norm_bound;
 use record::LayerRecord;
@@ -332,28 +335,33 @@ impl<'n> Spectrum<'n> {
     /// # Errors
     /// [`SpectrumError`] if an option does not fit the network, or the monitor cancels the work.
     pub fn measure_with(&self, monitor: &dyn Monitor) -> Result<Spectra, SpectrumError> {
+        self.measure_rest(&BTreeMap::new(), &|_, _| {}, monitor)
+    }
+
+    /// Names of the layers that are measured, in the order in which they run.
+    ///
+    /// # Errors
+    /// [`SpectrumError`] if an option does not fit the network.
+    pub fn layers(&self) -> Result<Vec<String>, SpectrumError> {
+        let (found, _) = self.chosen()?;
+        Ok(found.into_iter().map(|layer| layer.name).collect())
+    }
+
+    /// Measures what is not known yet, by the layer's place among [`layers`](Spectrum::layers), and gives each layer to
+    /// `keep` once it is measured, from any thread.
+    ///
+    /// # Errors
+    /// [`SpectrumError`] if an option does not fit the network, or the monitor cancels the work.
+    pub fn measure_rest(
+        &self,
+        known: &BTreeMap<usize, LayerSpectrum>,
+        keep: &(dyn Fn(usize, &LayerSpectrum) + Sync),
+        monitor: &dyn Monitor,
+    ) -> Result<Spectra, SpectrumError> {
         let Spectrum {
-            network,
-            options,
-            budget,
+            options, budget, ..
         } = self;
-        if !(options.tolerance > 0.0 && options.tolerance < 1.0) {
-            return Err(SpectrumError::Tolerance(options.tolerance));
-        }
-        let input = match (options.input_size, network.input_shape()) {
-            (None, _) => None,
-            (Some([height, width]), &[channels, _, _]) => Some(vec![channels, height, width]),
-            (Some(_), shape) => return Err(SpectrumError::NoImage(shape.to_vec())),
-        };
-        let (mut found, unmeasured) = layers::layers(network, input.as_deref());
-        if let Some(name) = &options.layer {
-            let known: Vec<String> = found.iter().map(|layer| layer.name.clone()).collect();
-            found.retain(|layer| layer.name == *name);
-            if found.is_empty() {
-                let name = name.clone();
-                return Err(SpectrumError::Unknown { name, known });
-            }
-        }
+        let (found, unmeasured) = self.chosen()?;
         let mut unsupported: Vec<Unsupported> = unmeasured
             .into_iter()
             .filter(|_| options.layer.is_none())
@@ -373,12 +381,15 @@ impl<'n> Spectrum<'n> {
         let done = std::sync::atomic::AtomicU64::new(0);
         let measured: Vec<Result<LayerSpectrum, Unsupported>> = found
             .par_iter()
+            .enumerate()
             .with_max_len(1)
-            .map(|layer| {
-                let measured = if monitor.cancelled() {
-                    Err("stopped".to_owned())
-                } else {
-                    measure(layer, options, &budget)
+            .map(|(place, layer)| {
+                let measured = match known.get(&place) {
+                    Some(known) => Ok(known.clone()),
+                    None if monitor.cancelled() => Err("stopped".to_owned()),
+                    None => {
+                        measure(layer, options, &budget).inspect(|measured| keep(place, measured))
+                    }
                 };
                 let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 monitor.progress(done, &layer.name);
@@ -404,5 +415,30 @@ impl<'n> Spectrum<'n> {
             layers,
             unsupported,
         })
+    }
+
+    /// The layers that the options choose, and the linear nodes that can't be measured.
+    fn chosen(&self) -> Result<(Vec<Layer<'_, f32>>, Vec<Unmeasured>), SpectrumError> {
+        let Spectrum {
+            network, options, ..
+        } = self;
+        if !(options.tolerance > 0.0 && options.tolerance < 1.0) {
+            return Err(SpectrumError::Tolerance(options.tolerance));
+        }
+        let input = match (options.input_size, network.input_shape()) {
+            (None, _) => None,
+            (Some([height, width]), &[channels, _, _]) => Some(vec![channels, height, width]),
+            (Some(_), shape) => return Err(SpectrumError::NoImage(shape.to_vec())),
+        };
+        let (mut found, unmeasured) = layers::layers(network, input.as_deref());
+        if let Some(name) = &options.layer {
+            let known: Vec<String> = found.iter().map(|layer| layer.name.clone()).collect();
+            found.retain(|layer| layer.name == *name);
+            if found.is_empty() {
+                let name = name.clone();
+                return Err(SpectrumError::Unknown { name, known });
+            }
+        }
+        Ok((found, unmeasured))
     }
 }

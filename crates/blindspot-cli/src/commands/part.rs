@@ -20,6 +20,8 @@ pub(super) struct Part {
     journal: Journal,
     shard: Option<Shard>,
     positions: usize,
+    /// What they are.
+    items: &'static str,
     /// How many positions are in the journal, for whoever ends the process.
     kept: Arc<AtomicUsize>,
 }
@@ -27,8 +29,8 @@ pub(super) struct Part {
 impl Part {
     /// Opens the journal: that of a shard in the folder `out`; of the whole work beside the file `out`,
     /// where a journal of other work gets another name.
-    pub(super) fn open(
-        work: &impl Work,
+    pub(super) fn open<W: Work>(
+        work: &W,
         positions: usize,
         shard: Option<Shard>,
         out: &Path,
@@ -57,12 +59,14 @@ impl Part {
         let before = journal.done().len();
         if before > 0 && !common.quiet {
             print::warning(&format!(
-                "going on after {before} images that are done already"
+                "going on after {before} {} that are done already",
+                W::ITEMS
             ));
         }
         let part = Part {
             shard,
             positions,
+            items: W::ITEMS,
             kept: Arc::new(AtomicUsize::new(before)),
             journal,
         };
@@ -71,12 +75,13 @@ impl Part {
         Ok(part)
     }
 
-    /// Says that a number of images are kept.
+    /// Says that a number of positions are kept.
     fn said(&self) -> impl Fn(usize) -> String + Send + 'static {
         let (all, path) = (self.range().len(), self.journal.path().to_owned());
+        let items = self.items;
         move |kept| {
             let path = path.display();
-            format!("kept {kept} of {all} images in {path}; the same command goes on")
+            format!("kept {kept} of {all} {items} in {path}; the same command goes on")
         }
     }
 
@@ -93,6 +98,11 @@ impl Part {
         } else {
             self.range().filter(|at| !done.contains(at)).collect()
         }
+    }
+
+    /// What the journal holds already.
+    pub(super) fn entries(&self) -> anyhow::Result<Entries> {
+        Ok(Entries::of(self.journal.path())?)
     }
 
     /// Keeps results, each a position and the content of its entry; says how many are new.
@@ -134,8 +144,10 @@ impl Part {
         if stopped && done == 0 && self.shard.is_none() {
             // A file of nothing must not take the place of one that is there.
             self.journal.remove()?;
-            let why = "interrupted before any image was done; nothing was written";
-            return Err(Interrupted(why.into()).into());
+            let items = self.items;
+            let why =
+                format!("interrupted before any of the {items} was done; nothing was written");
+            return Err(Interrupted(why).into());
         }
         let interrupted = format!("interrupted; {}", (self.said())(done));
         if let Some(shard) = self.shard {
@@ -143,17 +155,17 @@ impl Part {
                 return Err(Interrupted(interrupted).into());
             }
             self.journal.close()?;
-            let path = self.journal.path().display();
+            let (items, path) = (self.items, self.journal.path().display());
             say(
                 common,
-                &format!("Shard {shard}: {done} images\nWritten: {path}"),
+                &format!("Shard {shard}: {done} {items}\nWritten: {path}"),
             )?;
             return Ok(None);
         }
         if !stopped {
             self.journal.close()?;
         }
-        let record = write(&Entries::of(self.journal.path())?)?;
+        let record = write(&self.entries()?)?;
         if stopped {
             return Err(Interrupted(interrupted).into());
         }

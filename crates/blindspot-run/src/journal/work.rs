@@ -11,6 +11,9 @@ pub trait Work: Serialize + DeserializeOwned {
     /// The kind of work, by its command.
     const KIND: &'static str;
 
+    /// What its positions are, as people call them.
+    const ITEMS: &'static str = "images";
+
     /// Bytes of an entry's content, the result of one position.
     fn bytes(&self) -> usize;
 

@@ -53,13 +53,7 @@ pub(super) fn run(command: &Units, common: &Common, progress: &Progress) -> anyh
     let subject = Subject::new(request, model, layer, common, progress)?;
     match command.shard {
         Some(shard) => parts::shard(shard, &subject, out, common, progress),
-        None => write_all(
-            subject,
-            None,
-            (out, command.replace.overwrite),
-            common,
-            progress,
-        ),
+        None => parts::whole(subject, (out, command.replace.overwrite), common, progress),
     }
 }
 
@@ -89,6 +83,15 @@ impl Subject {
 
     fn provenance(&self) -> Provenance {
         Provenance::of(&self.model, &self.images, &self.request.images.data)
+    }
+
+    fn identity(&self) -> SurveyIdentity {
+        SurveyIdentity {
+            layer: self.layer.name.clone(),
+            synthesis: self.request.synthesis,
+            options: self.request.plan.clone(),
+            provenance: self.provenance(),
+        }
     }
 }
 
@@ -133,15 +136,22 @@ fn plan(command: &Units, layer: &Layer) -> Plan {
         .seed(command.seed)
 }
 
+/// Before the work: a folder that can't be written, or holds other results, is found out now.
+fn check_folder(subject: &Subject, out: &Path, overwrite: bool) -> anyhow::Result<()> {
+    let written = ["units.json", "units.html", "units.svg"].map(|name| out.join(name));
+    refuse_other_results(&written, &subject.identity(), overwrite)?;
+    Ok(files::check_writable(&written[0])?)
+}
+
 /// Surveys the layer, from its values if they are stored, and writes what comes out.
 fn write_all(
     subject: Subject,
     stored: Option<&ActivationReader<'_>>,
-    (out, overwrite): (&Path, bool),
+    out: &Path,
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    let provenance = subject.provenance();
+    let identity = subject.identity();
     let Subject {
         request,
         model,
@@ -154,17 +164,6 @@ fn write_all(
         ..
     } = request;
     let network = model.network();
-    let identity = SurveyIdentity {
-        layer: layer.name.clone(),
-        synthesis: regularisation,
-        options: plan.clone(),
-        provenance,
-    };
-    // Before the work: a folder that can't be written is found out now.
-    let written = ["units.json", "units.html", "units.svg"].map(|name| out.join(name));
-    refuse_other_results(&written, &identity, overwrite)?;
-    files::check_writable(&out.join("units.json"))?;
-
     let context = Context::new(network, &layer, &images).with_labels(images.labels());
     let report = survey(&context, &plan, stored, progress)?;
     let reduce = plan.options.reduce;
