@@ -16,7 +16,7 @@ use crate::search::{EightBit, Example};
 /// (bool), original, adversarial (f32, each of the layout's shape), l2, linf, l1, l0, distortion, kkt,
 /// noise and, where there are some, certificate (f64). Of the images in 8 bits, where there are some:
 /// prediction_8bit (i64), success_8bit (bool), l2_8bit (f64), and adversarial_8bit (u8, 255 standing for
-/// 1). Memory does not grow with the images.
+/// 1). Memory does not grow with the images but for their numbers.
 ///
 /// # Errors
 /// [`JournalError`], also where a journal can't be read to its end.
@@ -25,9 +25,11 @@ pub fn write_stored(path: &Path, examples: &StoredExamples<'_>) -> Result<(), Jo
         let mut npz = NpzWriter::new(sink);
         let count = [examples.len() as u64];
         let root = (examples.layout().input_len() as f64).sqrt();
+        let numbers = examples.numbers().map_err(io::Error::other)?;
+        let numbers = numbers.collect::<io::Result<Vec<Numbers>>>()?;
         macro_rules! add {
             ($name:literal, $value:expr) => {
-                npz.add($name, &count, numbers(examples, $value)?)?
+                npz.add($name, &count, numbers.iter().map($value).map(Ok))?
             };
         }
         add!("index", |e| e.index as i64);
@@ -65,11 +67,12 @@ pub fn write_stored(path: &Path, examples: &StoredExamples<'_>) -> Result<(), Jo
             examples.adversarial().map_err(io::Error::other)?,
         )?;
         if examples.layout().eight_bit {
-            let numbers = || examples.eight_bit_numbers().map_err(io::Error::other);
-            let answers = numbers()?.map(|e| Ok(i64::from(e?.after)));
+            let saved = examples.eight_bit_numbers().map_err(io::Error::other)?;
+            let saved = saved.collect::<io::Result<Vec<_>>>()?;
+            let answers = saved.iter().map(|e| Ok(i64::from(e.after)));
             npz.add("prediction_8bit", &count, answers)?;
             add!("success_8bit", |e| e.eight_bit_success);
-            npz.add("l2_8bit", &count, numbers()?.map(|e| Ok(e?.l2)))?;
+            npz.add("l2_8bit", &count, saved.iter().map(|e| Ok(e.l2)))?;
             let levels = examples.levels().map_err(io::Error::other)?;
             let levels = levels.flat_map(|image| match image {
                 Ok(levels) => levels.into_iter().map(Ok).collect(),
@@ -165,13 +168,4 @@ pub fn with_stored<R, E: From<JournalError>>(
     journal.append(contents.enumerate())?;
     let entries = Entries::of(&journal_path)?;
     work(&StoredExamples::new(&entries, layout.clone())?)
-}
-
-/// One number of each example.
-fn numbers<'a, T>(
-    examples: &'a StoredExamples<'_>,
-    value: impl Fn(&Numbers) -> T + 'a,
-) -> io::Result<impl Iterator<Item = io::Result<T>> + 'a> {
-    let numbers = examples.numbers().map_err(io::Error::other)?;
-    Ok(numbers.map(move |numbers| Ok(value(&numbers?))))
 }
