@@ -5,6 +5,7 @@ mod models;
 mod protobuf;
 mod random;
 mod readers;
+mod saved;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};

@@ -15,7 +15,7 @@ use blindspot_run::journal::{Entries, Header, Journal, Shard};
 use blindspot_testing::RandomNetwork;
 
 use crate::random::Random;
-use crate::{bytes, models, protobuf};
+use crate::{bytes, models, protobuf, saved};
 
 /// A reader, and how files for it are made.
 pub(crate) struct Reader {
@@ -28,7 +28,7 @@ pub(crate) struct Reader {
     pub(crate) read: fn(&[u8], &Path),
 }
 
-pub(crate) const READERS: [Reader; 14] = [
+pub(crate) const READERS: [Reader; 17] = [
     Reader {
         name: "onnx-bytes",
         corpus: networks,
@@ -109,6 +109,24 @@ pub(crate) const READERS: [Reader; 14] = [
             put(&path, file);
             let _ = read_classes(&path);
         },
+    },
+    Reader {
+        name: "masks",
+        corpus: saved::masks,
+        make: by_bytes,
+        read: saved::read_mask,
+    },
+    Reader {
+        name: "ranges",
+        corpus: saved::ranges,
+        make: by_bytes,
+        read: saved::read_ranges,
+    },
+    Reader {
+        name: "examples",
+        corpus: saved::examples,
+        make: by_bytes,
+        read: saved::read_examples,
     },
     Reader {
         name: "journal-bytes",
