@@ -25,11 +25,12 @@ blindspot = { path = "$root/crates/blindspot" }
 
 [workspace]
 
-$(sed -n '/^\[profile.release\]$/,/^$/p' "$root/Cargo.toml")
+$(sed -n '/^\[profile/,$p' "$root/Cargo.toml")
 TOML
 # The versions of the command's own build.
 cp "$root/Cargo.lock" ten-lines/
-export CARGO_TARGET_DIR="$root/target/ten-lines"
+# With the same profiles its dependencies are those that are built there.
+export CARGO_TARGET_DIR="$root/target"
 if [ "${2:-}" = --run ]; then
     cargo run --release --quiet --manifest-path ten-lines/Cargo.toml
 else
