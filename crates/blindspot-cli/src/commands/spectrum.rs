@@ -110,7 +110,9 @@ fn measure(
         }
     };
     let measured = spectrum.measure_rest(&known, &keep, progress);
-    kept.into_inner().unwrap_or_else(PoisonError::into_inner).1?;
+    kept.into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
+        .1?;
     match measured {
         Ok(spectra) => Ok(Some(spectra)),
         Err(SpectrumError::Cancelled) => Ok(None),
