@@ -41,7 +41,7 @@ fn exact(network: &Network<f32>, image: &[f32], label: usize) -> (f64, f64) {
 /// The mean ratio of the norms found, target `all`, to the exact ones; and how many changes exceed
 /// the exact one by more than 1e-4 of it and what `f32` logits can tell.
 fn against_exact(name: &str, method: Method) -> Option<(f64, usize)> {
-    let (network, set) = network(name, 60_000, 1_000)?;
+    let (network, set) = network(name, 10_000, 300)?;
     let options = SearchOptions {
         method,
         ..options(Target::All)
