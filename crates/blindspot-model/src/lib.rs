@@ -24,6 +24,7 @@
 //! * [`preprocess`]: what a network wants of its input.
 //! * [`usual`]: preprocessings that are tried where a network is hardly right.
 //! * [`rounding`]: how much of a lead is rounding noise.
+//! * [`Norm`]: what the size of a change of an input is.
 //!
 //! What is done with models stands above: searches, certificates, units, transfer.
 
@@ -32,9 +33,11 @@ pub mod classify;
 mod input_box;
 pub mod inputs;
 mod model;
+mod norms;
 pub mod preprocess;
 pub mod rounding;
 pub mod usual;
 
 pub use input_box::InputBox;
 pub use model::{Answer, ExactModel, Interface, Model, ModelError, ModelOptions, read_network};
+pub use norms::{Grouping, Norm};

@@ -1,27 +1,13 @@
 //! Perturbations: their size, points on the way to them, and the smallest one found.
 
 use super::bounds::FeasibleBox;
-use super::norms::Measure;
+use super::norms::{Measure, Norm};
 pub(super) use blindspot_model::rounding::scale;
 
 /// The L2 norm of the perturbation that leads from `original` to `adversarial`, images of one
 /// length.
 pub fn norm(original: &[f32], adversarial: &[f32]) -> f64 {
-    const LANES: usize = 16;
-    let mut lanes = [0.0f64; LANES];
-    let mut a = original.chunks_exact(LANES);
-    let mut b = adversarial.chunks_exact(LANES);
-    for (a, b) in a.by_ref().zip(b.by_ref()) {
-        for lane in 0..LANES {
-            let delta = f64::from(b[lane]) - f64::from(a[lane]);
-            lanes[lane] += delta * delta;
-        }
-    }
-    let rest = a.remainder().iter().zip(b.remainder());
-    let rest: f64 = rest
-        .map(|(&a, &b)| (f64::from(b) - f64::from(a)).powi(2))
-        .sum();
-    (lanes.iter().sum::<f64>() + rest).sqrt()
+    Norm::L2.of(original, adversarial)
 }
 
 /// Writes the point that lies `fraction` of the way from the original to `end`, moved into the
