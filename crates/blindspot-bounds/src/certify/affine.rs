@@ -5,12 +5,14 @@
 //! beside its input and pass through it unchanged: the next affine layer takes them together with
 //! the activation's output. So a network that branches has this form, too.
 
+use blindspot_model::Norm;
 use blindspot_net::ops::{Binary, Pool, PoolKind, ReduceKind, Unary};
 use blindspot_net::{
     Evaluator, ExactNetwork, Graph, Network, Node, Op, Operand, ValueId, WeightId,
 };
 
 use super::arithmetic::{Rounding, Roundings};
+use super::decrease::dual_norm;
 use super::error::{CertifyError, unsupported};
 use super::magnitude::{self, MagnitudeEvaluator, OUTWARD};
 use super::part::Part;
@@ -357,12 +359,13 @@ impl AffineLayer {
         self.for_each_row_by(self.evaluator(), take);
     }
 
-    /// The L2 norms of the rows of the matrix of magnitudes, one for each output.
-    pub(super) fn magnitude_norms(&self) -> Vec<f64> {
+    /// The dual norms of the rows of the matrix of magnitudes, one for each output: how much more the
+    /// sizes of its terms can be for each unit of a perturbation's norm.
+    pub(super) fn magnitude_norms(&self, norm: Norm) -> Vec<f64> {
         let mut norms = Vec::with_capacity(self.outputs);
         let evaluator = LayerEvaluator::new(self.positive.as_ref());
         self.for_each_row_by(evaluator, |row| {
-            norms.push(OUTWARD * row.iter().map(|a| a * a).sum::<f64>().sqrt());
+            norms.push(OUTWARD * dual_norm(norm, row));
         });
         norms
     }

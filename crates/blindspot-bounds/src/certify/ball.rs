@@ -1,131 +1,20 @@
-//! The smallest value of a linear function over all perturbations of an image inside an L2 ball and
-//! the input box.
-//!
-//! Minimise a·d over |d| <= r with each x_i + d_i in its range. For any multiplier lambda >= 0 of
-//! the ball constraint, the value
-//!
-//! ```text
-//! sum_i min over t in [0, m_i] of (lambda t^2 / 2 - |a_i| t)  -  lambda r^2 / 2
-//! ```
-//!
-//! is a lower bound (weak duality), m_i being how far the i-th value can move in the direction that
-//! lowers a_i d_i. The bound holds for any multiplier, so the iteration that improves it may stop
-//! early.
+//! The smallest value of a linear function over all perturbations of an image inside the ball of a
+//! norm and the input box: its value at the image less the largest
+//! [decrease](super::decrease), with the rounding of both subtracted.
 
 use blindspot_net::vectorised;
 
-/// An image, and how far the input box lets each of its values move down and up: the perturbations
-/// that are considered around it. Both distances are at least 0.
-#[derive(Debug, Clone)]
-pub(super) struct PerturbationBox {
-    pub(super) image: Vec<f64>,
-    pub(super) down: Vec<f64>,
-    pub(super) up: Vec<f64>,
-}
-
-impl PerturbationBox {
-    /// Perturbations of `image` that stay between `lower` and `upper`.
-    pub(super) fn new(image: &[f32], lower: f32, upper: f32) -> PerturbationBox {
-        let wide = |value: f32| f64::from(value);
-        PerturbationBox {
-            image: image.iter().map(|&x| wide(x)).collect(),
-            // The difference of two f32 numbers is rounded in f64: a larger box stays sound.
-            down: image
-                .iter()
-                .map(|&x| outward(wide(x) - wide(lower)))
-                .collect(),
-            up: image
-                .iter()
-                .map(|&x| outward(wide(upper) - wide(x)))
-                .collect(),
-        }
-    }
-
-    /// Perturbations in this input box of the image plus `perturbation`, which lies in the box.
-    pub(super) fn moved(&self, perturbation: &[f64]) -> PerturbationBox {
-        // Where both terms nearly cancel, more than the rounding of either is added.
-        let side = |(distance, d): (&f64, f64)| {
-            outward(distance + d) + 4.0 * f64::EPSILON * (distance.abs() + d.abs())
-        };
-        let back = perturbation.iter().map(|d| -d);
-        PerturbationBox {
-            image: self
-                .image
-                .iter()
-                .zip(perturbation)
-                .map(|(x, d)| x + d)
-                .collect(),
-            down: self
-                .down
-                .iter()
-                .zip(perturbation.iter().copied())
-                .map(side)
-                .collect(),
-            up: self.up.iter().zip(back).map(side).collect(),
-        }
-    }
-
-    /// L2 norm of the largest perturbation: the distance of the farthest corner.
-    pub(super) fn max_norm(&self) -> f64 {
-        let sides = self.down.iter().zip(&self.up);
-        sides
-            .map(|(down, up)| down.max(*up).powi(2))
-            .sum::<f64>()
-            .sqrt()
-    }
-}
-
-fn outward(side: f64) -> f64 {
-    (side * (1.0 + 4.0 * f64::EPSILON)).max(0.0)
-}
-
-/// Sums over all values for one multiplier: over clamped values, which move to the edge of the box,
-/// and over free values, which the box does not stop.
-#[derive(Debug, Default, Clone, Copy)]
-struct Sums {
-    /// Sum of m^2 over clamped values.
-    clamped: f64,
-    /// Sum of |a| m over clamped values.
-    gain: f64,
-    /// Sum of a^2 over free values.
-    free: f64,
-}
+use super::decrease::Decrease;
+use super::perturbation_box::PerturbationBox;
 
 const LANES: usize = 16;
-
-/// The sums for the inverse of a multiplier: a value is clamped if |a| / lambda > m.
-#[inline(always)]
-fn sums_at(weights: &[f64], limits: &[f64], inverse: f64) -> Sums {
-    let mut lanes = [[0.0f64; LANES]; 3];
-    let mut add = |lane: usize, w: f64, m: f64| {
-        let clamped = w * inverse > m;
-        let (edge, rest) = if clamped { (m, 0.0) } else { (0.0, w) };
-        lanes[0][lane] += edge * edge;
-        lanes[1][lane] += w * edge;
-        lanes[2][lane] += rest * rest;
-    };
-    let (mut w, mut m) = (weights.chunks_exact(LANES), limits.chunks_exact(LANES));
-    for (w, m) in w.by_ref().zip(m.by_ref()) {
-        for lane in 0..LANES {
-            add(lane, w[lane], m[lane]);
-        }
-    }
-    for (lane, (&w, &m)) in w.remainder().iter().zip(m.remainder()).enumerate() {
-        add(lane, w, m);
-    }
-    let [clamped, gain, free] = lanes.map(|lanes| lanes.iter().sum());
-    Sums {
-        clamped,
-        gain,
-        free,
-    }
-}
 
 /// Reusable memory: |a_i| and m_i of one linear function.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     weights: Vec<f64>,
     limits: Vec<f64>,
+    order: Vec<u32>,
 }
 
 /// An upper bound of the rounding error of a sum of `count` products whose absolute values sum to
@@ -159,7 +48,11 @@ pub(super) fn min_value(
     scratch: &mut Scratch,
 ) -> f64 {
     let count = coefficients.len();
-    let Scratch { weights, limits } = scratch;
+    let Scratch {
+        weights,
+        limits,
+        order,
+    } = scratch;
     weights.resize(count, 0.0);
     limits.resize(count, 0.0);
     let (center, size) = match support {
@@ -187,7 +80,7 @@ pub(super) fn min_value(
         most, size: moved, ..
     } = vectorised(
         #[inline(always)]
-        || max_decrease(weights, limits, radius),
+        || Decrease::of(domain.norm, weights, limits, radius, order),
     );
     center - most - rounding(count, size + moved)
 }
@@ -214,8 +107,8 @@ pub(super) fn min_value_at(
 pub(super) struct Minimum {
     /// A lower bound of a·d, with the rounding subtracted.
     pub(super) value: f64,
-    /// How far a free value moves for each unit of its coefficient (1 / lambda); 0 if no value is
-    /// free.
+    /// In L2 how far a free value moves for each unit of its coefficient (1 / lambda); 0 if no value
+    /// is free.
     pub(super) inverse: f64,
 }
 
@@ -229,7 +122,11 @@ pub(super) fn min_change(
     point: &mut [f64],
 ) -> Minimum {
     let count = coefficients.len();
-    let Scratch { weights, limits } = scratch;
+    let Scratch {
+        weights,
+        limits,
+        order,
+    } = scratch;
     weights.resize(count, 0.0);
     limits.resize(count, 0.0);
     let (down, up) = (&domain.down[..count], &domain.up[..count]);
@@ -240,19 +137,14 @@ pub(super) fn min_change(
                 weights[i] = a.abs();
                 limits[i] = if a > 0.0 { down[i] } else { up[i] };
             }
-            let decrease = max_decrease(weights, limits, radius);
-            for (i, point) in point.iter_mut().enumerate() {
-                let free = if decrease.all_clamped && weights[i] > 0.0 {
-                    f64::INFINITY
-                } else {
-                    weights[i] * decrease.inverse
-                };
-                let far = free.min(limits[i]);
-                *point = -far.copysign(coefficients[i]);
+            let decrease = Decrease::of(domain.norm, weights, limits, radius, order);
+            decrease.write_moves(weights, limits, point);
+            for (point, &a) in point.iter_mut().zip(coefficients) {
+                *point = -point.copysign(a);
             }
             Minimum {
                 value: -decrease.most - rounding(count, decrease.size),
-                inverse: decrease.inverse,
+                inverse: decrease.inverse(),
             }
         },
     )
@@ -295,78 +187,12 @@ fn value_at_image(
     (center, size)
 }
 
-/// How far a linear function can decrease inside the ball and the box.
-struct Decrease {
-    /// An upper bound of the decrease.
-    most: f64,
-    /// The sum of the absolute values that the bound was computed from.
-    size: f64,
-    /// The inverse of the ball's multiplier.
-    inverse: f64,
-    /// The box clamps every value; the ball constrains none.
-    all_clamped: bool,
-}
-
-#[inline(always)]
-fn max_decrease(weights: &[f64], limits: &[f64], radius: f64) -> Decrease {
-    // The inverse grows from its smallest value and clamps ever more values: monotone and finite.
-    let mut inverse = 0.0;
-    let mut sums = sums_at(weights, limits, inverse);
-    for _ in 0..24 {
-        let left = radius * radius - sums.clamped;
-        // If no value is free, the corner that lowers the function the most is within the ball.
-        if sums.free <= 0.0 || left <= 0.0 {
-            break;
-        }
-        let next = (left / sums.free).sqrt();
-        if next <= inverse * (1.0 + 1e-9) {
-            break;
-        }
-        inverse = next;
-        let before = sums.free;
-        sums = sums_at(weights, limits, inverse);
-        if sums.free == before {
-            break;
-        }
-    }
-    if sums.free <= 0.0 {
-        // All values are clamped, or all coefficients are 0, or their squares underflow: the box
-        // alone gives a bound, too.
-        let gain = weights.iter().zip(limits).map(|(w, m)| w * m).sum();
-        return Decrease {
-            most: gain,
-            size: 3.0 * gain,
-            inverse: 0.0,
-            all_clamped: true,
-        };
-    }
-    if inverse <= 0.0 {
-        // Nothing moves in a ball of radius 0. Otherwise a square over- or underflowed.
-        return Decrease {
-            most: if radius > 0.0 { f64::INFINITY } else { 0.0 },
-            size: 0.0,
-            inverse,
-            all_clamped: false,
-        };
-    }
-    // Minus the dual value of the module's page: its sum over free values is -a^2 / (2 lambda), over
-    // clamped ones lambda m^2 / 2 - |a| m.
-    let lambda = 1.0 / inverse;
-    let held = 0.5 * lambda * (radius * radius - sums.clamped);
-    let free = 0.5 * inverse * sums.free;
-    let size = 3.0 * (free + sums.gain + lambda * (radius * radius + sums.clamped));
-    Decrease {
-        most: free + sums.gain + held,
-        size,
-        inverse,
-        all_clamped: false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use blindspot_model::Norm;
     use blindspot_run::random::Stream;
+
+    use super::*;
 
     fn problem(seed: usize) -> (Vec<f64>, Vec<f32>, f64) {
         let mut stream = Stream::new(1, "ball of a test", seed);
@@ -435,6 +261,93 @@ mod tests {
             let support: Vec<u32> = (0..a.len() as u32).collect();
             let same = min_both_signs(&a, Some(&support), &domain, radius, &mut Scratch::default());
             assert!((same[0] - found).abs() < 1e-12 * size);
+        }
+    }
+
+    /// Against the greedy optimum; it is attained at the point that is given.
+    #[test]
+    fn the_bound_is_the_exact_minimum_in_other_norms() {
+        for seed in 0..500 {
+            let (a, image, radius) = problem(seed);
+            let wide: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
+            let far = |i: usize| if a[i] > 0.0 { wide[i] } else { 1.0 - wide[i] };
+            for norm in [Norm::Linf, Norm::L1, Norm::L0] {
+                // Some beyond all of the box.
+                let radius = match (seed % 10, norm) {
+                    (0, _) => 100.0,
+                    (_, Norm::Linf) => radius / 3.0,
+                    _ => radius,
+                };
+                let domain = PerturbationBox::new(&image, 0.0, 1.0).in_norm(norm);
+                let gain = |i: &usize| match norm {
+                    Norm::L0 => a[*i].abs() * far(*i),
+                    _ => a[*i].abs(),
+                };
+                let mut order: Vec<usize> = (0..a.len()).collect();
+                order.sort_by(|i, j| gain(j).total_cmp(&gain(i)));
+                let mut left = radius;
+                let start: f64 = a.iter().zip(&wide).map(|(a, x)| a * x).sum();
+                let exact = order.into_iter().fold(start, |sum, i| {
+                    let step = match norm {
+                        Norm::L0 => far(i) * left.clamp(0.0, 1.0),
+                        _ => far(i).min(left),
+                    };
+                    match norm {
+                        Norm::L1 => left -= step,
+                        Norm::L0 => left -= 1.0,
+                        _ => {}
+                    }
+                    sum - a[i].abs() * step
+                });
+                let mut scratch = Scratch::default();
+                let found = min_value(&a, 1.0, None, &domain, radius, &mut scratch);
+                let (error, size) = (exact - found, 1.0 + exact.abs());
+                assert!(
+                    (-1e-12 * size..1e-9 * size).contains(&error),
+                    "{seed} {norm}: {found} {exact}"
+                );
+                let support: Vec<u32> = (0..a.len() as u32).collect();
+                let [same, _] = min_both_signs(&a, Some(&support), &domain, radius, &mut scratch);
+                assert!((same - found).abs() < 1e-12 * size);
+                let mut point = vec![0.0; a.len()];
+                let low = min_value_at(&a, &domain, radius, &mut scratch, &mut point);
+                let moved = wide.iter().zip(&point).map(|(x, d)| x + d);
+                let there: f64 = a.iter().zip(moved.clone()).map(|(a, x)| a * x).sum();
+                assert!(
+                    (there - low).abs() < 1e-9 * size,
+                    "{seed} {norm}: {there} {low}"
+                );
+                assert!(moved.clone().all(|x| (-1e-12..1.0 + 1e-12).contains(&x)));
+                let reached = match norm {
+                    Norm::Linf => point.iter().fold(0.0f64, |most, d| most.max(d.abs())),
+                    Norm::L1 => point.iter().map(|d| d.abs()).sum(),
+                    _ => {
+                        let parts = point.iter().enumerate().filter(|(_, d)| **d != 0.0);
+                        parts.map(|(i, d)| d.abs() / far(i)).sum()
+                    }
+                };
+                assert!(
+                    reached <= radius + 1e-9,
+                    "{seed} {norm}: {reached} {radius}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_overflow_give_no_bound_in_any_norm() {
+        for (norm, _) in Norm::NAMES {
+            let domain = PerturbationBox::new(&[0.5; 3], 0.0, 1.0).in_norm(norm);
+            let least = |a: [f64; 3], radius: f64| {
+                min_value(&a, 1.0, None, &domain, radius, &mut Scratch::default())
+            };
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                for radius in [0.0, 0.1, 2.0, 10.0] {
+                    let bound = least([1.0, bad, -1.0], radius);
+                    assert!(bound.is_nan() || bound < -1e300, "{norm} {bad}");
+                }
+            }
+            assert!(least([1e160, 0.0, 0.0], 0.1) <= 0.5e160 - 0.01e160);
         }
     }
 }

@@ -4,26 +4,20 @@ use std::time::{Duration, Instant};
 
 use blindspot_data::ImageSet;
 use blindspot_model::inputs::{InputError, Inputs};
-use blindspot_model::{ExactModel, InputBox, Model};
-use blindspot_net::{Budget, Evaluator, ExactNetwork, Network, ValueId, argmax};
+use blindspot_model::{ExactModel, Grouping, InputBox, Model, Norm};
+use blindspot_net::{Budget, Evaluator, ExactNetwork, Network, ValueId};
 use blindspot_run::monitor::{Monitor, Unwatched};
 use rayon::prelude::*;
 
 use super::affine::AffineLayers;
 use super::arithmetic::{Arithmetic, Rounding};
-use super::ball::PerturbationBox;
 use super::cost::check_linear;
 use super::curvature::CurvatureBound;
 use super::lipschitz::Lipschitz;
 use super::propagation::{BoundPropagation, EndRounding, FirstLayer};
-use super::radius::RadiusSearch;
-use super::verify::{Neighbourhood, RunnerUp};
+use super::worker::{Radii, Worker};
 use super::{Certificate, CertifyError};
 
-/// The relative tolerance of the radius that linear bounds certify.
-const TOLERANCE: f64 = 5e-3;
-/// The relative tolerance if the network is affine: then the bounds are exact.
-const AFFINE_TOLERANCE: f64 = 1e-10;
 /// The largest number of entries of the first affine layer's matrix.
 const MAX_FIRST_ENTRIES: usize = 1 << 27;
 
@@ -46,14 +40,17 @@ pub const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
 /// ```
 #[must_use = "a certifier does nothing until it certifies images"]
 pub struct Certifier {
-    network: Network<f64>,
+    pub(super) network: Network<f64>,
     /// The values whose norms Lipschitz constants need.
-    values: Vec<ValueId>,
-    input_box: InputBox,
-    arithmetic: Arithmetic,
-    runtime: EndRounding,
+    pub(super) values: Vec<ValueId>,
+    pub(super) input_box: InputBox,
+    pub(super) norm: Norm,
+    /// How many values count as one in L0.
+    pub(super) channels: usize,
+    pub(super) arithmetic: Arithmetic,
+    pub(super) runtime: EndRounding,
     time_limit: Option<Duration>,
-    lipschitz: Result<Lipschitz, CertifyError>,
+    pub(super) lipschitz: Result<Lipschitz, CertifyError>,
     linear: Result<LinearBounding, CertifyError>,
 }
 
@@ -183,12 +180,30 @@ impl Certifier {
             values: [graph.input()].into_iter().chain(outputs).collect(),
             network: network.clone(),
             input_box,
+            norm: Norm::default(),
+            channels: 1,
             arithmetic: Arithmetic::default(),
             runtime,
             time_limit: None,
             lipschitz,
             linear,
         })
+    }
+
+    /// The norm of the radii; L2 by default. In [`Norm::L0`] a radius is a number of values: no change
+    /// of fewer than so many values changes the answer.
+    pub fn norm(mut self, norm: Norm) -> Certifier {
+        if let Ok(linear) = &mut self.linear {
+            linear.first.set_norm(&linear.layers.affine[0], norm);
+        }
+        Certifier { norm, ..self }
+    }
+
+    /// What [`Norm::L0`] counts; values by default. A change of p pixels is one of at most p times the
+    /// channels values, so that what is certified of pixels follows from what is of values.
+    pub fn grouping(self, grouping: Grouping) -> Certifier {
+        let channels = grouping.channels(self.network.input_shape());
+        Certifier { channels, ..self }
     }
 
     /// The arithmetic in which answers are certified; that of any runtime by default.
@@ -357,158 +372,9 @@ impl Certifier {
         Some(&self.linear.as_ref().ok()?.layers)
     }
 
+    /// The curvature bound, which is one in L2.
     pub(super) fn curvature(&self) -> Option<&CurvatureBound> {
-        self.linear.as_ref().ok()?.curvature.as_ref()
-    }
-}
-
-/// What is certified of one image, as in a [`Certificate`].
-struct Radii {
-    radius: f64,
-    lipschitz: Option<f64>,
-}
-
-/// The memory of one thread.
-pub(super) struct Worker<'c> {
-    pub(super) certifier: &'c Certifier,
-    pub(super) evaluator: Evaluator<'c, f64>,
-    pub(super) propagation: Option<BoundPropagation<'c>>,
-}
-
-impl Worker<'_> {
-    fn certify(&mut self, image: &[f32], label: usize) -> Radii {
-        let certifier = self.certifier;
-        let logits = self.logits(image);
-        // Nothing is certified around an image that is misclassified, maybe so in a runtime, or
-        // outside of the box.
-        let InputBox { lower, upper } = certifier.input_box;
-        let inside = image.iter().all(|x| (lower..=upper).contains(x));
-        if argmax(&logits) != label || !inside || !self.is_certain(image, &logits, label) {
-            return Radii {
-                radius: 0.0,
-                lipschitz: certifier.lipschitz.as_ref().ok().map(|_| 0.0),
-            };
-        }
-        let lipschitz = self.lipschitz_radius(&logits, label, certifier.arithmetic);
-        let linear = self.linear_radius(image, &logits, label);
-        Radii {
-            radius: linear.max(lipschitz.unwrap_or(0.0)),
-            lipschitz,
-        }
-    }
-
-    /// Whether any runtime answers `label` to the image itself, whose logits were computed last.
-    fn is_certain(&mut self, image: &[f32], logits: &[f64], label: usize) -> bool {
-        let runtime = Arithmetic::Runtime;
-        if self
-            .lipschitz_radius(logits, label, runtime)
-            .is_some_and(|radius| radius > 0.0)
-        {
-            return true;
-        }
-        let InputBox { lower, upper } = self.certifier.input_box;
-        let domain = PerturbationBox::new(image, lower, upper);
-        self.set_arithmetic(runtime);
-        let propagation = self.propagation.as_mut();
-        let margin = propagation.map(|propagation| propagation.margin(&domain, label, 0.0));
-        self.set_arithmetic(self.certifier.arithmetic);
-        margin.is_some_and(|margin| margin > 0.0)
-    }
-
-    fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
-        if let Some(propagation) = &mut self.propagation {
-            propagation.set_rounding(match arithmetic {
-                Arithmetic::Runtime => Some(self.certifier.runtime),
-                Arithmetic::Exact => None,
-            });
-        }
-    }
-
-    /// The radius by the Lipschitz constants alone around the image whose logits were computed last;
-    /// None if the network has none.
-    fn lipschitz_radius(
-        &self,
-        logits: &[f64],
-        label: usize,
-        arithmetic: Arithmetic,
-    ) -> Option<f64> {
-        let certifier = self.certifier;
-        let lipschitz = certifier.lipschitz.as_ref().ok()?;
-        let norm = |id: &ValueId| {
-            let squares = self.evaluator.value(*id).iter().map(|x| x * x);
-            squares.sum::<f64>().sqrt()
-        };
-        let norms: Vec<f64> = certifier.values.iter().map(norm).collect();
-        let EndRounding { rounding, end } = certifier.runtime;
-        let (rounding, end) = match arithmetic {
-            Arithmetic::Runtime => (rounding, end),
-            Arithmetic::Exact => (Rounding::DOUBLE, 0.0),
-        };
-        Some(lipschitz.radius(&norms, logits, label, &rounding, end))
-    }
-
-    /// The radius by linear bounds around an image that is classified right; 0 without any.
-    fn linear_radius(&mut self, image: &[f32], logits: &[f64], label: usize) -> f64 {
-        let runners_up = self.runners_up(logits, label);
-        let Some(propagation) = &mut self.propagation else {
-            return 0.0;
-        };
-        let InputBox { lower, upper } = self.certifier.input_box;
-        let domain = PerturbationBox::new(image, lower, upper);
-        let least = |numbers: &mut dyn Iterator<Item = f64>| numbers.fold(f64::INFINITY, f64::min);
-        let nearest = least(&mut runners_up.iter().map(|other| other.distance));
-        let is_affine = propagation.layers().activations.is_empty();
-        let search = RadiusSearch {
-            margin_at_zero: least(&mut runners_up.iter().map(|other| other.margin)),
-            first: 0.45 * nearest,
-            linear_root: nearest,
-            max: domain.max_norm(),
-            tolerance: if is_affine {
-                AFFINE_TOLERANCE
-            } else {
-                TOLERANCE
-            },
-        };
-        search.run(|radius| propagation.margin(&domain, label, radius))
-    }
-
-    /// What a query about an image needs.
-    pub(super) fn neighbourhood(&mut self, image: &[f32], label: usize) -> Neighbourhood {
-        let InputBox { lower, upper } = self.certifier.input_box;
-        let logits = self.logits(image);
-        let mut runners_up = self.runners_up(&logits, label);
-        runners_up.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-        Neighbourhood {
-            domain: PerturbationBox::new(image, lower, upper),
-            label,
-            runners_up,
-        }
-    }
-
-    fn logits(&mut self, image: &[f32]) -> Vec<f64> {
-        let input = self.evaluator.input(1).iter_mut();
-        input
-            .zip(image)
-            .for_each(|(x, &value)| *x = f64::from(value));
-        self.evaluator.forward().to_vec()
-    }
-
-    /// All other classes at the image whose logits were computed last, in their order.
-    fn runners_up(&mut self, logits: &[f64], label: usize) -> Vec<RunnerUp> {
-        let others = (0..logits.len()).filter(|&class| class != label);
-        others
-            .map(|class| {
-                let mut direction = vec![0.0; logits.len()];
-                (direction[label], direction[class]) = (1.0, -1.0);
-                let gradient = self.evaluator.backward(&direction);
-                let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-                let margin = logits[label] - logits[class];
-                RunnerUp {
-                    class,
-                    margin,
-                    distance: margin / norm,
-                }
-            })
-            .collect()
+        let linear = self.linear.as_ref().ok()?;
+        linear.curvature.as_ref().filter(|_| self.norm == Norm::L2)
     }
 }

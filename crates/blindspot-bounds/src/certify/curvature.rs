@@ -45,7 +45,8 @@
 use faer::{Mat, Side};
 
 use super::affine::{ActivationLayer, AffineLayer, AffineLayers};
-use super::ball::{self, PerturbationBox, Scratch};
+use super::ball::{self, Scratch};
+use super::perturbation_box::PerturbationBox;
 use super::propagation::{Intervals, Relaxed};
 use super::smooth::{LocalBounds, Smooth};
 use crate::spectrum::{Matrix, clear_upper_registers};

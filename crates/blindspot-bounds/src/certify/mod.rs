@@ -1,5 +1,5 @@
-//! Certified radii: for each image an L2 distance within which no perturbation in the input box
-//! changes the model's answer.
+//! Certified radii: for each image a distance within which no perturbation in the input box changes
+//! the model's answer, in L2, Linf, L1 or L0 ([`Certifier::norm`]).
 //!
 //! A search for adversarial examples bounds an image's distance to the decision boundary from
 //! above; a certificate bounds it from below. [`Certifier`] makes certificates.
@@ -33,10 +33,10 @@
 //! Let z be the logits of the network. A certificate of an image x with the label c says that
 //!
 //! ```text
-//! min over k != c of  z_c(x + d) - z_k(x + d)  >  0    if |d| < radius and x + d is in the box.
+//! min over k != c of  z_c(x + d) - z_k(x + d)  >  0    if |d| < radius and x + d is in the box,
 //! ```
 //!
-//! The left side is the **margin**. All computation is in f64, every step subtracts a bound of its
+//! in the certifier's norm. The left side is the **margin**. All computation is in f64, every step subtracts a bound of its
 //! own rounding error, and overflow certifies nothing. The perturbed images need not be images of 8
 //! bits, or even of f32. An image that is misclassified has the radius 0.
 //!
@@ -62,7 +62,9 @@
 //! min over k of  (z_c(x) - z_k(x)) / (|w_c - w_k| L)
 //! ```
 //!
-//! changes the answer. This radius is [`Certificate::lipschitz`]; it is tiny for deep networks.
+//! changes the answer. This radius is [`Certificate::lipschitz`]; it is tiny for deep networks. In
+//! other norms it is one whose ball lies in the L2 ball: the same in L1, the root of the number of
+//! values smaller in Linf, and in L0 as many whole changes as the L2 ball holds.
 //!
 //! # Linear relaxation
 //!
@@ -72,7 +74,8 @@
 //! tangents and chords for sigmoid and tanh, a chord for each input of a max pooling. If each unit
 //! is replaced by the line that makes the margin smaller, the margin is bounded below by a linear
 //! function of d (CROWN, Zhang et al. 2018). Its minimum over the ball *and* the box has a closed
-//! form but for one multiplier, and any multiplier gives a bound. The intervals come from the same
+//! form but for one multiplier, and any multiplier gives a bound: in Linf each value moves as far as
+//! ball and box let it, in L1 and L0 those that count most are taken first (a fractional knapsack). The intervals come from the same
 //! bounds of the layers below. The largest r at which the bound is positive is found by inverse
 //! interpolation; every radius returned was verified.
 //!
@@ -90,7 +93,7 @@
 //! ```
 //!
 //! with the gradient a at the image and a positive semidefinite M. What counts is M's largest
-//! eigenvalue, where linear bounds pay for its trace.
+//! eigenvalue, where linear bounds pay for its trace. It is of use in L2.
 //!
 //! # Refining: branch and bound
 //!
@@ -126,12 +129,14 @@ mod ball;
 mod certifier;
 mod cost;
 mod curvature;
+mod decrease;
 mod error;
 mod layer_relaxation;
 mod lipschitz;
 mod magnitude;
 mod outcome;
 mod part;
+mod perturbation_box;
 mod propagation;
 mod radius;
 mod refine;
@@ -143,6 +148,7 @@ mod subproblem;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod worker;
 
 use std::fmt;
 
@@ -162,8 +168,8 @@ pub struct Certificate {
     pub index: usize,
     /// The image's true class.
     pub label: usize,
-    /// The certified radius: the network answers `label` to every image of the box within this L2
-    /// distance. 0 if the network misclassifies the image itself, or a runtime's rounding may make
+    /// The certified radius: the network answers `label` to every image of the box within this
+    /// distance, and in L0 to every one that differs in fewer values. 0 if the network misclassifies the image itself, or a runtime's rounding may make
     /// it, or the image is outside of the box.
     pub radius: f64,
     /// The radius that the product of the layers' bounds certifies by itself; None if the network

@@ -31,16 +31,19 @@
 //! the runtime's gamma, and with |h| bounded by the intervals within the radius. The intervals in
 //! turn hold for the values that a runtime has.
 
+use blindspot_model::Norm;
+
 use super::affine::{ActivationLayer, AffineLayer, AffineLayers, LayerEvaluator, MAX_FUNCTIONS};
 use super::arithmetic::Rounding;
-use super::ball::{self, PerturbationBox, Scratch};
+use super::ball::{self, Scratch};
 use super::layer_relaxation::{Constant, MaxBounds, Relaxation};
 use super::magnitude::MagnitudeEvaluator;
+use super::perturbation_box::PerturbationBox;
 
 /// The rows of the first affine layer's matrix, which are the same for all images.
 pub(super) struct FirstLayer {
     rows: Vec<Row>,
-    /// The L2 norms of the rows of its magnitudes.
+    /// The dual norms of the rows of its magnitudes.
     magnitude_norms: Vec<f64>,
 }
 
@@ -57,8 +60,13 @@ impl FirstLayer {
         layer.for_each_row(|row| rows.push(Row::new(row)));
         FirstLayer {
             rows,
-            magnitude_norms: layer.magnitude_norms(),
+            magnitude_norms: layer.magnitude_norms(Norm::default()),
         }
+    }
+
+    /// Prepares the layer for radii in another norm.
+    pub(super) fn set_norm(&mut self, layer: &AffineLayer, norm: Norm) {
+        self.magnitude_norms = layer.magnitude_norms(norm);
     }
 }
 
@@ -163,7 +171,7 @@ impl<'c> BoundPropagation<'c> {
         let mut relaxed = Relaxed::default();
         let mut largest: Vec<f64> = domain.image.iter().map(|x| x.abs()).collect();
         for (i, activation) in layers.activations.iter().enumerate() {
-            let sizes = self.add_errors(i, &largest, radius, &mut relaxed.errors);
+            let sizes = self.add_errors(i, &largest, (domain, radius), &mut relaxed.errors);
             let behind_relu = i > 0 && layers.activations[i - 1].is_relu();
             let Intervals { lower, upper } = match relaxed.intervals.last() {
                 // Right behind a ReLU, the ReLU of its interval is the tightest.
@@ -206,7 +214,7 @@ impl<'c> BoundPropagation<'c> {
         self.add_errors(
             layers.activations.len(),
             &largest,
-            radius,
+            (domain, radius),
             &mut relaxed.errors,
         );
         relaxed.errors.end = self.rounding.map_or(0.0, |runtime| runtime.end);
@@ -220,7 +228,7 @@ impl<'c> BoundPropagation<'c> {
         &mut self,
         i: usize,
         largest: &[f64],
-        radius: f64,
+        (domain, radius): (&PerturbationBox, f64),
         errors: &mut Errors,
     ) -> Vec<f64> {
         let layer = &self.layers.affine[i];
@@ -232,14 +240,14 @@ impl<'c> BoundPropagation<'c> {
         let sizes: Vec<f64> = if i == 0 {
             // All values that far would be farther than the radius together; but only that tells
             // whether numbers on the way overflow.
-            let far: Vec<f64> = largest.iter().map(|x| x + radius).collect();
-            let far = magnitudes.at(&far, Some(rounding));
+            let far = magnitudes.at(&domain.largest_within(radius), Some(rounding));
+            let most = radius * domain.unit();
             let sizes = magnitudes.at(largest, None).into_iter();
             let norms = self.first.magnitude_norms.iter();
             let each = sizes.zip(norms).zip(far);
             each.map(|((size, norm), far)| match far {
                 f64::INFINITY => far,
-                _ => far.min(size + radius * norm),
+                _ => far.min(size + most * norm),
             })
             .collect()
         } else {

@@ -9,16 +9,18 @@
 
 use std::time::Instant;
 
+use blindspot_model::Norm;
 use blindspot_model::inputs::{InputError, Inputs};
 use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
 
 use super::Certificate;
-use super::certifier::{Certifier, Worker};
+use super::certifier::Certifier;
 use super::outcome::Outcome;
 use super::radius::RadiusSearch;
 use super::relu_branching;
 use super::verify::{Neighbourhood, Query};
+use super::worker::Worker;
 
 /// Rounds of branch and bound, at most.
 const ROUNDS: u32 = 9;
@@ -45,11 +47,12 @@ struct Progress {
 }
 
 impl Certifier {
-    /// Whether [`refine`](Certifier::refine) can raise certificates: for networks with ReLUs, and
-    /// for networks of one or two fully connected layers of sigmoid or tanh units below the last
-    /// layer.
+    /// Whether [`refine`](Certifier::refine) can raise certificates: for networks with ReLUs, and in
+    /// L2 for networks of one or two fully connected layers of sigmoid or tanh units below the last
+    /// layer. Not in L0, whose radii are whole numbers.
     pub fn refines(&self) -> bool {
-        self.curvature().is_some() || self.layers().is_some_and(relu_branching::has_relus)
+        let has_relus = || self.layers().is_some_and(relu_branching::has_relus);
+        self.curvature().is_some() || self.norm != Norm::L0 && has_relus()
     }
 
     /// Raises certificates of images of `inputs` by branch and bound until `deadline`, or until

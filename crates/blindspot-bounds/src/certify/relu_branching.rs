@@ -16,9 +16,9 @@
 use std::collections::BinaryHeap;
 
 use super::affine::{ActivationLayer, AffineLayers, MAX_FUNCTIONS};
-use super::ball::PerturbationBox;
 use super::layer_relaxation::{Constant, Relaxation};
 use super::outcome::Outcome;
+use super::perturbation_box::PerturbationBox;
 use super::propagation::{AttainedBounds, BoundPropagation, Errors, Relaxed};
 use super::subproblem::{Next, Phase, Subproblem, Trial, UnitValues, UnstableUnit};
 

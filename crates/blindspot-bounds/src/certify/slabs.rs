@@ -22,9 +22,10 @@
 
 use blindspot_net::vectorised;
 
-use super::ball::{self, PerturbationBox, Scratch};
+use super::ball::{self, Scratch};
 use super::curvature::{CurvatureAxes, QuadraticBound};
 use super::outcome::Outcome;
+use super::perturbation_box::PerturbationBox;
 
 /// A part of the ball between parallel planes across the first axes.
 struct Slab {

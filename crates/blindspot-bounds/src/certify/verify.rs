@@ -4,12 +4,12 @@
 
 use blindspot_net::argmax;
 
-use super::ball::PerturbationBox;
-use super::certifier::Worker;
 use super::outcome::Outcome;
+use super::perturbation_box::PerturbationBox;
 use super::propagation::BoundPropagation;
 use super::relu_branching::ReluBranching;
 use super::slabs::{HalfSpace, SlabBranching};
+use super::worker::Worker;
 
 /// The largest number of spherical caps that are cut off one ball, one after another.
 const MAX_CAPS: usize = 24;
@@ -23,7 +23,7 @@ pub(super) struct RunnerUp {
     pub(super) class: usize,
     /// The margin of the label over this class at the image.
     pub(super) margin: f64,
-    /// The L2 distance at which the margin would be 0 if the network were linear around the image.
+    /// The distance at which the margin would be 0 if the network were linear around the image.
     pub(super) distance: f64,
 }
 

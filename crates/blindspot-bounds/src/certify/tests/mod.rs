@@ -1,6 +1,7 @@
 //! What must hold of every certificate.
 
 mod networks;
+mod norms;
 mod refined;
 mod relu_branching;
 mod rounding;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::certify::affine::AffineLayers;
 use crate::certify::arithmetic::Rounding;
-use crate::certify::ball::PerturbationBox;
 use crate::certify::curvature::CurvatureBound;
 use crate::certify::outcome::Outcome;
+use crate::certify::perturbation_box::PerturbationBox;
 use crate::certify::propagation::{BoundPropagation, FirstLayer};
 use crate::certify::slabs::SlabBranching;
 

@@ -1,0 +1,105 @@
+//! The perturbations of an image that are considered: those in the input box, measured in a norm.
+
+use blindspot_model::Norm;
+
+/// An image, and how far the input box lets each of its values move down and up: the perturbations
+/// that are considered around it. Both distances are at least 0.
+#[derive(Debug, Clone)]
+pub(super) struct PerturbationBox {
+    pub(super) image: Vec<f64>,
+    pub(super) down: Vec<f64>,
+    pub(super) up: Vec<f64>,
+    /// The norm of every radius around the image.
+    pub(super) norm: Norm,
+}
+
+impl PerturbationBox {
+    /// Perturbations of `image` that stay between `lower` and `upper`, in the L2 norm.
+    pub(super) fn new(image: &[f32], lower: f32, upper: f32) -> PerturbationBox {
+        let wide = |value: f32| f64::from(value);
+        PerturbationBox {
+            image: image.iter().map(|&x| wide(x)).collect(),
+            // The difference of two f32 numbers is rounded in f64: a larger box stays sound.
+            down: image
+                .iter()
+                .map(|&x| outward(wide(x) - wide(lower)))
+                .collect(),
+            up: image
+                .iter()
+                .map(|&x| outward(wide(upper) - wide(x)))
+                .collect(),
+            norm: Norm::L2,
+        }
+    }
+
+    /// The same perturbations in another norm.
+    pub(super) fn in_norm(self, norm: Norm) -> PerturbationBox {
+        PerturbationBox { norm, ..self }
+    }
+
+    /// Perturbations in this input box of the image plus `perturbation`, which lies in the box.
+    pub(super) fn moved(&self, perturbation: &[f64]) -> PerturbationBox {
+        // Where both terms nearly cancel, more than the rounding of either is added.
+        let side = |(distance, d): (&f64, f64)| {
+            outward(distance + d) + 4.0 * f64::EPSILON * (distance.abs() + d.abs())
+        };
+        let back = perturbation.iter().map(|d| -d);
+        PerturbationBox {
+            image: self
+                .image
+                .iter()
+                .zip(perturbation)
+                .map(|(x, d)| x + d)
+                .collect(),
+            down: self
+                .down
+                .iter()
+                .zip(perturbation.iter().copied())
+                .map(side)
+                .collect(),
+            up: self.up.iter().zip(back).map(side).collect(),
+            norm: self.norm,
+        }
+    }
+
+    /// The norm of the largest perturbation: the distance of the farthest corner.
+    pub(super) fn max_norm(&self) -> f64 {
+        let sides = self.down.iter().zip(&self.up);
+        let sides = sides.map(|(down, up)| down.max(*up));
+        match self.norm {
+            Norm::L2 => sides.map(|side| side.powi(2)).sum::<f64>().sqrt(),
+            Norm::Linf => sides.fold(0.0, f64::max),
+            Norm::L1 => sides.sum(),
+            Norm::L0 => sides.filter(|&side| side > 0.0).count() as f64,
+        }
+    }
+
+    /// How far a value may move for a unit of the norm.
+    pub(super) fn unit(&self) -> f64 {
+        match self.norm {
+            Norm::L2 | Norm::Linf | Norm::L1 => 1.0,
+            Norm::L0 => {
+                let sides = self.down.iter().chain(&self.up);
+                sides.copied().fold(0.0, f64::max)
+            }
+        }
+    }
+
+    /// How far each value may be from 0 within `radius`: not all of them at once.
+    pub(super) fn largest_within(&self, radius: f64) -> Vec<f64> {
+        let values = self.image.iter().zip(self.down.iter().zip(&self.up));
+        values
+            .map(|(x, (down, up))| {
+                x.abs()
+                    + match self.norm {
+                        Norm::L2 | Norm::Linf | Norm::L1 => radius,
+                        Norm::L0 => down.max(*up),
+                    }
+            })
+            .collect()
+    }
+}
+
+fn outward(side: f64) -> f64 {
+    (side * (1.0 + 4.0 * f64::EPSILON)).max(0.0)
+}

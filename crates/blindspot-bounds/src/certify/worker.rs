@@ -1,0 +1,208 @@
+//! Certifies one image after the other, with the memory of one thread.
+
+use blindspot_model::{InputBox, Norm};
+use blindspot_net::{Evaluator, ValueId, argmax};
+
+use super::arithmetic::{Arithmetic, Rounding};
+use super::certifier::Certifier;
+use super::decrease::dual_norm;
+use super::perturbation_box::PerturbationBox;
+use super::propagation::{BoundPropagation, EndRounding};
+use super::radius::RadiusSearch;
+use super::verify::{Neighbourhood, RunnerUp};
+
+/// The relative tolerance of the radius that linear bounds certify.
+const TOLERANCE: f64 = 5e-3;
+/// The relative tolerance if the network is affine: then the bounds are exact.
+const AFFINE_TOLERANCE: f64 = 1e-10;
+
+/// What is certified of one image, as in a [`Certificate`](super::Certificate).
+pub(super) struct Radii {
+    pub(super) radius: f64,
+    pub(super) lipschitz: Option<f64>,
+}
+
+/// The memory of one thread.
+pub(super) struct Worker<'c> {
+    pub(super) certifier: &'c Certifier,
+    pub(super) evaluator: Evaluator<'c, f64>,
+    pub(super) propagation: Option<BoundPropagation<'c>>,
+}
+
+impl Worker<'_> {
+    pub(super) fn certify(&mut self, image: &[f32], label: usize) -> Radii {
+        let certifier = self.certifier;
+        let logits = self.logits(image);
+        // Nothing is certified around an image that is misclassified, maybe so in a runtime, or
+        // outside of the box.
+        let InputBox { lower, upper } = certifier.input_box;
+        let inside = image.iter().all(|x| (lower..=upper).contains(x));
+        if argmax(&logits) != label || !inside || !self.is_certain(image, &logits, label) {
+            return Radii {
+                radius: 0.0,
+                lipschitz: certifier.lipschitz.as_ref().ok().map(|_| 0.0),
+            };
+        }
+        let lipschitz = self.lipschitz_radius(&logits, label, certifier.arithmetic);
+        let linear = self.linear_radius(image, &logits, label);
+        Radii {
+            radius: certifier.as_radius(linear.max(lipschitz.unwrap_or(0.0))),
+            lipschitz: lipschitz.map(|radius| certifier.as_radius(radius)),
+        }
+    }
+
+    /// Whether any runtime answers `label` to the image itself, whose logits were computed last.
+    fn is_certain(&mut self, image: &[f32], logits: &[f64], label: usize) -> bool {
+        let runtime = Arithmetic::Runtime;
+        if self
+            .lipschitz_radius(logits, label, runtime)
+            .is_some_and(|radius| radius > 0.0)
+        {
+            return true;
+        }
+        let domain = self.certifier.domain(image);
+        self.set_arithmetic(runtime);
+        let propagation = self.propagation.as_mut();
+        let margin = propagation.map(|propagation| propagation.margin(&domain, label, 0.0));
+        self.set_arithmetic(self.certifier.arithmetic);
+        margin.is_some_and(|margin| margin > 0.0)
+    }
+
+    pub(super) fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
+        if let Some(propagation) = &mut self.propagation {
+            propagation.set_rounding(match arithmetic {
+                Arithmetic::Runtime => Some(self.certifier.runtime),
+                Arithmetic::Exact => None,
+            });
+        }
+    }
+
+    /// The radius by the Lipschitz constants alone around the image whose logits were computed last;
+    /// None if the network has none. The constants are of L2 norms: in another norm it is a radius
+    /// whose ball lies in the L2 ball.
+    fn lipschitz_radius(
+        &self,
+        logits: &[f64],
+        label: usize,
+        arithmetic: Arithmetic,
+    ) -> Option<f64> {
+        let certifier = self.certifier;
+        let lipschitz = certifier.lipschitz.as_ref().ok()?;
+        let norm = |id: &ValueId| {
+            let squares = self.evaluator.value(*id).iter().map(|x| x * x);
+            squares.sum::<f64>().sqrt()
+        };
+        let norms: Vec<f64> = certifier.values.iter().map(norm).collect();
+        let EndRounding { rounding, end } = certifier.runtime;
+        let (rounding, end) = match arithmetic {
+            Arithmetic::Runtime => (rounding, end),
+            Arithmetic::Exact => (Rounding::DOUBLE, 0.0),
+        };
+        let radius = lipschitz.radius(&norms, logits, label, &rounding, end);
+        Some(certifier.within_l2(radius))
+    }
+
+    /// The radius by linear bounds around an image that is classified right; 0 without any.
+    fn linear_radius(&mut self, image: &[f32], logits: &[f64], label: usize) -> f64 {
+        let runners_up = self.runners_up(logits, label);
+        let Some(propagation) = &mut self.propagation else {
+            return 0.0;
+        };
+        let domain = self.certifier.domain(image);
+        let least = |numbers: &mut dyn Iterator<Item = f64>| numbers.fold(f64::INFINITY, f64::min);
+        let nearest = least(&mut runners_up.iter().map(|other| other.distance));
+        let is_affine = propagation.layers().activations.is_empty();
+        let search = RadiusSearch {
+            margin_at_zero: least(&mut runners_up.iter().map(|other| other.margin)),
+            first: 0.45 * nearest,
+            linear_root: nearest,
+            max: domain.max_norm(),
+            tolerance: if is_affine {
+                AFFINE_TOLERANCE
+            } else {
+                TOLERANCE
+            },
+        };
+        let found = search.run(|radius| propagation.margin(&domain, label, radius));
+        let next = found.floor() + 1.0;
+        if domain.norm == Norm::L0 && propagation.margin(&domain, label, next) > 0.0 {
+            return next;
+        }
+        found
+    }
+
+    /// What a query about an image needs.
+    pub(super) fn neighbourhood(&mut self, image: &[f32], label: usize) -> Neighbourhood {
+        let logits = self.logits(image);
+        let mut runners_up = self.runners_up(&logits, label);
+        runners_up.sort_by(|a, b| a.distance.total_cmp(&b.distance));
+        Neighbourhood {
+            domain: self.certifier.domain(image),
+            label,
+            runners_up,
+        }
+    }
+
+    fn logits(&mut self, image: &[f32]) -> Vec<f64> {
+        let input = self.evaluator.input(1).iter_mut();
+        input
+            .zip(image)
+            .for_each(|(x, &value)| *x = f64::from(value));
+        self.evaluator.forward().to_vec()
+    }
+
+    /// All other classes at the image whose logits were computed last, in their order.
+    fn runners_up(&mut self, logits: &[f64], label: usize) -> Vec<RunnerUp> {
+        let (norm, unit) = (self.certifier.norm, self.certifier.unit());
+        let others = (0..logits.len()).filter(|&class| class != label);
+        others
+            .map(|class| {
+                let mut direction = vec![0.0; logits.len()];
+                (direction[label], direction[class]) = (1.0, -1.0);
+                let gradient = self.evaluator.backward(&direction);
+                let slope = dual_norm(norm, gradient) * unit;
+                let margin = logits[label] - logits[class];
+                RunnerUp {
+                    class,
+                    margin,
+                    distance: margin / slope,
+                }
+            })
+            .collect()
+    }
+}
+
+impl Certifier {
+    fn domain(&self, image: &[f32]) -> PerturbationBox {
+        let InputBox { lower, upper } = self.input_box;
+        PerturbationBox::new(image, lower, upper).in_norm(self.norm)
+    }
+
+    /// How far a value may move for a unit of the norm.
+    fn unit(&self) -> f64 {
+        match self.norm {
+            Norm::L2 | Norm::Linf | Norm::L1 => 1.0,
+            Norm::L0 => f64::from(self.input_box.upper) - f64::from(self.input_box.lower),
+        }
+    }
+
+    /// A radius in the certifier's norm whose ball lies in the L2 ball of this radius.
+    fn within_l2(&self, radius: f64) -> f64 {
+        // More than the rounding of root, quotient and square.
+        let inward = 1.0 - 1e-15;
+        match self.norm {
+            Norm::L2 | Norm::L1 => radius,
+            Norm::Linf => inward * radius / (self.input_len() as f64).sqrt(),
+            Norm::L0 => inward * (radius / self.unit()).powi(2),
+        }
+    }
+
+    /// What a certificate says where the answer is the label's within `radius`: in L0 how many changes
+    /// it takes at least.
+    fn as_radius(&self, radius: f64) -> f64 {
+        match self.norm {
+            Norm::L2 | Norm::Linf | Norm::L1 => radius,
+            Norm::L0 => (radius / self.channels as f64).floor() + 1.0,
+        }
+    }
+}
