@@ -379,3 +379,36 @@ fn a_method_is_refused_in_a_norm_that_it_does_not_make_small() {
     let why = "the method cw searches for perturbations that are small in L2, not Linf";
     assert!(error.to_string().contains(why), "{error}");
 }
+
+/// Robust accuracy at that norm is the same, for less; what is farther keeps its bits.
+#[test]
+fn a_search_may_end_where_a_norm_is_enough() {
+    let network = rectified(7);
+    let images = noise(&network, 40);
+    let mut ended = 0;
+    for (norm, _) in Norm::NAMES {
+        let options = SearchOptions::default()
+            .target(Target::Untargeted)
+            .norm(norm);
+        let whole = run(&network, &images, &options);
+        let mut norms: Vec<f64> = whole.iter().map(|example| example.norm(norm)).collect();
+        norms.sort_by(f64::total_cmp);
+        let enough = 1.2 * norms[20];
+        let short = run(&network, &images, &options.enough(enough));
+        let evaluations =
+            |examples: &[Example]| examples.iter().map(|e| e.evaluations).sum::<u64>();
+        assert!(evaluations(&short) < evaluations(&whole), "{norm}");
+        for (whole, short) in whole.iter().zip(&short) {
+            let pair = [whole.norm(norm), short.norm(norm)];
+            assert!(short.success && pair[0] <= pair[1], "{norm} {pair:?}");
+            if pair[0] > enough {
+                assert_eq!(whole, short, "{norm}");
+            } else {
+                // What rounding asks for beyond the boundary moves an example by far less.
+                assert!(pair[1] <= enough * (1.0 + 1e-4), "{norm} {pair:?} {enough}");
+                ended += usize::from(pair[0] < pair[1]);
+            }
+        }
+    }
+    assert!(ended > 5, "{ended}");
+}

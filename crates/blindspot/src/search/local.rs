@@ -2,14 +2,20 @@
 
 use super::SearchOptions;
 use super::batch::Search;
-use super::norms::Norm;
+use super::norms::{Measure, Norm};
 use super::slp::Slp;
 use super::sparse::Sparse;
 use super::sqp::Sqp;
 use super::task::{Effort, Task};
 
 /// The search for one image and one objective, in the norm of its task.
-pub(super) enum Local {
+pub(super) struct Local {
+    search: Kind,
+    /// Ends the search once it has found something near enough.
+    enough: Option<Enough>,
+}
+
+enum Kind {
     /// In L2.
     Sqp(Box<Sqp>),
     /// In Linf and L1.
@@ -18,14 +24,22 @@ pub(super) enum Local {
     Sparse(Box<Sparse>),
 }
 
+/// What is near enough to an original.
+struct Enough {
+    norm: f64,
+    measure: Measure,
+    original: Vec<f32>,
+}
+
 impl Local {
     /// The search from an original, in the memory of one that has ended where that has use for it.
     pub(super) fn new(task: &Task<'_>, options: &SearchOptions, recycled: Option<Local>) -> Self {
-        match task.measure.norm {
-            Norm::L2 => Local::Sqp(Box::new(Sqp::new(task, options, of_sqp(recycled)))),
-            Norm::Linf | Norm::L1 => Local::Slp(Box::new(Slp::new(task, options))),
-            Norm::L0 => Local::Sparse(Box::new(Sparse::new(task, options))),
-        }
+        let search = match task.measure.norm {
+            Norm::L2 => Kind::Sqp(Box::new(Sqp::new(task, options, of_sqp(recycled)))),
+            Norm::Linf | Norm::L1 => Kind::Slp(Box::new(Slp::new(task, options))),
+            Norm::L0 => Kind::Sparse(Box::new(Sparse::new(task, options))),
+        };
+        Local::until_enough(search, task, options)
     }
 
     /// The search that goes on from a point that reaches the objective.
@@ -35,35 +49,54 @@ impl Local {
         options: &SearchOptions,
         recycled: Option<Local>,
     ) -> Self {
-        match task.measure.norm {
-            Norm::L2 => Local::Sqp(Box::new(Sqp::from(point, task, options, of_sqp(recycled)))),
-            Norm::Linf | Norm::L1 => Local::Slp(Box::new(Slp::from(point, task, options))),
-            Norm::L0 => Local::Sparse(Box::new(Sparse::from(point, task, options))),
-        }
+        let search = match task.measure.norm {
+            Norm::L2 => Kind::Sqp(Box::new(Sqp::from(point, task, options, of_sqp(recycled)))),
+            Norm::Linf | Norm::L1 => Kind::Slp(Box::new(Slp::from(point, task, options))),
+            Norm::L0 => Kind::Sparse(Box::new(Sparse::from(point, task, options))),
+        };
+        Local::until_enough(search, task, options)
+    }
+
+    fn until_enough(search: Kind, task: &Task<'_>, options: &SearchOptions) -> Self {
+        let enough = options.enough.map(|norm| Enough {
+            norm,
+            measure: task.measure,
+            original: task.original.to_vec(),
+        });
+        Local { search, enough }
+    }
+
+    /// Whether what was found is near enough.
+    fn is_enough(&self) -> bool {
+        let Some(enough) = &self.enough else {
+            return false;
+        };
+        let best = self.best();
+        best.is_some_and(|best| enough.measure.of(&enough.original, best) <= enough.norm)
     }
 
     fn search(&self) -> &dyn Search {
-        match self {
-            Local::Sqp(search) => &**search,
-            Local::Slp(search) => &**search,
-            Local::Sparse(search) => &**search,
+        match &self.search {
+            Kind::Sqp(search) => &**search,
+            Kind::Slp(search) => &**search,
+            Kind::Sparse(search) => &**search,
         }
     }
 
     fn search_mut(&mut self) -> &mut dyn Search {
-        match self {
-            Local::Sqp(search) => &mut **search,
-            Local::Slp(search) => &mut **search,
-            Local::Sparse(search) => &mut **search,
+        match &mut self.search {
+            Kind::Sqp(search) => &mut **search,
+            Kind::Slp(search) => &mut **search,
+            Kind::Sparse(search) => &mut **search,
         }
     }
 }
 
 /// The search whose memory one in L2 takes over.
 fn of_sqp(recycled: Option<Local>) -> Option<Sqp> {
-    match recycled {
-        Some(Local::Sqp(search)) => Some(*search),
-        _ => None,
+    match recycled?.search {
+        Kind::Sqp(search) => Some(*search),
+        Kind::Slp(_) | Kind::Sparse(_) => None,
     }
 }
 
@@ -77,7 +110,7 @@ impl Search for Local {
     }
 
     fn take_gradient(&mut self, gradient: &[f32]) -> bool {
-        self.search_mut().take_gradient(gradient)
+        self.search_mut().take_gradient(gradient) && !self.is_enough()
     }
 
     fn best(&self) -> Option<&[f32]> {

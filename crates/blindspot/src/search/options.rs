@@ -43,6 +43,9 @@ pub struct SearchOptions {
     /// Seconds for the whole search at most: the best so far is kept, images not begun are left
     /// out. How far a search comes depends on the machine then.
     pub time_limit: Option<f64>,
+    /// The norm of a perturbation that [`Method::Sqp`] does not make smaller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough: Option<f64>,
     /// Limits of each input value, in place of `input_box`.
     #[serde(skip)]
     pub bounds: Option<Arc<Bounds>>,
@@ -62,6 +65,7 @@ impl Default for SearchOptions {
             criterion: Criterion::default(),
             max_evaluations: None,
             time_limit: None,
+            enough: None,
             bounds: None,
         }
     }
@@ -135,6 +139,14 @@ impl SearchOptions {
     #[must_use]
     pub fn time_limit(mut self, seconds: impl Into<Option<f64>>) -> Self {
         self.time_limit = seconds.into();
+        self
+    }
+
+    /// Sets a norm that is enough: an image's search ends once a perturbation is no larger, before it is
+    /// the smallest. `None` for the smallest.
+    #[must_use]
+    pub fn enough(mut self, norm: impl Into<Option<f64>>) -> Self {
+        self.enough = norm.into();
         self
     }
 

@@ -214,8 +214,10 @@ impl Others<'_> {
 
     /// Spends the evaluations that are left on what other methods lead to: other local minima.
     fn with_what_is_left(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
-        let goes_on =
-            |job: &Job<'_>| job.adversarial().is_some() && job.evaluations_left() >= FEWEST_LEFT;
+        let enough = self.options.enough.unwrap_or(f64::NEG_INFINITY);
+        let goes_on = |job: &Job<'_>| {
+            job.norm().is_some_and(|norm| norm > enough) && job.evaluations_left() >= FEWEST_LEFT
+        };
         for (method, part) in OTHER_STARTS {
             let begin = |job: &Job<'_>, _| along_margin(method, &job.part(part));
             self.try_from(jobs, goes_on, begin)?;
