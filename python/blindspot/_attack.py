@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -123,6 +124,21 @@ class Examples(Columns):
             "evaluations_mean": mean(self.evaluations, ~self.already_wrong),
             "gradients_mean": mean(self.gradients, ~self.already_wrong),
         }
+
+    def robust_accuracy(self, epsilon: float | Sequence[float] | None = None) -> list[dict[str, Any]]:
+        """The share of all images that stay right under every perturbation up to each of some norms.
+
+        The norms are those that `attack` was given, if none are given here. at_most is as the search found,
+        at_least as certificates prove, where there are some; each with its images, their share, and low and high
+        (Wilson's 95% interval).
+
+        >>> import blindspot as bs
+        >>> found = bs.attack(example_file, example_images, [0, 1, 2], epsilon=[0, 100])
+        >>> [bounds["at_most"]["share"] for bounds in found.robust_accuracy()]
+        [1.0, 0.0]
+        """
+        norms = None if epsilon is None else _epsilons(epsilon)
+        return json.loads(self._found.robust_accuracy(norms))
 
     def smallest(self, count: int) -> Examples:
         """The images fooled by the `count` smallest perturbations, the smallest first.
@@ -257,6 +273,7 @@ def attack(
     method: str = "sqp",
     max_evaluations: int | None = None,
     time_limit: float | None = None,
+    enough: float | None = None,
     top_k: int = 1,
     confidence: float = 0.0,
     mask: Any = None,
@@ -265,6 +282,7 @@ def attack(
     seed: int = 0,
     verify: Literal["onnxruntime"] | None = None,
     certify: bool = False,
+    epsilon: float | Sequence[float] = (),
     samples: int | None = None,
     shuffle: bool = False,
     correct_only: bool = False,
@@ -293,6 +311,7 @@ def attack(
         method: "sqp", "lbfgs" (the paper's search), or to compare with: "fgsm", "pgd", "deepfool", "cw", "ddn".
         max_evaluations: of the model for each search; the best so far is kept.
         time_limit: seconds for the whole search; images not begun are left out.
+        enough: a norm at which "sqp" ends an image's search, before its perturbation is the smallest.
         top_k: the label must leave so many likeliest classes.
         confidence: by how many logits the wanted answer must lead.
         mask: an array of the input's shape: values where it is 0 must not change; or an .npy file.
@@ -301,7 +320,8 @@ def attack(
         box: the range that input values stay in, in place of the model's.
         seed: where random choices come from.
         verify: "onnxruntime" asks that runtime about the final images; what it refutes is no success.
-        certify: also give each image a certified radius; for ONNX models.
+        certify: also give each image a certified radius in the norm; for ONNX models.
+        epsilon: norms at which `robust_accuracy` is wanted, in records and pages, too.
         samples, shuffle: how many images, the first or a random choice.
         correct_only: of these, only the images that the model gets right as they are.
         resize, crop, exif, skip_broken, classes, data_dir: of pictures and files, as for the command.
@@ -333,11 +353,13 @@ def attack(
         "confidence": float(confidence),
         "max_evaluations": None if max_evaluations is None else max(whole("max_evaluations", max_evaluations), 1),
         "time_limit": None if time_limit is None else float(time_limit),
+        "enough": None if enough is None else float(enough),
         "box": None if box is None else (float(box[0]), float(box[1])),
         "lower": lower,
         "upper": upper,
         "change": change,
         "certify": certify,
+        "epsilons": _epsilons(epsilon),
     }
     with watching(progress, threads) as watch, _at_work(classifier):
         native = classifier._native if isinstance(classifier, Model) else None
@@ -372,6 +394,12 @@ def _target(target: Target, model: Model | Classifier) -> str:
         raise UsageError(f"target={target!r}: give untargeted, random, nearest, all, or a class")
     names = model.class_names if isinstance(model, Model) else None
     return str(names.index(target)) if names and isinstance(target, str) and target in names else str(target)
+
+
+def _epsilons(epsilon: float | Sequence[float]) -> list[float]:
+    """Norms as a list."""
+    norms = [epsilon] if isinstance(epsilon, (int, float, np.number)) else epsilon
+    return [float(norm) for norm in norms]
 
 
 Limit = Union[NDArray[np.float32], None]

@@ -20,9 +20,11 @@ from blindspot._watch import Progress, watching
 class Certificates(Columns):
     """Images between two bounds of their distance to another answer; made by `blindspot.certify`.
 
-    certificate: no image of the box within this L2 distance gets another answer; 0 where the image is wrong
-        as it is, or rounding may make it so.
-    l2: norm of the smallest perturbation found; infinite where none was, 0 where the image is wrong as it is.
+    norm: what distances are in, by its name.
+    certificate: no image of the box within this distance gets another answer; 0 where the image is wrong as it
+        is, or rounding may make it so. In L0 no change of fewer values does.
+    found: norm of the smallest perturbation found; infinite where none was, 0 where the image is wrong as it is.
+        Its array has the norm's name: l2, linf, l1 or l0.
     lipschitz: the certificate by the product of the layers' bounds alone; NaN where it is not known.
     index, label: number and true class of each image.
     limits: what the certificates rest on less than they could, in words.
@@ -33,13 +35,22 @@ class Certificates(Columns):
     certificate: NDArray[np.float64]
     lipschitz: NDArray[np.float64]
     l2: NDArray[np.float64]
+    linf: NDArray[np.float64]
+    l1: NDArray[np.float64]
+    l0: NDArray[np.float64]
 
-    def __init__(self, certified: _native.Certified, model: str) -> None:
+    def __init__(self, certified: _native.Certified, model: str, norm: str) -> None:
+        self.norm = norm
         self._certified = certified
         self._model = model
         self._numbers = certified.numbers()
         self.__dict__.update(self._numbers)
         self.limits = certified.limits
+
+    @property
+    def found(self) -> NDArray[np.float64]:
+        """The norm of the smallest perturbation found for each image."""
+        return self._numbers[self.norm]
 
     def __len__(self) -> int:
         return len(self.index)
@@ -62,8 +73,8 @@ class Certificates(Columns):
         return self._certified.svg()
 
     def __repr__(self) -> str:
-        right = self.l2 > 0
-        mean = f", mean radius {self.certificate[right].mean():.4g}" if right.any() else ""
+        right = self.found > 0
+        mean = f", mean {self.norm} radius {self.certificate[right].mean():.4g}" if right.any() else ""
         return f"<blindspot.Certificates: {len(self)} images, {int(right.sum())} right as they are{mean}>"
 
     def _repr_html_(self) -> str:
@@ -77,6 +88,8 @@ def certify(
     images: Images,
     labels: Labels | None = None,
     *,
+    norm: str = "l2",
+    group: str = "value",
     time_limit: float | None = None,
     arithmetic: Literal["runtime", "exact"] = "runtime",
     box: tuple[float, float] | None = None,
@@ -99,6 +112,8 @@ def certify(
     Args:
         model: what `load` gives, or an ONNX file. A PyTorch module has to be loaded: `load` exports it.
         images, labels: as for `attack`.
+        norm: what distances are in: "l2", "linf", "l1" or "l0" (how many values must change at least).
+        group: what "l0" counts: each "value", or "pixel" (all channels of a pixel as one).
         time_limit: raises the certificates by branch and bound until so many seconds have gone into them.
         arithmetic: "runtime" holds in any runtime's arithmetic, "exact" in exact arithmetic only.
         box, seed, samples, shuffle, correct_only, resize, crop, exif, skip_broken, classes, data_dir,
@@ -110,7 +125,7 @@ def certify(
 
     >>> import blindspot as bs
     >>> radii = bs.certify(example_file, example_images, [0, 1, 2])
-    >>> bool((radii.certificate <= radii.l2).all())
+    >>> bool((radii.certificate <= radii.found).all())
     True
     """
     own = as_model(model)
@@ -119,6 +134,8 @@ def certify(
         "box": None if box is None else (float(box[0]), float(box[1])),
         "time_limit": None if time_limit is None else float(time_limit),
         "arithmetic": arithmetic,
+        "norm": norm,
+        "group": group,
         "seed": whole("seed", seed),
     }
     with watching(progress, threads) as watch:
@@ -127,5 +144,5 @@ def certify(
         certified, interrupt = _native.certify(
             own._native, inputs.images, truth, options, inputs.about(), watch
         )
-    found = Certificates(certified, own.name)
+    found = Certificates(certified, own.name, norm)
     return found if interrupt is None else ended(interrupt, found, on_interrupt)

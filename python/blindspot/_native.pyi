@@ -54,11 +54,13 @@ class AttackOptions(TypedDict):
     confidence: float
     max_evaluations: int | None
     time_limit: float | None
+    enough: float | None
     box: tuple[float, float] | None
     lower: NDArray[np.float32] | None
     upper: NDArray[np.float32] | None
     change: NDArray[np.float32] | None
     certify: bool
+    epsilons: list[float]
 
 @type_check_only
 class About(TypedDict):
@@ -73,6 +75,8 @@ class CertifyOptions(TypedDict):
     box: tuple[float, float] | None
     time_limit: float | None
     arithmetic: str
+    norm: str
+    group: str
     seed: int
 
 @type_check_only
@@ -168,6 +172,7 @@ class Images:
 @final
 class Found:
     def numbers(self) -> dict[str, NDArray[Any]]: ...
+    def robust_accuracy(self, epsilons: list[float] | None) -> str: ...
     def original(self) -> NDArray[np.float32]: ...
     def adversarial(self) -> NDArray[np.float32]: ...
     @property

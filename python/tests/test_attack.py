@@ -156,6 +156,29 @@ def test_certificates_stand_below_what_is_found(deep: Deep, tmp_path: Path) -> N
     assert "<svg" in radii.svg() and "<table" in radii._repr_html_()
 
 
+@pytest.mark.parametrize("norm", ["linf", "l1", "l0"])
+def test_certificates_are_in_the_norm(deep: Deep, tmp_path: Path, norm: str) -> None:
+    path, images = deep
+    labels = bs.load(path).predict(images)
+    radii = bs.certify(path, images, labels, norm=norm)
+    found = bs.attack(path, images, labels, norm=norm, certify=True, epsilon=[0, 1e9])
+    np.testing.assert_array_equal(radii.certificate, found.certificate)
+    np.testing.assert_array_equal(radii.found, found.norm)
+    assert (radii.certificate <= radii.found).all() and (radii.certificate > 0).all()
+    radii.save(tmp_path / "radii.npz")
+    with np.load(tmp_path / "radii.npz") as saved:
+        np.testing.assert_array_equal(saved[norm], radii.found)
+    middle = float(np.median(found.norm))
+    bounds = found.robust_accuracy(middle)[0]
+    assert bounds["at_most"]["images"] == (found.norm > middle).sum()
+    assert bounds["at_least"]["images"] == (found.certificate > middle).sum()
+    assert [bounds["at_most"]["images"] for bounds in found.robust_accuracy()] == [len(images), 0]
+    with pytest.raises(bs.UsageError, match="epsilon"):
+        bs.attack(path, images, labels, epsilon=-1)
+    with pytest.raises(bs.UsageError, match="norm"):
+        bs.certify(path, images, labels, norm="l3")
+
+
 def test_results_are_frames_tables_and_pictures(linear_file: Path) -> None:
     found = bs.attack(linear_file, Linear.images, Linear.labels)
     assert repr(found).startswith("<blindspot.Examples: 3 of 3 fooled, mean L2 norm 0.")

@@ -326,7 +326,7 @@ fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
         assert (a['fooled'] == k).all() and np.isclose(r['mean'], c[k].mean())\n\
         assert np.isclose(r['ratio'], c[k].mean() / l2[k].mean())\n\
         r = json.load(open(sys.argv[1].replace('npz', 'json')))['summary']\n\
-        assert (r['right'], r['found']) == (k.sum(), k.sum()) and np.isclose(r['l2_mean'], l2[k].mean())\n\
+        assert (r['right'], r['found']) == (k.sum(), k.sum()) and np.isclose(r['found_mean'], l2[k].mean())\n\
         assert np.isclose(r['certificate_mean'], c[k].mean())\n\
         assert (c <= l2).all() and (c[l2 > 0] > 0).all() and (f['lipschitz'] <= c).all()\n\
         s = json.load(open(sys.argv[2]))\n\

@@ -39,7 +39,10 @@ fn every_field_of_a_result_is_in_the_book() {
     let images = "--data npz:data.npz --samples 12 --correct-only --quiet";
     let results = [
         (
-            format!("attack model.onnx {images} --certify --save-images i --smallest 2 -o a.npz"),
+            format!(
+                "attack model.onnx {images} --certify --epsilon 0.1 --enough 0.01 --save-images i \
+                 --smallest 2 -o a.npz"
+            ),
             "a.json",
         ),
         (format!("certify model.onnx {images} -o c.npz"), "c.json"),

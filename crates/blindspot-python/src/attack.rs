@@ -32,6 +32,7 @@ pub(crate) struct Options<'py> {
     confidence: f64,
     max_evaluations: Option<u64>,
     time_limit: Option<f64>,
+    enough: Option<f64>,
     /// In place of the model's own.
     r#box: Option<(f32, f32)>,
     /// Limits of each value.
@@ -39,6 +40,7 @@ pub(crate) struct Options<'py> {
     upper: Option<PyReadonlyArray1<'py, f32>>,
     change: Option<PyReadonlyArray1<'py, f32>>,
     certify: bool,
+    epsilons: Vec<f64>,
 }
 
 impl Options<'_> {
@@ -61,6 +63,7 @@ impl Options<'_> {
             })
             .max_evaluations(self.max_evaluations)
             .time_limit(self.time_limit)
+            .enough(self.enough)
             .input_box(input_box);
         if self.lower.is_some() || self.upper.is_some() || self.change.is_some() {
             let mut bounds = Bounds::within(input_box, classifier.input_len());
@@ -92,10 +95,19 @@ pub(crate) fn attack<'py>(
     watch: Watch,
 ) -> Result<(Found, Option<PyErr>), Failure> {
     let any = AnyModel::of(model)?;
-    let certify = options.certify;
+    let (certify, epsilons) = (options.certify, options.epsilons.clone());
+    if epsilons
+        .iter()
+        .any(|&norm| !(norm.is_finite() && norm >= 0.0))
+    {
+        return Err(fail(ErrorKind::Usage, "epsilon takes norms from 0"));
+    }
     let options = options.read(&any)?;
     let certifier = match (&any, certify) {
-        (AnyModel::Own(model), true) => Some(Certifier::in_box(model.model(), options.reach())?),
+        (AnyModel::Own(model), true) => {
+            let certifier = Certifier::in_box(model.model(), options.reach())?;
+            Some(certifier.norm(options.norm).grouping(options.grouping))
+        }
         (AnyModel::Python(_), true) => {
             let why = "certificates look inside of a network: give an ONNX file, or a model loaded from \
                        one";
@@ -112,7 +124,7 @@ pub(crate) fn attack<'py>(
         Ok((searched, selection(images), interrupt.or(failed)))
     })?;
     let shape = classifier.input_shape().to_vec();
-    let mut found = Found::new(searched, shape, options, selection, model);
+    let mut found = Found::new(searched, shape, options, epsilons, selection, model);
     if let (Some(certifier), None) = (certifier, &interrupt) {
         run_whole(py, &watch, |monitor| found.certify(&certifier, monitor))?;
     }

@@ -8,7 +8,7 @@ use blindspot::certify::{About, Arithmetic, Bracket, Bracketing, Certifier, Reco
 use blindspot::inputs::Inputs;
 use blindspot::model::InputBox;
 use blindspot::run::monitor::Monitor;
-use blindspot::search::{SearchOptions, Target};
+use blindspot::search::{Grouping, Norm, SearchOptions, Target};
 use blindspot_data::files::write_atomically;
 use blindspot_report::{Made, ReportError, brackets_plot, certify_page, write_certified};
 use numpy::PyArray1;
@@ -28,6 +28,8 @@ pub(crate) struct Options {
     r#box: Option<(f32, f32)>,
     time_limit: Option<f64>,
     arithmetic: String,
+    norm: String,
+    group: String,
     seed: u64,
 }
 
@@ -55,9 +57,17 @@ pub(crate) fn certify(
         .r#box
         .unwrap_or((model.input_box().lower, model.input_box().upper));
     let input_box = InputBox { lower, upper };
-    let certifier = Certifier::in_box(model, input_box)?.arithmetic(arithmetic);
+    let told = |why: String| fail(ErrorKind::Usage, why);
+    let norm: Norm = options.norm.parse().map_err(told)?;
+    let grouping: Grouping = options.group.parse().map_err(told)?;
+    let certifier = Certifier::in_box(model, input_box)?
+        .norm(norm)
+        .grouping(grouping)
+        .arithmetic(arithmetic);
     let search = SearchOptions::default()
         .target(Target::Untargeted)
+        .norm(norm)
+        .grouping(grouping)
         .seed(options.seed)
         .input_box(input_box);
     let bracketing = Bracketing {
@@ -125,7 +135,9 @@ impl Certified {
         arrays.set_item("certificate", PyArray1::from_iter(py, radii))?;
         let products = brackets().map(|b| b.certificate.lipschitz.unwrap_or(f64::NAN));
         arrays.set_item("lipschitz", PyArray1::from_iter(py, products))?;
-        arrays.set_item("l2", PyArray1::from_iter(py, brackets().map(|b| b.l2)))?;
+        let norm = self.about.options.norm.to_string();
+        let found = brackets().map(|b| b.found);
+        arrays.set_item(norm, PyArray1::from_iter(py, found))?;
         Ok(arrays)
     }
 
@@ -137,7 +149,7 @@ impl Certified {
 
     /// Each certificate beside the perturbation found, as SVG.
     fn svg(&self) -> String {
-        brackets_plot(&self.brackets)
+        brackets_plot(&self.brackets, self.about.options.norm)
     }
 
     /// Writes what the command writes: the arrays, the record and the plot.

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use blindspot::certify::{Certifier, CertifyError};
 use blindspot::examples::{
-    Layout, Origin, Record, SavedExample, StoredExamples, confidences, with_stored, write_found,
+    Distance, Layout, Origin, Record, RobustAccuracy, SavedExample, StoredExamples, confidences,
+    with_stored, write_found,
 };
 use blindspot::inputs::InMemory;
 use blindspot::run::monitor::{Monitor, Unwatched};
@@ -34,6 +35,8 @@ pub(crate) struct Found {
     /// As images of 8 bits, once they were asked for.
     eight_bit: Mutex<Option<Arc<Vec<EightBit>>>>,
     options: SearchOptions,
+    /// The norms at which robust accuracy was asked for.
+    epsilons: Vec<f64>,
     /// Which images of their set were searched from.
     selection_sha256: String,
     model: Py<PyAny>,
@@ -45,6 +48,7 @@ impl Found {
         found: Block,
         shape: Vec<usize>,
         options: SearchOptions,
+        epsilons: Vec<f64>,
         selection_sha256: String,
         model: &Bound<'_, PyAny>,
     ) -> Found {
@@ -55,6 +59,7 @@ impl Found {
             certificates: None,
             eight_bit: Mutex::new(None),
             options,
+            epsilons,
             selection_sha256,
             model: model.clone().unbind(),
         }
@@ -81,6 +86,7 @@ impl Found {
             answers_as_labels: about.answers_as_labels,
             provenance: about.provenance(model, &self.selection_sha256),
             ranges_sha256: BTreeMap::new(),
+            epsilons: self.epsilons.clone(),
         })
     }
 
@@ -99,6 +105,7 @@ impl Found {
             eight_bit: Mutex::new(eight_bit.map(Arc::new)),
             shape: self.shape.clone(),
             options: self.options.clone(),
+            epsilons: self.epsilons.clone(),
             selection_sha256: self.selection_sha256.clone(),
             model: Python::attach(|py| self.model.clone_ref(py)),
         }
@@ -215,6 +222,26 @@ impl Found {
         Ok(arrays)
     }
 
+    /// Robust accuracy at some norms, those asked for if None, as a record has it (JSON).
+    fn robust_accuracy(&self, epsilons: Option<Vec<f64>>) -> String {
+        let distance = |(i, example): (usize, &Example)| {
+            let wrong = example.already_misclassified || example.prediction_before != example.label;
+            let found = example.success.then(|| example.norm(self.options.norm));
+            Distance {
+                at_most: if wrong {
+                    0.0
+                } else {
+                    found.unwrap_or(f64::INFINITY)
+                },
+                at_least: self.certificates.as_ref().map(|radii| radii[i]),
+            }
+        };
+        let distances: Vec<Distance> = self.examples.iter().enumerate().map(distance).collect();
+        let epsilons = epsilons.as_ref().unwrap_or(&self.epsilons);
+        let bounds = RobustAccuracy::of(epsilons, &distances);
+        serde_json::to_string(&bounds).expect("numbers are JSON")
+    }
+
     /// The original images, one after the other.
     fn original<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
         PyArray1::from_slice(py, &self.originals)
@@ -256,8 +283,9 @@ impl Found {
         let (origin, layout) = (self.origin(py, about)?, self.layout());
         py.detach(|| write_found(&path, &layout, self.contents(&layout), Some(origin)))?;
         if let Some(certificates) = &self.certificates {
-            let norms: Vec<f64> = self.examples.iter().map(|example| example.l2).collect();
-            let plot = blindspot_report::certificate_plot(certificates, &norms);
+            let norm = self.options.norm;
+            let norms: Vec<f64> = self.examples.iter().map(|e| e.norm(norm)).collect();
+            let plot = blindspot_report::certificate_plot(certificates, &norms, norm);
             write_atomically(&path.with_extension("svg"), |sink| {
                 sink.write_all(plot.as_bytes())
             })?;

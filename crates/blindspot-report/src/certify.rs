@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use blindspot::certify::{Bracket, Record, write_certificates};
+use blindspot::search::Norm;
 use blindspot_data::files::{self, FileError};
 
 use crate::axes::{Steps, steps_plot};
-use crate::page::{Made, Section, StudyPage, study_page};
-use crate::plot::certificate_plot;
+use crate::page::{Made, Section, StudyPage, norm_word, study_page};
+use crate::plot::{certificate_plot, norm_axis};
 use crate::table::{Cell, Table, digits};
 
 /// Writes the files of certificates: the record (JSON), the arrays (npz), and the plot of each certificate beside the
@@ -25,16 +26,17 @@ pub fn write_certified(
         serde_json::to_writer_pretty(&mut *sink, record)?;
         writeln!(sink)
     })?;
-    write_certificates(npz, brackets)?;
-    let plot = brackets_plot(brackets);
+    let norm = record.about.options.norm;
+    write_certificates(npz, brackets, norm)?;
+    let plot = brackets_plot(brackets, norm);
     files::write_atomically(svg, |sink| sink.write_all(plot.as_bytes()))
 }
 
-/// Each certificate beside the perturbation found, as [`certificate_plot`] draws them.
-pub fn brackets_plot(brackets: &[Bracket]) -> String {
+/// Each certificate beside the perturbation found, in a norm, as [`certificate_plot`] draws them.
+pub fn brackets_plot(brackets: &[Bracket], norm: Norm) -> String {
     let radii: Vec<f64> = brackets.iter().map(|b| b.certificate.radius).collect();
-    let found: Vec<f64> = brackets.iter().map(|bracket| bracket.l2).collect();
-    certificate_plot(&radii, &found)
+    let found: Vec<f64> = brackets.iter().map(|bracket| bracket.found).collect();
+    certificate_plot(&radii, &found, norm)
 }
 
 /// The page of certificates: in a sentence, as robust accuracy over the norm, and image by image.
@@ -48,17 +50,21 @@ pub fn certify_page(
     made: &Made,
 ) -> Result<String, askama::Error> {
     // A certificate of 0 may be of an image that is right; a perturbation of 0 is of one that is wrong.
-    let right: Vec<&Bracket> = brackets.iter().filter(|bracket| bracket.l2 > 0.0).collect();
+    let right: Vec<&Bracket> = brackets
+        .iter()
+        .filter(|bracket| bracket.found > 0.0)
+        .collect();
     let mut radii: Vec<f64> = right.iter().map(|b| b.certificate.radius).collect();
     radii.sort_by(f64::total_cmp);
-    let samples = record.summary.samples;
+    let (samples, norm) = (record.summary.samples, record.about.options.norm);
     let answer = match radii.len().checked_sub(1) {
         None => format!(
             "The network gets none of the {samples} images right as they are: nothing to certify."
         ),
         Some(last) => format!(
-            "No perturbation whose L2 norm is below {} changes the answer to the median of the {} images that the \
+            "No perturbation whose {} norm is below {} changes the answer to the median of the {} images that the \
              network gets right ({} to {} in all){}.",
+            norm.title(),
             digits(radii[last / 2]),
             right.len(),
             digits(radii[0]),
@@ -69,17 +75,17 @@ pub fn certify_page(
             ))
         ),
     };
-    let found: Vec<f64> = right.iter().map(|bracket| bracket.l2).collect();
+    let found: Vec<f64> = right.iter().map(|bracket| bracket.found).collect();
     let curves = [
         Steps::of("found by the search", samples, &found),
         Steps::of("certified", samples, &radii),
     ];
     let title = "Robust accuracy over the norm";
-    let below = "L2 norm of the perturbation, in the unit of the input's values";
-    let [plot, _] = steps_plot(title, below, &curves);
+    let below = norm_axis(norm, " of the perturbation");
+    let [plot, _] = steps_plot(title, &below, &curves);
     let row = |bracket: &Bracket| {
         let radius = bracket.certificate.radius;
-        let found = bracket.l2.is_finite().then_some(bracket.l2);
+        let found = bracket.found.is_finite().then_some(bracket.found);
         let ratio = found
             .filter(|found| *found > 0.0)
             .map(|found| radius / found);
@@ -100,9 +106,11 @@ pub fn certify_page(
     ];
     let images = Table {
         title: "All images".into(),
-        note: "L2 norms. 0: the image is wrong as it is, or rounding may make it so. Nothing stands where no \
-               perturbation was found."
-            .into(),
+        note: format!(
+            "{} norms. 0: the image is wrong as it is, or rounding may make it so. Nothing stands where no \
+             perturbation was found.",
+            norm.title()
+        ),
         heads: heads.map(str::to_owned).to_vec(),
         rows: brackets.iter().map(row).collect(),
     };
@@ -135,7 +143,7 @@ pub fn certify_page(
         sections: &sections,
         words: &[
             "perturbation",
-            "L2 norm",
+            norm_word(norm),
             "label",
             "answer",
             "certificate",

@@ -1,7 +1,7 @@
 //! How results look: tables, plots, pictures and pages, made of numbers and nothing else.
 //!
 //! A [`Table`] is built once, then shown in the terminal, as CSV, as Markdown and in a page.
-//! Plots are SVG ([`curves_plot`], [`spectrum_plot`], [`certificate_plot`], [`heat_map`],
+//! Plots are SVG ([`curves_plot`], [`spectrum_plot`], [`certificate_plot`], [`robust_accuracy`], [`heat_map`],
 //! [`histogram`], [`distributions`], [`rotation`]), pictures PNG ([`picture_png`], [`sheet_png`],
 //! [`filters_png`]), and pages are one file of HTML each ([`attack_page`], [`certify_page`],
 //! [`transfer_page`], [`spectrum_page`], [`units_page`], any other by [`study_page`]). Functions
@@ -44,7 +44,7 @@ use blindspot::run::journal::JournalError;
 use blindspot_data::files::FileError;
 
 pub use artifact::{Artifact, write};
-pub use attack::{AttackPage, attack_page};
+pub use attack::{AttackPage, attack_page, robust_accuracy};
 pub use certify::{brackets_plot, certify_page, write_certified};
 pub use colours::COLOURS;
 pub use histogram::histogram;

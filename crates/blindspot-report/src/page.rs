@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use blindspot::provenance::Provenance;
+use blindspot::search::Norm;
 use serde::Serialize;
 
 use crate::table::Table;
@@ -101,7 +102,7 @@ impl Page<'_> {
 }
 
 /// The glossary that pages draw from.
-const WORDS: [(&str, &str); 12] = [
+const WORDS: [(&str, &str); 15] = [
     (
         "perturbation",
         "adversarial image minus original, value by value",
@@ -109,6 +110,12 @@ const WORDS: [(&str, &str); 12] = [
     (
         "L2 norm",
         "the square root of the sum of squares of all values of the perturbation",
+    ),
+    ("Linf norm", "the largest change of any value"),
+    ("L1 norm", "the sum of the absolute values of all changes"),
+    (
+        "L0 norm",
+        "how many values change, or pixels with all their channels where these were counted",
     ),
     (
         "distortion",
@@ -132,7 +139,7 @@ const WORDS: [(&str, &str); 12] = [
     ),
     (
         "certificate",
-        "an L2 norm below which no perturbation whatever changes the answer: proven, not searched",
+        "a norm below which no perturbation whatever changes the answer: proven, not searched",
     ),
     (
         "robust accuracy",
@@ -164,6 +171,16 @@ pub(crate) fn words(wanted: &[&str]) -> Vec<(&'static str, &'static str)> {
         *found.expect("pages use the glossary's words")
     };
     wanted.iter().map(find).collect()
+}
+
+/// The glossary's word for a norm.
+pub(crate) fn norm_word(norm: Norm) -> &'static str {
+    match norm {
+        Norm::L2 => "L2 norm",
+        Norm::Linf => "Linf norm",
+        Norm::L1 => "L1 norm",
+        Norm::L0 => "L0 norm",
+    }
 }
 
 /// A part of a [`study_page`]: notes, then plots, then tables.

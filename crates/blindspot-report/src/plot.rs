@@ -1,5 +1,6 @@
 //! Curves as SVG: a spectrum, images between their certificates and the perturbations found, any others.
 
+use blindspot::search::Norm;
 use blindspot::spectrum::{LayerKind, LayerSpectrum};
 
 use crate::axes::{Axis, Plot};
@@ -44,8 +45,8 @@ pub fn spectrum_plot(layer: &LayerSpectrum) -> Option<String> {
 }
 
 /// Each image between its certified distance and the smallest perturbation found (SVG), images ordered by
-/// the latter; one for which none was found has its certificate alone. Both slices have one L2 norm an image.
-pub fn certificate_plot(certificates: &[f64], found: &[f64]) -> String {
+/// the latter; one for which none was found has its certificate alone. Both slices have one norm an image.
+pub fn certificate_plot(certificates: &[f64], found: &[f64], norm: Norm) -> String {
     let mut pairs: Vec<(f64, f64)> = found
         .iter()
         .copied()
@@ -57,8 +58,10 @@ pub fn certificate_plot(certificates: &[f64], found: &[f64]) -> String {
         .flat_map(|&(found, certified)| [found, certified]);
     let largest = all.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
     let below = format!("{} images, by the perturbation found", pairs.len());
-    let norms = "L2 norm, in the unit of the input's values";
-    let mut plot = Plot::over(Axis::bare(&below), Axis::up_to(largest, norms));
+    let mut plot = Plot::over(
+        Axis::bare(&below),
+        Axis::up_to(largest, &norm_axis(norm, "")),
+    );
     let last = pairs.len().max(2) - 1;
     for (i, &(found, certified)) in pairs.iter().enumerate() {
         let across = i as f64 / last as f64;
@@ -80,8 +83,17 @@ pub fn certificate_plot(certificates: &[f64], found: &[f64]) -> String {
         ("certified: no smaller one", COLOURS[0]),
     ];
     plot.names(names.into_iter());
-    let [_, file] = plot.finish("L2 norms that change the label");
+    let [_, file] = plot.finish(&format!("{} norms that change the label", norm.title()));
     file
+}
+
+/// What an axis of norms shows: in L0 how many values change.
+pub(crate) fn norm_axis(norm: Norm, of: &str) -> String {
+    let unit = match norm {
+        Norm::L0 => "",
+        Norm::L2 | Norm::Linf | Norm::L1 => ", in the unit of the input's values",
+    };
+    format!("{} norm{of}{unit}", norm.title())
 }
 
 /// Curves over a common axis (SVG), their names above and `below` under it. On a logarithmic axis only
@@ -125,14 +137,14 @@ mod tests {
     fn plots_are_xml_with_a_mark_for_each_value() {
         let found = [0.5, f64::INFINITY, 1.5, 0.0];
         for svg in [
-            certificate_plot(&[0.25, 0.5, 0.75, 0.0], &found),
-            certificate_plot(&[], &[]),
+            certificate_plot(&[0.25, 0.5, 0.75, 0.0], &found, Norm::L2),
+            certificate_plot(&[], &[], Norm::L0),
             curves_plot("a <b>", "c", &[], true),
         ] {
             let document = roxmltree::Document::parse(&svg).unwrap();
             assert!(document.root_element().has_tag_name("svg"));
         }
-        let svg = certificate_plot(&[0.25, 0.5, 0.75, 0.0], &found);
+        let svg = certificate_plot(&[0.25, 0.5, 0.75, 0.0], &found, Norm::L2);
         let document = roxmltree::Document::parse(&svg).unwrap();
         let dots = |colour: &str| {
             let nodes = document.descendants();

@@ -243,8 +243,8 @@ impl Certifier {
         }
         if timed && !self.refines() {
             limits.push(
-                "on the first bounds, with a time limit or without: it takes ReLUs, or one or two fully \
-                 connected layers of sigmoid or tanh units below the last"
+                "on the first bounds, with a time limit or without: it takes ReLUs (in L2, Linf or L1), or in L2 one \
+                 or two fully connected layers of sigmoid or tanh units below the last"
                     .into(),
             );
         }

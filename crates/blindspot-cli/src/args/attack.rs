@@ -7,7 +7,7 @@ use blindspot::run::journal::Shard;
 use blindspot::search::{Grouping, Method, Norm};
 
 use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
-use super::parse::{count, parse_box, parse_seconds, parse_shard};
+use super::parse::{count, parse_box, parse_norm, parse_seconds, parse_shard};
 
 /// A runtime that can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -69,6 +69,10 @@ pub(crate) struct Attack {
     /// out. The results depend on the machine then
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) time_limit: Option<f64>,
+    /// A norm that is small enough: sqp ends an image's search once a perturbation is no larger, before it is the
+    /// smallest. For robust accuracy at that norm, in less time
+    #[arg(long, value_name = "E", value_parser = parse_norm)]
+    pub(crate) enough: Option<f64>,
     /// The label must leave the K most likely classes (targets untargeted and all)
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = count::<usize>(0..))]
     pub(crate) top_k: usize,
@@ -99,10 +103,15 @@ pub(crate) struct Attack {
     /// BLINDSPOT_PYTHON names it
     #[arg(long, value_name = "RUNTIME")]
     pub(crate) verify: Option<OtherRuntime>,
-    /// Also give each image a certified radius, an L2 norm below which no perturbation changes the answer
+    /// Also give each image a certified radius, a norm below which no perturbation changes the answer
     /// (as `blindspot certify` does), and plot each between that and the perturbation found
     #[arg(long)]
     pub(crate) certify: bool,
+    /// Say what share of the images stays right under every perturbation up to each of these norms, as in
+    /// 4/255,8/255: at most as the search found, with --certify at least as the certificates prove, with 95%
+    /// intervals. FILE.robust.csv and FILE.robust.svg have the same at all norms
+    #[arg(long, value_name = "E[,E...]", value_delimiter = ',', value_parser = parse_norm)]
+    pub(crate) epsilon: Vec<f64>,
     /// The file to write; FILE.json is written beside it. What is done is kept in FILE.npz.journal
     /// until then: the same command goes on from there. With --shard the folder for its journal
     #[arg(long, short, value_name = "FILE.npz|DIR")]

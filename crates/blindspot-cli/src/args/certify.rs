@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use blindspot::certify::Arithmetic;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
+use blindspot::search::{Grouping, Norm};
 
 use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
 use super::parse::{parse_box, parse_seconds, parse_shard};
@@ -15,12 +16,13 @@ use super::parse::{parse_box, parse_seconds, parse_shard};
 #[command(after_help = "\
 Examples:
   blindspot certify model.onnx --data mnist:test --samples 1000 --out certified.npz
+  blindspot certify model.onnx --data mnist:test --norm linf --out certified.npz
 
-FILE.npz has the arrays index, label, certificate (no image of the box within this L2 distance gets
-another answer; 0 where the image is wrong as it is, or rounding may make it so), l2 (of the
-smallest perturbation found; infinite where none was, 0 where the image is wrong as it is) and
-lipschitz (the certificate by the product of the layers' bounds alone; NaN where it is not known);
-FILE.json has the options, hashes and a summary, FILE.svg a plot.")]
+FILE.npz has the arrays index, label, certificate (no image of the box within this distance gets
+another answer; 0 where the image is wrong as it is, or rounding may make it so), by the name of the
+norm that of the smallest perturbation found (infinite where none was, 0 where the image is wrong as
+it is) and lipschitz (the certificate by the product of the layers' bounds alone; NaN where it is not
+known); FILE.json has the options, hashes and a summary, FILE.svg a plot.")]
 pub(crate) struct Certify {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -33,10 +35,17 @@ pub(crate) struct Certify {
     /// Of these, only the images that the model gets right as they are
     #[arg(help_heading = "Images", long)]
     pub(crate) correct_only: bool,
+    /// What distances are in: l2, linf (the largest change of a value), l1 (the sum of all changes) or l0 (how
+    /// many values must change at least)
+    #[arg(long, value_name = "NORM", default_value = "l2")]
+    pub(crate) norm: Norm,
+    /// What l0 counts: each value, or pixel: all channels of a pixel as one
+    #[arg(long, value_name = "GROUP", default_value = "value")]
+    pub(crate) group: Grouping,
     /// The range that input values stay in
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
     pub(crate) r#box: InputBox,
-    /// Raise the certificates by branch and bound, where units are smooth after curvature bounds, until so
+    /// Raise the certificates by branch and bound, in L2 where units are smooth after curvature bounds, until so
     /// many seconds have gone into them, or no more is to be had; with --shard, into those of each shard.
     /// How far each gets depends on the machine then; that it holds does not
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]

@@ -83,6 +83,17 @@ pub(super) fn parse_device(text: &str) -> Result<(), String> {
     }
 }
 
+/// A norm, as a number or a quotient, as in 0.03 or 8/255.
+pub(super) fn parse_norm(text: &str) -> Result<f64, String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    let norm = match text.split_once('/') {
+        Some((over, under)) => number(over).zip(number(under)).map(|(a, b)| a / b),
+        None => number(text),
+    };
+    norm.filter(|norm| norm.is_finite() && *norm >= 0.0)
+        .ok_or("give norms from 0, as in 0.5 or 4/255,8/255".into())
+}
+
 /// The largest side that images are resized to: larger than any network takes.
 const MAX_SIDE: usize = 1 << 13;
 
@@ -122,6 +133,15 @@ pub(super) fn parse_range(text: &str) -> Result<[f64; 2], String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn norms_are_numbers_or_quotients() {
+        assert_eq!(parse_norm(" 0.5 "), Ok(0.5));
+        assert_eq!(parse_norm("8/255"), Ok(8.0 / 255.0));
+        for text in ["", "-1", "1/0", "0/0", "/2", "inf", "NaN", "1/2/3"] {
+            assert!(parse_norm(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn counts_are_written_as_people_write_them() {

@@ -33,9 +33,14 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let images = load::images(&request, Some(&model), common, progress)?;
     let chosen = load::Chosen::of(images, &model, command.correct_only, common)?;
     let (images, labels) = (&chosen.images, &*chosen.labels);
-    let certifier = Certifier::new(&model)?.arithmetic(command.arithmetic);
+    let certifier = Certifier::new(&model)?
+        .norm(command.norm)
+        .grouping(command.group)
+        .arithmetic(command.arithmetic);
     let options = SearchOptions::default()
         .target(Target::Untargeted)
+        .norm(command.norm)
+        .grouping(command.group)
         .seed(command.seed)
         .input_box(command.r#box);
     let about = About {
@@ -131,7 +136,7 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
         right,
         found,
         certificate_mean,
-        l2_mean,
+        found_mean,
         ratio,
         ..
     } = record.summary;
@@ -141,8 +146,9 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
         Arithmetic::Runtime => "in exact arithmetic and in any runtime's",
         Arithmetic::Exact => "in exact arithmetic, perhaps not in a runtime's",
     };
+    let norm = record.about.options.norm.title();
     let mean = |mean: Option<f64>, of: &str| match mean {
-        Some(mean) => format!("mean L2 norm {} of the {of}", digits(mean)),
+        Some(mean) => format!("mean {norm} norm {} of the {of}", digits(mean)),
         None => "none".into(),
     };
     say(
@@ -158,7 +164,10 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
             record.about.provenance.data,
             load::right_in_words(right, samples, &record.about.provenance),
             mean(certificate_mean, &format!("{right} right as they are")),
-            mean(l2_mean, &format!("{found} of them for which one was found")),
+            mean(
+                found_mean,
+                &format!("{found} of them for which one was found")
+            ),
             ratio.map_or("none".into(), |ratio| format!("{ratio:.3}, of these")),
             lines.collect::<String>(),
             out.display(),

@@ -173,6 +173,7 @@ impl KeptSearch<'_> {
                 },
                 answers_as_labels: false,
                 ranges_sha256: BTreeMap::new(),
+                epsilons: Vec::new(),
             },
             layout: self.layout(),
             image_shape: self.images.shape(),

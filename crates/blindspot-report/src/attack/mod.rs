@@ -1,5 +1,6 @@
 //! The page of an attack: what it found in a sentence, three examples, the curve, all images.
 
+mod curve;
 mod images;
 mod numbers;
 mod words;
@@ -9,13 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use askama::Template;
 use blindspot::examples::{Record, StoredExamples};
 use blindspot::run::journal::JournalError;
+use blindspot::search::Norm;
 
 use crate::ReportError;
-use crate::axes::{Steps, steps_plot};
-use crate::page::{Made, Page, words};
+use crate::page::{Made, Page, norm_word, words};
 use crate::table::{Table, digits};
+pub use curve::robust_accuracy;
+use curve::{Curve, curve};
 pub(crate) use images::magnified;
-use images::{Encoder, Pictures, csv_link, svg_link};
+use images::{Encoder, Pictures, csv_link};
 use numbers::{Numbers, csv, norms, table};
 use words::{Unit, answer, remarks};
 
@@ -66,15 +69,6 @@ struct Triplet {
     pictures: Pictures,
 }
 
-/// The curve of robust accuracy.
-struct Curve {
-    title: &'static str,
-    note: String,
-    svg: String,
-    svg_link: String,
-    csv_link: String,
-}
-
 /// An image among all.
 struct Case {
     index: usize,
@@ -106,11 +100,8 @@ pub fn attack_page(
     record: &Record,
     shown: &AttackPage<'_>,
 ) -> Result<String, ReportError> {
-    let numbers = examples
-        .numbers()?
-        .map(|numbers| numbers.map(|numbers| Numbers::of(&numbers)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(JournalError::Unreadable)?;
+    let norm = record.origin.options.norm;
+    let numbers = Numbers::all(examples, norm)?;
     let unit = Unit::of(record, shown.image_shape);
     let places = smallest_median_largest(&numbers);
     let input_box = record.origin.options.input_box;
@@ -134,7 +125,7 @@ pub fn attack_page(
         }
     }
     triplets.sort_by(|a, b| a.0.partial_cmp(&b.0).expect("norms are numbers"));
-    let curve = curve(&numbers, record, shown.made);
+    let curve = curve(&numbers, record, &shown.made.command);
     let gallery = match record.smallest {
         Some(_) => format!("The {count} smallest perturbations"),
         None => "All images".to_owned(),
@@ -158,7 +149,7 @@ pub fn attack_page(
         .to_vec(),
         words: words(&[
             "perturbation",
-            "L2 norm",
+            norm_word(norm),
             "distortion",
             "label",
             "answer",
@@ -177,7 +168,7 @@ pub fn attack_page(
         numbers: table(&numbers, &unit),
         gallery,
         gallery_note: small.note(),
-        csv_link: csv_link(&csv(&numbers, shown)),
+        csv_link: csv_link(&csv(&numbers, norm, shown)),
         links: shown.links,
         labels: of(|case| &case.label),
         answers: of(|case| &case.answer),
@@ -243,6 +234,14 @@ impl Words<'_> {
         }
     }
 
+    /// What a perturbation's size in its unit is called.
+    fn size(&self) -> &'static str {
+        match self.unit.norm {
+            Norm::L2 => "distortion",
+            Norm::Linf | Norm::L1 | Norm::L0 => "change",
+        }
+    }
+
     fn triplet(
         &self,
         title: &'static str,
@@ -260,8 +259,9 @@ impl Words<'_> {
             before: self.confident(numbers.before, at, false),
             after: self.confident(numbers.after, at, true),
             caption: format!(
-                "{name}, label {}. L2 norm {}, {}.{certified}",
+                "{name}, label {}. {} {}, {}.{certified}",
                 self.class(numbers.label),
+                norm_word(self.unit.norm),
                 digits(norm),
                 self.unit.of_norm(norm)
             ),
@@ -279,8 +279,8 @@ impl Words<'_> {
             ("outcome", numbers.outcome.to_owned()),
         ];
         if let Some(norm) = numbers.norm {
-            facts.push(("L2 norm", digits(norm)));
-            facts.push(("distortion", self.unit.of_norm(norm)));
+            facts.push((norm_word(self.unit.norm), digits(norm)));
+            facts.push((self.size(), self.unit.of_norm(norm)));
             facts.push(("residual", format!("{:.1e}", numbers.residual)));
         }
         if let Some(radius) = numbers.certificate {
@@ -306,7 +306,7 @@ impl Words<'_> {
                 None => self.class(numbers.before),
             },
             line: match numbers.norm {
-                Some(norm) => format!("L2 norm {}", digits(norm)),
+                Some(norm) => format!("{} {}", norm_word(self.unit.norm), digits(norm)),
                 None => numbers.outcome.to_owned(),
             },
             facts,
@@ -320,61 +320,5 @@ fn class(shown: &AttackPage<'_>, number: usize) -> String {
     match shown.classes.and_then(|names| names.get(number)) {
         Some(name) if *name != number.to_string() => format!("{name} ({number})"),
         _ => number.to_string(),
-    }
-}
-
-/// Robust accuracy over the norm: what the search leaves, and what certificates prove.
-fn curve(numbers: &[Numbers], record: &Record, made: &Made) -> Curve {
-    let right: Vec<&Numbers> = numbers
-        .iter()
-        .filter(|numbers| numbers.before == numbers.label)
-        .collect();
-    let found: Vec<f64> = right
-        .iter()
-        .map(|numbers| numbers.norm.unwrap_or(f64::INFINITY))
-        .collect();
-    let mut curves = vec![Steps::of("found by the search", numbers.len(), &found)];
-    let certified: Option<Vec<f64>> = right.iter().map(|numbers| numbers.certificate).collect();
-    if let Some(certified) = certified.filter(|certified| !certified.is_empty()) {
-        curves.push(Steps::of("certified", numbers.len(), &certified));
-    }
-    let targeted = record.summary.answers_target.is_some();
-    let title = if targeted {
-        "Images not yet answered with their target, over the norm"
-    } else {
-        "Robust accuracy over the norm"
-    };
-    let below = "L2 norm of the perturbation, in the unit of the input's values";
-    let [svg, file] = steps_plot(title, below, &curves);
-    let mut csv = format!("# {}\nnorm", made.command.replace('\n', " "));
-    let mut places = vec![0.0];
-    for curve in &curves {
-        csv += &format!(",{}", curve.name);
-        places.extend(curve.falls.iter().map(|fall| fall[0]));
-    }
-    csv.push('\n');
-    places.sort_by(f64::total_cmp);
-    places.dedup();
-    for place in places {
-        let shares = curves
-            .iter()
-            .map(|curve| format!(",{}", curve.above(place)));
-        csv += &format!("{place}{}\n", shares.collect::<String>());
-    }
-    let certified = if curves.len() > 1 {
-        " The true share lies between the two curves."
-    } else {
-        ""
-    };
-    Curve {
-        title,
-        note: format!(
-            "Share of the {} images that are right as they are and not fooled by a perturbation of at most this \
-             norm.{certified}",
-            numbers.len()
-        ),
-        svg,
-        svg_link: svg_link(&file),
-        csv_link: csv_link(&csv),
     }
 }

@@ -1,9 +1,14 @@
 //! The numbers of an attack: those of each image, their quantiles, all of them as CSV.
 
-use blindspot::examples;
+use std::io;
+
+use blindspot::examples::{self, StoredExamples};
+use blindspot::run::journal::JournalError;
+use blindspot::search::Norm;
 
 use super::words::Unit;
 use super::{AttackPage, class};
+use crate::page::norm_word;
 use crate::table::{Cell, Table};
 
 /// The numbers of an example, without its images.
@@ -13,7 +18,7 @@ pub(super) struct Numbers {
     pub(super) before: usize,
     pub(super) after: usize,
     pub(super) outcome: &'static str,
-    /// Of those fooled.
+    /// Of those fooled, in the norm of the search.
     pub(super) norm: Option<f64>,
     pub(super) residual: f64,
     pub(super) evaluations: u64,
@@ -24,7 +29,18 @@ pub(super) struct Numbers {
 pub(super) const FOOLED: &str = "fooled";
 
 impl Numbers {
-    pub(super) fn of(stored: &examples::Numbers) -> Numbers {
+    /// Those of all examples, whose search made `norm` small.
+    pub(super) fn all(
+        examples: &StoredExamples<'_>,
+        norm: Norm,
+    ) -> Result<Vec<Numbers>, JournalError> {
+        let numbers = examples.numbers()?;
+        let numbers = numbers.map(|numbers| Ok(Numbers::of(&numbers?, norm)));
+        let numbers: io::Result<Vec<Numbers>> = numbers.collect();
+        numbers.map_err(JournalError::Unreadable)
+    }
+
+    fn of(stored: &examples::Numbers, norm: Norm) -> Numbers {
         let outcome = if stored.wrong_before {
             "wrong as it is"
         } else if stored.success {
@@ -42,7 +58,7 @@ impl Numbers {
             before: stored.before as usize,
             after: stored.after as usize,
             outcome,
-            norm: (outcome == FOOLED).then_some(stored.l2),
+            norm: (outcome == FOOLED).then_some(stored.norm(norm)),
             residual: stored.kkt,
             evaluations: stored.evaluations,
             certificate: Some(stored.certificate).filter(|radius| !radius.is_nan()),
@@ -89,7 +105,7 @@ pub(super) fn table(numbers: &[Numbers], unit: &Unit) -> Table {
         row
     };
     let mut rows = vec![
-        row("L2 norm", norms.clone()),
+        row(norm_word(unit.norm), norms.clone()),
         row(
             unit.name(),
             norms.iter().map(|&norm| unit.value(norm)).collect(),
@@ -129,7 +145,8 @@ pub(super) fn table(numbers: &[Numbers], unit: &Unit) -> Table {
 }
 
 /// The numbers of all images, for a table.
-pub(super) fn csv(numbers: &[Numbers], shown: &AttackPage<'_>) -> String {
+pub(super) fn csv(numbers: &[Numbers], norm: Norm, shown: &AttackPage<'_>) -> String {
+    let norm = norm.to_string();
     let heads = [
         "index",
         "file",
@@ -137,7 +154,7 @@ pub(super) fn csv(numbers: &[Numbers], shown: &AttackPage<'_>) -> String {
         "answer",
         "answer to adversarial",
         "outcome",
-        "l2",
+        norm.as_str(),
         "certificate",
         "kkt",
         "evaluations",

@@ -1,51 +1,78 @@
 //! What an attack found, in sentences.
 
 use blindspot::examples::{Record, Summary};
-use blindspot::search::{SearchOptions, Target};
+use blindspot::search::{Grouping, Norm, SearchOptions, Target};
 
 use crate::table::digits;
 
-/// The unit in which people see a perturbation's distortion.
+/// The unit in which people see a perturbation's size.
 pub(crate) struct Unit {
-    /// From an L2 norm to the unit.
+    pub(crate) norm: Norm,
+    /// From a norm to the unit.
     factor: f64,
     grey: bool,
+    pixels: bool,
 }
 
 impl Unit {
-    /// Grey levels where an input is an image between black and white; else percent of the input's range.
+    /// Grey levels where an input is an image between black and white; else percent of the input's range. In L0
+    /// values or pixels.
     pub(crate) fn of(record: &Record, shape: [usize; 3]) -> Unit {
-        let input_box = record.origin.options.input_box;
+        let options = &record.origin.options;
+        let input_box = options.input_box;
         let range = f64::from(input_box.upper) - f64::from(input_box.lower);
         let values = shape.iter().product::<usize>().max(1) as f64;
         let grey = shape[1] > 1 && [1, 3].contains(&shape[0]);
         let levels = if grey { 255.0 } else { 100.0 };
         Unit {
-            factor: levels / (range * values.sqrt()),
+            norm: options.norm,
+            factor: match options.norm {
+                Norm::L2 => levels / (range * values.sqrt()),
+                Norm::Linf => levels / range,
+                Norm::L1 => levels / (range * values),
+                Norm::L0 => 1.0,
+            },
             grey,
+            pixels: options.grouping == Grouping::Pixel,
         }
     }
 
-    /// The distortion of an L2 norm, in this unit.
+    /// The size of a norm, in this unit.
     pub(crate) fn value(&self, norm: f64) -> f64 {
         norm * self.factor
     }
 
     pub(crate) fn name(&self) -> &'static str {
-        if self.grey {
-            "grey levels (of 255) a pixel"
-        } else {
-            "percent of the range a value"
+        match (self.norm, self.grey) {
+            (Norm::L2 | Norm::L1, true) => "grey levels (of 255) a pixel",
+            (Norm::L2 | Norm::L1, false) => "percent of the range a value",
+            (Norm::Linf, true) => "grey levels (of 255) at most",
+            (Norm::Linf, false) => "percent of the range at most",
+            (Norm::L0, _) if self.pixels => "pixels changed",
+            (Norm::L0, _) => "values changed",
         }
     }
 
-    /// The distortion of an L2 norm, in words.
+    /// The size of a norm, in words.
     pub(crate) fn of_norm(&self, norm: f64) -> String {
         let value = digits(self.value(norm));
-        if self.grey {
-            format!("{value} grey levels a pixel")
-        } else {
-            format!("{value}% of the range a value")
+        match (self.norm, self.grey) {
+            (Norm::L2 | Norm::L1, true) => format!("{value} grey levels a pixel"),
+            (Norm::L2 | Norm::L1, false) => format!("{value}% of the range a value"),
+            (Norm::Linf, true) => format!("{value} grey levels at most"),
+            (Norm::Linf, false) => format!("{value}% of the range at most"),
+            (Norm::L0, _) if self.pixels => format!("{value} pixels"),
+            (Norm::L0, _) => format!("{value} values"),
+        }
+    }
+
+    /// What of all changes the size is.
+    fn of_all(&self) -> &'static str {
+        match self.norm {
+            Norm::L2 => " (root mean square)",
+            Norm::Linf => " (the largest change)",
+            Norm::L1 => " (the mean of all changes)",
+            Norm::L0 => "",
         }
     }
 }
@@ -86,9 +113,9 @@ pub(crate) fn answer(
         )
     };
     format!(
-        "{} of {searched} images that the network gets right can be changed so that it {wanted}: by {changes} (root mean \
-         square).",
-        norms.len()
+        "{} of {searched} images that the network gets right can be changed so that it {wanted}: by {changes}{}.",
+        norms.len(),
+        unit.of_all()
     )
 }
 

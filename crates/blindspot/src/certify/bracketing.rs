@@ -10,14 +10,14 @@ use blindspot_run::BlockSizer;
 use blindspot_run::monitor::{BlockProgress, Monitor};
 
 use super::{Bracket, Certificate, Certifier, CertifyError, MAX_TIME};
-use crate::search::{Example, SearchError, SearchOptions, search};
+use crate::search::{Example, Norm, SearchError, SearchOptions, search};
 
 /// Images of a block, at most.
 const MAX_BLOCK: usize = 4096;
 
 /// Certifies images and searches for their smallest perturbations.
 pub struct Bracketing<'a> {
-    /// Gives the certificates.
+    /// Gives the certificates, in the norm of the options.
     pub certifier: &'a Certifier,
     /// The model that the certifier was made for.
     pub classifier: &'a dyn Classifier,
@@ -85,7 +85,7 @@ impl Bracketing<'_> {
                     &part,
                 )?,
             };
-            let brackets = brackets(certificates, &examples);
+            let brackets = brackets(certificates, &examples, self.options.norm);
             let ended: HashSet<usize> = brackets.iter().map(|b| b.certificate.position).collect();
             take(brackets)?;
             if monitor.cancelled() {
@@ -101,14 +101,14 @@ impl Bracketing<'_> {
 
 /// The brackets of the certificates whose images were searched to their ends; both are in the order
 /// of the images.
-fn brackets(certificates: Vec<Certificate>, examples: &[Example]) -> Vec<Bracket> {
+fn brackets(certificates: Vec<Certificate>, examples: &[Example], norm: Norm) -> Vec<Bracket> {
     let mut examples = examples.iter().peekable();
     let bracket = |certificate: Certificate| {
         let example = examples.next_if(|example| example.position == certificate.position)?;
         Some(Bracket {
             certificate: certificate.of_answer(!example.already_misclassified),
-            l2: if example.success {
-                example.l2
+            found: if example.success {
+                example.norm(norm)
             } else {
                 f64::INFINITY
             },

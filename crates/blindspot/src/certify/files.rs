@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Arithmetic, Certificate};
 use crate::provenance::Provenance;
-use crate::search::SearchOptions;
+use crate::search::{Norm, SearchOptions};
 
 /// Where certificates come from: what the header of their journal says, and the JSON file beside the arrays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct About {
-    /// How the smallest perturbation was searched for; the certificates hold in the same input box.
+    /// How the smallest perturbation was searched for; the certificates hold in the same norm and input box.
     pub options: SearchOptions,
     /// Model, images and program.
     #[serde(flatten)]
@@ -48,14 +48,15 @@ impl Work for About {
     }
 }
 
-/// A bracket of the L2 distance at which the answer to an image changes: no less than the
-/// certificate's radius, and no more than the norm of the smallest perturbation found.
+/// A bracket of the distance at which the answer to an image changes, in the norm of
+/// [`About::options`]: no less than the certificate's radius, and no more than the norm of the
+/// smallest perturbation found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bracket {
     /// The lower end.
     pub certificate: Certificate,
-    /// The upper end: the L2 norm of the smallest perturbation found; infinite if none was found.
-    pub l2: f64,
+    /// The upper end: the norm of the smallest perturbation found; infinite if none was found.
+    pub found: f64,
 }
 
 impl Bracket {
@@ -71,7 +72,7 @@ impl Bracket {
         let mut content = Vec::with_capacity(Bracket::BYTES);
         content.extend((certificate.index as u64).to_le_bytes());
         content.extend((certificate.label as u64).to_le_bytes());
-        for number in [certificate.radius, lipschitz, self.l2] {
+        for number in [certificate.radius, lipschitz, self.found] {
             content.extend(number.to_le_bytes());
         }
         content
@@ -88,7 +89,7 @@ impl Bracket {
         };
         Bracket {
             certificate,
-            l2: f64::from_le_bytes(take(rest)),
+            found: f64::from_le_bytes(take(rest)),
         }
     }
 
@@ -106,8 +107,7 @@ impl Bracket {
     }
 }
 
-/// Statistics of certificates. Norms are L2. No mean has the images that are misclassified without a
-/// perturbation.
+/// Statistics of certificates. No mean has the images that are misclassified without a perturbation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The number of images.
@@ -125,7 +125,7 @@ pub struct Summary {
     /// None if there are none, or it is not known for all.
     pub lipschitz_mean: Option<f64>,
     /// The mean norm of the perturbations found; None if there are none.
-    pub l2_mean: Option<f64>,
+    pub found_mean: Option<f64>,
     /// The mean certified radius of the images for which a perturbation was found, divided by the mean
     /// norm of these perturbations; None if there are none.
     pub ratio: Option<f64>,
@@ -135,13 +135,13 @@ impl Summary {
     /// Summarises brackets.
     pub fn of(brackets: &[Bracket]) -> Summary {
         // Only an image that is misclassified already has a perturbation of norm 0.
-        let right = || brackets.iter().filter(|bracket| bracket.l2 > 0.0);
-        let found = || right().filter(|bracket| bracket.l2.is_finite());
+        let right = || brackets.iter().filter(|bracket| bracket.found > 0.0);
+        let found = || right().filter(|bracket| bracket.found.is_finite());
         let mean = |numbers: Vec<f64>| {
             (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
         };
         let products: Option<Vec<f64>> = right().map(|b| b.certificate.lipschitz).collect();
-        let l2_mean = mean(found().map(|bracket| bracket.l2).collect());
+        let found_mean = mean(found().map(|bracket| bracket.found).collect());
         let certified = mean(found().map(|b| b.certificate.radius).collect());
         let right_count = right().count();
         Summary {
@@ -151,30 +151,33 @@ impl Summary {
             found: found().count(),
             certificate_mean: mean(right().map(|b| b.certificate.radius).collect()),
             lipschitz_mean: products.and_then(mean),
-            l2_mean,
-            ratio: certified.zip(l2_mean).map(|(radius, l2)| radius / l2),
+            found_mean,
+            ratio: certified
+                .zip(found_mean)
+                .map(|(radius, found)| radius / found),
         }
     }
 }
 
 /// Writes the arrays as an npz file, with one entry for each image: `index` and `label` (i64);
-/// `certificate`, the certified radius; `l2`, the norm of the smallest perturbation found (infinite
-/// if none was); `lipschitz`, the radius by the product of the layers' bounds (NaN if it is not
+/// `certificate`, the certified radius; by the name of the norm, that of the smallest perturbation
+/// found (infinite if none was); `lipschitz`, the radius by the product of the layers' bounds (NaN if it is not
 /// known) (f64).
 ///
 /// # Errors
 /// [`FileError`] if the file can't be written.
-pub fn write_certificates(path: &Path, brackets: &[Bracket]) -> Result<(), FileError> {
+pub fn write_certificates(path: &Path, brackets: &[Bracket], norm: Norm) -> Result<(), FileError> {
     files::write_atomically(path, |sink| {
         let mut npz = NpzWriter::new(sink);
         let count = [brackets.len() as u64];
-        let mut numbers = |name, number: fn(&Bracket) -> f64| {
+        let norm = norm.to_string();
+        let mut numbers = |name: &str, number: fn(&Bracket) -> f64| {
             let numbers = brackets.iter().map(|bracket| Ok(number(bracket)));
             npz.add(name, &count, numbers)
         };
         numbers("certificate", |b| b.certificate.radius)?;
         numbers("lipschitz", |b| b.certificate.lipschitz.unwrap_or(f64::NAN))?;
-        numbers("l2", |b| b.l2)?;
+        numbers(&norm, |b| b.found)?;
         let labels = brackets.iter().map(|b| Ok(b.certificate.label as i64));
         npz.add("label", &count, labels)?;
         let indices = brackets.iter().map(|b| Ok(b.certificate.index as i64));
@@ -187,7 +190,7 @@ pub fn write_certificates(path: &Path, brackets: &[Bracket]) -> Result<(), FileE
 mod tests {
     use super::*;
 
-    fn bracket((radius, l2): (f64, f64)) -> Bracket {
+    fn bracket((radius, found): (f64, f64)) -> Bracket {
         Bracket {
             certificate: Certificate {
                 position: 0,
@@ -196,7 +199,7 @@ mod tests {
                 radius,
                 lipschitz: Some(radius / 2.0),
             },
-            l2,
+            found,
         }
     }
 
@@ -210,18 +213,18 @@ mod tests {
         assert_eq!(summary.already_misclassified, 1);
         assert_eq!(summary.certificate_mean, Some(3.0));
         assert_eq!(summary.lipschitz_mean, Some(1.5));
-        assert_eq!((summary.l2_mean, summary.ratio), (Some(4.0), Some(0.25)));
+        assert_eq!((summary.found_mean, summary.ratio), (Some(4.0), Some(0.25)));
         // Nothing found; nothing right; nothing at all.
         let everywhere = of(&[(5.0, f64::INFINITY); 2]);
         assert_eq!(everywhere.certificate_mean, Some(5.0));
-        assert_eq!((everywhere.l2_mean, everywhere.ratio), (None, None));
+        assert_eq!((everywhere.found_mean, everywhere.ratio), (None, None));
         for brackets in [&[(0.0, 0.0); 2][..], &[]] {
             let summary = of(brackets);
             assert_eq!(
                 (summary.certificate_mean, summary.lipschitz_mean),
                 (None, None)
             );
-            assert_eq!((summary.l2_mean, summary.ratio), (None, None));
+            assert_eq!((summary.found_mean, summary.ratio), (None, None));
         }
     }
 }

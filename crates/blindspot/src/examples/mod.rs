@@ -3,6 +3,7 @@
 
 mod arrays;
 mod confidence;
+mod robust;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::transfer::Distortion;
 pub use arrays::{with_stored, write_arrays, write_found, write_stored};
 use blindspot_run::journal::{JournalError, Work};
 pub use confidence::confidences;
+pub use robust::{Distance, RobustAccuracy, Share};
 pub use stored::{Layout, Numbers, SavedExample, StoredExample, StoredExamples};
 
 /// Where a set of examples comes from.
@@ -35,6 +37,9 @@ pub struct Origin {
     /// SHA-256 of the files of a mask and of ranges, by option, where they were given.
     #[serde(default)]
     pub ranges_sha256: BTreeMap<String, String>,
+    /// The norms at which robust accuracy was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub epsilons: Vec<f64>,
 }
 
 /// What is said of a set of examples besides its arrays: the content of the JSON file.
@@ -61,14 +66,17 @@ pub struct Record {
     /// The certificates, where they were asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateSummary>,
+    /// Robust accuracy at the norms that were asked for, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub robust_accuracy: Vec<RobustAccuracy>,
 }
 
-/// Certificates in figures: L2 distances below which no change of the label is possible.
+/// Certificates in figures: distances below which no change of the label is possible, in the norm of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CertificateSummary {
     /// Their mean over the images that the network gets right as they are; None of no image.
     pub mean: Option<f64>,
-    /// Their mean over the images fooled, divided by the mean L2 norm of these images' perturbations:
+    /// Their mean over the images fooled, divided by the mean norm of these images' perturbations:
     /// at most 1; None of no image.
     pub ratio: Option<f64>,
 }
@@ -163,15 +171,18 @@ impl Record {
     /// [`JournalError`] where they can't be read.
     pub fn of(origin: Origin, examples: &StoredExamples<'_>) -> Result<Record, JournalError> {
         let length = examples.layout().input_len();
+        let (norm, certified) = (origin.options.norm, examples.layout().certificate);
+        let mut distances = Vec::new();
         let (mut samples, mut right, mut searched) = (0, 0, 0);
         let (mut no_gradient, mut refuted) = (0, 0);
         let (mut evaluations, mut gradients, mut on_target) = (0, 0, 0);
         // Of the images fooled.
         let (mut norms, mut all_norms, mut certificates) = (Vec::new(), Vec::new(), 0.0);
-        let mut certificates_of_right = 0.0;
+        let (mut certificates_of_right, mut found) = (0.0, 0.0);
         for numbers in examples.numbers()? {
             let numbers = numbers.map_err(JournalError::Unreadable)?;
             samples += 1;
+            distances.push(numbers.distance(norm, certified));
             if numbers.before == numbers.label {
                 right += 1;
                 certificates_of_right += numbers.certificate;
@@ -184,6 +195,7 @@ impl Record {
             if numbers.fooled() {
                 norms.push(numbers.l2);
                 all_norms.push([numbers.l2, numbers.linf, numbers.l1, numbers.l0]);
+                found += numbers.norm(norm);
                 certificates += numbers.certificate;
                 on_target += usize::from(numbers.after == numbers.target);
             }
@@ -192,11 +204,12 @@ impl Record {
             origin.options.target,
             Target::Random | Target::Nearest | Target::Class(_)
         );
-        let certificate = examples.layout().certificate.then(|| CertificateSummary {
+        let certificate = certified.then(|| CertificateSummary {
             mean: mean(certificates_of_right, right),
-            ratio: (!norms.is_empty()).then(|| certificates / norms.iter().sum::<f64>()),
+            ratio: (!norms.is_empty()).then(|| certificates / found),
         });
-        let norms_in_figures = NormSummary::of(origin.options.norm, &all_norms);
+        let norms_in_figures = NormSummary::of(norm, &all_norms);
+        let robust_accuracy = RobustAccuracy::of(&origin.epsilons, &distances);
         Ok(Record {
             origin,
             layout: Some(examples.layout().clone()),
@@ -218,6 +231,7 @@ impl Record {
             },
             eight_bit: EightBitSummary::of(examples)?,
             certificate,
+            robust_accuracy,
         })
     }
 }

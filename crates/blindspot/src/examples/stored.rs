@@ -6,6 +6,7 @@ use std::ops::Range;
 use blindspot_run::journal::{Entries, JournalError, take};
 use serde::{Deserialize, Serialize};
 
+use super::Distance;
 use crate::search::{EightBit, Example, Norm};
 
 /// What an entry holds.
@@ -15,8 +16,8 @@ pub struct Layout {
     pub shape: Vec<usize>,
     /// Whether the example as an 8-bit image is there, too.
     pub eight_bit: bool,
-    /// Whether a certificate is there: an L2 distance below which no change of the label is
-    /// possible.
+    /// Whether a certificate is there: a distance, in the norm of the search, below which no change of
+    /// the label is possible.
     pub certificate: bool,
 }
 
@@ -171,7 +172,7 @@ pub struct Numbers {
     pub kkt: f64,
     /// Rounding noise of the margin.
     pub noise: f64,
-    /// The L2 norm below which no perturbation changes the answer; NaN where the layout has no certificates.
+    /// The norm below which no perturbation changes the answer, in that of the search; NaN where the layout has no certificates.
     pub certificate: f64,
     /// Whether the original is answered wrongly, as far as the criterion asks.
     pub wrong_before: bool,
@@ -191,6 +192,21 @@ impl Numbers {
     /// Whether the image was searched from and is answered as was asked for in the end.
     pub fn fooled(&self) -> bool {
         self.success && !self.wrong_before
+    }
+
+    /// What is known of the distance at which the answer is wrong, in the norm of the search.
+    pub(super) fn distance(&self, norm: Norm, certified: bool) -> Distance {
+        let is_right = self.before == self.label && !self.wrong_before;
+        Distance {
+            at_most: if !is_right {
+                0.0
+            } else if self.success {
+                self.norm(norm)
+            } else {
+                f64::INFINITY
+            },
+            at_least: certified.then_some(self.certificate),
+        }
     }
 
     /// A norm of the perturbation.
@@ -329,12 +345,12 @@ impl<'a> StoredExamples<'a> {
         let originals = self
             .entries
             .bytes(start..start + 4 * self.layout.input_len())?;
-        let certificates = self.certificates()?;
+        let certificates = self.numbers()?;
         let rows = self.examples()?.zip(originals).zip(certificates);
         Ok(rows.map(|((example, original), certificate)| {
             let original = original?;
             let values = original.as_chunks::<4>().0.iter();
-            let (certificate, _) = certificate?;
+            let certificate = certificate?.certificate;
             Ok(StoredExample {
                 example: example?,
                 original: values.map(|&bytes| f32::from_le_bytes(bytes)).collect(),
@@ -343,18 +359,19 @@ impl<'a> StoredExamples<'a> {
         }))
     }
 
-    /// Each certificate with the L2 norm of the change found, infinite where none was; NaN where the
-    /// layout has no certificates.
+    /// Each certificate with the norm of the change found, infinite where none was; NaN where the layout
+    /// has no certificates.
     ///
     /// # Errors
     /// As [`Entries::bytes`].
     pub fn certificates(
         &self,
+        norm: Norm,
     ) -> Result<impl Iterator<Item = io::Result<(f64, f64)>> + '_, JournalError> {
-        Ok(self.numbers()?.map(|numbers| {
+        Ok(self.numbers()?.map(move |numbers| {
             let numbers = numbers?;
             let found = if numbers.success {
-                numbers.l2
+                numbers.norm(norm)
             } else {
                 f64::INFINITY
             };

@@ -116,6 +116,7 @@ fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
             },
             answers_as_labels: false,
             ranges_sha256: BTreeMap::new(),
+            epsilons: Vec::new(),
         },
         layout: layout.clone(),
         image_shape: [1, 2, 2],

@@ -42,7 +42,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         save_images: command.save_images.as_deref(),
         report: command.report.as_deref(),
         smallest: command.smallest,
-        ..Written::new(&command.out, command.certify)?
+        ..Written::new(&command.out, command.certify, !command.epsilon.is_empty())?
     };
     let (mask, bounds) = (command.mask.clone(), command.bounds.clone());
     let read = [command.model.files(), data.files()].concat();
@@ -85,10 +85,12 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         })
         .max_evaluations(command.max_evaluations)
         .time_limit(command.time_limit)
+        .enough(command.enough)
         .bounds(ranges);
     options.check_labels(network.output_len(), labels)?;
     let certifier = if command.certify {
-        Some(Certifier::in_box(&model, options.reach())?)
+        let certifier = Certifier::in_box(&model, options.reach())?;
+        Some(certifier.norm(command.norm).grouping(command.group))
     } else {
         None
     };
@@ -98,6 +100,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             provenance,
             answers_as_labels: images.labels().is_none(),
             ranges_sha256,
+            epsilons: command.epsilon.clone(),
         },
         layout: Layout {
             shape: network.input_shape().to_vec(),

@@ -1,6 +1,6 @@
 //! What an attack found, for people.
 
-use blindspot::examples::{CertificateSummary, Record, Summary};
+use blindspot::examples::{CertificateSummary, Record, Share, Summary};
 use blindspot::search::{Grouping, Norm};
 use blindspot_report::digits;
 
@@ -89,7 +89,10 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
     });
     if let Some(CertificateSummary { mean, ratio }) = record.certificate {
         let mean = match mean {
-            Some(mean) => format!("mean L2 norm {} of the {right} right", digits(mean)),
+            Some(mean) => {
+                let norm = options.norm.title();
+                format!("mean {norm} norm {} of the {right} right", digits(mean))
+            }
             None => "none, as no image is right".into(),
         };
         let ratio =
@@ -98,6 +101,27 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
             "certificate        {mean}{}; {} shows each image",
             ratio.unwrap_or_default(),
             beside(written.out, "svg").map_or(String::new(), |svg| svg.display().to_string())
+        ));
+    }
+    for robust in &record.robust_accuracy {
+        let bound = |share: &Share| {
+            format!(
+                "{} of {samples} ({:.1}%, 95% interval {:.1} to {:.1})",
+                share.images,
+                100.0 * share.share,
+                100.0 * share.low,
+                100.0 * share.high
+            )
+        };
+        let at_least = robust.at_least.as_ref();
+        let at_least = at_least.map_or(String::new(), |share| {
+            format!(", at least {}", bound(share))
+        });
+        lines.push(format!(
+            "robust accuracy    up to {} {}: at most {}{at_least}",
+            options.norm.title(),
+            digits(robust.epsilon),
+            bound(&robust.at_most)
         ));
     }
     if let Some(eight) = &record.eight_bit {

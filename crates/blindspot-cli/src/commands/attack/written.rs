@@ -36,6 +36,8 @@ pub(super) struct Written<'a> {
     pub(super) json: PathBuf,
     /// Where there are certificates.
     pub(super) svg: Option<PathBuf>,
+    /// The curve of robust accuracy as a table and a plot, where it was asked for.
+    pub(super) robust: Option<[PathBuf; 2]>,
     pub(super) save_images: Option<&'a Path>,
     pub(super) report: Option<&'a Path>,
     /// How many of the images fooled are kept, those with the smallest perturbations; all images if None.
@@ -53,12 +55,22 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Written<'a> {
-    pub(super) fn new(out: &'a Path, certificates: bool) -> Result<Written<'a>, Usage> {
+    pub(super) fn new(
+        out: &'a Path,
+        certificates: bool,
+        robust: bool,
+    ) -> Result<Written<'a>, Usage> {
         let svg = certificates.then(|| beside(out, "svg")).transpose()?;
+        let robust = if robust {
+            Some([beside(out, "robust.csv")?, beside(out, "robust.svg")?])
+        } else {
+            None
+        };
         Ok(Written {
             out,
             json: beside(out, "json")?,
             svg,
+            robust,
             save_images: None,
             report: None,
             smallest: None,
@@ -71,6 +83,7 @@ impl<'a> Written<'a> {
         let files = [Some(&*self.json), Some(self.out), self.svg.as_deref()];
         let all = files.into_iter().chain([self.save_images]).flatten();
         let all = all.map(Path::to_owned);
+        let all = all.chain(self.robust.iter().flatten().cloned());
         all.chain(self.report.map(page::file)).collect()
     }
 }
@@ -104,11 +117,17 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
         save(dir, &kept, &record, image_shape, written)?;
     }
     if examples.layout().certificate {
-        let pairs: Vec<(f64, f64)> = examples.certificates()?.collect::<Result<_, _>>()?;
+        let norm = record.origin.options.norm;
+        let pairs: Vec<(f64, f64)> = examples.certificates(norm)?.collect::<Result<_, _>>()?;
         let (certificates, found): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-        let picture = blindspot_report::certificate_plot(&certificates, &found);
+        let picture = blindspot_report::certificate_plot(&certificates, &found, norm);
         let plot = beside(written.out, "svg")?;
         files::write_atomically(&plot, |sink| sink.write_all(picture.as_bytes()))?;
+    }
+    if let Some([table, plot]) = &written.robust {
+        let [svg, csv] = blindspot_report::robust_accuracy(&examples, &record)?;
+        files::write_atomically(table, |sink| sink.write_all(csv.as_bytes()))?;
+        files::write_atomically(plot, |sink| sink.write_all(svg.as_bytes()))?;
     }
     if let Some(report) = written.report {
         let page = page_of(&examples, &record, image_shape, report, written)?;
@@ -204,7 +223,11 @@ pub(in crate::commands) fn merge(
         save_images: command.save_images.as_deref(),
         report: command.report.as_deref(),
         smallest: command.smallest,
-        ..Written::new(&command.out, layout.certificate)?
+        ..Written::new(
+            &command.out,
+            layout.certificate,
+            !origin.epsilons.is_empty(),
+        )?
     };
     let identity = Identity {
         origin: &origin,
