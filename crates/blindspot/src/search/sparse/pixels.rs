@@ -170,9 +170,55 @@ impl Pixels<'_> {
                 .fold(0.0, |most: f64, this| most.max(this.gain));
         moves.retain(|this| this.gain > least && !known(this));
         moves.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+        // A pixel that is put back and set to a better end would be one more than there were: the search would not end.
+        let mut moved = vec![false; self.pixels];
+        moves.retain(|this| {
+            let touched = [Some(this.into), this.out];
+            let first = touched.iter().flatten().all(|&pixel| !moved[pixel]);
+            if first {
+                touched
+                    .iter()
+                    .flatten()
+                    .for_each(|&pixel| moved[pixel] = true);
+            }
+            first
+        });
         if !refused.is_empty() {
             moves.truncate(1);
         }
         moves
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use blindspot_model::InputBox;
+
+    use super::*;
+    use crate::search::bounds::{Bounds, FeasibleBoxes};
+
+    /// One changed pixel, at the wrong end of its range, and one that would gain more in its place.
+    #[test]
+    fn no_pixel_is_moved_twice_at_once() {
+        let original = [0.5f32; 2];
+        let bounds = Arc::new(Bounds::within(InputBox::default(), 2));
+        let feasible_box = FeasibleBoxes::new(bounds).around(&original);
+        let pixels = Pixels {
+            original: &original,
+            feasible_box: &feasible_box,
+            pixels: 2,
+        };
+        let (point, gradient) = ([0.0, 0.5], [1.0, 3.0]);
+        let moves = pixels.moves(&point, &gradient, &[]);
+        assert_eq!(
+            moves,
+            [Move {
+                out: Some(0),
+                into: 1,
+                gain: 2.0
+            }]
+        );
     }
 }
