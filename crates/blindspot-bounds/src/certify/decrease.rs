@@ -34,7 +34,8 @@ enum Moves {
     /// To its limit where the weight is above the multiplier; values of just that weight use up
     /// what is `left` of the radius.
     Heaviest { multiplier: f64, left: f64 },
-    /// The same, with each value's weight times its limit for the weight and 1 for the limit.
+    /// To its limit where weight times limit is above the multiplier; values of just that gain use
+    /// up, in part, what is `left` of how many may move.
     Gainful { multiplier: f64, left: f64 },
 }
 

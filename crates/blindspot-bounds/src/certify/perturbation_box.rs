@@ -32,7 +32,7 @@ impl PerturbationBox {
         }
     }
 
-    /// The same perturbations in another norm.
+    /// These perturbations, measured in another norm.
     pub(super) fn in_norm(self, norm: Norm) -> PerturbationBox {
         PerturbationBox { norm, ..self }
     }

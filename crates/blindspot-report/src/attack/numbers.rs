@@ -29,7 +29,7 @@ pub(super) struct Numbers {
 pub(super) const FOOLED: &str = "fooled";
 
 impl Numbers {
-    /// Those of all examples, whose search made `norm` small.
+    /// The numbers of all examples, whose search made `norm` small.
     pub(super) fn all(
         examples: &StoredExamples<'_>,
         norm: Norm,

@@ -42,7 +42,7 @@ pub struct SurveyRecord {
     /// Images that were synthesised, in the order of units, directions, components.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub synthesised: Vec<SynthesisRecord>,
-    /// Those for which none was, as they have no gradient.
+    /// Units and directions for which no image was synthesised, as they have no gradient.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub no_gradient: Vec<String>,
     /// The study, if planned.
@@ -87,7 +87,7 @@ pub struct SynthesisRecord {
 /// The images at both ends of a unit or direction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ImagesRecord {
-    /// Those with the largest projections; none of a constant.
+    /// Images with the largest projections, by their places in the data set; none of a constant.
     pub top: Vec<usize>,
     /// Their projections.
     pub activation: Vec<f32>,
@@ -98,7 +98,7 @@ pub struct ImagesRecord {
     pub leading: usize,
     /// Whether an image that is not listed has the last one's projection.
     pub tied: bool,
-    /// Those with the smallest projections; none of a constant.
+    /// Images with the smallest projections, by their places in the data set; none of a constant.
     pub lowest: Vec<usize>,
     /// Their projections.
     pub lowest_activation: Vec<f32>,
