@@ -3,7 +3,7 @@
     random_networks.py BLINDSPOT FOLDER [--networks N | --seconds S] [--seed SEED] [--keep]
 
 Each network is dense, convolutional, pooled or residual, with any activation, with or without batch normalisation,
-in float16, float32 or float64, its logits scaled from 1e-6 to 1e6 and moved by up to 1e6. On six images each:
+in float16, float32, float64 or a mixture of the first two, its logits scaled from 1e-6 to 1e6 and moved by up to 1e6. On six images each:
 
 - every success that an attack reports is one in onnxruntime;
 - nothing is "not found" by sqp that another attack finds, where the image has an answer beyond the rounding noise;
@@ -195,9 +195,40 @@ def generate(seed):
     end = random.choice(["", "", "", "", "Softmax", "LogSoftmax", "Sigmoid"])
     model = network.model(shape, str(end))
     images = random.random((IMAGES, *shape)).astype(np.float32)
-    facts = {"seed": seed, "kind": str(kind), "dtype": np.dtype(dtype).name, "activation": activation,
+    # Drawn apart, so that all other networks are as they would be without it.
+    mixing = np.random.default_rng((seed, 16))
+    mixed = bool(half and mixing.random() < 0.5)
+    if mixed:
+        mix(model, mixing)
+    facts = {"seed": seed, "kind": str(kind), "dtype": "mixed" if mixed else np.dtype(dtype).name, "activation": activation,
              "normalised": bool(normalised), "end": str(end), "classes": classes}
     return model, images, facts
+
+
+def mix(model, random):
+    """Puts some nodes of a float16 model into float32, with Casts between, as autocast and converters leave it."""
+    graph, half, single = model.graph, TensorProto.FLOAT16, TensorProto.FLOAT
+    weights = {weight.name: weight for weight in graph.initializer}
+    formats = {graph.input[0].name: half}
+    nodes, copies = [], {}
+    for node in graph.node:
+        chosen = single if random.random() < 0.5 else half
+        for i, name in enumerate(node.input):
+            if name in weights:
+                numbers = numpy_helper.to_array(weights[name])
+                numbers = numbers.astype(np.float32 if chosen == single else np.float16)
+                weights[name].CopyFrom(numpy_helper.from_array(numbers, name))
+            elif formats[name] != chosen:
+                if (name, chosen) not in copies:
+                    copies[name, chosen] = f"{name}/{chosen}"
+                    nodes.append(helper.make_node("Cast", [name], [copies[name, chosen]], to=chosen))
+                node.input[i] = copies[name, chosen]
+        formats[node.output[0]] = chosen
+        nodes.append(node)
+    nodes = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.output[0].type.tensor_type.elem_type = formats[graph.output[0].name]
 
 
 def logits_of(outputs):
@@ -242,8 +273,8 @@ def linear_map(model, count):
             factor = scale / np.sqrt(variance + np.longdouble(np.float32(1e-5)))
             matrix, offset = matrix * factor, (offset - mean) * factor + shift
         else:
-            # An end that keeps the order of the classes.
-            assert node.op_type in ("Softmax", "LogSoftmax", "Sigmoid", "Flatten"), node.op_type
+            # An end that keeps the order of the classes, or a copy.
+            assert node.op_type in ("Softmax", "LogSoftmax", "Sigmoid", "Flatten", "Cast"), node.op_type
     return matrix, offset
 
 
@@ -382,7 +413,8 @@ class Trial:
         if self.facts["end"] in ("Softmax", "Sigmoid"):
             # Nor where the probabilities are as near as exponential functions of two runtimes may be apart.
             two = np.sort(clean, 1)[:, -2:]
-            clear &= two[:, 1] - two[:, 0] > 2 * np.finfo(runtime.dtype).eps * two[:, 1]
+            eps = np.finfo(np.float16 if self.facts["dtype"] == "mixed" else runtime.dtype).eps
+            clear &= two[:, 1] - two[:, 0] > 2 * eps * two[:, 1]
         self.clear = clear
         if method == "sqp" and (clear & (result["prediction_before"] != labels)).any():
             self.failures.append("onnxruntime answers otherwise to images as they are")

@@ -1,7 +1,7 @@
 //! What a network answers: its outputs for every input of a set, the classes that it gives them,
 //! and how often those are wrong.
 
-use blindspot_net::{Evaluator, Network, Precision, argmax};
+use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
 
 use crate::classifier::{CheckedEvaluator, Classifier, ClassifierError};
@@ -35,16 +35,16 @@ pub fn outputs_where(
     inputs: &(impl Inputs + ?Sized),
     wanted: impl Fn(usize) -> bool + Sync,
 ) -> Result<InMemory, InputError> {
-    outputs_in(network, Precision::Single, inputs, wanted)
+    outputs_by(|| Evaluator::new(network), inputs, wanted)
 }
 
-/// What [`outputs_where`] gives, with all values rounded to a format.
-fn outputs_in(
-    network: &Network<f32>,
-    precision: Precision,
+/// What [`outputs_where`] gives, by evaluators made in a way of one's own.
+fn outputs_by<'n>(
+    evaluator: impl Fn() -> Evaluator<'n, f32> + Sync,
     inputs: &(impl Inputs + ?Sized),
     wanted: impl Fn(usize) -> bool + Sync,
 ) -> Result<InMemory, InputError> {
+    let network = evaluator().network();
     let length = network.output_len();
     let mut values = vec![0.0; inputs.len() * length];
     let chunk_len = chunk_len(network);
@@ -56,7 +56,7 @@ fn outputs_in(
             if !wanted(start) {
                 return Ok(());
             }
-            let mut evaluator = Evaluator::new(network).rounding_to(precision);
+            let mut evaluator = evaluator();
             read_batch(inputs, start..start + n, evaluator.input(n))?;
             out.copy_from_slice(evaluator.forward());
             Ok::<(), InputError>(())
@@ -132,7 +132,7 @@ pub fn model_predictions(
     inputs: &(impl Inputs + ?Sized),
 ) -> Result<Vec<usize>, InputError> {
     let network = model.own_end().unwrap_or(model.network());
-    let outputs = outputs_in(network, model.precision(), inputs, |_| true)?;
+    let outputs = outputs_by(|| Evaluator::new(network).rounding(), inputs, |_| true)?;
     let rows = outputs.values().chunks_exact(network.output_len());
     Ok(rows.map(argmax).collect())
 }

@@ -22,8 +22,8 @@ pub struct Evaluator<'n, T> {
     batch: usize,
     /// The buffer of each value: its own, or that of the value it was written over.
     place: Vec<usize>,
-    /// What the input and each value are rounded to.
-    precision: Precision,
+    /// Whether the input and each value are rounded to their formats.
+    rounds: bool,
     buffers: Buffers<T>,
 }
 
@@ -51,16 +51,17 @@ impl<'n, T: Real> Evaluator<'n, T> {
             network,
             batch: 0,
             place: places(network, &[]),
-            precision: Precision::Single,
+            rounds: false,
             buffers,
         }
     }
 
-    /// Rounds the input, and each value as soon as it is computed, to the numbers of a format:
-    /// what a runtime gives that keeps values in it. Gradients are those at the rounded values.
+    /// Rounds the input, and each value as soon as it is computed, to the numbers of its
+    /// [format](crate::Value::precision): what a runtime gives that keeps values in these. Gradients
+    /// are those at the rounded values.
     #[must_use]
-    pub fn rounding_to(mut self, precision: Precision) -> Self {
-        self.precision = precision;
+    pub fn rounding(mut self) -> Self {
+        self.rounds = true;
         self
     }
 
@@ -92,15 +93,18 @@ impl<'n, T: Real> Evaluator<'n, T> {
     /// n rows.
     pub fn forward(&mut self) -> &[T] {
         let (graph, n) = (self.network.graph(), self.batch);
-        let precision = self.precision;
-        round(
-            precision,
-            &mut self.buffers.values[0][..n * graph.value(graph.input()).len()],
-        );
+        let input = graph.value(graph.input());
+        if self.rounds {
+            round(
+                input.precision,
+                &mut self.buffers.values[0][..n * input.len()],
+            );
+        }
         for node in graph.nodes() {
             let place = self.place[node.output.0];
             let kernel = node.op.kernel::<T>();
-            let length = n * graph.value(node.output).len();
+            let value = graph.value(node.output);
+            let length = n * value.len();
             // Nodes only read values that stand before their own.
             let mut output = std::mem::take(&mut self.buffers.values[place]);
             let out = at_least(&mut output, length);
@@ -114,7 +118,9 @@ impl<'n, T: Real> Evaluator<'n, T> {
                 kernel.forward(n, &self.inputs_of(node), out, &mut scratch);
                 self.buffers.scratch = scratch;
             }
-            round(precision, &mut output[..length]);
+            if self.rounds {
+                round(value.precision, &mut output[..length]);
+            }
             self.buffers.values[place] = output;
         }
         self.value(graph.output())

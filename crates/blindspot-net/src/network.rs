@@ -2,6 +2,7 @@
 
 use crate::graph::{Graph, GraphError, Operand, ValueId, WeightId};
 use crate::ops::{Binary, Op, Unary};
+use crate::precision::Precision;
 use crate::real::Real;
 
 /// What an operator at the end of a network does to numbers whose order it keeps.
@@ -77,6 +78,16 @@ impl<T: Real> Network<T> {
     pub fn new(graph: Graph, weights: Vec<Vec<T>>) -> Result<Self, WeightError> {
         check_weights(&graph, &weights)?;
         Ok(Network { graph, weights })
+    }
+
+    /// The network with its input and all its values kept in a format. It computes as before;
+    /// [rounding](crate::Evaluator::rounding) is asked for apart.
+    #[must_use]
+    pub fn kept_in(mut self, precision: Precision) -> Self {
+        for value in 0..self.graph.values().len() {
+            self.graph.set_precision(ValueId(value), precision);
+        }
+        self
     }
 
     /// The graph.

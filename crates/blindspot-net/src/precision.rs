@@ -1,7 +1,7 @@
 //! The number formats that a model's values are rounded to where it runs.
 
-/// A format of 32 bits or fewer for the values of a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A format of 32 bits or fewer for the values of a network, the coarser one the larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Precision {
     /// IEEE single precision, which everything here is computed in: nothing is rounded further.
     #[default]

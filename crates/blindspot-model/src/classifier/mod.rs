@@ -88,6 +88,11 @@ pub trait Classifier<T: Real = f32>: Sync {
         0.0
     }
 
+    /// The format that the outputs that users see are rounded to.
+    fn answering_precision(&self) -> Precision {
+        Precision::Single
+    }
+
     /// The format that each input value is rounded to before this classifier sees it. Examples
     /// consist of such values.
     fn input_precision(&self) -> Precision {
@@ -245,14 +250,13 @@ impl Classifier for Model {
     }
 
     fn rounded(&self) -> Option<Box<dyn Classifier + '_>> {
-        let precision = self.precision();
-        (precision != Precision::Single)
-            .then(|| Box::new(RoundedNetwork::new(self.network(), precision)) as _)
+        (self.precision() != Precision::Single)
+            .then(|| Box::new(RoundedNetwork::new(self.network())) as _)
     }
 
     fn answering(&self) -> Option<Box<dyn Classifier + '_>> {
         let own_end = self.own_end()?;
-        Some(Box::new(RoundedNetwork::new(own_end, self.precision())))
+        Some(Box::new(RoundedNetwork::new(own_end)))
     }
 
     fn answering_refolded(&self) -> Option<Box<dyn Classifier + '_>> {
@@ -265,6 +269,11 @@ impl Classifier for Model {
             Answer::Increasing | Answer::OneProbability => 1.0,
             Answer::Logits | Answer::Softmax | Answer::LogSoftmax | Answer::OneLogit => 0.0,
         }
+    }
+
+    fn answering_precision(&self) -> Precision {
+        let answering = self.own_end().unwrap_or(self.network());
+        answering.graph().output_precision()
     }
 
     fn input_precision(&self) -> Precision {
@@ -340,6 +349,10 @@ impl<T: Real, C: Classifier<T> + ?Sized> Classifier<T> for &C {
 
     fn answering_unit(&self) -> f64 {
         (**self).answering_unit()
+    }
+
+    fn answering_precision(&self) -> Precision {
+        (**self).answering_precision()
     }
 
     fn input_precision(&self) -> Precision {

@@ -4,20 +4,20 @@ use blindspot_net::{Evaluator, Network, Precision};
 
 use super::{Classifier, Evaluate};
 
-/// A network whose input and values, each as soon as it is computed, are rounded to the numbers of a
-/// format: as runtimes give them that keep values in half precision and sum them up in single.
+/// A network whose input and values, each as soon as it is computed, are rounded to the numbers of
+/// the [format](blindspot_net::Value::precision) that its graph has for them: as runtimes give them
+/// that keep values in half precision and sum them up in single.
 ///
 /// This has no double precision: it is what a network in that is compared with.
 #[derive(Debug, Clone, Copy)]
 pub struct RoundedNetwork<'n> {
     network: &'n Network<f32>,
-    precision: Precision,
 }
 
 impl<'n> RoundedNetwork<'n> {
-    /// The network in this format.
-    pub fn new(network: &'n Network<f32>, precision: Precision) -> Self {
-        RoundedNetwork { network, precision }
+    /// The network in the formats of its values.
+    pub fn new(network: &'n Network<f32>) -> Self {
+        RoundedNetwork { network }
     }
 }
 
@@ -31,11 +31,12 @@ impl Classifier for RoundedNetwork<'_> {
     }
 
     fn evaluator(&self) -> Box<dyn Evaluate + '_> {
-        Box::new(Evaluator::new(self.network).rounding_to(self.precision))
+        Box::new(Evaluator::new(self.network).rounding())
     }
 
     fn input_precision(&self) -> Precision {
-        self.precision
+        let graph = self.network.graph();
+        graph.value(graph.input()).precision
     }
 
     fn values_per_input(&self) -> usize {

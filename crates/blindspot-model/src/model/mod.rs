@@ -48,8 +48,6 @@ pub struct Model {
     network: Network<f32>,
     /// The network with what it ends in, where that was left out.
     own_end: Option<Network<f32>>,
-    precision: Precision,
-    input_precision: Precision,
     preprocess: Preprocess,
     input_box: InputBox,
     image_shape: Option<[usize; 3]>,
@@ -143,13 +141,15 @@ impl Model {
     /// The coarsest number format of the file's values. The [network](Model::network) itself
     /// computes in single precision.
     pub fn precision(&self) -> Precision {
-        self.precision
+        let answering = self.own_end().unwrap_or(self.network());
+        answering.graph().precision()
     }
 
     /// The number format that an image is rounded to before the network sees it: that of the file's
     /// input where no preprocessing stands before it.
     pub fn input_precision(&self) -> Precision {
-        self.input_precision
+        let graph = self.network.graph();
+        graph.value(graph.input()).precision
     }
 
     /// Whether the network of the file takes whole numbers (bytes), which a step of 1/255 in the

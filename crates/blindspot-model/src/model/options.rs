@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use blindspot_data::files;
-use blindspot_net::{Budget, BudgetError, Network, Precision, onnx};
+use blindspot_net::{Budget, BudgetError, Network, onnx};
 
 use super::answer::{Answer, answer};
 use super::{Interface, Model, ModelError, Source, file, one_logit};
@@ -136,8 +136,6 @@ impl ModelOptions {
         let source = Source::Memory(Box::new(network.clone()));
         let read = onnx::Model {
             network,
-            precision: Precision::Single,
-            input_precision: Precision::Single,
             metadata: Default::default(),
             files: Vec::new(),
             whole: None,
@@ -159,8 +157,6 @@ impl ModelOptions {
         };
         let onnx::Model {
             network,
-            precision,
-            input_precision,
             whole,
             notes,
             ..
@@ -198,12 +194,6 @@ impl ModelOptions {
             network: before(logits)?,
             own_end: own_end.map(before).transpose()?,
             answer,
-            precision,
-            input_precision: if preprocess.is_identity() {
-                input_precision
-            } else {
-                Precision::Single
-            },
             preprocess,
             input_box: self.input_box,
             classes: self.classes,

@@ -280,7 +280,8 @@ fn noise_grows_with_the_step_of_the_format() {
     let (network, images) = draw(DENSE, 0);
     let exact = network.cast::<f64>();
     let noise = |precision| {
-        let rounded = RoundedNetwork::new(&network, precision);
+        let network = network.clone().kept_in(precision);
+        let rounded = RoundedNetwork::new(&network);
         MarginNoise::new(&rounded, Some(&exact))
             .at(&images.values()[..64])
             .unwrap()

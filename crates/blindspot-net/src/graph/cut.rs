@@ -53,7 +53,7 @@ impl Graph {
         self.part(value, nodes)
     }
 
-    /// This graph after `first`, whose output becomes this graph's input. The weights are those of
+    /// This graph after `first`, whose output becomes this graph's input, in the coarser of their formats. The weights are those of
     /// `first`, then this graph's. Names of `first` that this graph has too get `before/` in front.
     ///
     /// # Errors
@@ -76,6 +76,8 @@ impl Graph {
                 name.insert_str(0, "before/");
             }
         }
+        let between = joined.output();
+        joined.set_precision(between, gives.precision.max(takes.precision));
         joined.values.extend_from_slice(&self.values[1..]);
         joined.weights.extend_from_slice(&self.weights);
         let value = |id: ValueId| match id.0 {

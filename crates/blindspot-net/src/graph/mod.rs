@@ -6,6 +6,7 @@ mod error;
 use std::collections::HashSet;
 
 use crate::ops::{Op, OperandShape};
+use crate::precision::Precision;
 
 pub use error::GraphError;
 
@@ -48,13 +49,16 @@ pub enum Operand {
     Weight(WeightId),
 }
 
-/// Name and shape of a value.
+/// Name, shape and format of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     /// Its name, unique in the graph; the name of the ONNX value.
     pub name: String,
     /// The shape of one image's part of it, without the batch's axis.
     pub shape: Vec<usize>,
+    /// The format that its numbers are kept in where the network is used; double precision counts as
+    /// single.
+    pub precision: Precision,
 }
 
 impl Value {
@@ -105,7 +109,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// A graph with an input and nothing else; `shape` is that of one image.
+    /// A graph with an input and nothing else; `shape` is that of one image. All its values will be in
+    /// single precision, as the input is.
     ///
     /// # Errors
     /// [`GraphError::Size`] where the shape is absurd.
@@ -113,6 +118,7 @@ impl Graph {
         let value = Value {
             name: input.to_owned(),
             shape: shape.to_vec(),
+            precision: Precision::Single,
         };
         check_size(&value.name, &value.shape, MAX_VALUES)?;
         Ok(Graph {
@@ -139,7 +145,8 @@ impl Graph {
     }
 
     /// Adds an operator; its output, named `output`, becomes the graph's output. A value that it
-    /// uses twice (x + x) is copied first, so that each operand has a gradient of its own.
+    /// uses twice (x + x) is copied first, so that each operand has a gradient of its own. The output
+    /// is kept in the format of the last value that it is made of: a condition stands first.
     ///
     /// # Errors
     /// [`GraphError::Shape`] where the operator does not fit its inputs, [`GraphError::Name`],
@@ -168,9 +175,14 @@ impl Graph {
         let shape = self.infer(name, &op, &inputs)?;
         check_size(output, &shape, MAX_VALUES)?;
         self.names.insert(output.to_owned());
+        let last = inputs.iter().rev().find_map(|&operand| match operand {
+            Operand::Value(id) => Some(self.value(id).precision),
+            Operand::Weight(_) => None,
+        });
         self.values.push(Value {
             name: output.to_owned(),
             shape,
+            precision: last.unwrap_or_default(),
         });
         let output = ValueId(self.values.len() - 1);
         self.nodes.push(Node {
@@ -208,6 +220,11 @@ impl Graph {
         debug_assert_eq!(shape, self.values[value.0].shape);
         self.nodes[value.0 - 1].inputs = operands.to_vec();
         Ok(())
+    }
+
+    /// Keeps a value in another format, and so what will be made of it.
+    pub(crate) fn set_precision(&mut self, value: ValueId, precision: Precision) {
+        self.values[value.0].precision = precision;
     }
 
     /// Gives a value another name, which must be free.
@@ -254,9 +271,29 @@ impl Graph {
         ValueId(self.values.len() - 1)
     }
 
-    /// Name and shape of a value.
+    /// Name, shape and format of a value.
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0]
+    }
+
+    /// The coarsest format of a value.
+    pub fn precision(&self) -> Precision {
+        let formats = self.values.iter().map(|value| value.precision);
+        formats.max().unwrap_or_default()
+    }
+
+    /// The coarsest format that the output's numbers have been through unchanged: it may be a copy of
+    /// coarser ones.
+    pub fn output_precision(&self) -> Precision {
+        let mut value = self.output();
+        let mut coarsest = self.value(value).precision;
+        while let Some(node) = self.giver(value)
+            && let (Op::Reshape(_), &[Operand::Value(copied)]) = (&node.op, &node.inputs[..])
+        {
+            value = copied;
+            coarsest = coarsest.max(self.value(value).precision);
+        }
+        coarsest
     }
 
     /// The value with a name.

@@ -20,7 +20,6 @@ pub use import::{
 };
 
 use crate::network::Network;
-use crate::precision::Precision;
 
 /// The largest model file that is read, in bytes: 2 GiB, the format's own limit.
 pub const MAX_BYTES: u64 = 1 << 31;
@@ -28,13 +27,9 @@ pub const MAX_BYTES: u64 = 1 << 31;
 /// What is in an ONNX file.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// The network.
+    /// The network, which computes in single precision throughout. Its graph says in what
+    /// [format](crate::Value::precision) the file keeps each value.
     pub network: Network<f32>,
-    /// The coarsest format that the file has for a value that depends on the image. The network
-    /// itself computes in single precision throughout.
-    pub precision: Precision,
-    /// The format of the input.
-    pub input_precision: Precision,
     /// The file's metadata, by name.
     pub metadata: BTreeMap<String, String>,
     /// The names of the files beside it that its numbers were read from, relative to its folder, in

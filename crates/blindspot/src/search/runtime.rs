@@ -76,10 +76,7 @@ impl<'c> Runtime<'c> {
             ends: answering.collect(),
             unit: self.classifier.answering_unit(),
             input: self.classifier.input_precision(),
-            end: match &self.rounded {
-                Some(rounded) => rounded.input_precision(),
-                None => Precision::Single,
-            },
+            end: self.classifier.answering_precision(),
             at: 0.0,
         }
     }

@@ -65,6 +65,15 @@ fn numbers_of(name: &str) -> String {
     format!("the numbers of `{name}`")
 }
 
+/// The format of values of one of ONNX's types.
+pub(super) fn precision_of(data_type: i32) -> Precision {
+    match data_type {
+        FLOAT16 => Precision::Half,
+        BFLOAT16 => Precision::Brain,
+        _ => Precision::Single,
+    }
+}
+
 /// A network under construction.
 pub(super) struct Builder {
     graph: Graph,
@@ -79,8 +88,6 @@ pub(super) struct Builder {
     pub(super) batch: Batch,
     /// Whether constants are computed in double precision, with their magnitudes.
     pub(super) exact: bool,
-    /// The coarsest format of a value that depends on the image.
-    pub(super) precision: Precision,
     /// How many numbers one image's values may still have together.
     values_left: usize,
     /// What reading the file has taken so far.
@@ -118,7 +125,6 @@ impl Builder {
             opset,
             batch,
             exact: false,
-            precision: Precision::Single,
             values_left: MAX_VALUES,
             account,
             made_up: 0,
@@ -145,13 +151,20 @@ impl Builder {
         self.types.get(name).copied()
     }
 
-    /// Takes note that a value that depends on the image is of one of ONNX's types.
-    pub(super) fn has_values_of(&mut self, data_type: i32) {
-        self.precision = match (data_type, self.precision) {
-            (BFLOAT16, _) | (_, Precision::Brain) => Precision::Brain,
-            (FLOAT16, _) => Precision::Half,
-            (_, precision) => precision,
-        };
+    /// Takes note that the input is of one of ONNX's types.
+    pub(super) fn set_type_of_input(&mut self, data_type: i32) {
+        self.graph
+            .set_precision(self.graph.input(), precision_of(data_type));
+    }
+
+    /// The format that a value is kept in.
+    pub(super) fn precision(&self, value: Value) -> Precision {
+        self.graph.value(value.id).precision
+    }
+
+    /// Takes note that the value computed last, which nothing uses yet, is kept in a format.
+    pub(super) fn set_precision(&mut self, value: Value, precision: Precision) {
+        self.graph.set_precision(value.id, precision);
     }
 
     /// Declares the nodes that will be read, and the name of the output.

@@ -54,7 +54,6 @@ use super::{MAX_BYTES, Model, OnnxError};
 use crate::budget::Account;
 use crate::exact::ExactNetwork;
 use crate::graph::ValueId;
-use crate::precision::Precision;
 
 /// The oldest version of ONNX's operators that is read: the first in which shapes broadcast as in
 /// NumPy.
@@ -110,16 +109,13 @@ pub fn read_with(bytes: impl Into<Vec<u8>>, options: &ReadOptions) -> Result<Mod
     let ReadFile {
         builder,
         output,
-        input_precision,
         metadata,
         files,
         whole,
         notes,
     } = read_network(bytes.into(), options, false)?;
     Ok(Model {
-        precision: builder.precision,
         network: builder.finish(output)?,
-        input_precision,
         metadata,
         files,
         whole,
@@ -160,7 +156,6 @@ struct ReadFile {
     builder: Builder,
     /// The value of the output.
     output: ValueId,
-    input_precision: Precision,
     metadata: BTreeMap<String, String>,
     files: Vec<String>,
     whole: Option<[f64; 2]>,
@@ -230,12 +225,11 @@ fn read_network(bytes: Vec<u8>, options: &ReadOptions, exact: bool) -> Result<Re
         account,
         exact,
     };
-    let (builder, input_precision, output, reading_note) = file.network(readings, constants)?;
+    let (builder, output, reading_note) = file.network(readings, constants)?;
     let entries = model.metadata_props.into_iter();
     Ok(ReadFile {
         builder,
         output,
-        input_precision,
         metadata: entries
             .map(|entry| (entry.key, entry.value))
             .collect::<BTreeMap<_, _>>(),
@@ -318,19 +312,19 @@ struct Graph<'f> {
 }
 
 impl Graph<'_> {
-    /// The network by the first of the readings that works, the format of its input, the value of its
-    /// output, and what has to be said about the reading.
+    /// The network by the first of the readings that works, the value of its output, and what has to be
+    /// said about the reading.
     fn network(
         &self,
         readings: Vec<Reading>,
         constants: Constants,
-    ) -> Result<(Builder, Precision, ValueId, Option<String>), OnnxError> {
+    ) -> Result<(Builder, ValueId, Option<String>), OnnxError> {
         let mut first = None;
         for reading in readings {
             match self.read(&reading, &constants) {
-                Ok((builder, input, value)) => {
+                Ok((builder, value)) => {
                     let note = reading.note.map(str::to_owned);
-                    return Ok((builder, input, value, note));
+                    return Ok((builder, value, note));
                 }
                 // Another reading takes as much.
                 Err(error @ OnnxError::Budget(_)) => return Err(error),
@@ -345,19 +339,18 @@ impl Graph<'_> {
         Err(first.unwrap_or_else(|| OnnxError::Interface("the input can't be read".into())))
     }
 
-    /// All of the graph, with the format of the input and the value of the output.
+    /// All of the graph, with the value of the output.
     fn read(
         &self,
         reading: &Reading,
         constants: &Constants,
-    ) -> Result<(Builder, Precision, ValueId), OnnxError> {
+    ) -> Result<(Builder, ValueId), OnnxError> {
         let (name, shape) = (&*self.image.name, &reading.shape);
         let opset = self.calls.first().map_or(0, |call| call.opset);
         let account = self.account.clone();
         let mut builder =
             Builder::new(name, shape, reading.batched, reading.batch, opset, account)?;
-        builder.has_values_of(interface::type_of(self.image));
-        let input = builder.precision;
+        builder.set_type_of_input(interface::type_of(self.image));
         builder.exact = self.exact;
         builder.declare_types(self.types);
         builder.declare(self.calls.iter().map(|call| &call.node), self.output);
@@ -377,7 +370,7 @@ impl Graph<'_> {
             }
         }
         match builder.binding(self.output) {
-            Some(&Binding::Value(value)) => Ok((builder, input, value.id)),
+            Some(&Binding::Value(value)) => Ok((builder, value.id)),
             Some(Binding::Constant(_)) => Err(OnnxError::Interface(format!(
                 "the output `{}` does not depend on the numbers of the input `{name}`",
                 self.output

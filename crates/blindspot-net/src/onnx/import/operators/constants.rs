@@ -5,14 +5,14 @@ use super::{OnConstants, Operator, Outputs};
 use crate::graph::MAX_VALUES;
 use crate::onnx::OnnxError;
 use crate::onnx::import::MAX_AXES;
-use crate::onnx::import::builder::{Binding, Value};
+use crate::onnx::import::builder::{Binding, Value, precision_of};
 use crate::onnx::import::constant::{Constant, Dim, MAX_INTS, Numbers, is_real, is_whole};
 use crate::onnx::import::external::ExternalFiles;
 use crate::onnx::import::reader::Reader;
 use crate::onnx::import::reals::Reals;
 use crate::onnx::import::shape_arith;
 use crate::onnx::proto::{
-    BFLOAT16, BOOL, DOUBLE, FLOAT16, INT8, INT64, TensorProto, UINT8, UINT32, UINT64,
+    BFLOAT16, BOOL, DOUBLE, FLOAT, FLOAT16, INT8, INT64, TensorProto, UINT8, UINT32, UINT64,
 };
 use crate::ops::{Op, Unary};
 use crate::precision::Precision;
@@ -62,18 +62,13 @@ fn size(r: &mut Reader<'_>) -> Outputs {
     )])
 }
 
-/// A value in another type of floats is the same value: networks compute in one type, and the file's
-/// coarsest is kept beside them. So is one of whole numbers in a type of integers.
+/// A value in another type of floats is a copy of it in that format: networks compute in one type, and
+/// note beside each value what the file keeps it in. One of whole numbers in a type of integers is the
+/// same value.
 fn cast(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     let (value, target) = (r.value(0)?, r.attr_i64("to", 0) as i32);
     if is_real(target) {
-        r.builder.has_values_of(target);
-        // The same numbers, no longer whole ones.
-        return if r.builder.is_whole(value) {
-            r.reshape_node(value, r.shape(value).to_vec(), value.batched)
-        } else {
-            Ok(value)
-        };
+        return copy_in(r, value, precision_of(target));
     }
     // An image of whole numbers from 0 to 255 fits in all types of them but one.
     if r.builder.is_whole(value) && is_whole(target) && target != INT8 {
@@ -100,10 +95,29 @@ fn cast(r: &mut Reader<'_>) -> Result<Value, OnnxError> {
     }
 }
 
+/// The numbers of a value kept in a format, no longer as whole ones.
+fn copy_in(r: &mut Reader<'_>, value: Value, precision: Precision) -> Result<Value, OnnxError> {
+    if r.builder.precision(value) == precision && !r.builder.is_whole(value) {
+        return Ok(value);
+    }
+    let copy = r.reshape_node(value, r.shape(value).to_vec(), value.batched)?;
+    r.builder.set_precision(copy, precision);
+    Ok(copy)
+}
+
 /// Cast to the type of the second input.
 fn cast_like(r: &mut Reader<'_>) -> Outputs {
     let (data, like) = (r.required(0)?, r.required(1)?);
     let ints = |binding: &Binding| binding.constant().is_some_and(|c| c.ints().is_some());
+    if let (Binding::Value(value), false) = (&data, ints(&like)) {
+        let precision = match &like {
+            Binding::Value(like) => r.builder.precision(*like),
+            Binding::Constant(_) => {
+                precision_of(r.builder.type_of(r.input_name(1)).unwrap_or(FLOAT))
+            }
+        };
+        return Ok(vec![Binding::Value(copy_in(r, *value, precision)?)]);
+    }
     Ok(vec![match (&data, ints(&data), ints(&like)) {
         (_, true, true) | (_, false, false) => data,
         (Binding::Constant(constant), true, false) => {
