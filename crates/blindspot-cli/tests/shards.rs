@@ -147,7 +147,7 @@ fn a_stopped_attack_goes_on() {
     let words = format!("{} --out two.npz", ATTACK.replace(" --quiet", ""));
     let (exit, _, error) = run(dir, &words);
     assert_eq!(exit, 0, "{error}");
-    assert!(error.contains("going on after 15 images"), "{error}");
+    assert!(error.contains("going on after 15 of 30 images"), "{error}");
     assert!(!dir.join("two.npz.journal").exists());
     same(dir, "one", "two", &["npz", "json"]);
 }
@@ -228,7 +228,7 @@ fn certificates_in_shards_are_those_of_one_process() {
     std::fs::write(dir.join("two.npz.journal"), cut).unwrap();
     let (exit, _, error) = run(dir, &format!("{words} --out two.npz"));
     assert_eq!(exit, 0, "{error}");
-    assert!(error.contains("going on after 8 images"), "{error}");
+    assert!(error.contains("going on after 8 of 20 images"), "{error}");
     assert!(!dir.join("two.npz.journal").exists());
     same(dir, "one", "two", &["npz", "json", "svg"]);
 }
@@ -345,7 +345,7 @@ fn a_stopped_spectrum_goes_on() {
     drop(journal);
     let (exit, _, error) = run(dir, "spectrum model.onnx --out two");
     assert_eq!(exit, 0, "{error}");
-    assert!(error.contains("going on after 1 layers"), "{error}");
+    assert!(error.contains("going on after 1 of 3 layers"), "{error}");
     let found = std::fs::read(dir.join("two/spectrum.json")).unwrap();
     let mut found: serde_json::Value = serde_json::from_slice(&found).unwrap();
     assert_eq!(found["layers"][1]["upper"], 1234.5);

@@ -57,12 +57,6 @@ impl Part {
             }
         };
         let before = journal.done().len();
-        if before > 0 && !common.quiet {
-            print::warning(&format!(
-                "going on after {before} {} that are done already",
-                W::ITEMS
-            ));
-        }
         let part = Part {
             shard,
             positions,
@@ -70,6 +64,12 @@ impl Part {
             kept: Arc::new(AtomicUsize::new(before)),
             journal,
         };
+        if before > 0 && !common.quiet {
+            let (all, items) = (part.range().len(), part.items);
+            print::warning(&format!(
+                "going on after {before} of {all} {items} that are done already"
+            ));
+        }
         let (kept, said) = (Arc::clone(&part.kept), part.said());
         interrupt::keeping(move || said(kept.load(Ordering::Relaxed)));
         Ok(part)

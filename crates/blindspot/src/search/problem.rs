@@ -11,6 +11,9 @@ use super::objective::{Goal, Objective};
 /// the least margin itself where that is less, as it is unless outputs carry large offsets.
 const SLACK: f64 = 2e-3;
 
+/// The farthest that steps aim beyond the boundary, in units of the slack.
+pub(super) const MAX_OVERSHOOT: f64 = 1e4;
+
 /// What is searched for, and where.
 #[derive(Debug)]
 pub(super) struct Problem {

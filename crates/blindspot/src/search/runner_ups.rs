@@ -2,6 +2,7 @@
 //! distances, and which of them is searched.
 
 use super::objective::{Goal, Objective};
+use super::problem::Problem;
 
 /// Runner-ups whose linearised distances are computed, those with the largest outputs first.
 const MAX_RANKED: usize = 9;
@@ -9,6 +10,10 @@ const MAX_RANKED: usize = 9;
 const MAX_SEARCHED: usize = 5;
 /// A runner-up is not searched if its linearised distance exceeds the nearest by this factor.
 const FARTHEST: f64 = 2.0;
+/// Classes whose margin exceeds the smallest by less than this fraction of it are linearised, too,
+/// if they are among the first `MAX_NEAR`.
+const NEAR: f64 = 0.3;
+const MAX_NEAR: usize = 2;
 
 /// A class that could take the label's place.
 #[derive(Debug, Clone, Copy)]
@@ -111,9 +116,36 @@ impl RunnerUps {
     }
 
     /// The classes that are to stand before the label while the current one is searched.
-    pub(super) fn wanted(&self, top_k: usize) -> Vec<usize> {
+    fn wanted(&self, top_k: usize) -> Vec<usize> {
         let last = (top_k - 1 + self.current).min(self.all.len() - 1);
         let wanted = self.all[..top_k - 1].iter().chain([&self.all[last]]);
         wanted.map(|runner_up| runner_up.class).collect()
+    }
+
+    /// The classes whose margins to linearise at a new point, `most` at most: the smallest, those nearly
+    /// as small (of a class that must lead all others) or violated (of several that must lead the label),
+    /// and those whose constraints were active in the last step; the smallest first.
+    pub(super) fn to_linearize(
+        &self,
+        problem: &Problem,
+        outputs: &[f32],
+        most: usize,
+        is_active: impl Fn(usize) -> bool,
+    ) -> Vec<usize> {
+        let margin = |&class: &usize| problem.margin_of(class, outputs);
+        let mut classes: Vec<usize> = match problem.objective.goal {
+            Goal::Targeted(target) => (0..outputs.len()).filter(|&c| c != target).collect(),
+            Goal::Untargeted { top_k, .. } => self.wanted(top_k),
+        };
+        classes.sort_by(|a, b| margin(a).total_cmp(&margin(b)));
+        let smallest = margin(&classes[0]);
+        let (near, first) = match problem.objective.goal {
+            Goal::Targeted(_) => (smallest + NEAR * smallest.abs(), MAX_NEAR),
+            Goal::Untargeted { .. } => (0.0, most),
+        };
+        let chosen = classes.iter().enumerate().filter(|&(rank, class)| {
+            rank == 0 || is_active(*class) || rank < first && margin(class) < near
+        });
+        chosen.map(|(_, &class)| class).take(most).collect()
     }
 }

@@ -3,8 +3,7 @@
 
 use super::super::bounds::FeasibleBox;
 use super::super::norms::Norm;
-use super::super::objective::Goal;
-use super::super::problem::{Evaluation, Problem};
+use super::super::problem::{Evaluation, MAX_OVERSHOOT, Problem};
 use super::super::runner_ups::RunnerUps;
 use super::program::{Constraint, Intervals, nearest, product, size};
 
@@ -24,16 +23,10 @@ const WEIGHT: f64 = 2.0;
 /// aim beyond it by this part of what is missing.
 const PATIENT_STEPS: u32 = 3;
 const BEYOND: f64 = 0.5;
-/// The farthest that steps aim beyond the boundary, in units of the slack.
-const MAX_OVERSHOOT: f64 = 1e4;
 /// A class is given up where its linearised problem promises more than the first multiple of the best
 /// norm after so many steps, or more than the second where it hardly promises to fall.
 const BEATEN: (f64, u32) = (1.3, 2);
 const SETTLED_BEATEN: (f64, f64) = (1.03, 0.05);
-/// Classes whose margin exceeds the smallest by less than this fraction of it are linearised, too,
-/// if they are among the first `MAX_NEAR`.
-const NEAR: f64 = 0.3;
-const MAX_NEAR: usize = 2;
 /// Margins linearised at a point at most.
 const MAX_TANGENTS: usize = 10;
 
@@ -152,7 +145,9 @@ impl Descent {
         gradient: &mut [f32],
     ) {
         if self.pending.is_empty() {
-            let classes = self.choose(problem, runner_ups, outputs);
+            let classes = runner_ups.to_linearize(problem, outputs, MAX_TANGENTS, |class| {
+                self.is_active(class)
+            });
             let margin = problem.margin_of(classes[0], outputs);
             self.stands = self.is_better(margin, at);
             if self.stands {
@@ -200,30 +195,10 @@ impl Descent {
         size(self.norm, delta) + self.weight * violation
     }
 
-    /// Which margins to linearise at a new point: the smallest, those nearly as small (of a class
-    /// that must lead all others) or violated (of several that must lead the label), and those
-    /// whose constraints were active in the last step; the smallest first.
-    fn choose(&self, problem: &Problem, runner_ups: &RunnerUps, outputs: &[f32]) -> Vec<usize> {
-        let margin = |&class: &usize| problem.margin_of(class, outputs);
-        let mut classes: Vec<usize> = match problem.objective.goal {
-            Goal::Targeted(target) => (0..outputs.len()).filter(|&c| c != target).collect(),
-            Goal::Untargeted { top_k, .. } => runner_ups.wanted(top_k),
-        };
-        classes.sort_by(|a, b| margin(a).total_cmp(&margin(b)));
-        let smallest = margin(&classes[0]);
-        let (near, most) = match problem.objective.goal {
-            Goal::Targeted(_) => (smallest + NEAR * smallest.abs(), MAX_NEAR),
-            Goal::Untargeted { .. } => (0.0, MAX_TANGENTS),
-        };
-        let active = |class: usize| {
-            let mut tangents = self.tangents.iter();
-            tangents.any(|tangent| tangent.class == class && tangent.multiplier > 0.0)
-        };
-        let chosen = classes.iter().enumerate().filter(|&(rank, class)| {
-            rank == 0 || active(*class) || rank < most && margin(class) < near
-        });
-        let chosen = chosen.map(|(_, &class)| class);
-        chosen.take(MAX_TANGENTS).collect()
+    /// Whether the constraint of a class was active in the last step.
+    fn is_active(&self, class: usize) -> bool {
+        let mut tangents = self.tangents.iter();
+        tangents.any(|tangent| tangent.class == class && tangent.multiplier > 0.0)
     }
 
     /// Takes the gradient that was asked for; moves `point` on once all margins that count at the

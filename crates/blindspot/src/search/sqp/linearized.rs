@@ -1,7 +1,6 @@
 //! Steps along the linearised boundary, for one runner-up or one target class.
 
-use super::super::objective::Goal;
-use super::super::problem::{Evaluation, Problem};
+use super::super::problem::{Evaluation, MAX_OVERSHOOT, Problem};
 use super::super::runner_ups::RunnerUps;
 use super::super::vectors::{distance, dot};
 use super::anderson::Anderson;
@@ -26,12 +25,6 @@ const LAST_KINK_STEP: f64 = 0.02;
 /// So does, after the last step, a perturbation that the linearised constraints promise below this
 /// fraction of the best.
 const PROMISED: f64 = 0.99;
-/// The farthest that steps aim beyond the boundary, in units of the slack.
-const MAX_OVERSHOOT: f64 = 1e4;
-/// Classes whose margin exceeds the smallest by less than this fraction of it are linearised, too,
-/// if they are among the first `MAX_NEAR`.
-const NEAR: f64 = 0.3;
-const MAX_NEAR: usize = 2;
 
 /// What a step has led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,33 +126,12 @@ impl Linearized {
         gradient: &mut [f32],
     ) {
         if self.pending.is_empty() {
-            self.pending = self.choose(problem, runner_ups, outputs);
+            let active = |class| self.constraints.is_active(class);
+            self.pending = runner_ups.to_linearize(problem, outputs, MAX_CONSTRAINTS, active);
             self.constraints.retain(&self.pending);
         }
         let class = self.pending.pop().unwrap_or(0);
         self.ask(class, problem, outputs, gradient);
-    }
-
-    /// Which margins to linearise at a new point: the smallest, those nearly as small (of a class
-    /// that must lead all others) or violated (of several that must lead the label), and those
-    /// whose constraints were active in the last step.
-    fn choose(&self, problem: &Problem, runner_ups: &RunnerUps, outputs: &[f32]) -> Vec<usize> {
-        let margin = |&class: &usize| problem.margin_of(class, outputs);
-        let mut classes: Vec<usize> = match problem.objective.goal {
-            Goal::Targeted(target) => (0..outputs.len()).filter(|&c| c != target).collect(),
-            Goal::Untargeted { top_k, .. } => runner_ups.wanted(top_k),
-        };
-        classes.sort_by(|a, b| margin(a).total_cmp(&margin(b)));
-        let smallest = margin(&classes[0]);
-        let (near, most) = match problem.objective.goal {
-            Goal::Targeted(_) => (smallest + NEAR * smallest.abs(), MAX_NEAR),
-            Goal::Untargeted { .. } => (0.0, MAX_CONSTRAINTS),
-        };
-        let chosen = classes.iter().enumerate().filter(|&(rank, class)| {
-            rank == 0 || self.constraints.is_active(*class) || rank < most && margin(class) < near
-        });
-        let chosen = chosen.map(|(_, &class)| class);
-        chosen.take(MAX_CONSTRAINTS).collect()
     }
 
     /// The linearised distance of the class asked for, alone; `None` where the box is too small.
