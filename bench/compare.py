@@ -13,6 +13,7 @@ over the L2 norm, up to M, the largest of the smallest changes; B that of the sm
 Evaluations are an image's, for Blindspot's methods.
 """
 
+import importlib.metadata
 import json
 import pathlib
 import statistics
@@ -21,12 +22,14 @@ import sys
 import tempfile
 import time
 
+import adv_lib.attacks as attacks
 import foolbox
 import numpy as np
 import onnx
 import scipy
 import scipy.optimize
 import torch
+from adv_lib.attacks.auto_pgd import minimal_apgd
 from onnx import numpy_helper
 from torch.nn import functional
 
@@ -163,22 +166,24 @@ def adv_lib(method, **options):
 
 
 def others():
-    """Attacks in norms other than L2, by their names: Foolbox's, and adv-lib's where it is installed."""
-    fmn = {"linf": foolbox.attacks.LInfFMNAttack, "l1": foolbox.attacks.L1FMNAttack,
-           "l0": foolbox.attacks.L0FMNAttack}[norm]
+    """Attacks for any wrong class that make the norm small, by their names, with the options of their papers."""
+    fmn = {"l2": foolbox.attacks.L2FMNAttack, "linf": foolbox.attacks.LInfFMNAttack,
+           "l1": foolbox.attacks.L1FMNAttack, "l0": foolbox.attacks.L0FMNAttack}[norm]
     all = {f"Foolbox FMN, {steps} steps": attack(fmn, steps=steps) for steps in (100, 1000)}
-    try:
-        from adv_lib.attacks import fmn
-        from adv_lib.attacks.auto_pgd import minimal_apgd
-        from adv_lib.attacks.sigma_zero import sigma_zero
-    except ImportError:
-        return all
-    all |= {f"adv-lib FMN, {steps} steps": adv_lib(fmn, norm=order, steps=steps) for steps in (100, 1000)}
+    all |= {f"adv-lib FMN, {steps} steps": adv_lib(attacks.fmn, norm=order, steps=steps) for steps in (100, 1000)}
+    all["adv-lib PDPGD, 500 steps"] = adv_lib(attacks.pdpgd, norm=order)
     if norm == "l0":
-        return all | {f"adv-lib sigma-zero, {steps} steps": adv_lib(sigma_zero, num_steps=steps)
+        return all | {f"adv-lib sigma-zero, {steps} steps": adv_lib(attacks.sigma_zero, num_steps=steps)
                       for steps in (100, 1000)}
-    most = {"linf": 0.5, "l1": 40.0}[norm]
-    return all | {"adv-lib APGD_t, bisection": adv_lib(minimal_apgd, norm=order, max_eps=most, targeted_version=True)}
+    if norm == "l2":
+        all["adv-lib PDGD, 500 steps"] = adv_lib(attacks.pdgd)
+        all["adv-lib SuperDeepFool"] = adv_lib(attacks.sdf)
+    most = {"l2": 5.0, "linf": 0.5, "l1": 40.0}[norm]
+    return all | {
+        "adv-lib FAB, 100 steps": adv_lib(attacks.fab, norm=order),
+        "adv-lib APGD, bisection": adv_lib(minimal_apgd, norm=order, max_eps=most),
+        "adv-lib APGD_t, bisection": adv_lib(minimal_apgd, norm=order, max_eps=most, targeted_version=True),
+    }
 
 
 def ddn_targets():
@@ -252,12 +257,12 @@ if norm != "l2":
     scipy_images = 0
     assert target == "untargeted", "other norms are compared for any wrong class"
     untargeted = {"Blindspot sqp, untargeted": Ours("sqp", "untargeted"), "Blindspot sqp, all": Ours("sqp", "all")}
-    untargeted |= others()
+untargeted |= others()
 without = without.split(",") if without else []
 methods = untargeted if target == "untargeted" else targeted
 methods = {name: method for name, method in methods.items()
            if not any(word in name for word in without)}
-once = {"Foolbox C&W, 9x1000", f"Blindspot cw, {target}", "adv-lib APGD_t, bisection"}
+once = {"Foolbox C&W, 9x1000", f"Blindspot cw, {target}", "adv-lib APGD, bisection", "adv-lib APGD_t, bisection"}
 found, times = {}, {name: [] for name in methods}
 for turn in range(3):
     for name, method in methods.items():
@@ -274,7 +279,7 @@ best = np.min(list(found.values()), axis=0)
 reached = np.isfinite(best)
 unreached = f" ({(~reached).sum()} more that no method fooled)" if not reached.all() else ""
 print(f"{pathlib.Path(path).name}, {target}: {reached.sum()} images{unreached}, {threads} threads; PyTorch {torch.__version__}, "
-      f"Foolbox {foolbox.__version__}, SciPy {scipy.__version__}\n")
+      f"Foolbox {foolbox.__version__}, adv-lib {importlib.metadata.version('adv-lib')}, SciPy {scipy.__version__}\n")
 print(f"| method | success | mean {norm} | median {norm} | ratio | largest ratio | optimality | evaluations | ms an image |")
 print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
 for name, size in found.items():

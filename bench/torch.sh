@@ -4,6 +4,6 @@ torch_python=target/torch-python/bin/python
 if [ ! -e target/torch-python/complete ]; then
     python3 -m venv target/torch-python
     "$torch_python" -m pip install --quiet --disable-pip-version-check \
-        torch timm "foolbox==3.3.4" "numpy==2.4.6" "scipy==1.17.1" onnx
+        torch timm "foolbox==3.3.4" "adv-lib==0.2.8" "numpy==2.4.6" "scipy==1.17.1" onnx
     touch target/torch-python/complete
 fi

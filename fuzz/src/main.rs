@@ -1,6 +1,7 @@
 //! Tries every reader on files that are damaged or made up; see fuzz/README.md.
 
 mod bytes;
+mod checkpoints;
 mod models;
 mod protobuf;
 mod random;

@@ -15,7 +15,7 @@ use blindspot_run::journal::{Entries, Header, Journal, Shard};
 use blindspot_testing::RandomNetwork;
 
 use crate::random::Random;
-use crate::{bytes, models, protobuf, saved};
+use crate::{bytes, checkpoints, models, protobuf, saved};
 
 /// A reader, and how files for it are made.
 pub(crate) struct Reader {
@@ -28,7 +28,7 @@ pub(crate) struct Reader {
     pub(crate) read: fn(&[u8], &Path),
 }
 
-pub(crate) const READERS: [Reader; 17] = [
+pub(crate) const READERS: [Reader; 18] = [
     Reader {
         name: "onnx-bytes",
         corpus: networks,
@@ -127,6 +127,12 @@ pub(crate) const READERS: [Reader; 17] = [
         corpus: saved::examples,
         make: by_bytes,
         read: saved::read_examples,
+    },
+    Reader {
+        name: "checkpoints",
+        corpus: checkpoints::files,
+        make: checkpoints::changed,
+        read: checkpoints::read,
     },
     Reader {
         name: "journal-bytes",
