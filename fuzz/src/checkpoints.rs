@@ -4,8 +4,8 @@ use std::path::Path;
 
 use blindspot::inputs::InMemory;
 use blindspot::run::monitor::CancelAfter;
-use blindspot_paper::{LabelledData, Session};
 use blindspot_paper::train::{MiniBatch, Recipe, TrainError, Trained, train, train_in_batches};
+use blindspot_paper::{LabelledData, Session};
 use sha2::{Digest, Sha256};
 
 use crate::bytes;

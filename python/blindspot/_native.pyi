@@ -105,6 +105,7 @@ class UnitsOptions(TypedDict):
 @type_check_only
 class TransferOptions(TypedDict):
     amplify: list[float]
+    norm: str | None
     amplify_by: list[float]
     noise: list[float]
     seed: int

@@ -206,6 +206,7 @@ def transfer(
     models: AnyModel | Several,
     *,
     amplify: float | Sequence[float] = (),
+    norm: str | None = None,
     amplify_by: float | Sequence[float] = (),
     noise: float | Sequence[float] = (),
     correct_only: bool = False,
@@ -218,7 +219,8 @@ def transfer(
     Args:
         examples: what `attack` gave, or a file of such; or several, in a list or by name.
         models: one or several models of any kind that `attack` takes.
-        amplify: also all perturbations times one factor, to this mean distortion.
+        amplify: also all perturbations times one factor, to this mean distortion of those that are not 0.
+        norm: what `amplify` brings to that in place of the distortion: the mean norm, "l2", "linf" or "l1".
         amplify_by: also all perturbations times this factor.
         noise: also Gaussian noise of this standard deviation in place of the perturbations.
         correct_only: count only the images that all the models get right as they are.
@@ -243,6 +245,7 @@ def transfer(
     ]
     options: _native.TransferOptions = {
         "amplify": [float(value) for value in np.atleast_1d(amplify)],
+        "norm": norm,
         "amplify_by": [float(value) for value in np.atleast_1d(amplify_by)],
         "noise": [float(value) for value in np.atleast_1d(noise)],
         "seed": seed,

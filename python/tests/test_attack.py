@@ -241,5 +241,9 @@ def test_studies_of_layers_and_other_models(deep: Deep, tmp_path: Path) -> None:
     assert moved.error.shape == (6, 1)
     np.testing.assert_array_equal(moved.error[:3], moved.error[3:])
     assert moved.error[0, 0] == examples.success.mean() and moved.error[2, 0] == 0.0
+    far = bs.transfer(examples, model, amplify=0.5, norm="linf")
+    assert far.rows[1].endswith("Linf 0.5") and far.error[1, 0] == examples.success.mean()
+    with pytest.raises(bs.UsageError, match="l2, linf or l1"):
+        bs.transfer(examples, model, amplify=0.5, norm="l0")
     moved.save(tmp_path / "transfer")
     assert (tmp_path / "transfer" / "transfer.svg").exists() and "own" in moved._repr_html_()

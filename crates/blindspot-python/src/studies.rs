@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use blindspot::ErrorKind;
 use blindspot::inputs::{InMemory, Inputs as _};
+use blindspot::model::Norm;
 use blindspot::spectrum::Spectrum;
 use blindspot::transfer::{
     About, ExampleSet, MemoryExamples, ModelFile, SavedExamples, Transfer, Variant,
@@ -109,6 +110,7 @@ pub(crate) enum Examples<'py> {
 #[pyo3(from_item_all)]
 pub(crate) struct TransferOptions {
     amplify: Vec<f64>,
+    norm: Option<String>,
     amplify_by: Vec<f64>,
     noise: Vec<f64>,
     seed: u64,
@@ -119,10 +121,23 @@ pub(crate) struct TransferOptions {
 impl TransferOptions {
     /// What is done to each example besides leaving it as it is.
     fn variants(&self) -> Result<Vec<Variant>, Failure> {
-        let kinds = [
-            (&self.amplify, Variant::Distortion as fn(f64) -> Variant),
-            (&self.amplify_by, Variant::Factor),
-            (&self.noise, Variant::Noise),
+        let norm = self.norm.as_ref().map(|norm| norm.parse::<Norm>());
+        let norm = norm
+            .transpose()
+            .map_err(|why| fail(ErrorKind::Usage, why))?;
+        if norm == Some(Norm::L0) {
+            let why =
+                "no factor changes how many values a perturbation changes; use l2, linf or l1";
+            return Err(fail(ErrorKind::Usage, why));
+        }
+        let amplified = |mean| match norm {
+            Some(norm) => Variant::Norm { norm, mean },
+            None => Variant::Distortion(mean),
+        };
+        let kinds: [(&Vec<f64>, &dyn Fn(f64) -> Variant); 3] = [
+            (&self.amplify, &amplified),
+            (&self.amplify_by, &Variant::Factor),
+            (&self.noise, &Variant::Noise),
         ];
         let mut all = kinds.iter().flat_map(|(values, _)| *values);
         if !all.all(|value| value.is_finite() && *value > 0.0) {

@@ -80,6 +80,21 @@ impl<T: Real> Lbfgs<T> {
         }
     }
 
+    /// Whether a solver that was restored is one of so many variables in all that it has.
+    pub fn is_of(&self, variables: usize) -> bool {
+        let pairs = self.history.iter();
+        let pairs = pairs.flat_map(|pair| [pair.step.len(), pair.change.len()]);
+        let own = [
+            self.iterate.len(),
+            self.gradient.len(),
+            self.direction.len(),
+            self.point.len(),
+        ];
+        own.into_iter()
+            .chain(pairs)
+            .all(|length| length == variables)
+    }
+
     /// Where to evaluate next; at the end, the iterate.
     pub fn point(&self) -> &[T] {
         &self.point

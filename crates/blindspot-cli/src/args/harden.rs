@@ -1,5 +1,6 @@
 //! The options of hardening: training on adversarial examples.
 
+use blindspot::model::Norm;
 use blindspot_paper::harden::{Plan, PoolOptions};
 use blindspot_paper::train::MiniBatch;
 
@@ -70,8 +71,17 @@ pub(crate) struct HardenArgs {
         requires = "harden"
     )]
     beyond: f64,
-    /// The largest distortion (root mean square of the perturbation) of an example that enters a pool; inf
-    /// for any. The larger, the more distortion is needed afterwards, and the more is wrong without
+    /// What is small of an example's perturbation: l2, linf, l1 or l0
+    #[arg(
+        help_heading = "Hardening",
+        long,
+        value_name = "NORM",
+        default_value = "l2",
+        requires = "harden"
+    )]
+    norm: Norm,
+    /// The largest perturbation of an example that enters a pool: its distortion (root mean square), with
+    /// another --norm than l2 that; inf for any. The larger, the more distortion is needed afterwards, and the more is wrong without
     #[arg(
         help_heading = "Hardening",
         long,
@@ -118,7 +128,8 @@ impl HardenArgs {
                 refresh_interval: self.every,
                 mix_ratio: self.mix,
                 overshoot: self.beyond,
-                max_distortion: Some(self.within),
+                norm: self.norm,
+                max_distance: Some(self.within),
                 ..PoolOptions::new(layers)
             }),
         }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use blindspot::model::Norm;
 use blindspot::run::journal::Shard;
 
 use super::options::{InterfaceArgs, PreprocessArgs, ReplaceArgs};
@@ -27,6 +28,9 @@ pub(crate) struct Transfer {
     /// perturbed
     #[arg(long, value_name = "D", value_delimiter = ',')]
     pub(crate) amplify: Vec<f64>,
+    /// What --amplify brings to D: the mean norm of the perturbations, l2, linf or l1, not their distortion
+    #[arg(long, value_name = "NORM", requires = "amplify")]
+    pub(crate) norm: Option<Norm>,
     /// Also: all perturbations times this factor
     #[arg(long, value_name = "F", value_delimiter = ',')]
     pub(crate) amplify_by: Vec<f64>,

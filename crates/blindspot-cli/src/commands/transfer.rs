@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use blindspot::examples;
-use blindspot::model::{Interface, Model, read_network};
+use blindspot::model::{Interface, Model, Norm, read_network};
 use blindspot::preprocess::Preprocess;
 use blindspot::provenance::versions;
 use blindspot::run::journal::Entries;
@@ -35,7 +35,14 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
     positive("--amplify-by", &command.amplify_by)?;
     positive("--noise", &command.noise)?;
     let mut variants = vec![Variant::Plain];
-    variants.extend(command.amplify.iter().copied().map(Variant::Distortion));
+    if command.norm == Some(Norm::L0) {
+        let why = "no factor changes how many values a perturbation changes; use l2, linf or l1";
+        return Err(Usage(why.into()).into());
+    }
+    variants.extend(command.amplify.iter().map(|&mean| match command.norm {
+        Some(norm) => Variant::Norm { norm, mean },
+        None => Variant::Distortion(mean),
+    }));
     variants.extend(command.amplify_by.iter().copied().map(Variant::Factor));
     variants.extend(command.noise.iter().copied().map(Variant::Noise));
 

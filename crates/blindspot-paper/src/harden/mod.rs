@@ -11,6 +11,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
+use blindspot::search::Norm;
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
 
@@ -46,10 +47,12 @@ pub struct PoolOptions {
     /// At 1 it lies on the decision boundary.
     #[serde(rename = "beyond")]
     pub overshoot: f64,
-    /// The largest distortion (root mean square of the perturbation) of an example that enters, above 0;
-    /// `None` for any. What is farther away may well show another class.
+    /// The norm in which examples are as near as can be found.
+    pub norm: Norm,
+    /// The largest perturbation of an example that enters, above 0: in L2 its distortion (root mean
+    /// square), in another norm that; `None` for any. What is farther away may well show another class.
     #[serde(rename = "within")]
-    pub max_distortion: Option<f64>,
+    pub max_distance: Option<f64>,
     /// The fraction of training that passes before the pools are filled, in [0, 1): a network that
     /// hasn't learned anything yet has nothing to be fooled in.
     #[serde(rename = "after")]
@@ -68,7 +71,8 @@ impl PoolOptions {
             refresh_interval: 40,
             mix_ratio: 0.5,
             overshoot: 1.0,
-            max_distortion: Some(0.03),
+            norm: Norm::L2,
+            max_distance: Some(0.03),
             warmup: 0.1,
         }
     }
@@ -101,11 +105,11 @@ impl PoolOptions {
         } else if !(self.overshoot >= 1.0 && self.overshoot.is_finite()) {
             let overshoot = self.overshoot;
             format!("the overshoot is {overshoot}, but must be at least 1")
-        } else if let Some(distortion) = self
-            .max_distortion
-            .filter(|distortion| distortion.is_nan() || *distortion <= 0.0)
+        } else if let Some(distance) = self
+            .max_distance
+            .filter(|distance| distance.is_nan() || *distance <= 0.0)
         {
-            format!("the largest distortion is {distortion}, but must be above 0")
+            format!("the largest perturbation is {distance}, but must be above 0")
         } else if !(0.0..1.0).contains(&self.warmup) {
             let warmup = self.warmup;
             format!("the warm-up is {warmup} of the training, but must be from 0 to below 1")

@@ -14,7 +14,7 @@ use blindspot::classify::outputs;
 use blindspot::inputs::{InMemory, InputError, read_batch};
 use blindspot::run::monitor::Unwatched;
 use blindspot::run::random::Stream;
-use blindspot::search::{Bounds, Example, SearchOptions, Target, norm, search};
+use blindspot::search::{Bounds, Example, Norm, SearchOptions, Target, norm, search};
 
 /// Images that are searched from at a time.
 const BLOCK_IMAGES: usize = 4096;
@@ -40,7 +40,7 @@ pub struct PoolCount {
     /// Searches that found nothing, or nothing that still fools the network after the overshoot:
     /// nothing entered the pool.
     pub failed: u64,
-    /// Images left out because their example's distortion is above the largest that may enter, or
+    /// Images left out because their example's perturbation is above the largest that may enter, or
     /// was estimated to be far above it.
     pub far: u64,
     /// Mean distortion of the examples made; None of none.
@@ -222,7 +222,8 @@ struct Maker {
     bounds: Arc<Bounds>,
     overshoot: f32,
     /// Infinite for any.
-    max_distortion: f64,
+    norm: Norm,
+    max_distance: f64,
 }
 
 /// A perturbed value of a layer, and the class of the image that it was made from.
@@ -245,10 +246,12 @@ impl Maker {
             above,
             options: SearchOptions::default()
                 .target(Target::Untargeted)
+                .norm(pool.norm)
                 .bounds(Arc::clone(&bounds)),
             bounds,
             overshoot: pool.overshoot as f32,
-            max_distortion: pool.max_distortion.unwrap_or(f64::INFINITY),
+            norm: pool.norm,
+            max_distance: pool.max_distance.unwrap_or(f64::INFINITY),
         })
     }
 
@@ -260,7 +263,7 @@ impl Maker {
         data: &LabelledData<'_>,
         draw: &mut Stream,
     ) -> Result<Vec<PoolExample>, HardenError> {
-        let bounded = self.max_distortion.is_finite();
+        let bounded = self.max_distance.is_finite();
         // Far images are passed over without a search, so more of them can be looked at.
         let draws = if bounded { DRAWS } else { 1 };
         let (mut made, mut tries) = (Vec::with_capacity(wanted), 0);
@@ -275,7 +278,7 @@ impl Maker {
             let mut near: Vec<usize> = (0..chosen.len()).collect();
             if bounded {
                 let distances = self.linear_distances(&originals, &labels);
-                let limit = FAR_FACTOR * self.max_distortion;
+                let limit = FAR_FACTOR * self.max_distance;
                 near.retain(|&i| distances[i] * f64::from(self.overshoot) <= limit);
                 count.far += (chosen.len() - near.len()) as u64;
                 near.truncate(missing);
@@ -320,7 +323,11 @@ impl Maker {
                 let original = originals.input(example.position);
                 let end = self.overshot(original, &example.adversarial);
                 let distortion = norm(original, &end) / (length as f64).sqrt();
-                if distortion > self.max_distortion {
+                let distance = match self.norm {
+                    Norm::L2 => distortion,
+                    other => other.of(original, &end),
+                };
+                if distance > self.max_distance {
                     count.far += 1;
                 } else {
                     adversarial.extend(end);
@@ -346,8 +353,9 @@ impl Maker {
         Ok(made)
     }
 
-    /// How far each original would be from the boundary to its runner-up, as a distortion, were the
-    /// network linear; 0 or less if it is misclassified.
+    /// How far each original would be from the boundary to its runner-up, in what examples are bounded
+    /// by, were the network linear; 0 or less if it is misclassified. In L0, where any change may be of
+    /// any size, 0.
     fn linear_distances(&self, originals: &InMemory, labels: &[usize]) -> Vec<f64> {
         let (length, classes) = (self.above.input_len(), self.above.output_len());
         let chunks = originals.values().par_chunks(SLICE_IMAGES * length);
@@ -367,8 +375,17 @@ impl Maker {
             }
             let gradients = evaluator.backward(&direction).chunks_exact(length);
             let distance = |(gradient, margin): (&[f32], f64)| {
-                let square: f64 = gradient.iter().map(|&g| f64::from(g).powi(2)).sum();
-                margin / (square.sqrt() * (length as f64).sqrt()).max(f64::MIN_POSITIVE)
+                let sizes = gradient.iter().map(|&g| f64::from(g).abs());
+                // The dual norm.
+                let fall = match self.norm {
+                    Norm::L2 => {
+                        sizes.map(|g| g.powi(2)).sum::<f64>().sqrt() * (length as f64).sqrt()
+                    }
+                    Norm::Linf => sizes.sum(),
+                    Norm::L1 => sizes.fold(0.0, f64::max),
+                    Norm::L0 => f64::INFINITY,
+                };
+                margin / fall.max(f64::MIN_POSITIVE)
             };
             gradients.zip(margins).map(distance).collect::<Vec<f64>>()
         };

@@ -5,7 +5,7 @@ use std::path::Path;
 use blindspot_net::{Evaluator, Network};
 use serde::{Deserialize, Serialize};
 
-use super::pool::Pools;
+use super::pool::{Pool, Pools};
 use super::*;
 use crate::train::{Batch, CutNetwork, ExtraBatch, Recipe};
 use blindspot::classify::error;
@@ -36,7 +36,7 @@ fn options(layers: &[&str]) -> PoolOptions {
         refresh_fraction: 0.2,
         refresh_interval: 7,
         mix_ratio: 0.5,
-        max_distortion: None,
+        max_distance: None,
         warmup: 0.345,
         ..PoolOptions::new(layers.iter().map(|&layer| layer.to_owned()).collect())
     }
@@ -211,28 +211,42 @@ fn what_is_too_far_away_stays_out() {
     let data = LabelledData::new(&inputs, &labels);
     let network = hardened(None, None, &Unwatched).unwrap().0.network;
     let cut = CutNetwork::cut(network.clone(), &[]).unwrap();
-    let fill = |max_distortion| {
+    let fill = |norm, max_distance| {
         let options = PoolOptions {
-            max_distortion,
+            norm,
+            max_distance,
             ..options(&["input"])
         };
         let mut pools = Pools::new(&network, &options, 60, 5).unwrap();
         pools.batches(100, 0.5, &cut, &data).unwrap();
         pools.pools.remove(0)
     };
-    let all = fill(None);
-    let mean = all.count.distortion.unwrap();
-    assert!(mean > 0.0 && all.count.far == 0);
-    let near = fill(Some(mean));
-    assert!(near.count.far > 0 && near.count.made > 0 && near.count.distortion.unwrap() < mean);
-    // From some image of its class each example is as near as that.
-    let mut image = vec![0.0; 12];
-    for (row, &label) in near.values.chunks_exact(12).zip(&near.labels) {
-        let distances = (0..labels.len()).filter(|&i| labels[i] == label).map(|i| {
-            inputs.read(i, &mut image).unwrap();
-            blindspot::search::norm(&image, row) / 12f64.sqrt()
-        });
-        assert!(distances.fold(f64::INFINITY, f64::min) <= mean);
+    for norm in [Norm::L2, Norm::Linf, Norm::L1, Norm::L0] {
+        // From each example to the nearest image of its class.
+        let distances = |pool: &Pool| -> Vec<f64> {
+            let mut image = vec![0.0; 12];
+            let rows = pool.values.chunks_exact(12).zip(&pool.labels);
+            let nearest = rows.map(|(row, &label)| {
+                let own = (0..labels.len()).filter(|&i| labels[i] == label);
+                let distances = own.map(|i| {
+                    inputs.read(i, &mut image).unwrap();
+                    match norm {
+                        Norm::L2 => norm.of(&image, row) / 12f64.sqrt(),
+                        _ => norm.of(&image, row),
+                    }
+                });
+                distances.fold(f64::INFINITY, f64::min)
+            });
+            nearest.collect()
+        };
+        let all = fill(norm, None);
+        let of_all = distances(&all);
+        let mean = of_all.iter().sum::<f64>() / of_all.len() as f64;
+        assert!(mean > 0.0 && all.count.far == 0, "{norm}");
+        let near = fill(norm, Some(mean));
+        assert!(near.count.far > 0 && near.count.made > 0, "{norm}");
+        let of_near = distances(&near);
+        assert!(of_near.iter().all(|&distance| distance <= mean), "{norm}");
     }
 }
 
@@ -324,7 +338,7 @@ fn invalid_options_are_refused() {
     assert!(refused(|pool| pool.refresh_interval = 0).contains("at least 1"));
     assert!(refused(|pool| pool.mix_ratio = -1.0).contains("above 0"));
     assert!(refused(|pool| pool.overshoot = 0.5).contains("at least 1"));
-    assert!(refused(|pool| pool.max_distortion = Some(0.0)).contains("above 0"));
+    assert!(refused(|pool| pool.max_distance = Some(0.0)).contains("above 0"));
     assert!(refused(|pool| pool.warmup = 1.0).contains("below 1"));
 }
 

@@ -41,6 +41,13 @@ impl Adam {
         }
     }
 
+    /// Whether all that it has is of tensors as long as these.
+    pub(crate) fn is_of(&self, tensors: &[Vec<f32>]) -> bool {
+        let lengths = |tensors: &[Vec<f32>]| tensors.iter().map(Vec::len).collect::<Vec<_>>();
+        let own = [&self.weights, &self.means, &self.squares];
+        own.into_iter().all(|own| lengths(own) == lengths(tensors))
+    }
+
     /// Some of the weights, with what belongs to them: of each tensor the numbers in a range.
     pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Adam {
         let of = |tensors: &[Vec<f32>]| -> Vec<Vec<f32>> {

@@ -223,7 +223,7 @@ impl<E: ExtraBatch> State<E> {
         extra: E,
     ) -> Result<State<E>, TrainError> {
         let session = session.with_ranks(&SingleProcess);
-        let belongs = |kept: &State<E>| kept.fingerprint == fingerprint;
+        let belongs = |kept: &State<E>| kept.fingerprint == fingerprint && kept.adam.is_of(&start);
         let kept = checkpoint::load(&session, belongs)?;
         Ok(kept.unwrap_or_else(|| State {
             fingerprint,

@@ -68,7 +68,7 @@ impl Checkpoint {
         let limit = options.max_iterations as u64;
         let mut gradient = vec![0.0; start.len()];
         let mut solver = match self.solver.take() {
-            Some(solver) if solver.point().len() == start.len() => solver,
+            Some(solver) if solver.is_of(start.len()) => solver,
             _ => Lbfgs::new(start, options),
         };
         monitor.begin(name, limit);

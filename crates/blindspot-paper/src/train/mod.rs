@@ -244,7 +244,11 @@ impl Stages<'_> {
         decay: &[f64],
     ) -> Result<Network<f32>, TrainError> {
         let (inputs, session) = (self.data.inputs, self.session);
-        if state.done.is_empty() {
+        // The encoder's are the network's first weights; the decoder's are not part of it.
+        let frozen: usize = network.weights()[..2].iter().map(Vec::len).sum();
+        let done = state.done.first();
+        if done.is_none_or(|stage| stage.weights.len() < frozen) {
+            state.done.clear();
             let units = self.recipe.hidden()[0];
             let mut loss =
                 AutoencoderLoss::new(inputs, units, *sparsity, session.seed, session.ranks);
@@ -254,8 +258,6 @@ impl Stages<'_> {
             state.run_stage(&name, &mut loss, start, options, session)?;
         }
         let encoder = state.done[0].weights.iter().map(|&weight| weight as f32);
-        // The encoder's are the network's first weights; the decoder's are not part of it.
-        let frozen: usize = network.weights()[..2].iter().map(Vec::len).sum();
         network.set_weights(encoder.take(frozen));
         let hidden = network
             .graph()

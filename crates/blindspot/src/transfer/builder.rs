@@ -1,5 +1,6 @@
 //! The transfer study in a few lines.
 
+use blindspot_model::Norm;
 use blindspot_model::classifier::Classifier;
 use blindspot_run::monitor::{Monitor, Unwatched};
 
@@ -81,6 +82,12 @@ impl<'a> Transfer<'a> {
     /// is `distortion`.
     pub fn amplified_to(self, distortion: f64) -> Transfer<'a> {
         self.variant(Variant::Distortion(distortion))
+    }
+
+    /// Adds the examples with all perturbations multiplied by one factor, so that the mean norm of those that
+    /// are not 0 is `mean`.
+    pub fn amplified_to_norm(self, norm: Norm, mean: f64) -> Transfer<'a> {
+        self.variant(Variant::Norm { norm, mean })
     }
 
     /// Adds the examples with each perturbation multiplied by `factor`.

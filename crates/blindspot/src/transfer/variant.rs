@@ -1,5 +1,6 @@
 //! What is done to examples before networks see them.
 
+use blindspot_model::Norm;
 use blindspot_model::inputs::InMemory;
 use blindspot_run::random::Stream;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,14 @@ pub enum Variant {
     /// All perturbations are multiplied by one factor, so that the mean distortion of the images that are
     /// perturbed is this. An image can leave the input box.
     Distortion(f64),
+    /// All perturbations are multiplied by one factor, so that the mean norm of those that are not 0 is
+    /// `mean`. An image can leave the input box. No factor changes an L0 norm.
+    Norm {
+        /// The norm.
+        norm: Norm,
+        /// Its mean; above 0.
+        mean: f64,
+    },
     /// Each perturbation is multiplied by a factor of its own, so that its distortion is this. An image
     /// can leave the input box.
     EachDistortion(f64),
@@ -38,6 +47,7 @@ impl Variant {
             Variant::Plain => name.to_owned(),
             Variant::Factor(factor) => format!("{name} times {factor}"),
             Variant::Distortion(wanted) => format!("{name} x{wanted}"),
+            Variant::Norm { norm, mean } => format!("{name} {} {mean}", norm.title()),
             Variant::EachDistortion(wanted) => format!("{name} each x{wanted}"),
             Variant::Noise(deviation) => format!("{name}: noise {deviation}"),
             Variant::ClippedNoise(deviation) => format!("{name}: clipped noise {deviation}"),
@@ -49,12 +59,15 @@ impl Variant {
         Ok(match self {
             Variant::Factor(factor) => factor,
             Variant::Distortion(wanted) => {
-                let mut norms = Vec::new();
-                source.blocks(0..source.count(), &mut |block| {
-                    norms.extend(norms_of(block, source.image_len()));
-                    true
-                })?;
-                factor_to(wanted, &norms, source.image_len())
+                factor_to(wanted, &norms_of(source, Norm::L2)?, source.image_len())
+            }
+            Variant::Norm { norm, mean } => {
+                let norms = norms_of(source, norm)?;
+                let perturbed = norms.iter().filter(|&&norm| norm > 0.0);
+                match perturbed.clone().count() {
+                    0 => 1.0,
+                    count => mean * count as f64 / perturbed.sum::<f64>(),
+                }
             }
             _ => 1.0,
         })
@@ -75,7 +88,9 @@ impl Variant {
         for ((image, original), &stream) in images.zip(&block.noise_streams) {
             match self {
                 Variant::Plain => {}
-                Variant::Factor(_) | Variant::Distortion(_) => scale(original, image, factor),
+                Variant::Factor(_) | Variant::Distortion(_) | Variant::Norm { .. } => {
+                    scale(original, image, factor);
+                }
                 Variant::EachDistortion(wanted) => {
                     let factor = factor_to(wanted, &[norm(original, image)], length);
                     scale(original, image, factor);
@@ -98,11 +113,17 @@ impl Variant {
     }
 }
 
-/// The L2 norm of each perturbation of a block.
-fn norms_of(block: &ExampleBlock, length: usize) -> impl Iterator<Item = f64> {
-    let originals = block.originals.chunks_exact(length);
-    let pairs = originals.zip(block.adversarial.chunks_exact(length));
-    pairs.map(|(original, adversarial)| norm(original, adversarial))
+/// The norm of each perturbation of a source.
+fn norms_of(source: &impl ExampleSource, norm: Norm) -> Result<Vec<f64>, SavedError> {
+    let mut norms = Vec::new();
+    let length = source.image_len();
+    source.blocks(0..source.count(), &mut |block| {
+        let originals = block.originals.chunks_exact(length);
+        let pairs = originals.zip(block.adversarial.chunks_exact(length));
+        norms.extend(pairs.map(|(original, adversarial)| norm.of(original, adversarial)));
+        true
+    })?;
+    Ok(norms)
 }
 
 /// The factor that brings the mean distortion of perturbations with these L2 norms to `wanted`; 1 if
@@ -193,6 +214,24 @@ mod tests {
         // The perturbations keep their proportion, one to three.
         let values = set.values();
         assert!(((0.75 - values[3]) / (values[0] - 0.5) - 3.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn amplified_perturbations_have_the_mean_norm_asked_for() {
+        let originals = vec![0.5, 0.5, 0.25, 0.75, 0.5, 0.5];
+        let adversarial = vec![0.6, 0.4, 0.25, 0.45, 0.5, 0.5];
+        let source = One(block(originals.clone(), adversarial, 2), 2);
+        for (norm, factor) in [(Norm::Linf, 3.0), (Norm::L1, 2.4), (Norm::L2, 2.718_750_7)] {
+            let variant = Variant::Norm { norm, mean: 0.6 };
+            let found = variant.factor(&source).unwrap();
+            assert!((found - factor).abs() < 1e-5, "{norm}: {found}");
+            let (changed, _) = variant.apply(&source.0, 2, found, 0);
+            let rows = originals
+                .chunks_exact(2)
+                .zip(changed.values().chunks_exact(2));
+            let sum: f64 = rows.map(|(original, row)| norm.of(original, row)).sum();
+            assert!((sum / 2.0 - 0.6).abs() < 1e-6, "{norm}: {sum}");
+        }
     }
 
     #[test]
