@@ -5,6 +5,8 @@
 //! makes them to the one that takes them, in buffers that are used again at once, so that a deep
 //! network needs no more than a few.
 
+use std::time::{Duration, Instant};
+
 use crate::graph::{Node, Operand, ValueId};
 use crate::network::Network;
 use crate::ops::{Gradient, Input};
@@ -24,7 +26,18 @@ pub struct Evaluator<'n, T> {
     place: Vec<usize>,
     /// Whether the input and each value are rounded to their formats.
     rounds: bool,
+    /// How long each node has taken, where that is asked for.
+    times: Option<Vec<NodeTime>>,
     buffers: Buffers<T>,
+}
+
+/// How long a node has taken, all runs together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NodeTime {
+    /// Computing its output.
+    pub forward: Duration,
+    /// Computing the gradients with respect to its operands.
+    pub backward: Duration,
 }
 
 /// The memory of an [`Evaluator`], to be used again for another network (other weights, say).
@@ -52,6 +65,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
             batch: 0,
             place: places(network, &[]),
             rounds: false,
+            times: None,
             buffers,
         }
     }
@@ -63,6 +77,37 @@ impl<'n, T: Real> Evaluator<'n, T> {
     pub fn rounding(mut self) -> Self {
         self.rounds = true;
         self
+    }
+
+    /// Measures how long each node takes.
+    #[must_use]
+    pub fn timing(mut self) -> Self {
+        self.times = Some(vec![
+            NodeTime::default();
+            self.network.graph().nodes().len()
+        ]);
+        self
+    }
+
+    /// How long each node has taken so far, in the graph's order; none where it is not
+    /// [measured](Evaluator::timing).
+    pub fn node_times(&self) -> &[NodeTime] {
+        self.times.as_deref().unwrap_or_default()
+    }
+
+    fn begin(&self) -> Option<Instant> {
+        self.times.is_some().then(Instant::now)
+    }
+
+    fn took(
+        &mut self,
+        node: usize,
+        begun: Option<Instant>,
+        part: impl FnOnce(&mut NodeTime) -> &mut Duration,
+    ) {
+        if let (Some(begun), Some(times)) = (begun, &mut self.times) {
+            *part(&mut times[node]) += begun.elapsed();
+        }
     }
 
     /// Lets these values be read after [`forward`](Evaluator::forward), too: none is written over
@@ -100,7 +145,8 @@ impl<'n, T: Real> Evaluator<'n, T> {
                 &mut self.buffers.values[0][..n * input.len()],
             );
         }
-        for node in graph.nodes() {
+        for (i, node) in graph.nodes().iter().enumerate() {
+            let begun = self.begin();
             let place = self.place[node.output.0];
             let kernel = node.op.kernel::<T>();
             let value = graph.value(node.output);
@@ -122,6 +168,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
                 round(value.precision, &mut output[..length]);
             }
             self.buffers.values[place] = output;
+            self.took(i, begun, |time| &mut time.forward);
         }
         self.value(graph.output())
     }
@@ -188,75 +235,89 @@ impl<'n, T: Real> Evaluator<'n, T> {
         written[output.0] = true;
         self.take_buffer(output, output_gradient.len())
             .copy_from_slice(output_gradient);
-        for node in graph.nodes().iter().rev() {
+        for (i, node) in graph.nodes().iter().enumerate().rev() {
             if !wanted[node.output.0] || !written[node.output.0] {
                 continue;
             }
-            let kernel = node.op.kernel::<T>();
-            let length = n * graph.value(node.output).len();
-            let mut of_output = std::mem::take(&mut self.buffers.gradients[node.output.0]);
-            if self.place[node.output.0] != node.output.0
-                && let Operand::Value(input) = node.inputs[0]
-            {
-                // The only use of its input: nothing is there to add to.
-                kernel
-                    .in_place()
-                    .expect("only operators that can are planned to work in place")
-                    .backward(self.value(node.output), &mut of_output[..length]);
-                self.recycle(input);
-                self.buffers.gradients[input.0] = of_output;
-                written[input.0] = true;
-                continue;
-            }
-            // The places are taken out of their lists for the time being.
-            let mut accumulate = Vec::with_capacity(node.inputs.len());
-            let mut taken: Vec<Option<Vec<T>>> = Vec::with_capacity(node.inputs.len());
-            for &operand in &node.inputs {
-                let (place, add) = match (operand, &mut weight_gradients) {
-                    (Operand::Value(id), _) if wanted[id.0] => {
-                        let add = std::mem::replace(&mut written[id.0], true);
-                        if !add {
-                            self.take_buffer(id, n * graph.value(id).len());
-                        }
-                        (Some(std::mem::take(&mut self.buffers.gradients[id.0])), add)
-                    }
-                    (Operand::Weight(id), Some(weights)) => {
-                        (Some(std::mem::take(&mut weights[id.0])), true)
-                    }
-                    _ => (None, false),
-                };
-                taken.push(place);
-                accumulate.push(add);
-            }
-            let mut scratch = std::mem::take(&mut self.buffers.scratch);
-            let inputs = self.inputs_of(node);
-            let mut places: Vec<Option<Gradient<'_, T>>> = taken
-                .iter_mut()
-                .zip(&inputs)
-                .zip(&accumulate)
-                .map(|((place, input), &accumulate)| {
-                    let data = &mut place.as_mut()?[..input.data.len()];
-                    Some(Gradient { data, accumulate })
-                })
-                .collect();
-            let values = self.value(node.output);
-            let gradient = &of_output[..length];
-            kernel.backward(n, &inputs, values, gradient, &mut places, &mut scratch);
-            self.buffers.scratch = scratch;
-            for (&operand, place) in node.inputs.iter().zip(taken) {
-                match (operand, place, &mut weight_gradients) {
-                    (Operand::Value(id), Some(place), _) => self.buffers.gradients[id.0] = place,
-                    (Operand::Weight(id), Some(place), Some(weights)) => weights[id.0] = place,
-                    _ => {}
-                }
-            }
-            self.buffers.gradients[node.output.0] = of_output;
-            self.recycle(node.output);
+            let begun = self.begin();
+            self.run_backward_through(node, &wanted, &mut written, &mut weight_gradients);
+            self.took(i, begun, |time| &mut time.backward);
         }
         if to_input && !written[0] {
             let length = n * self.network.input_len();
             self.take_buffer(graph.input(), length).fill(T::zero());
         }
+    }
+
+    /// Gradients through one node, from that of its output to those of its operands that are wanted.
+    fn run_backward_through(
+        &mut self,
+        node: &Node,
+        wanted: &[bool],
+        written: &mut [bool],
+        weight_gradients: &mut Option<&mut [Vec<T>]>,
+    ) {
+        let (graph, n) = (self.network.graph(), self.batch);
+        let kernel = node.op.kernel::<T>();
+        let length = n * graph.value(node.output).len();
+        let mut of_output = std::mem::take(&mut self.buffers.gradients[node.output.0]);
+        if self.place[node.output.0] != node.output.0
+            && let Operand::Value(input) = node.inputs[0]
+        {
+            // The only use of its input: nothing is there to add to.
+            kernel
+                .in_place()
+                .expect("only operators that can are planned to work in place")
+                .backward(self.value(node.output), &mut of_output[..length]);
+            self.recycle(input);
+            self.buffers.gradients[input.0] = of_output;
+            written[input.0] = true;
+            return;
+        }
+        // The places are taken out of their lists for the time being.
+        let mut accumulate = Vec::with_capacity(node.inputs.len());
+        let mut taken: Vec<Option<Vec<T>>> = Vec::with_capacity(node.inputs.len());
+        for &operand in &node.inputs {
+            let (place, add) = match (operand, weight_gradients.as_deref_mut()) {
+                (Operand::Value(id), _) if wanted[id.0] => {
+                    let add = std::mem::replace(&mut written[id.0], true);
+                    if !add {
+                        self.take_buffer(id, n * graph.value(id).len());
+                    }
+                    (Some(std::mem::take(&mut self.buffers.gradients[id.0])), add)
+                }
+                (Operand::Weight(id), Some(weights)) => {
+                    (Some(std::mem::take(&mut weights[id.0])), true)
+                }
+                _ => (None, false),
+            };
+            taken.push(place);
+            accumulate.push(add);
+        }
+        let mut scratch = std::mem::take(&mut self.buffers.scratch);
+        let inputs = self.inputs_of(node);
+        let mut places: Vec<Option<Gradient<'_, T>>> = taken
+            .iter_mut()
+            .zip(&inputs)
+            .zip(&accumulate)
+            .map(|((place, input), &accumulate)| {
+                let data = &mut place.as_mut()?[..input.data.len()];
+                Some(Gradient { data, accumulate })
+            })
+            .collect();
+        let values = self.value(node.output);
+        let gradient = &of_output[..length];
+        kernel.backward(n, &inputs, values, gradient, &mut places, &mut scratch);
+        self.buffers.scratch = scratch;
+        for (&operand, place) in node.inputs.iter().zip(taken) {
+            match (operand, place, weight_gradients.as_deref_mut()) {
+                (Operand::Value(id), Some(place), _) => self.buffers.gradients[id.0] = place,
+                (Operand::Weight(id), Some(place), Some(weights)) => weights[id.0] = place,
+                _ => {}
+            }
+        }
+        self.buffers.gradients[node.output.0] = of_output;
+        self.recycle(node.output);
     }
 
     /// A buffer for the gradient of a value, with anything in it.

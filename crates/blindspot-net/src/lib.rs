@@ -63,7 +63,7 @@ mod precision;
 mod real;
 
 pub use budget::{Budget, BudgetError, Bytes};
-pub use evaluate::{Buffers, Evaluator};
+pub use evaluate::{Buffers, Evaluator, NodeTime};
 pub use exact::ExactNetwork;
 pub use graph::{
     Graph, GraphError, MAX_VALUES, MAX_WEIGHTS, Node, Operand, Value, ValueId, WeightId, WeightInfo,

@@ -255,13 +255,17 @@ pub(crate) fn inspect(
     source: &Bound<'_, PyAny>,
     name: &str,
     options: Options,
+    profile: bool,
     watch: Watch,
 ) -> Result<String, Failure> {
     let source = Source::of(source, name)?;
     let options = options.read()?.options;
-    let report = run_whole(py, &watch, |_| match &source {
-        Source::File(path) => Report::new(Path::new(path), &options),
-        Source::Bytes(name, bytes) => Report::of_bytes(name, bytes, &options),
+    let report = run_whole(py, &watch, |_| {
+        let report = match &source {
+            Source::File(path) => Report::new(Path::new(path), &options)?,
+            Source::Bytes(name, bytes) => Report::of_bytes(name, bytes, &options)?,
+        };
+        Ok::<_, ModelError>(if profile { report.profiled() } else { report })
     })?;
     json(&report)
 }

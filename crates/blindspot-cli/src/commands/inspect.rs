@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
-use blindspot::inspect::{FileReport, NetworkReport, PortReport, Report};
+use blindspot::inspect::{
+    Cost, FileReport, NetworkReport, NodeProfile, PortReport, Profile, Report,
+};
 use blindspot::model::{Interface, Model};
+use blindspot_report::{Cell, Table, digits};
 
 use crate::args::{Common, Inspect};
 use crate::errors::hint_for;
@@ -14,7 +17,10 @@ pub(super) fn run(command: &Inspect, common: &Common) -> anyhow::Result<()> {
         .interface(Interface::from(&command.model.interface))
         .preprocess(command.model.preprocess.read()?.preprocess)
         .budget(common.budget());
-    let report = Report::new(&command.model.model, &options)?;
+    let mut report = Report::new(&command.model.model, &options)?;
+    if command.profile {
+        report = report.profiled();
+    }
     let mut text = file(&report.file);
     if let Some(problem) = &report.problem {
         text += &line("runs here", &format!("no: {problem}"));
@@ -24,6 +30,9 @@ pub(super) fn run(command: &Inspect, common: &Common) -> anyhow::Result<()> {
     }
     if let Some(report) = &report.network {
         text += &network(report);
+    }
+    if let Some(report) = &report.profile {
+        text += &profile(report);
     }
     say(common, text.trim_end())?;
     json(common, &report)
@@ -107,6 +116,63 @@ fn network(report: &NetworkReport) -> String {
         );
     }
     text
+}
+
+/// How many of the nodes that take longest are named.
+const SLOWEST: usize = 5;
+
+fn profile(profile: &Profile) -> String {
+    let row = |name: &str, nodes: usize, cost: &Cost| {
+        let speed = (cost.gflop > 0.0).then(|| cost.gflops());
+        vec![
+            Cell::Text(name.to_owned()),
+            Cell::Count(nodes as u64),
+            Cell::Figure(Some(cost.forward_ms), None),
+            Cell::Figure(Some(cost.backward_ms), None),
+            Cell::Rate(cost.milliseconds() / profile.total.milliseconds(), None),
+            Cell::Figure(speed, None),
+            match speed {
+                Some(speed) => Cell::Rate(speed / profile.peak_gflops, None),
+                None => Cell::Text(String::new()),
+            },
+            Cell::Figure(Some(cost.megabytes), None),
+        ]
+    };
+    let heads = [
+        "operator",
+        "nodes",
+        "forward ms",
+        "backward ms",
+        "of time",
+        "GFLOP/s",
+        "of peak",
+        "MB",
+    ];
+    let kinds = profile.kinds.iter();
+    let mut rows: Vec<Vec<Cell>> = kinds
+        .map(|kind| row(&kind.kind, kind.nodes, &kind.cost))
+        .collect();
+    rows.push(row("all", profile.nodes.len(), &profile.total));
+    let mut slowest: Vec<&NodeProfile> = profile.nodes.iter().collect();
+    let time = |node: &NodeProfile| node.cost.milliseconds();
+    slowest.sort_by(|a, b| time(b).total_cmp(&time(a)));
+    let slowest = slowest.into_iter().take(SLOWEST);
+    let slowest = slowest.map(|node| format!("{} ({} ms)", node.name, digits(time(node))));
+    let table = Table {
+        title: format!(
+            "Where the time goes: one image on one thread, means of {} runs",
+            profile.runs
+        ),
+        note: format!(
+            "Backward: to the gradient by the image. GFLOP/s: operations of products, a multiply-add as two; \
+             a core computes {} at most. MB: of operands, output and their gradients. Slowest nodes: {}.",
+            digits(profile.peak_gflops),
+            listed(slowest)
+        ),
+        heads: heads.map(str::to_owned).to_vec(),
+        rows,
+    };
+    format!("\n{}", table.text())
 }
 
 fn port(port: &PortReport) -> String {

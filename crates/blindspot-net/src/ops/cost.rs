@@ -29,17 +29,16 @@ impl Op {
         let outputs: f64 = output.iter().map(|&size| size as f64).product();
         let operands: f64 = inputs.iter().map(OperandShape::len).sum();
         let all = outputs + operands;
-        let product = |length: f64| outputs * length / PRODUCTS_A_STEP;
+        let products = self.multiply_adds(inputs, output) / PRODUCTS_A_STEP;
         all + match (self, inputs) {
             (Op::Conv(conv), [_, weight, ..]) => {
                 let kernel: f64 = conv.window.kernel.iter().map(|&size| size as f64).product();
                 let channels = weight.axis_from_last(conv.window.kernel.len());
                 let positions = outputs / output.first().map_or(1.0, |&features| features as f64);
                 let columns = positions * kernel * channels * conv.groups as f64;
-                columns + product(kernel * channels)
+                columns + products
             }
-            (Op::Gemm(_) | Op::MatMul(_), [a, ..]) => product(a.axis_from_last(0)),
-            (Op::Local(local), _) => product(local.fields.field_len() as f64),
+            (Op::Gemm(_) | Op::MatMul(_) | Op::Local(_), _) => products,
             (Op::Pool(pool), _) => {
                 let kernel = pool.window.kernel.iter().map(|&size| size as f64);
                 outputs * kernel.product::<f64>()
@@ -52,6 +51,22 @@ impl Op {
             (Op::Unary(_) | Op::Softmax(_) | Op::TopK(_), _) => 16.0 * all,
             _ => 4.0 * all,
         }
+    }
+
+    /// Multiply-adds of the operator's products for one image in one direction, from the shapes of its
+    /// operands and its output: of convolutions, dense layers and matrix products; 0 of all others.
+    pub fn multiply_adds(&self, inputs: &[OperandShape<'_>], output: &[usize]) -> f64 {
+        let outputs: f64 = output.iter().map(|&size| size as f64).product();
+        let terms = match (self, inputs) {
+            (Op::Conv(_), [_, weight, ..]) => {
+                // The weight is [features, channels, kernel...].
+                weight.len() / output.first().map_or(1.0, |&features| features as f64)
+            }
+            (Op::Gemm(_) | Op::MatMul(_), [a, ..]) => a.axis_from_last(0),
+            (Op::Local(local), _) => local.fields.field_len() as f64,
+            _ => 0.0,
+        };
+        outputs * terms
     }
 
     /// How many numbers of memory the operator needs for `n` images beside its operands, its output

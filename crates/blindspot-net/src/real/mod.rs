@@ -1,6 +1,7 @@
 //! The number types that networks run in.
 
 mod lanes;
+mod peak;
 
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
@@ -9,6 +10,8 @@ use std::ops::{AddAssign, MulAssign, SubAssign};
 use num_traits::Float;
 
 use lanes::Lanes;
+
+pub use peak::peak_gflops;
 
 use crate::ops::{Kernel, Op};
 

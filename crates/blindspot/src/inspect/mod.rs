@@ -14,6 +14,7 @@
 
 mod gradients;
 mod guesses;
+mod profile;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,6 +29,7 @@ use serde::Serialize;
 
 pub use gradients::GradientCheck;
 pub use guesses::Guess;
+pub use profile::{Cost, KindProfile, NodeProfile, Profile};
 
 use crate::certify::Certifier;
 use crate::units::Layer;
@@ -45,6 +47,12 @@ pub struct Report {
     pub error: Option<ModelError>,
     /// The network, if it runs.
     pub network: Option<NetworkReport>,
+    /// Where its time goes, if that was asked for and it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Profile>,
+    /// The model, if it runs.
+    #[serde(skip)]
+    pub model: Option<Model>,
 }
 
 /// What is in a model's file.
@@ -159,6 +167,16 @@ impl Report {
         Ok(Report::of(file, options.clone().read(name, bytes)))
     }
 
+    /// The report with its profile, on the same random image.
+    #[must_use]
+    pub fn profiled(mut self) -> Report {
+        self.profile = self.model.as_ref().map(|model| {
+            let image = random_image(model, &mut Stream::new(0, "inspect", 0));
+            Profile::of(model.network(), &image)
+        });
+        self
+    }
+
     fn of(file: FileReport, model: Result<Model, ModelError>) -> Report {
         match model {
             Ok(model) => Report {
@@ -166,12 +184,16 @@ impl Report {
                 problem: None,
                 error: None,
                 network: Some(NetworkReport::of(&model)),
+                profile: None,
+                model: Some(model),
             },
             Err(error) => Report {
                 file,
                 problem: Some(without_path(&error)),
                 error: Some(error),
                 network: None,
+                profile: None,
+                model: None,
             },
         }
     }
@@ -234,11 +256,8 @@ impl FileReport {
 impl NetworkReport {
     fn of(model: &Model) -> NetworkReport {
         let network = model.network();
-        let (lower, upper) = (model.input_box().lower, model.input_box().upper);
         let mut random = Stream::new(0, "inspect", 0);
-        let image: Vec<f32> = (0..network.input_len())
-            .map(|_| lower + (upper - lower) * random.uniform() as f32)
-            .collect();
+        let image = random_image(model, &mut random);
         let mut evaluator = Evaluator::new(network);
         evaluator.input(1).copy_from_slice(&image);
         let one: Vec<f32> = (0..network.output_len()).map(|_| 1.0).collect();
@@ -268,6 +287,14 @@ impl NetworkReport {
             studies: studies(model),
         }
     }
+}
+
+/// An image of the model's input box.
+fn random_image(model: &Model, random: &mut Stream) -> Vec<f32> {
+    let (lower, upper) = (model.input_box().lower, model.input_box().upper);
+    (0..model.network().input_len())
+        .map(|_| lower + (upper - lower) * random.uniform() as f32)
+        .collect()
 }
 
 /// What a model's file ends in, in words.
