@@ -4,10 +4,18 @@ mod common;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use blindspot_testing::{Noise, data_dir, skip};
 use common::{folder, run};
+
+/// Whoever has it runs jobs. Ranks that wait keep a core busy: two jobs at once take far more than twice
+/// as long.
+fn alone() -> MutexGuard<'static, ()> {
+    static JOBS: Mutex<()> = Mutex::new(());
+    JOBS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A job of so many ranks with a thread each.
 fn mpirun(dir: &Path, ranks: usize, words: &str) -> Command {
@@ -49,9 +57,10 @@ fn any_number_of_ranks_writes_the_same_files() {
     if data_dir().is_none() {
         skip!("no folder of image sets; set BLINDSPOT_DATA");
     }
+    let _alone = alone();
     let folder = folder();
     let dir = folder.path();
-    let train = "train FC100-100-10 --iterations 50 --quiet --out";
+    let train = "train FC100-100-10 --iterations 10 --quiet --out";
     let attack = "attack one.onnx --samples 200 --overwrite --save-images images --out";
     let (exit, _, error) = run(dir, &format!("{train} one.onnx"));
     assert_eq!(exit, 0, "{error}");
@@ -77,6 +86,7 @@ fn a_replication_by_ranks_is_that_of_one_process() {
     if data_dir().is_none() {
         skip!("no folder of image sets; set BLINDSPOT_DATA");
     }
+    let _alone = alone();
     let folder = folder();
     let dir = folder.path();
     let words = "reproduce figure7 --quick --samples 20 --out";
@@ -104,6 +114,7 @@ fn noise(dir: &Path) {
 
 #[test]
 fn features_learned_by_ranks_are_those_of_one_process() {
+    let _alone = alone();
     let folder = folder();
     let dir = folder.path();
     noise(dir);
@@ -187,6 +198,7 @@ fn what_breaks_ends_the_job_and_three_ranks_end_what_two_began() {
     if data_dir().is_none() {
         skip!("no folder of image sets; set BLINDSPOT_DATA");
     }
+    let _alone = alone();
     let folder = folder();
     let dir = folder.path();
     let words = |out: &str| format!("train FC100-100-10 --iterations 60 --out {out} --patience 4");
@@ -231,6 +243,7 @@ fn what_breaks_ends_the_job_and_three_ranks_end_what_two_began() {
 
 #[test]
 fn ranks_that_differ_and_commands_of_one_process_are_refused() {
+    let _alone = alone();
     let folder = folder();
     let dir = folder.path();
     let mut job = mpirun(dir, 1, "train softmax1 --out a.onnx --seed 1");

@@ -73,4 +73,4 @@ pub use network::{Network, WeightError};
 pub use ops::{Op, OperandShape};
 pub use plan::MAX_STEPS;
 pub use precision::Precision;
-pub use real::{Real, vectorised};
+pub use real::{Real, peak_gflops, vectorised};
