@@ -333,7 +333,7 @@ impl<T: Real> BoxLbfgs<T> {
         let point = &mut self.point[..n];
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for i in 0..n {
                     let (l, u, d) = (lower[i], upper[i], direction[i]);
                     let (end, along) = (target[i], iterate[i].into() + step * d);

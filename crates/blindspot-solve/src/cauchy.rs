@@ -26,7 +26,7 @@ impl<T: Real> Boxed<'_, T> {
         let direction = &direction[..n];
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for i in 0..n {
                     // Both bounds are read: a choice of what to read is no vector code.
                     let (d, x): (f64, f64) = (direction[i], x[i].into());
@@ -179,7 +179,7 @@ impl Cauchy {
         let (point, direction) = (&mut self.point[..n], &self.direction[..n]);
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for i in 0..n {
                     // Within rounding, so that no variable passes its bound before its break.
                     let x = point[i] + t * direction[i];
@@ -202,7 +202,7 @@ impl Cauchy {
         let free = &mut self.free[..n];
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for i in 0..n {
                     let (x, d, l, u): (f64, f64, f64, f64) =
                         (x[i].into(), -g[i].into(), lower[i].into(), upper[i].into());

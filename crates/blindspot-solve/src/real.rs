@@ -102,7 +102,7 @@ fn dot_here<A: Real, B: Real>(a: &[A], b: &[B]) -> f64 {
 pub(crate) fn dot<A: Real, B: Real>(a: &[A], b: &[B]) -> f64 {
     vectorised(
         #[inline(always)]
-        || dot_here(a, b),
+        move || dot_here(a, b),
     )
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn dot<A: Real, B: Real>(a: &[A], b: &[B]) -> f64 {
 pub(crate) fn largest<T: Real>(vectors: [&[T]; 4], f: impl Fn([T; 4]) -> f64) -> f64 {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let [a, b, c, d] = vectors.map(<[T]>::as_chunks::<WIDTH>);
             let mut lanes = [0.0f64; WIDTH];
             for (((a, b), c), d) in a.0.iter().zip(b.0).zip(c.0).zip(d.0) {
@@ -131,7 +131,7 @@ pub(crate) fn largest<T: Real>(vectors: [&[T]; 4], f: impl Fn([T; 4]) -> f64) ->
 pub(crate) fn least(v: &[f64]) -> f64 {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let (blocks, rest) = v.as_chunks::<WIDTH>();
             let mut lanes = [f64::INFINITY; WIDTH];
             for block in blocks {
@@ -164,7 +164,7 @@ pub(crate) fn max_norm<T: Real>(v: &[T]) -> f64 {
 pub(crate) fn dots<T: Real>(rows: &[T], v: &[f64], out: &mut [f64]) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for (row, out) in rows.chunks_exact(v.len().max(1)).zip(out) {
                 *out = dot_here(row, v);
             }
@@ -176,7 +176,7 @@ pub(crate) fn dots<T: Real>(rows: &[T], v: &[f64], out: &mut [f64]) {
 pub(crate) fn axpy<T: Real>(a: f64, row: &[T], out: &mut [f64]) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for (out, &x) in out.iter_mut().zip(row) {
                 *out += a * x.into();
             }
@@ -194,7 +194,7 @@ pub(crate) fn combine<T: Real>(coefficients: &[f64], rows: &[T], out: &mut [f64]
     }
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let rows = || coefficients.iter().zip(rows.chunks_exact(n));
             let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
             let done = blocks.len() * BLOCK;

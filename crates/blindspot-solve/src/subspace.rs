@@ -56,7 +56,7 @@ impl Subspace {
         let residual = &mut self.residual[..n];
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for i in 0..n {
                     let moved = point[i] - x[i].into();
                     let r = residual[i] - theta * moved - g[i].into();
@@ -68,17 +68,17 @@ impl Subspace {
         model.project(&self.residual, narrow);
         model.solve_reduced(narrow);
         model.expand(narrow, &mut self.step);
-        let (residual, step) = (&mut self.residual[..n], &mut self.step[..n]);
+        let (residual, step, goal) = (&mut self.residual[..n], &mut self.step[..n], &mut *target);
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for i in 0..n {
                     let free_step = (residual[i] + step[i] / theta) / theta;
                     step[i] = if free[i] { free_step } else { 0.0 };
-                    target[i] = (point[i] + step[i])
+                    goal[i] = (point[i] + step[i])
                         .max(lower[i].into())
                         .min(upper[i].into());
-                    residual[i] = target[i] - x[i].into();
+                    residual[i] = goal[i] - x[i].into();
                 }
             },
         );

@@ -80,7 +80,7 @@ pub(super) fn min_value(
         most, size: moved, ..
     } = vectorised(
         #[inline(always)]
-        || Decrease::of(domain.norm, weights, limits, radius, order),
+        move || Decrease::of(domain.norm, weights, limits, radius, order),
     );
     center - most - rounding(count, size + moved)
 }
@@ -132,7 +132,7 @@ pub(super) fn min_change(
     let (down, up) = (&domain.down[..count], &domain.up[..count]);
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for (i, &a) in coefficients.iter().enumerate() {
                 weights[i] = a.abs();
                 limits[i] = if a > 0.0 { down[i] } else { up[i] };

@@ -348,7 +348,7 @@ impl<'a> SlabBranching<'a> {
         let rows = &self.axes.rows;
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 let all = rows.data.chunks_exact(rows.cols);
                 all.map(|row| product(row, point)).collect()
             },
@@ -362,7 +362,7 @@ impl<'a> SlabBranching<'a> {
         let (gradient, out) = (&self.quadratic.gradient, &mut self.linear);
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for ((out, a), b) in out.iter_mut().zip(gradient).zip(base) {
                     *out = a + mu * b;
                 }
@@ -379,7 +379,7 @@ impl<'a> SlabBranching<'a> {
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     vectorised(
         #[inline(always)]
-        || product(a, b),
+        move || product(a, b),
     )
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn clear_upper_registers<R>(result: R) -> R {
     let mut lanes = [0.0f64; 16];
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for x in &mut lanes {
                 *x += 1.0;
             }

@@ -21,7 +21,7 @@ const TILE: usize = 16;
 pub(super) fn few_rows<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
     vectorised(
         #[inline(always)]
-        || match b.col_stride {
+        move || match b.col_stride {
             1 => by_rows(a, b, out),
             _ => by_columns(a, b, out),
         },

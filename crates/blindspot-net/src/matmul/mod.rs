@@ -175,7 +175,7 @@ fn in_order<'a, T: Real, const R: usize>(
 ) -> [T; R] {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let mut sums = [T::zero(); R];
             for (i, &w) in column.enumerate() {
                 for (sum, row) in sums.iter_mut().zip(&rows) {
@@ -192,7 +192,7 @@ pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     const LANES: usize = 16;
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let mut sums = [T::zero(); LANES];
             let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
             let rest = xs.remainder().iter().zip(ys.remainder());

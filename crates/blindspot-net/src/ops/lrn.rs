@@ -74,9 +74,10 @@ impl<T: Real> Kernel<T> for Lrn {
             vectorised(
                 #[inline(always)]
                 || {
+                    let beta = self.beta;
                     self.scales(x, channels, scale);
                     for ((out, &x), &scale) in out.iter_mut().zip(x).zip(scale.iter()) {
-                        *out = x * power(scale, self.beta);
+                        *out = x * power(scale, beta);
                     }
                 },
             );
@@ -107,10 +108,12 @@ impl<T: Real> Kernel<T> for Lrn {
             vectorised(
                 #[inline(always)]
                 || {
+                    let (beta, factor) = (self.beta, factor);
                     self.scales(x, channels, scale);
-                    for (i, share) in share.iter_mut().enumerate() {
-                        *share = factor * dy[i] * y[i] / scale[i];
-                        scale[i] = dy[i] * power(scale[i], self.beta);
+                    let numbers = share.iter_mut().zip(&mut *scale).zip(dy).zip(y);
+                    for (((share, scale), &dy), &y) in numbers {
+                        *share = factor * dy * y / *scale;
+                        *scale = dy * power(*scale, beta);
                     }
                     // What a number takes from the outputs whose window it is in.
                     for channel in 0..channels {

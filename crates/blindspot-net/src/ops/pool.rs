@@ -193,7 +193,7 @@ impl<T: Real> Kernel<T> for Pool {
         match self.kind {
             PoolKind::Max => vectorised(
                 #[inline(always)]
-                || {
+                move || {
                     for (x, out) in planes {
                         fold_windows(&plane, x, out, T::neg_infinity(), larger);
                     }
@@ -205,7 +205,7 @@ impl<T: Real> Kernel<T> for Pool {
                 shares(&plane, count_padding, share);
                 vectorised(
                     #[inline(always)]
-                    || {
+                    move || {
                         for (x, out) in planes {
                             fold_windows(&plane, x, out, T::zero(), |sum, x| sum + x);
                             for (out, &share) in out.iter_mut().zip(&*share) {
@@ -243,7 +243,7 @@ impl<T: Real> Kernel<T> for Pool {
                 let planes = planes.zip(x.zip(output.chunks_exact(length)));
                 vectorised(
                     #[inline(always)]
-                    || {
+                    move || {
                         for ((dy, dx), numbers) in planes {
                             left.copy_from_slice(dy);
                             give_gradient(&plane, numbers, dx, left);
@@ -255,7 +255,7 @@ impl<T: Real> Kernel<T> for Pool {
                 shares(&plane, count_padding, share);
                 vectorised(
                     #[inline(always)]
-                    || {
+                    move || {
                         for (dy, dx) in planes {
                             for (i, left) in left.iter_mut().enumerate() {
                                 *left = dy[i] * share[i];

@@ -95,7 +95,7 @@ impl<const K: usize> StridedLoop<K> {
     pub(super) fn for_each_lane_vectorised(&self, each: impl FnMut([usize; K])) {
         vectorised(
             #[inline(always)]
-            || self.for_each_lane([0; K], each),
+            move || self.for_each_lane([0; K], each),
         );
     }
 

@@ -210,7 +210,9 @@ impl Real for f64 {
 
 /// Runs `body` compiled for the widest vector instructions that this processor has.
 ///
-/// `body` must be marked `#[inline(always)]` all the way down for that to reach its loops.
+/// `body` must be marked `#[inline(always)]` all the way down for that to reach its loops, and own what it
+/// captures (`move`): a loop that reads a number or the place of a slice through a reference, where what it
+/// writes might have changed it, does not become vector instructions.
 #[inline(always)]
 pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     struct Body<F>(F);

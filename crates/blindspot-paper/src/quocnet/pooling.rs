@@ -34,7 +34,7 @@ impl Pooling {
     pub(super) fn add<T: Real>(&self, h: &[Lane<T>], dh: &mut [Lane<T>]) -> Vec<f64> {
         vectorised(
             #[inline(always)]
-            || self.sums(h, dh),
+            move || self.sums(h, dh),
         )
     }
 

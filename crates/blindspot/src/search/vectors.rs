@@ -9,7 +9,7 @@ const LANES: usize = 16;
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let mut lanes = [0.0f32; LANES];
             let (a_chunks, a_rest) = a.as_chunks::<LANES>();
             let (b_chunks, b_rest) = b.as_chunks::<LANES>();
@@ -32,7 +32,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
 pub(super) fn masked_dot(a: &[f32], b: &[f32], mask: &[f32]) -> f64 {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let mut lanes = [0.0f32; LANES];
             let chunks = a.chunks(LANES).zip(b.chunks(LANES)).zip(mask.chunks(LANES));
             for ((a, b), mask) in chunks {
@@ -49,7 +49,7 @@ pub(super) fn masked_dot(a: &[f32], b: &[f32], mask: &[f32]) -> f64 {
 pub(super) fn distance(a: &[f32], b: &[f32]) -> f64 {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let mut lanes = [0.0f32; LANES];
             let (a_chunks, a_rest) = a.as_chunks::<LANES>();
             let (b_chunks, b_rest) = b.as_chunks::<LANES>();
@@ -78,7 +78,7 @@ pub(super) fn length(vector: &[f32]) -> f64 {
 pub(super) fn subtract(a: &[f32], b: &[f32], out: &mut [f32]) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
                 *out = a - b;
             }

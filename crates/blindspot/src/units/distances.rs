@@ -158,7 +158,7 @@ fn square_distance(a: &[f32], b: &[f32]) -> f64 {
     const LANES: usize = 16;
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let mut sums = [0.0f64; LANES];
             let (a_runs, b_runs) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
             let rest = a_runs.remainder().iter().zip(b_runs.remainder());

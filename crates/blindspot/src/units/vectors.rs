@@ -7,7 +7,7 @@ use blindspot_net::vectorised;
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let mut lanes = [0.0; 8];
             let (a_runs, b_runs) = (a.chunks_exact(8), b.chunks_exact(8));
             let rest = a_runs.remainder().iter().zip(b_runs.remainder());
@@ -26,7 +26,7 @@ pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
 pub(super) fn add(to: &mut [f64], from: &[f64], factor: f64) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for (to, from) in to.iter_mut().zip(from) {
                 *to += factor * from;
             }

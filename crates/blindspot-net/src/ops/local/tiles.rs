@@ -56,7 +56,7 @@ pub fn untile<T: Real>(tiles: &[Lane<T>], length: usize, images: &mut [T], add: 
 pub fn filter<T: Real>(places: &[usize], weight: &[T], x: &[Lane<T>], out: &mut [Lane<T>]) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let maps = out.len();
             let mut m = 0;
             while m < maps {
@@ -96,7 +96,7 @@ fn filter_some<T: Real, const M: usize>(
 pub fn scatter<T: Real>(places: &[usize], weight: &[T], dy: &[Lane<T>], dx: &mut [Lane<T>]) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let maps = dy.len();
             let mut m = 0;
             while m < maps {
@@ -138,7 +138,7 @@ fn scatter_some<T: Real, const M: usize>(
 pub fn correlate<T: Real>(places: &[usize], x: &[Lane<T>], dy: &[Lane<T>], dw: &mut [T]) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let maps = dy.len();
             for m in (0..maps).step_by(MAPS) {
                 // The images' gradients row by row; places beyond the last map are 0.

@@ -22,7 +22,7 @@ struct Slopes<'a, T>(&'a [T], &'a mut [T]);
 
 impl<T: Real> Apply<T> for Slopes<'_, T> {
     fn with(self, _function: impl Fn(T) -> T, slope: impl Fn(T) -> T) {
-        chain(self.0, self.1, |x, dy| dy * slope(x));
+        chain(self.0, self.1, move |x, dy| dy * slope(x));
     }
 }
 
@@ -44,8 +44,8 @@ impl Unary {
             Unary::HardSwish => {
                 let (third, sixth, three) = (T::of(1.0 / 3.0), T::of(1.0 / 6.0), T::of(3.0));
                 apply.with(
-                    |x| x * cut(x * sixth + half, zero, one),
-                    |x| {
+                    move |x| x * cut(x * sixth + half, zero, one),
+                    move |x| {
                         if x <= -three {
                             zero
                         } else if x >= three {
@@ -59,16 +59,16 @@ impl Unary {
             Unary::Swish { alpha } => {
                 let alpha = T::of(alpha);
                 apply.with(
-                    |x| x * sigmoid(alpha * x),
-                    |x| {
+                    move |x| x * sigmoid(alpha * x),
+                    move |x| {
                         let gate = sigmoid(alpha * x);
                         gate + alpha * x * gate * (one - gate)
                     },
                 )
             }
             Unary::Mish => apply.with(
-                |x| x * tanh(softplus(x)),
-                |x| {
+                move |x| x * tanh(softplus(x)),
+                move |x| {
                     let gate = tanh(softplus(x));
                     gate + x * (one - gate * gate) * sigmoid(x)
                 },
@@ -76,14 +76,14 @@ impl Unary {
             Unary::Selu { alpha, gamma } => {
                 let (depth, gamma) = (T::of(alpha * gamma), T::of(gamma));
                 apply.with(
-                    |x| {
+                    move |x| {
                         if x > zero {
                             gamma * x
                         } else {
                             depth * x.exp_m1_poly()
                         }
                     },
-                    |x| {
+                    move |x| {
                         if x > zero {
                             gamma
                         } else {
@@ -95,14 +95,14 @@ impl Unary {
             Unary::Celu { alpha } => {
                 let alpha = T::of(alpha);
                 apply.with(
-                    |x| {
+                    move |x| {
                         if x > zero {
                             x
                         } else {
                             alpha * (x / alpha).exp_m1_poly()
                         }
                     },
-                    |x| {
+                    move |x| {
                         if x > zero {
                             one
                         } else {
@@ -112,8 +112,8 @@ impl Unary {
                 )
             }
             Unary::Softsign => apply.with(
-                |x| x / (one + x.abs()),
-                |x| {
+                move |x| x / (one + x.abs()),
+                move |x| {
                     let scale = one + x.abs();
                     one / (scale * scale)
                 },
@@ -121,60 +121,69 @@ impl Unary {
             Unary::ThresholdedRelu { alpha } => {
                 let alpha = T::of(alpha);
                 apply.with(
-                    |x| if x <= alpha { zero } else { x },
-                    |x| if x <= alpha { zero } else { one },
+                    move |x| if x <= alpha { zero } else { x },
+                    move |x| if x <= alpha { zero } else { one },
                 )
             }
             Unary::Shrink { lambda, bias } => {
                 let (lambda, bias) = (T::of(lambda), T::of(bias));
                 apply.with(
-                    |x| {
+                    move |x| {
                         let below = if x < -lambda { x + bias } else { x * zero };
                         if x > lambda { x - bias } else { below }
                     },
-                    |x| if x < -lambda || x > lambda { one } else { zero },
+                    move |x| {
+                        if (x < -lambda) | (x > lambda) {
+                            one
+                        } else {
+                            zero
+                        }
+                    },
                 )
             }
-            Unary::Reciprocal => apply.with(|x| one / x, |x| -one / (x * x)),
+            Unary::Reciprocal => apply.with(move |x| one / x, move |x| -one / (x * x)),
             Unary::Sign => apply.with(
-                |x| {
+                move |x| {
                     let below = if x < zero { -one } else { x * zero };
                     if x > zero { one } else { below }
                 },
-                |_| zero,
+                move |_| zero,
             ),
-            Unary::Floor => apply.with(T::floor, |_| zero),
-            Unary::Ceil => apply.with(T::ceil, |_| zero),
+            Unary::Floor => apply.with(T::floor, move |_| zero),
+            Unary::Ceil => apply.with(T::ceil, move |_| zero),
             Unary::Round { straight_through } => {
                 let slope = if straight_through { one } else { zero };
-                apply.with(round_ties_even, |_| slope)
+                apply.with(round_ties_even, move |_| slope)
             }
-            Unary::Not => apply.with(|x| if x == zero { one } else { zero }, |_| zero),
-            Unary::IsNan => apply.with(|x: T| if x.is_nan() { one } else { zero }, |_| zero),
+            Unary::Not => apply.with(move |x| if x == zero { one } else { zero }, move |_| zero),
+            Unary::IsNan => apply.with(
+                move |x: T| if x.is_nan() { one } else { zero },
+                move |_| zero,
+            ),
             Unary::IsInf { negative, positive } => {
                 let infinity = T::infinity();
                 apply.with(
-                    |x| {
+                    move |x| {
                         if positive && x == infinity || negative && x == -infinity {
                             one
                         } else {
                             zero
                         }
                     },
-                    |_| zero,
+                    move |_| zero,
                 )
             }
             Unary::Sin => apply.with(T::sin, T::cos),
-            Unary::Cos => apply.with(T::cos, |x| -x.sin()),
-            Unary::Tan => apply.with(T::tan, |x| one + x.tan().powi(2)),
-            Unary::Asin => apply.with(T::asin, |x| one / (one - x * x).sqrt()),
-            Unary::Acos => apply.with(T::acos, |x| -one / (one - x * x).sqrt()),
-            Unary::Atan => apply.with(T::atan, |x| one / (one + x * x)),
+            Unary::Cos => apply.with(T::cos, move |x| -x.sin()),
+            Unary::Tan => apply.with(T::tan, move |x| one + x.tan().powi(2)),
+            Unary::Asin => apply.with(T::asin, move |x| one / (one - x * x).sqrt()),
+            Unary::Acos => apply.with(T::acos, move |x| -one / (one - x * x).sqrt()),
+            Unary::Atan => apply.with(T::atan, move |x| one / (one + x * x)),
             Unary::Sinh => apply.with(T::sinh, T::cosh),
             Unary::Cosh => apply.with(T::cosh, T::sinh),
-            Unary::Asinh => apply.with(T::asinh, |x| one / (x * x + one).sqrt()),
-            Unary::Acosh => apply.with(T::acosh, |x| one / (x * x - one).sqrt()),
-            Unary::Atanh => apply.with(T::atanh, |x| one / (one - x * x)),
+            Unary::Asinh => apply.with(T::asinh, move |x| one / (x * x + one).sqrt()),
+            Unary::Acosh => apply.with(T::acosh, move |x| one / (x * x - one).sqrt()),
+            Unary::Atanh => apply.with(T::atanh, move |x| one / (one - x * x)),
             other => unreachable!("{other:?} has its own kernel"),
         }
     }

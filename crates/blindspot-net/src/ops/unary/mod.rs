@@ -265,10 +265,14 @@ fn cut<T: Real>(x: T, min: T, max: T) -> T {
     if x > max { max } else { x }
 }
 
+/// Replaces each number by what the function makes of it.
+///
+/// The function must own what it captures: a loop that reads it from elsewhere, where it might change with
+/// every number that is written, does not become vector instructions.
 fn each<T: Real>(data: &mut [T], function: impl Fn(T) -> T) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for x in data {
                 *x = function(*x);
             }
@@ -276,11 +280,12 @@ fn each<T: Real>(data: &mut [T], function: impl Fn(T) -> T) {
     );
 }
 
-/// Makes of each gradient dy of an output `slope(at, dy)`.
+/// Makes of each gradient dy of an output `slope(at, dy)`; the slope must own what it captures, as in
+/// [`each`].
 fn chain<T: Real>(at: &[T], dy: &mut [T], slope: impl Fn(T, T) -> T) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for (dy, &at) in dy.iter_mut().zip(at) {
                 *dy = slope(at, *dy);
             }
@@ -294,36 +299,39 @@ impl Unary {
         let (zero, one) = (T::zero(), T::one());
         match self {
             // Written so that NaN stays NaN.
-            Unary::Relu => each(data, |x| if x < zero { zero } else { x }),
+            Unary::Relu => each(data, move |x| if x < zero { zero } else { x }),
             Unary::LeakyRelu { alpha } => {
                 let alpha = T::of(alpha);
-                each(data, |x| if x < zero { alpha * x } else { x });
+                each(data, move |x| if x < zero { alpha * x } else { x });
             }
             Unary::Elu { alpha } => {
                 let alpha = T::of(alpha);
-                each(data, |x| if x > zero { x } else { alpha * x.exp_m1_poly() });
+                each(
+                    data,
+                    move |x| if x > zero { x } else { alpha * x.exp_m1_poly() },
+                );
             }
             Unary::Clip { min, max } => {
                 let (min, max) = (T::of(min), T::of(max));
-                each(data, |x| cut(x, min, max));
+                each(data, move |x| cut(x, min, max));
             }
             Unary::Sigmoid => each(data, sigmoid),
             Unary::HardSigmoid { alpha, beta } => {
                 let (alpha, beta) = (T::of(alpha), T::of(beta));
-                each(data, |x| cut(alpha * x + beta, zero, one));
+                each(data, move |x| cut(alpha * x + beta, zero, one));
             }
             Unary::Tanh => each(data, tanh),
             Unary::Softplus => each(data, softplus),
             Unary::Erf => each(data, T::error_function),
-            Unary::Gelu { tanh: false } => each(data, |x| x * normal(x)),
+            Unary::Gelu { tanh: false } => each(data, move |x| x * normal(x)),
             Unary::Gelu { tanh: true } => {
                 let half = T::of(0.5);
-                each(data, |x| half * x * (one + tanh(gelu_argument(x).0)));
+                each(data, move |x| half * x * (one + tanh(gelu_argument(x).0)));
             }
             Unary::Exp => each(data, T::exp),
             Unary::Log => each(data, T::ln),
             Unary::Sqrt => each(data, T::sqrt),
-            Unary::Neg => each(data, |x| -x),
+            Unary::Neg => each(data, move |x| -x),
             Unary::Abs => each(data, T::abs),
             _ => self.function_by_input(data),
         }
@@ -334,54 +342,78 @@ impl Unary {
     fn slopes<T: Real>(self, at: &[T], dy: &mut [T]) {
         let (zero, one) = (T::zero(), T::one());
         match self {
-            Unary::Relu => chain(at, dy, |y, dy| if y > zero { dy } else { zero }),
+            Unary::Relu => chain(at, dy, move |y, dy| if y > zero { dy } else { zero }),
             Unary::LeakyRelu { alpha } => {
                 let alpha = T::of(alpha);
-                chain(at, dy, |at, dy| if at < zero { dy * alpha } else { dy });
+                chain(
+                    at,
+                    dy,
+                    move |at, dy| if at < zero { dy * alpha } else { dy },
+                );
             }
             Unary::Elu { alpha } if self.by_output() => {
                 let alpha = T::of(alpha);
-                chain(at, dy, |y, dy| if y > zero { dy } else { dy * (y + alpha) });
+                chain(
+                    at,
+                    dy,
+                    move |y, dy| if y > zero { dy } else { dy * (y + alpha) },
+                );
             }
             Unary::Elu { alpha } => {
                 let alpha = T::of(alpha);
-                let below = |x: T, dy| dy * alpha * x.exp_poly();
-                chain(at, dy, |x, dy| if x > zero { dy } else { below(x, dy) });
+                let below = move |x: T, dy| dy * alpha * x.exp_poly();
+                chain(
+                    at,
+                    dy,
+                    move |x, dy| if x > zero { dy } else { below(x, dy) },
+                );
             }
             Unary::Clip { min, max } => {
                 let (min, max) = (T::of(min), T::of(max));
-                chain(at, dy, |y, dy| if min < y && y < max { dy } else { zero });
+                chain(
+                    at,
+                    dy,
+                    move |y, dy| if (min < y) & (y < max) { dy } else { zero },
+                );
             }
-            Unary::Sigmoid => chain(at, dy, |y, dy| dy * y * (one - y)),
+            Unary::Sigmoid => chain(at, dy, move |y, dy| dy * y * (one - y)),
             Unary::HardSigmoid { alpha, .. } => {
                 let alpha = T::of(alpha);
-                let inside = |y| zero < y && y < one;
-                chain(at, dy, |y, dy| if inside(y) { dy * alpha } else { zero });
+                let inside = move |y| (zero < y) & (y < one);
+                chain(
+                    at,
+                    dy,
+                    move |y, dy| if inside(y) { dy * alpha } else { zero },
+                );
             }
-            Unary::Tanh => chain(at, dy, |y, dy| dy * (one - y * y)),
+            Unary::Tanh => chain(at, dy, move |y, dy| dy * (one - y * y)),
             // The logistic function of x is 1 - e^-y.
-            Unary::Softplus => chain(at, dy, |y, dy| -dy * (-y).exp_m1_poly()),
+            Unary::Softplus => chain(at, dy, move |y, dy| -dy * (-y).exp_m1_poly()),
             Unary::Erf => {
                 let scale = T::of(std::f64::consts::FRAC_2_SQRT_PI);
-                chain(at, dy, |x, dy| dy * scale * (-x * x).exp_poly());
+                chain(at, dy, move |x, dy| dy * scale * (-x * x).exp_poly());
             }
             Unary::Gelu { tanh: false } => {
-                chain(at, dy, |x, dy| dy * (normal(x) + x * density(x)));
+                chain(at, dy, move |x, dy| dy * (normal(x) + x * density(x)));
             }
             Unary::Gelu { tanh: true } => {
                 let half = T::of(0.5);
-                chain(at, dy, |x, dy| {
+                chain(at, dy, move |x, dy| {
                     let (argument, slope) = gelu_argument(x);
                     let tanh = tanh(argument);
                     dy * half * (one + tanh + x * (one - tanh * tanh) * slope)
                 });
             }
-            Unary::Exp => chain(at, dy, |y, dy| dy * y),
+            Unary::Exp => chain(at, dy, move |y, dy| dy * y),
             // What a Where does not take may have no slope: 0 comes back through it.
-            Unary::Log => chain(at, dy, |x, dy| if dy == zero { zero } else { dy / x }),
-            Unary::Sqrt => chain(at, dy, |y, dy| if dy == zero { zero } else { dy / (y + y) }),
-            Unary::Neg => each(dy, |dy| -dy),
-            Unary::Abs => chain(at, dy, |x, dy| {
+            Unary::Log => chain(at, dy, move |x, dy| if dy == zero { zero } else { dy / x }),
+            Unary::Sqrt => chain(
+                at,
+                dy,
+                move |y, dy| if dy == zero { zero } else { dy / (y + y) },
+            ),
+            Unary::Neg => each(dy, move |dy| -dy),
+            Unary::Abs => chain(at, dy, move |x, dy| {
                 let below = if x < zero { -dy } else { zero };
                 if x > zero { dy } else { below }
             }),

@@ -76,11 +76,11 @@ impl Anderson {
             return;
         }
         for (i, row) in matrix.iter().enumerate() {
-            let weight = row[self.kept] as f32;
+            let (weight, values, next) = (row[self.kept] as f32, &self.values[i], &mut *next);
             vectorised(
                 #[inline(always)]
-                || {
-                    for (next, &value) in next.iter_mut().zip(&self.values[i]) {
+                move || {
+                    for (next, &value) in next.iter_mut().zip(values) {
                         *next -= weight * value;
                     }
                 },

@@ -156,7 +156,7 @@ fn reach(
 ) -> (f64, f64) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let (mut reached, mut slope) = ([0.0f32; LANES], [0.0f32; LANES]);
             let (xs, x_rest) = original.as_chunks::<LANES>();
             let (normals, a_rest) = normal.as_chunks::<LANES>();
@@ -241,7 +241,7 @@ fn solve_active_set(
 fn mark_free(original: &[f32], feasible_box: &FeasibleBox, delta: &[f32], free: &mut [f32]) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             let ranges = feasible_box.lower.iter().zip(&feasible_box.upper);
             let values = original.iter().zip(delta).zip(ranges);
             for (free, ((&x, &r), (&lower, &upper))) in free.iter_mut().zip(values) {
@@ -292,7 +292,7 @@ fn write_perturbation(
 ) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             delta.fill(0.0);
             for constraint in constraints
                 .iter()
