@@ -16,6 +16,8 @@ const STRIP: usize = 512;
 const TOGETHER: usize = 4;
 /// The side of the tiles in which a matrix stored by columns is turned.
 const TILE: usize = 16;
+/// Columns of a matrix whose sums for one row run side by side.
+const ABREAST: usize = 8;
 
 /// `out += a b`.
 pub(super) fn few_rows<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
@@ -23,6 +25,7 @@ pub(super) fn few_rows<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
         #[inline(always)]
         move || match b.col_stride {
             1 => by_rows(a, b, out),
+            _ if out.len() == b.cols && b.row_stride == 1 => one_row(a, b, out),
             _ => by_columns(a, b, out),
         },
     );
@@ -71,6 +74,33 @@ fn add_together<T: Real>(
     let rows = r0.iter().zip(r1).zip(r2.iter().zip(r3));
     for (sum, ((&w0, &w1), (&w2, &w3))) in sums.iter_mut().zip(rows) {
         *sum = f3.mul_add(w3, f2.mul_add(w2, f1.mul_add(w1, f0.mul_add(w0, *sum))));
+    }
+}
+
+/// One row, and a matrix whose columns are dense: sums of neighbouring columns run side by side, each number
+/// by itself.
+#[inline(always)]
+fn one_row<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
+    for (start, depth) in slices(b.rows) {
+        let a = &a[start..start + depth];
+        let column = |j: usize| &b.data[j * b.col_stride + start..][..depth];
+        let whole = b.cols / ABREAST * ABREAST;
+        for left in (0..whole).step_by(ABREAST) {
+            let columns: [&[T]; ABREAST] = std::array::from_fn(|j| column(left + j));
+            let mut sums = [T::zero(); ABREAST];
+            for l in 0..depth {
+                for j in 0..ABREAST {
+                    sums[j] = a[l].mul_add(columns[j][l], sums[j]);
+                }
+            }
+            for j in 0..ABREAST {
+                out[left + j] += sums[j];
+            }
+        }
+        for j in whole..b.cols {
+            let products = a.iter().zip(column(j));
+            out[j] += products.fold(T::zero(), |sum, (&a, &w)| a.mul_add(w, sum));
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use pulp::{Simd, WithSimd};
 
 use super::super::Gradient;
 use super::super::window::Plane;
+use super::rows::{copy_row, put_pairs, take_second, write_row};
 use super::{Sizes, parts};
 use crate::real::{Real, vectorised};
 
@@ -88,41 +89,92 @@ impl Layout {
         self.taps.iter().map(at).collect()
     }
 
-    /// For each row of the input: where its numbers of one remainder lie in the cut plane, the
-    /// first of them in the row, and how many there are.
-    fn each_run(&self, mut run: impl FnMut(usize, usize, usize)) {
-        let [height, width] = self.plane.input;
-        let [sy, sx] = self.plane.stride;
-        for y in 0..height {
-            let at = y + self.plane.before[0];
-            for remainder in 0..sx {
-                // The first x with (x + before) % sx == remainder.
-                let first = (remainder + sx - self.plane.before[1] % sx) % sx;
-                if first >= width {
-                    continue;
-                }
-                let phase = at % sy * sx + remainder;
-                let column = (first + self.plane.before[1]) / sx;
-                let place = phase * self.phase_len() + at / sy * self.row + column;
-                run(place, y * width + first, (width - first).div_ceil(sx));
-            }
-        }
+    /// The rows of the input whose remainder, counted with the padding, is this: where each begins in its
+    /// phases, and which it is.
+    #[inline(always)]
+    fn rows_of(&self, remainder: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (before, stride, row) = (self.plane.before[0], self.plane.stride[0], self.row);
+        let first = (remainder + stride - before % stride) % stride;
+        (first..self.plane.input[0])
+            .step_by(stride)
+            .map(move |y| ((y + before) / stride * row, y))
+    }
+
+    /// The rows of the input that have numbers in a phase: where these lie in the phase, the first of them in
+    /// the input, and how many there are.
+    #[inline(always)]
+    fn runs(&self, phase: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let (before, stride, width) = (
+            self.plane.before[1],
+            self.plane.stride[1],
+            self.plane.input[1],
+        );
+        let x = (phase % stride + stride - before % stride) % stride;
+        let count = width.saturating_sub(x).div_ceil(stride);
+        let column = (x + before) / stride;
+        self.rows_of(phase / stride)
+            .filter(move |_| count > 0)
+            .map(move |(row, y)| (row + column, y * width + x, count))
     }
 
     /// Cuts a plane; the padding is left as it is.
     fn cut<T: Real>(&self, x: &[T], out: &mut [T]) {
-        let stride = self.plane.stride[1];
-        self.each_run(|place, from, count| {
-            let out = &mut out[place..place + count];
-            match stride {
-                1 => out.copy_from_slice(&x[from..from + count]),
-                _ => {
-                    for (out, &x) in out.iter_mut().zip(x[from..].iter().step_by(stride)) {
-                        *out = x;
+        let phases = out.chunks_exact_mut(self.phase_len()).take(self.phases());
+        vectorised(
+            #[inline(always)]
+            move || {
+                for (phase, out) in phases.enumerate() {
+                    for (place, from, count) in self.runs(phase) {
+                        let out = &mut out[place..place + count];
+                        match self.plane.stride[1] {
+                            1 => copy_row(&x[from..from + count], out),
+                            2 => take_second(&x[from..], out),
+                            stride => {
+                                for (out, &x) in
+                                    out.iter_mut().zip(x[from..].iter().step_by(stride))
+                                {
+                                    *out = x;
+                                }
+                            }
+                        }
                     }
                 }
+            },
+        );
+    }
+}
+
+impl Layout {
+    /// Writes the rows of a plane whose phases begin with `first`, or adds them to what is there, from the
+    /// phases of such rows: each is a whole number of steps of the loop long.
+    #[inline(always)]
+    fn put_together<T: Real>(&self, first: usize, phases: &[T], to: &mut [T], accumulate: bool) {
+        let (stride, width) = (self.plane.stride[1], self.plane.input[1]);
+        let whole = self.phase_len().next_multiple_of(WIDE);
+        if stride == 2 {
+            // Where the even and the odd places of a row are, as the padding shifts them.
+            let before = self.plane.before[1];
+            let [even, odd] = [before, before + 1].map(|at| at % 2 * whole + at / 2);
+            for (row, y) in self.rows_of(first / stride) {
+                let even = &phases[even + row..][..width.div_ceil(2)];
+                let odd = &phases[odd + row..][..width / 2];
+                put_pairs(even, odd, &mut to[y * width..][..width], accumulate);
             }
-        });
+            return;
+        }
+        for phase in 0..stride {
+            let sums = &phases[phase * whole..];
+            for (place, from, count) in self.runs(first + phase) {
+                let (sums, to) = (&sums[place..place + count], &mut to[from..]);
+                if stride == 1 && !accumulate {
+                    copy_row(sums, &mut to[..count]);
+                } else {
+                    let to = to.iter_mut().step_by(stride);
+                    to.zip(sums)
+                        .for_each(|(to, &sum)| *to = if accumulate { *to + sum } else { sum });
+                }
+            }
+        }
     }
 }
 
@@ -133,7 +185,8 @@ pub(super) fn scratch(sizes: &Sizes) -> u64 {
     let (taps, count) = (sizes.plane.kernel_len(), layout.outputs());
     let forward = count + layout.cut_len() + PLANES * (count + taps);
     let whole = layout.phase_len().next_multiple_of(WIDE);
-    let by_value = sizes.features * (layout.reach + 2 * whole + WIDE + taps);
+    let by_value =
+        sizes.features * (layout.reach + whole + WIDE + taps) + sizes.plane.stride[1] * whole;
     // Of places and of weights, in `usize`.
     let lists = 8 * sizes.features * taps;
     (forward.max(by_value) + lists) as u64
@@ -156,23 +209,25 @@ impl<T: Real, const R: usize> Correlation<'_, T, R> {
     /// `C` vectors of each row at a time.
     #[inline(always)]
     fn by<S: Simd, const C: usize>(self, simd: S) {
-        let length = self.out.len() / R;
+        let (length, taps) = (self.out.len() / R, self.offsets.len());
         let width = C * size_of::<T::Vector<S>>() / size_of::<T>();
         for start in (0..length).step_by(width) {
             let mut sums = [[T::splat(simd, T::zero()); C]; R];
-            for (&offset, weights) in self.offsets.iter().zip(self.weights.chunks_exact(R)) {
-                let x = T::vectors::<S>(&self.x[start + offset..]).first_chunk::<C>();
+            // By numbers, not by iterators: what those call is not always inlined here.
+            for tap in 0..taps {
+                let x = T::vectors::<S>(&self.x[start + self.offsets[tap]..]).first_chunk::<C>();
                 let x = x.expect("the planes have room behind them");
-                for (sums, &weight) in sums.iter_mut().zip(weights) {
-                    let weight = T::splat(simd, weight);
-                    for (sum, &x) in sums.iter_mut().zip(x) {
-                        *sum = T::multiply_add(simd, weight, x, *sum);
+                for r in 0..R {
+                    let weight = T::splat(simd, self.weights[tap * R + r]);
+                    for c in 0..C {
+                        sums[r][c] = T::multiply_add(simd, weight, x[c], sums[r][c]);
                     }
                 }
             }
-            for (r, sums) in sums.iter().enumerate() {
+            for r in 0..R {
                 let out = &mut self.out[r * length + start..][..width];
-                T::vectors_mut::<S>(out).copy_from_slice(sums);
+                let out = T::vectors_mut::<S>(out).first_chunk_mut::<C>();
+                *out.expect("rows are whole vectors long") = sums[r];
             }
         }
     }
@@ -253,21 +308,18 @@ pub(super) fn forward<T: Real>(
                 .run();
             }
             let outs = out[feature * height * width..].chunks_exact_mut(height * width);
-            for ((r, out), sums) in outs
-                .take(together)
-                .enumerate()
-                .zip(sums.chunks_exact(count))
-            {
-                let bias = bias.map_or(T::zero(), |bias| bias[first + r]);
-                for (out, sums) in out
-                    .chunks_exact_mut(width)
-                    .zip(sums.chunks_exact(layout.row))
-                {
-                    for (out, &sum) in out.iter_mut().zip(sums) {
-                        *out = sum + bias;
+            let planes = outs.take(together).zip(sums.chunks_exact(count));
+            let row = layout.row;
+            vectorised(
+                #[inline(always)]
+                move || {
+                    for (r, (out, sums)) in planes.enumerate() {
+                        let bias = bias.map_or(T::zero(), |bias| bias[first + r]);
+                        let rows = out.chunks_exact_mut(width).zip(sums.chunks_exact(row));
+                        rows.for_each(|(out, sums)| write_row(sums, out, move |sum| sum + bias));
                     }
-                }
-            }
+                },
+            );
             feature += together;
         }
     }
@@ -275,10 +327,15 @@ pub(super) fn forward<T: Real>(
 
 /// Puts a plane of outputs at their places with the rows' whole length, zeros between them.
 fn spread<T: Real>(layout: &Layout, dy: &[T], out: &mut [T]) {
-    let width = layout.plane.output[1];
-    for (out, dy) in out.chunks_mut(layout.row).zip(dy.chunks_exact(width)) {
-        out[..width].copy_from_slice(dy);
-    }
+    let (row, width) = (layout.row, layout.plane.output[1]);
+    vectorised(
+        #[inline(always)]
+        move || {
+            for (out, dy) in out.chunks_mut(row).zip(dy.chunks_exact(width)) {
+                copy_row(dy, &mut out[..width]);
+            }
+        },
+    );
 }
 
 pub(super) fn by_value<T: Real>(
@@ -290,12 +347,14 @@ pub(super) fn by_value<T: Real>(
 ) {
     let layout = Layout::new(sizes.plane);
     let (taps, features) = (layout.taps.len(), sizes.features);
-    let phase = layout.phase_len();
-    let whole = phase.next_multiple_of(WIDE);
+    let stride = sizes.plane.stride[1];
+    let whole = layout.phase_len().next_multiple_of(WIDE);
     // Each plane of outputs with zeros before it, as far as a tap reaches, and behind it.
     let spread_len = layout.reach + whole + WIDE;
-    let [spread_planes, sums, weights] =
-        parts(scratch, [features * spread_len, whole, features * taps]);
+    let [spread_planes, sums, weights] = parts(
+        scratch,
+        [features * spread_len, stride * whole, features * taps],
+    );
     spread_planes.fill(T::zero());
     // For each phase the taps in it: where they are among the spread planes, and which weights.
     let phases: Vec<(Vec<usize>, Vec<usize>)> = (0..layout.phases())
@@ -329,30 +388,24 @@ pub(super) fn by_value<T: Real>(
         for (dy, out) in planes.zip(spread_planes.chunks_exact_mut(spread_len)) {
             spread(&layout, dy, &mut out[layout.reach..]);
         }
-        for (remainder, (offsets, order)) in phases.iter().enumerate() {
-            for (place, &position) in weights.iter_mut().zip(order) {
-                *place = of_channel[position];
-            }
-            Correlation::<T, 1> {
-                x: spread_planes,
-                offsets,
-                weights: &weights[..order.len()],
-                out: sums,
-            }
-            .run();
-            let stride = sizes.plane.stride[1];
-            layout.each_run(|place, from, count| {
-                if place / phase != remainder {
-                    return;
+        for (first, abreast) in (0..).step_by(stride).zip(phases.chunks(stride)) {
+            for (sums, (offsets, order)) in sums.chunks_exact_mut(whole).zip(abreast) {
+                for (place, &position) in weights.iter_mut().zip(order) {
+                    *place = of_channel[position];
                 }
-                let sums = &sums[place % phase..][..count];
-                let dx = dx[from..].iter_mut().step_by(stride);
-                if accumulate {
-                    dx.zip(sums).for_each(|(dx, &sum)| *dx += sum);
-                } else {
-                    dx.zip(sums).for_each(|(dx, &sum)| *dx = sum);
+                Correlation::<T, 1> {
+                    x: spread_planes,
+                    offsets,
+                    weights: &weights[..order.len()],
+                    out: sums,
                 }
-            });
+                .run();
+            }
+            let (sums, dx, layout) = (&*sums, &mut *dx, &layout);
+            vectorised(
+                #[inline(always)]
+                move || layout.put_together(first, sums, dx, accumulate),
+            );
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod columns;
 mod direct;
+mod rows;
 
 use super::window::Plane;
 use super::{Gradient, Input, Kernel, Window};
