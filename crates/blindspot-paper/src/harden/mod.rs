@@ -48,6 +48,7 @@ pub struct PoolOptions {
     #[serde(rename = "beyond")]
     pub overshoot: f64,
     /// The norm in which examples are as near as can be found.
+    #[serde(default, skip_serializing_if = "is_l2")]
     pub norm: Norm,
     /// The largest perturbation of an example that enters, above 0: in L2 its distortion (root mean
     /// square), in another norm that; `None` for any. What is farther away may well show another class.
@@ -57,6 +58,11 @@ pub struct PoolOptions {
     /// hasn't learned anything yet has nothing to be fooled in.
     #[serde(rename = "after")]
     pub warmup: f64,
+}
+
+/// What is left out, so that plans of L2 are written as they were before there was another norm.
+fn is_l2(norm: &Norm) -> bool {
+    *norm == Norm::L2
 }
 
 impl PoolOptions {

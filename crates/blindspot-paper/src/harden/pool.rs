@@ -62,6 +62,7 @@ pub(super) struct Pool {
 /// The pools of all layers asked for: the state that goes into a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pools {
+    #[serde(with = "as_json")]
     options: PoolOptions,
     /// Examples of each pool in a step.
     #[serde(rename = "rows")]
@@ -70,6 +71,30 @@ pub(super) struct Pools {
     pub(super) pools: Vec<Pool>,
     /// The step of the last replacement; `None` before the pools were first filled.
     refreshed: Option<u64>,
+}
+
+/// Options as text: in a checkpoint's own format no field may be left out.
+mod as_json {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::PoolOptions;
+
+    pub(super) fn serialize<S: Serializer>(
+        options: &PoolOptions,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = serde_json::to_string(options).map_err(S::Error::custom)?;
+        text.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<PoolOptions, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        serde_json::from_str(&text).map_err(D::Error::custom)
+    }
 }
 
 impl Pools {

@@ -101,6 +101,10 @@ impl Profile {
     /// # Panics
     /// Where the image is not as long as the input.
     pub fn of(network: &Network<f32>, image: &[f32]) -> Profile {
+        Profile::within(network, image, LONG_ENOUGH)
+    }
+
+    fn within(network: &Network<f32>, image: &[f32], time: Duration) -> Profile {
         let ones = vec![1.0; network.output_len()];
         let run = |evaluator: &mut Evaluator<'_, f32>| {
             evaluator.input(1).copy_from_slice(image);
@@ -112,7 +116,7 @@ impl Profile {
         run(&mut evaluator);
         let mut evaluator = Evaluator::with_buffers(network, evaluator.into_buffers()).timing();
         let (begun, mut runs) = (Instant::now(), 0);
-        while runs < LEAST_RUNS || begun.elapsed() < LONG_ENOUGH {
+        while runs < LEAST_RUNS || begun.elapsed() < time {
             run(&mut evaluator);
             runs += 1;
         }
@@ -199,5 +203,75 @@ fn work(graph: &Graph, node: &Node) -> Cost {
         gflop: 2e-9 * directions as f64 * node.op.multiply_adds(&shapes, output),
         megabytes: 2e-6 * (size_of::<f32>() * moved) as f64,
         ..Cost::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use blindspot_net::ops::{Conv, Gemm, Reshape, Unary, Window};
+
+    use super::*;
+
+    /// A depthwise convolution over [2, 4, 4], and a dense layer on what it gives.
+    fn network() -> Network<f32> {
+        let mut graph = Graph::new("x", &[2, 4, 4]).unwrap();
+        let filters = graph.weight("filters", &[2, 1, 3, 3]).unwrap();
+        let weights = graph.weight("weights", &[8, 3]).unwrap();
+        let window = Window {
+            kernel: vec![3, 3],
+            strides: vec![1, 1],
+            dilations: vec![1, 1],
+            before: vec![0, 0],
+            after: vec![0, 0],
+        };
+        let conv = Op::Conv(Conv { window, groups: 2 });
+        let operands = [Operand::Value(graph.input()), Operand::Weight(filters)];
+        let maps = graph.node("conv", conv, &operands, "maps").unwrap();
+        let relu = Op::Unary(Unary::Relu);
+        let maps = graph
+            .node("relu", relu, &[Operand::Value(maps)], "relu")
+            .unwrap();
+        let shape = vec![8];
+        let flat = Op::Reshape(Reshape { shape });
+        let flat = graph
+            .node("flat", flat, &[Operand::Value(maps)], "flat")
+            .unwrap();
+        let gemm = Op::Gemm(Gemm { trans_b: false });
+        let operands = [Operand::Value(flat), Operand::Weight(weights)];
+        graph.node("dense", gemm, &operands, "logits").unwrap();
+        Network::new(graph, vec![vec![0.5; 18], vec![0.25; 24]]).unwrap()
+    }
+
+    #[test]
+    fn operations_and_bytes_are_those_of_the_shapes() {
+        let profile = Profile::within(&network(), &[0.5; 32], Duration::ZERO);
+        let kinds: Vec<&str> = profile.nodes.iter().map(|node| &*node.kind).collect();
+        assert_eq!(kinds, ["Conv depthwise 3x3", "Relu", "Reshape", "Gemm"]);
+        // Both directions, a multiply-add as two: 8 outputs of 9 terms, 3 of 8.
+        let gflop = profile.nodes.iter().map(|node| node.cost.gflop);
+        let gflop: Vec<f64> = gflop.map(|gflop| (1e9 * gflop).round()).collect();
+        assert_eq!(gflop, [288.0, 0.0, 0.0, 96.0]);
+        // Both directions, four bytes a number: 32, 18 and 8 numbers; 8, 24 and 3.
+        let bytes = [0, 3].map(|node| (1e6 * profile.nodes[node].cost.megabytes).round());
+        assert_eq!(bytes, [464.0, 280.0]);
+    }
+
+    #[test]
+    fn kinds_and_total_are_sums_of_nodes() {
+        let profile = Profile::within(&network(), &[0.5; 32], Duration::ZERO);
+        assert!(profile.runs >= LEAST_RUNS && profile.peak_gflops > 0.0);
+        let sum = |costs: &mut dyn Iterator<Item = Cost>| -> f64 {
+            costs.map(|cost| cost.milliseconds()).sum()
+        };
+        let nodes = sum(&mut profile.nodes.iter().map(|node| node.cost));
+        let kinds = sum(&mut profile.kinds.iter().map(|kind| kind.cost));
+        let total = profile.total.milliseconds();
+        assert!(nodes > 0.0 && (nodes - total).abs() < 1e-9 && (kinds - total).abs() < 1e-9);
+        assert_eq!(
+            profile.kinds.iter().map(|kind| kind.nodes).sum::<usize>(),
+            4
+        );
+        let mut times = profile.kinds.windows(2);
+        assert!(times.all(|two| two[0].cost.milliseconds() >= two[1].cost.milliseconds()));
     }
 }

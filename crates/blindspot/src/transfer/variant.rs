@@ -221,7 +221,7 @@ mod tests {
         let originals = vec![0.5, 0.5, 0.25, 0.75, 0.5, 0.5];
         let adversarial = vec![0.6, 0.4, 0.25, 0.45, 0.5, 0.5];
         let source = One(block(originals.clone(), adversarial, 2), 2);
-        for (norm, factor) in [(Norm::Linf, 3.0), (Norm::L1, 2.4), (Norm::L2, 2.718_750_7)] {
+        for (norm, factor) in [(Norm::Linf, 3.0), (Norm::L1, 2.4), (Norm::L2, 2.718_490)] {
             let variant = Variant::Norm { norm, mean: 0.6 };
             let found = variant.factor(&source).unwrap();
             assert!((found - factor).abs() < 1e-5, "{norm}: {found}");
