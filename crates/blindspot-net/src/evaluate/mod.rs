@@ -4,7 +4,13 @@
 //! buffer of its input (an activation behind a convolution). Gradients live from the operator that
 //! makes them to the one that takes them, in buffers that are used again at once, so that a deep
 //! network needs no more than a few.
+//!
+//! Images whose values are far more than the weights of dense layers go through the network one after the
+//! other: what a layer has made of one is still in the cache when the next layer reads it.
 
+mod arrangement;
+
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::graph::{Node, Operand, ValueId};
@@ -12,6 +18,7 @@ use crate::network::Network;
 use crate::ops::{Gradient, Input};
 use crate::precision::Precision;
 use crate::real::Real;
+use arrangement::{one_by_one, places, wanted};
 
 /// The buffers of one thread to run one network in.
 ///
@@ -22,6 +29,10 @@ use crate::real::Real;
 pub struct Evaluator<'n, T> {
     network: &'n Network<T>,
     batch: usize,
+    /// Whether images go through the network one after the other.
+    one_by_one: bool,
+    /// The images of the batch that are under way.
+    rows: Range<usize>,
     /// The buffer of each value: its own, or that of the value it was written over.
     place: Vec<usize>,
     /// Whether the input and each value are rounded to their formats.
@@ -30,6 +41,9 @@ pub struct Evaluator<'n, T> {
     times: Option<Vec<NodeTime>>,
     buffers: Buffers<T>,
 }
+
+/// What is wrong with a gradient of another length.
+const A_GRADIENT: &str = "a gradient for each number of the output";
 
 /// How long a node has taken, all runs together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +59,8 @@ pub struct NodeTime {
 pub struct Buffers<T> {
     values: Vec<Vec<T>>,
     gradients: Vec<Vec<T>>,
+    /// Gradients with respect to the input, of images that go through one after the other.
+    by_input: Vec<T>,
     free: Vec<Vec<T>>,
     scratch: Vec<T>,
 }
@@ -63,6 +79,8 @@ impl<'n, T: Real> Evaluator<'n, T> {
         Evaluator {
             network,
             batch: 0,
+            one_by_one: one_by_one(network),
+            rows: 0..0,
             place: places(network, &[]),
             rounds: false,
             times: None,
@@ -137,23 +155,41 @@ impl<'n, T: Real> Evaluator<'n, T> {
     /// Runs the network on the batch that is in [`input`](Evaluator::input); gives the output,
     /// n rows.
     pub fn forward(&mut self) -> &[T] {
-        let (graph, n) = (self.network.graph(), self.batch);
+        let step = self.step();
+        for first in (0..self.batch).step_by(step) {
+            self.rows = first..self.batch.min(first + step);
+            self.forward_rows();
+        }
+        self.value(self.network.graph().output())
+    }
+
+    /// How many images go through the network together.
+    fn step(&self) -> usize {
+        if self.one_by_one {
+            1
+        } else {
+            self.batch.max(1)
+        }
+    }
+
+    /// Runs the network on the images that are under way.
+    fn forward_rows(&mut self) {
+        let (graph, n) = (self.network.graph(), self.rows.len());
         let input = graph.value(graph.input());
         if self.rounds {
-            round(
-                input.precision,
-                &mut self.buffers.values[0][..n * input.len()],
-            );
+            let place = self.rows.start * input.len();
+            let numbers = &mut self.buffers.values[0][place..][..n * input.len()];
+            round(input.precision, numbers);
         }
         for (i, node) in graph.nodes().iter().enumerate() {
             let begun = self.begin();
             let place = self.place[node.output.0];
             let kernel = node.op.kernel::<T>();
             let value = graph.value(node.output);
-            let length = n * value.len();
             // Nodes only read values that stand before their own.
             let mut output = std::mem::take(&mut self.buffers.values[place]);
-            let out = at_least(&mut output, length);
+            let out = at_least(&mut output, self.batch * value.len());
+            let out = &mut out[self.rows.start * value.len()..][..n * value.len()];
             if place != node.output.0 {
                 kernel
                     .in_place()
@@ -165,12 +201,18 @@ impl<'n, T: Real> Evaluator<'n, T> {
                 self.buffers.scratch = scratch;
             }
             if self.rounds {
-                round(value.precision, &mut output[..length]);
+                round(value.precision, out);
             }
             self.buffers.values[place] = output;
             self.took(i, begun, |time| &mut time.forward);
         }
-        self.value(graph.output())
+    }
+
+    /// A value of the images that are under way.
+    fn here(&self, id: ValueId) -> &[T] {
+        let length = self.network.graph().value(id).len();
+        let (first, count) = (self.rows.start * length, self.rows.len() * length);
+        &self.buffers.values[self.place[id.0]][first..][..count]
     }
 
     /// A value as the last [`forward`](Evaluator::forward) left it, n rows: the input, the output,
@@ -187,8 +229,23 @@ impl<'n, T: Real> Evaluator<'n, T> {
     /// # Panics
     /// Where `output_gradient` is not as long as the output.
     pub fn backward(&mut self, output_gradient: &[T]) -> &[T] {
-        self.run_backward(output_gradient, true, None);
-        &self.buffers.gradients[0][..self.batch * self.network.input_len()]
+        let length = self.network.input_len();
+        if !self.one_by_one {
+            self.rows = 0..self.batch;
+            self.run_backward(output_gradient, true, None);
+            return &self.buffers.gradients[0][..self.batch * length];
+        }
+        let classes = self.network.output_len();
+        assert_eq!(output_gradient.len(), self.batch * classes, "{A_GRADIENT}");
+        let mut all = std::mem::take(&mut self.buffers.by_input);
+        let places = at_least(&mut all, self.batch * length).chunks_exact_mut(length);
+        for (row, place) in places.enumerate() {
+            self.rows = row..row + 1;
+            self.run_backward(&output_gradient[row * classes..][..classes], true, None);
+            place.copy_from_slice(&self.buffers.gradients[0][..length]);
+        }
+        self.buffers.by_input = all;
+        &self.buffers.by_input[..self.batch * length]
     }
 
     /// Both at once: gives the gradient with respect to the input (n rows), and adds that with
@@ -202,6 +259,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
         output_gradient: &[T],
         weight_gradients: &mut [Vec<T>],
     ) -> &[T] {
+        self.rows = 0..self.batch;
         self.run_backward(output_gradient, true, Some(weight_gradients));
         &self.buffers.gradients[0][..self.batch * self.network.input_len()]
     }
@@ -213,6 +271,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
     /// # Panics
     /// Where a length does not fit.
     pub fn backward_weights(&mut self, output_gradient: &[T], weight_gradients: &mut [Vec<T>]) {
+        self.rows = 0..self.batch;
         self.run_backward(output_gradient, false, Some(weight_gradients));
     }
 
@@ -222,13 +281,10 @@ impl<'n, T: Real> Evaluator<'n, T> {
         to_input: bool,
         mut weight_gradients: Option<&mut [Vec<T>]>,
     ) {
-        let (graph, n) = (self.network.graph(), self.batch);
+        let (graph, n) = (self.network.graph(), self.rows.len());
         let output = graph.output();
-        assert_eq!(
-            output_gradient.len(),
-            n * graph.value(output).len(),
-            "a gradient for each number of the output"
-        );
+        let length = n * graph.value(output).len();
+        assert_eq!(output_gradient.len(), length, "{A_GRADIENT}");
         let wanted = wanted(self.network, to_input, weight_gradients.is_some());
         // Where a value's gradient is under way its buffer is not empty.
         let mut written = vec![false; wanted.len()];
@@ -244,7 +300,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
             self.took(i, begun, |time| &mut time.backward);
         }
         if to_input && !written[0] {
-            let length = n * self.network.input_len();
+            let length = n * graph.value(graph.input()).len();
             self.take_buffer(graph.input(), length).fill(T::zero());
         }
     }
@@ -257,7 +313,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
         written: &mut [bool],
         weight_gradients: &mut Option<&mut [Vec<T>]>,
     ) {
-        let (graph, n) = (self.network.graph(), self.batch);
+        let (graph, n) = (self.network.graph(), self.rows.len());
         let kernel = node.op.kernel::<T>();
         let length = n * graph.value(node.output).len();
         let mut of_output = std::mem::take(&mut self.buffers.gradients[node.output.0]);
@@ -268,7 +324,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
             kernel
                 .in_place()
                 .expect("only operators that can are planned to work in place")
-                .backward(self.value(node.output), &mut of_output[..length]);
+                .backward(self.here(node.output), &mut of_output[..length]);
             self.recycle(input);
             self.buffers.gradients[input.0] = of_output;
             written[input.0] = true;
@@ -305,7 +361,7 @@ impl<'n, T: Real> Evaluator<'n, T> {
                 Some(Gradient { data, accumulate })
             })
             .collect();
-        let values = self.value(node.output);
+        let values = self.here(node.output);
         let gradient = &of_output[..length];
         kernel.backward(n, &inputs, values, gradient, &mut places, &mut scratch);
         self.buffers.scratch = scratch;
@@ -356,12 +412,12 @@ impl<'n, T: Real> Evaluator<'n, T> {
         }
     }
 
-    /// A node's operands, each value cut to the batch.
+    /// A node's operands, each value cut to the images that are under way.
     fn inputs_of(&self, node: &Node) -> Vec<Input<'_, T>> {
         let graph = self.network.graph();
         let input = |&operand: &Operand| match operand {
             Operand::Value(id) => Input {
-                data: self.value(id),
+                data: self.here(id),
                 shape: &graph.value(id).shape,
                 batched: true,
             },
@@ -390,54 +446,4 @@ fn at_least<T: Real>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
         buffer.resize(length, T::zero());
     }
     &mut buffer[..length]
-}
-
-/// Which values need a gradient: those on a path to what is asked for.
-fn wanted<T: Real>(network: &Network<T>, to_input: bool, to_weights: bool) -> Vec<bool> {
-    let graph = network.graph();
-    let mut wanted = vec![false; graph.values().len()];
-    wanted[0] = to_input;
-    for node in graph.nodes() {
-        wanted[node.output.0] = node.inputs.iter().any(|&operand| match operand {
-            Operand::Value(id) => wanted[id.0],
-            Operand::Weight(_) => to_weights,
-        });
-    }
-    wanted
-}
-
-/// The buffer of each value. An operator works in the buffer of its input where it can, no other
-/// one uses that input, and its numbers are needed neither for gradients nor by the caller.
-fn places<T: Real>(network: &Network<T>, kept: &[ValueId]) -> Vec<usize> {
-    let graph = network.graph();
-    let count = graph.values().len();
-    let mut uses = vec![0; count];
-    for operand in graph.nodes().iter().flat_map(|node| &node.inputs) {
-        if let Operand::Value(id) = operand {
-            uses[id.0] += 1;
-        }
-    }
-    for id in kept {
-        // As if the caller were one more use.
-        uses[id.0] += 1;
-    }
-    let mut place: Vec<usize> = (0..count).collect();
-    // Whether what stands in a value's buffer may be written over.
-    let mut free = vec![false; count];
-    for node in graph.nodes() {
-        let kernel = node.op.kernel::<T>();
-        let output = node.output.0;
-        free[output] = kernel.needs_no_output();
-        let (Some(in_place), [Operand::Value(input), ..]) = (kernel.in_place(), &node.inputs[..])
-        else {
-            continue;
-        };
-        let may = uses[input.0] == 1 && (free[input.0] || !in_place.writes());
-        if may {
-            place[output] = place[input.0];
-            // Without a write, whoever needs what is below needs what is here.
-            free[output] &= in_place.writes() || free[input.0];
-        }
-    }
-    place
 }
