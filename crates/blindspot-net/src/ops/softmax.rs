@@ -103,6 +103,22 @@ fn softmax_columns<T: Real>(
     );
 }
 
+/// The gradient of one row of probabilities.
+fn row_gradient<T: Real>(y: &[T], dy: &[T], out: &mut [T], accumulate: bool) {
+    let mean = dot(y, dy);
+    vectorised(
+        #[inline(always)]
+        move || {
+            let numbers = out.iter_mut().zip(y).zip(dy);
+            if accumulate {
+                numbers.for_each(|((out, &y), &dy)| *out += y * (dy - mean));
+            } else {
+                numbers.for_each(|((out, &y), &dy)| *out = y * (dy - mean));
+            }
+        },
+    );
+}
+
 impl<T: Real> Kernel<T> for Softmax {
     fn forward(&self, _n: usize, inputs: &[Input<'_, T>], output: &mut [T], scratch: &mut Vec<T>) {
         let (_, classes, width) = split_at_axis(inputs[0].shape, self.axis);
@@ -130,16 +146,16 @@ impl<T: Real> Kernel<T> for Softmax {
             .chunks_exact(size)
             .zip(output_gradient.chunks_exact(size));
         for ((y, dy), out) in parts.zip(gradient.data.chunks_exact_mut(size)) {
+            if width == 1 && !self.log {
+                row_gradient(y, dy, out, gradient.accumulate);
+                continue;
+            }
             // Of the gradients weighted with the probabilities; of logarithms, without weights.
             scratch.clear();
             scratch.resize(width, T::zero());
-            if width == 1 && !self.log {
-                scratch[0] = dot(y, dy);
-            } else {
-                for (y, dy) in y.chunks_exact(width).zip(dy.chunks_exact(width)) {
-                    for (j, sum) in scratch.iter_mut().enumerate() {
-                        *sum += if self.log { dy[j] } else { y[j] * dy[j] };
-                    }
+            for (y, dy) in y.chunks_exact(width).zip(dy.chunks_exact(width)) {
+                for (j, sum) in scratch.iter_mut().enumerate() {
+                    *sum += if self.log { dy[j] } else { y[j] * dy[j] };
                 }
             }
             let rows = y.chunks_exact(width).zip(dy.chunks_exact(width));
