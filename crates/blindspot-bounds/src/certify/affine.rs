@@ -6,65 +6,16 @@
 //! the activation's output. So a network that branches has this form, too.
 
 use blindspot_model::Norm;
-use blindspot_net::ops::{Binary, Pool, PoolKind, ReduceKind, Unary};
-use blindspot_net::{
-    Evaluator, ExactNetwork, Graph, Network, Node, Op, Operand, ValueId, WeightId,
-};
+use blindspot_net::{Evaluator, ExactNetwork, Network, Node, Op, Operand, ValueId, WeightId};
 
+use super::activation::{ActivationErrors, ActivationLayer, Role};
 use super::arithmetic::{Rounding, Roundings};
 use super::decrease::dual_norm;
-use super::error::{CertifyError, unsupported};
+use super::error::CertifyError;
+use super::gates::Gates;
+use super::interval::Intervals;
 use super::magnitude::{self, MagnitudeEvaluator, OUTWARD};
 use super::part::Part;
-use super::relaxation::Activation;
-
-/// An activation layer, which stands between two affine layers.
-#[derive(Debug, Clone)]
-pub(super) enum ActivationLayer {
-    /// A function of each number.
-    Elementwise(Activation),
-    /// The maximum over windows: for each output the positions of its inputs.
-    MaxPool(Vec<Vec<u32>>),
-}
-
-impl ActivationLayer {
-    pub(super) fn is_relu(&self) -> bool {
-        matches!(self, ActivationLayer::Elementwise(Activation::Relu))
-    }
-
-    /// Bounds of its outputs' absolute values, given bounds of its inputs; `error` is how far a
-    /// computed output can be from the function of its input.
-    pub(super) fn largest_outputs(&self, lower: &[f64], upper: &[f64], error: f64) -> Vec<f64> {
-        let pairs = lower.iter().zip(upper);
-        let sizes = pairs.map(|(l, u)| l.abs().max(u.abs()));
-        match self {
-            ActivationLayer::Elementwise(activation) => lower
-                .iter()
-                .zip(upper)
-                .map(|(&l, &u)| activation.largest(l, u) + error)
-                .collect(),
-            ActivationLayer::MaxPool(windows) => {
-                let sizes: Vec<f64> = sizes.collect();
-                let largest = |window: &Vec<u32>| {
-                    let inputs = window.iter().map(|&i| sizes[i as usize]);
-                    inputs.fold(0.0, f64::max)
-                };
-                windows.iter().map(largest).collect()
-            }
-        }
-    }
-
-    /// How far a computed output can be from the function of its input, which is exact but for
-    /// sigmoid and tanh.
-    pub(super) fn error(&self, rounding: &Rounding) -> f64 {
-        match self {
-            ActivationLayer::Elementwise(Activation::Sigmoid | Activation::Tanh) => {
-                rounding.of_activation(1.0)
-            }
-            _ => 0.0,
-        }
-    }
-}
 
 /// An affine function of the values before it.
 pub(super) struct AffineLayer {
@@ -103,49 +54,6 @@ pub(super) struct AffineLayers {
 /// The number of functions that are pulled back through a layer at a time, at most.
 pub(super) const MAX_FUNCTIONS: usize = 64;
 
-/// What a node is to the decomposition into layers.
-enum Role {
-    Affine,
-    /// An activation of this value.
-    Activation(ActivationLayer, ValueId),
-}
-
-impl Role {
-    fn of(graph: &Graph, node: &Node) -> Result<Role, CertifyError> {
-        let mut values = node.inputs.iter().filter_map(|operand| match operand {
-            Operand::Value(id) => Some(*id),
-            Operand::Weight(_) => None,
-        });
-        let first = values.next();
-        let activation = match (&node.op, first, values.next()) {
-            (Op::Unary(Unary::Relu), ..) => ActivationLayer::Elementwise(Activation::Relu),
-            (Op::Unary(Unary::Sigmoid), ..) => ActivationLayer::Elementwise(Activation::Sigmoid),
-            (Op::Unary(Unary::Tanh), ..) => ActivationLayer::Elementwise(Activation::Tanh),
-            (Op::Pool(pool), Some(first), _) if pool.kind == PoolKind::Max => {
-                ActivationLayer::MaxPool(windows(pool, &graph.value(first).shape))
-            }
-            (op, _, second) if is_affine(op, &node.inputs, second.is_some()) => {
-                return Ok(Role::Affine);
-            }
-            _ => {
-                return Err(unsupported(
-                    graph,
-                    node,
-                    "no linear bounds are known for it",
-                ));
-            }
-        };
-        match first {
-            Some(input) => Ok(Role::Activation(activation, input)),
-            None => Err(unsupported(
-                graph,
-                node,
-                "its input does not depend on the image",
-            )),
-        }
-    }
-}
-
 impl AffineLayers {
     /// Cuts a network into layers. Its inputs' absolute values are at most `largest`; a runtime
     /// computes it with `rounding`.
@@ -176,35 +84,42 @@ impl AffineLayers {
                 }
             }
         }
+        let gates = Gates::new(exact);
         // The affine nodes since the last activation.
         let mut pending: Vec<&Node> = Vec::new();
         for (at, node) in graph.nodes().iter().enumerate() {
-            let (activation, input) = match Role::of(graph, node)? {
+            if gates.is_inside(at) {
+                continue;
+            }
+            let role = match gates.function(at) {
+                Some((curve, number)) => Role::gated(curve.clone(), *number),
+                None => Role::of(exact, node)?,
+            };
+            let (activation, inputs) = match role {
                 Role::Affine => {
                     pending.push(node);
                     continue;
                 }
-                Role::Activation(activation, input) => (activation, input),
+                Role::Activation(activation, inputs) => (activation, inputs),
             };
             let needed_later = |id: ValueId| last_use[id.index()] > at || id == graph.output();
             let known = live.iter().copied();
             let passing = known.chain(pending.iter().map(|node| node.output));
-            let outputs: Vec<ValueId> = [input]
-                .into_iter()
+            let outputs: Vec<ValueId> = (inputs.iter().copied())
                 .chain(passing.filter(|&id| needed_later(id)))
                 .collect();
             let layer = AffineLayer::new(exact, rounding, &live, &pending, &outputs, &largest)?;
-            let count = graph.value(input).len();
+            let count = inputs.iter().map(|id| graph.value(*id).len()).sum();
             let (activated, passing) = layer.magnitude.split_at(count);
-            let below: Vec<f64> = activated.iter().map(|size| -size).collect();
-            largest = activation.largest_outputs(&below, activated, 0.0);
+            let all: Intervals = activated.iter().map(|&size| [-size, size]).collect();
+            largest = activation.largest_outputs(&all, &ActivationErrors::None);
             largest.extend_from_slice(passing);
             layers.affine.push(layer);
             layers.activations.push(activation);
             layers.activated.push(count);
             live = [node.output]
                 .into_iter()
-                .chain(outputs[1..].iter().copied())
+                .chain(outputs[inputs.len()..].iter().copied())
                 .collect();
             pending.clear();
         }
@@ -227,58 +142,6 @@ impl AffineLayers {
     pub(super) fn classes(&self) -> usize {
         self.affine[self.activations.len()].outputs
     }
-}
-
-/// Whether an operator is an affine function of its values, of which there may be `several`.
-fn is_affine(op: &Op, inputs: &[Operand], several: bool) -> bool {
-    match op {
-        Op::Binary(Binary::Add | Binary::Sub) | Op::Concat(_) => true,
-        _ if several => false,
-        Op::Slice(_) | Op::Gather(_) | Op::Pad(_) => true,
-        Op::Gemm(_) | Op::MatMul(_) | Op::Conv(_) | Op::Local(_) => true,
-        Op::Reshape(_) | Op::Transpose(_) | Op::Dropout(_) | Op::Unary(Unary::Neg) => true,
-        Op::Pool(pool) => pool.kind != PoolKind::Max,
-        Op::Reduce(reduce) => matches!(reduce.kind, ReduceKind::Mean | ReduceKind::Sum),
-        Op::Binary(Binary::Mul) => true,
-        Op::Binary(Binary::Div) => matches!(inputs, [Operand::Value(_), Operand::Weight(_)]),
-        _ => false,
-    }
-}
-
-/// The input positions of each window of a pooling over a value of shape [C, positions...].
-fn windows(pool: &Pool, shape: &[usize]) -> Vec<Vec<u32>> {
-    let window = &pool.window;
-    let positions = &shape[1..];
-    let outputs = window.outputs(positions, pool.ceil).unwrap_or_default();
-    let two = |list: &[usize], none: usize| match *list {
-        [one] => [none, one],
-        [first, second] => [first, second],
-        _ => [none, none],
-    };
-    let (size, out) = (two(positions, 1), two(&outputs, 1));
-    let (kernel, stride) = (two(&window.kernel, 1), two(&window.strides, 1));
-    let (dilation, before) = (two(&window.dilations, 1), two(&window.before, 0));
-    // A window's positions along an axis, without the padding.
-    let along = |axis: usize, o: usize| -> Vec<usize> {
-        let at = |k: usize| (o * stride[axis] + k * dilation[axis]).checked_sub(before[axis]);
-        let taps = (0..kernel[axis]).filter_map(at);
-        taps.filter(|&at| at < size[axis]).collect()
-    };
-    let mut all = Vec::with_capacity(shape[0] * out[0] * out[1]);
-    for channel in 0..shape[0] {
-        for oy in 0..out[0] {
-            for ox in 0..out[1] {
-                let columns = along(1, ox);
-                let rows = along(0, oy).into_iter();
-                let seen = rows.flat_map(|y| {
-                    let row = (channel * size[0] + y) * size[1];
-                    columns.iter().map(move |x| (row + x) as u32)
-                });
-                all.push(seen.collect());
-            }
-        }
-    }
-    all
 }
 
 impl AffineLayer {

@@ -118,6 +118,30 @@ impl Rounding {
         (ACTIVATION * self.unit + 2.0 * self.stored) * (1.0 + size) + self.floor
     }
 
+    /// How far a runtime's form of a constant of the network can be from it, for one whose magnitude is
+    /// at most `size`. Where it is not computed from others, a number of single precision stays as it
+    /// is where values are kept in that.
+    pub(super) fn of_constant(&self, number: f64, size: f64, is_computed: bool) -> f64 {
+        let is_kept = !is_computed && f64::from(number as f32) == number;
+        if is_kept && self.stored == 0.0 {
+            return 0.0;
+        }
+        (ACTIVATION * self.unit + 2.0 * self.stored) * size + self.floor
+    }
+
+    /// How far a sum of products of computed values can be from that of these values, for one whose
+    /// terms have absolute values that sum to `size`.
+    pub(super) fn of_products(&self, terms: usize, size: f64) -> f64 {
+        if self.overflows(size) {
+            return f64::INFINITY;
+        }
+        let roundings = Roundings {
+            sums: terms + 1,
+            values: 2,
+        };
+        self.relative(roundings) * (size + self.floor) + self.floor
+    }
+
     /// The size that a sum's terms have at least for its error to be relative.
     pub(super) fn floor(&self) -> f64 {
         self.floor

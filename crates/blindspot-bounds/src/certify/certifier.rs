@@ -13,8 +13,9 @@ use super::affine::AffineLayers;
 use super::arithmetic::{Arithmetic, Rounding};
 use super::cost::check_linear;
 use super::curvature::CurvatureBound;
+use super::first_layer::FirstLayer;
 use super::lipschitz::Lipschitz;
-use super::propagation::{BoundPropagation, EndRounding, FirstLayer};
+use super::propagation::{BoundPropagation, EndRounding};
 use super::worker::{Radii, Worker};
 use super::{Certificate, CertifyError};
 

@@ -1,6 +1,6 @@
 //! What linear bounds of a network take, known before any of them is made.
 
-use blindspot_net::ops::PoolKind;
+use blindspot_net::ops::{Binary, PoolKind, ReduceKind};
 use blindspot_net::{Budget, BudgetError, Graph, Network, Op, Operand};
 
 use super::affine::MAX_FUNCTIONS;
@@ -42,7 +42,7 @@ pub(super) fn check_linear(network: &Network<f64>, budget: &Budget) -> Result<()
 }
 
 /// How many numbers are alive at each activation, over all activations; and how many places the windows
-/// of all maxima see.
+/// of all maxima see, and the factors of all products.
 fn sizes(graph: &Graph) -> (u64, u64) {
     let nodes = graph.nodes();
     let mut last_use = vec![nodes.len(); graph.values().len()];
@@ -72,6 +72,28 @@ fn sizes(graph: &Graph) -> (u64, u64) {
         }
         match &node.op {
             Op::Unary(_) => all = all.saturating_add(alive),
+            // Each number has a function, or a window or product of two numbers.
+            Op::Binary(op) if !is_affine(*op, &node.inputs) => {
+                windows = windows.saturating_add(length(node.output).saturating_mul(OF_OUTPUT));
+                all = all.saturating_add(alive);
+            }
+            Op::MatMul(_) if !node.inputs.iter().any(is_weight) => {
+                let terms = match node.inputs[0] {
+                    Operand::Value(id) => graph.value(id).shape.last().copied().unwrap_or(1),
+                    Operand::Weight(_) => 0,
+                };
+                let products = length(node.output).saturating_mul(terms as u64);
+                windows = windows.saturating_add(products.saturating_mul(OF_OUTPUT));
+                all = all.saturating_add(alive);
+            }
+            Op::Reduce(reduce) if reduce.kind == ReduceKind::Max => {
+                let operands = node.inputs.iter().filter_map(|operand| match operand {
+                    Operand::Value(id) => Some(length(*id)),
+                    Operand::Weight(_) => None,
+                });
+                windows = operands.fold(windows, u64::saturating_add);
+                all = all.saturating_add(alive);
+            }
             Op::Pool(pool) if pool.kind == PoolKind::Max => {
                 let kernel = pool.window.kernel.iter().map(|&size| size as u64);
                 let kernel = kernel.fold(1, u64::saturating_mul);
@@ -82,6 +104,19 @@ fn sizes(graph: &Graph) -> (u64, u64) {
         }
     }
     (all, windows)
+}
+
+fn is_weight(operand: &Operand) -> bool {
+    matches!(operand, Operand::Weight(_))
+}
+
+/// Whether a function of two operands is an affine one of the values among them.
+fn is_affine(op: Binary, operands: &[Operand]) -> bool {
+    match op {
+        Binary::Add | Binary::Sub => true,
+        Binary::Mul | Binary::Div => operands.iter().any(is_weight),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

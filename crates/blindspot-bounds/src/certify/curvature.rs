@@ -44,10 +44,12 @@
 
 use faer::{Mat, Side};
 
-use super::affine::{ActivationLayer, AffineLayer, AffineLayers};
+use super::activation::ActivationLayer;
+use super::affine::{AffineLayer, AffineLayers};
 use super::ball::{self, Scratch};
+use super::interval::Intervals;
 use super::perturbation_box::PerturbationBox;
-use super::propagation::{Intervals, Relaxed};
+use super::propagation::Relaxed;
 use super::smooth::{LocalBounds, Smooth};
 use crate::spectrum::{Matrix, clear_upper_registers};
 
@@ -118,7 +120,9 @@ impl CurvatureBound {
             .iter()
             .map(|activation| match activation {
                 ActivationLayer::Elementwise(activation) => Smooth::from_activation(*activation),
-                ActivationLayer::MaxPool(_) => None,
+                ActivationLayer::Curves(_)
+                | ActivationLayer::MaxPool(_)
+                | ActivationLayer::Products(_) => None,
             });
         let activations: Vec<Smooth> = activations.collect::<Option<_>>()?;
         let is_small =
@@ -267,7 +271,7 @@ impl CurvatureBound {
         let mut sum = last[label] + last[other] + errors.end;
         let mut steepest: Vec<f64> = coefficients.iter().map(|c| c.abs()).collect();
         for (i, smooth) in self.activations.iter().enumerate().rev() {
-            sum += errors.activations[i] * steepest.iter().sum::<f64>();
+            sum += errors.activations[i].of_function(&steepest);
             let Intervals { lower, upper } = &relaxed.intervals[i];
             for (c, (&l, &u)) in steepest.iter_mut().zip(lower.iter().zip(upper)) {
                 *c *= smooth.max_slope(l, u);

@@ -13,7 +13,7 @@ pub enum CertifyError {
     /// The network has an operator without known bounds.
     #[error(
         "node `{node}` ({op}): {why}; certificates take fully connected and convolutional layers, \
-         sigmoid, tanh, ReLU, pooling and means, their sums, and parallel branches"
+         activation functions, maxima, pooling and means, sums and products, and parallel branches"
     )]
     Unsupported {
         /// The node's name.

@@ -2,6 +2,7 @@
 
 use super::affine::AffineLayers;
 use super::ball;
+use super::products::ProductBounds;
 use super::relaxation::LinearBounds;
 
 /// The relaxation of an activation layer.
@@ -10,6 +11,8 @@ pub(super) enum Relaxation {
     Elementwise(Vec<LinearBounds>),
     /// Linear bounds of each window's maximum.
     MaxPool(Vec<MaxBounds>),
+    /// Linear bounds of each sum of products.
+    Products(Vec<ProductBounds>),
 }
 
 /// Linear bounds of the maximum of a window.
@@ -142,6 +145,29 @@ impl Relaxation {
                 }
                 wide
             }
+            Relaxation::Products(sums) => {
+                let mut wide = vec![0.0; before.outputs * constants.len()];
+                let passing = before.outputs - activated;
+                let functions = rows.chunks_exact(sums.len() + passing);
+                let functions = functions.zip(wide.chunks_exact_mut(before.outputs));
+                for ((row, out), constant) in functions.zip(constants) {
+                    out[activated..].copy_from_slice(&row[sums.len()..]);
+                    let (mut sum, mut size, mut terms) = (0.0, 0.0, sums.len());
+                    for (&s, products) in row.iter().zip(sums) {
+                        for &(at, slope) in &products.coefficients {
+                            out[at as usize] += s * slope;
+                            // A factor of many products: that sum is rounded, too.
+                            size += (s * slope).abs() * before.magnitude[at as usize];
+                        }
+                        terms += products.coefficients.len();
+                        let part = s * products.intercept(s);
+                        sum += part;
+                        size += part.abs();
+                    }
+                    constant.add(sum, size, terms);
+                }
+                wide
+            }
         }
     }
 
@@ -173,6 +199,14 @@ impl Relaxation {
                         let parts = parts.map(|&(at, slope)| slope * inputs[at as usize]);
                         parts.sum::<f64>() + maximum.intercept
                     }
+                }));
+            }
+            Relaxation::Products(sums) => {
+                let numbers = sums.iter().zip(coefficients);
+                out.extend(numbers.map(|(products, s)| {
+                    let parts = products.coefficients.iter();
+                    let parts = parts.map(|&(at, slope)| slope * inputs[at as usize]);
+                    parts.sum::<f64>() + products.intercept(*s)
                 }));
             }
         }

@@ -71,13 +71,15 @@
 //! Within a ball of radius r, every unit's input lies in an interval, and on an interval a line
 //! below and a line above bound the unit: the chord and 0 or the identity for an unstable ReLU (one
 //! whose input can have both signs; an active unit is the identity and an inactive one is 0),
-//! tangents and chords for sigmoid and tanh, a chord for each input of a max pooling. If each unit
-//! is replaced by the line that makes the margin smaller, the margin is bounded below by a linear
-//! function of d (CROWN, Zhang et al. 2018). Its minimum over the ball *and* the box has a closed
-//! form but for one multiplier, and any multiplier gives a bound: in Linf each value moves as far as
-//! ball and box let it, in L1 and L0 those that count most are taken first (a fractional knapsack). The intervals come from the same
-//! bounds of the layers below. The largest r at which the bound is positive is found by inverse
-//! interpolation; every radius returned was verified.
+//! tangents and chords for sigmoid, tanh and other functions in convex and concave pieces, from
+//! LeakyReLU to GELU and Mish, a chord for each input of a max pooling, parallel lines for a product
+//! of two computed numbers. If each unit is replaced by the line that makes the margin smaller, the
+//! margin is bounded below by a linear function of d (CROWN, Zhang et al. 2018). Its minimum over the
+//! ball *and* the box has a closed form but for one multiplier, and any multiplier gives a bound: in
+//! Linf each value moves as far as ball and box let it, in L1 and L0 those that count most are taken
+//! first (a fractional knapsack). The intervals come from the same bounds of the layers below. The
+//! largest r at which the bound is positive is found by inverse interpolation; every radius returned
+//! was verified.
 //!
 //! Skip connections and parallel branches need nothing special: a value that is needed again passes
 //! beside the activation. If the network is affine, the radius is exact.
@@ -123,20 +125,27 @@
 //!   2021.
 //! - Higham, *Accuracy and stability of numerical algorithms*, 2nd edition, 2002 (the rounding).
 
+mod activation;
 mod affine;
 mod arithmetic;
 mod ball;
 mod certifier;
 mod cost;
 mod curvature;
+mod curve;
 mod decrease;
+mod envelope;
 mod error;
+mod first_layer;
+mod gates;
+mod interval;
 mod layer_relaxation;
 mod lipschitz;
 mod magnitude;
 mod outcome;
 mod part;
 mod perturbation_box;
+mod products;
 mod propagation;
 mod radius;
 mod refine;

@@ -31,70 +31,18 @@
 //! the runtime's gamma, and with |h| bounded by the intervals within the radius. The intervals in
 //! turn hold for the values that a runtime has.
 
-use blindspot_model::Norm;
+use std::time::Instant;
 
-use super::affine::{ActivationLayer, AffineLayer, AffineLayers, LayerEvaluator, MAX_FUNCTIONS};
+use super::activation::{ActivationErrors, ActivationLayer};
+use super::affine::{AffineLayer, AffineLayers, LayerEvaluator, MAX_FUNCTIONS};
 use super::arithmetic::Rounding;
 use super::ball::{self, Scratch};
+use super::first_layer::FirstLayer;
+use super::interval::{Intervals, Middles};
 use super::layer_relaxation::{Constant, MaxBounds, Relaxation};
 use super::magnitude::MagnitudeEvaluator;
 use super::perturbation_box::PerturbationBox;
-
-/// The rows of the first affine layer's matrix, which are the same for all images.
-pub(super) struct FirstLayer {
-    rows: Vec<Row>,
-    /// The dual norms of the rows of its magnitudes.
-    magnitude_norms: Vec<f64>,
-}
-
-/// A row of a matrix that may be sparse.
-struct Row {
-    coefficients: Vec<f64>,
-    /// The coefficients' positions, if some were left out because they are 0.
-    support: Option<Vec<u32>>,
-}
-
-impl FirstLayer {
-    pub(super) fn new(layer: &AffineLayer) -> FirstLayer {
-        let mut rows = Vec::with_capacity(layer.outputs);
-        layer.for_each_row(|row| rows.push(Row::new(row)));
-        FirstLayer {
-            rows,
-            magnitude_norms: layer.magnitude_norms(Norm::default()),
-        }
-    }
-
-    /// Prepares the layer for radii in another norm.
-    pub(super) fn set_norm(&mut self, layer: &AffineLayer, norm: Norm) {
-        self.magnitude_norms = layer.magnitude_norms(norm);
-    }
-}
-
-impl Row {
-    fn new(row: &[f64]) -> Row {
-        let used: Vec<u32> = (0..row.len() as u32)
-            .filter(|&i| row[i as usize] != 0.0)
-            .collect();
-        if 2 * used.len() > row.len() {
-            Row {
-                coefficients: row.to_vec(),
-                support: None,
-            }
-        } else {
-            Row {
-                coefficients: used.iter().map(|&i| row[i as usize]).collect(),
-                support: Some(used),
-            }
-        }
-    }
-}
-
-/// Lower and upper bounds of a layer's pre-activations, the numbers that its activation takes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Intervals {
-    pub(super) lower: Vec<f64>,
-    pub(super) upper: Vec<f64>,
-}
+use super::products::ProductBounds;
 
 /// All activations' relaxations within a radius, and the bounds that they were made from.
 #[derive(Default)]
@@ -109,8 +57,8 @@ pub(super) struct Relaxed {
 pub(super) struct Errors {
     /// For each affine layer, of its outputs, given its computed inputs.
     pub(super) layers: Vec<Vec<f64>>,
-    /// For each activation, of each output, given its computed inputs.
-    pub(super) activations: Vec<f64>,
+    /// For each activation, of its outputs, given its computed inputs.
+    pub(super) activations: Vec<ActivationErrors>,
     /// Of any margin at the end of the network.
     pub(super) end: f64,
 }
@@ -136,6 +84,8 @@ pub(super) struct BoundPropagation<'c> {
     magnitudes: Vec<MagnitudeEvaluator<'c>>,
     /// The rounding that bounds allow for beside that of their own computation.
     rounding: Option<EndRounding>,
+    /// When it stops: from then on no bound is known.
+    deadline: Option<Instant>,
     scratch: Scratch,
 }
 
@@ -156,6 +106,7 @@ impl<'c> BoundPropagation<'c> {
                 .map(AffineLayer::magnitude_evaluator)
                 .collect(),
             rounding: None,
+            deadline: None,
             scratch: Scratch::default(),
         }
     }
@@ -165,7 +116,41 @@ impl<'c> BoundPropagation<'c> {
         self.rounding = rounding;
     }
 
-    /// Relaxes all activations within `radius`; None if a pre-activation's bound is not finite.
+    /// Ends every propagation at this time, without a bound.
+    pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// Whether the time is up.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// What a runtime's rounding can take off a margin at the end of the network.
+    pub(super) fn end_error(&self) -> f64 {
+        self.rounding.map_or(0.0, |runtime| runtime.end)
+    }
+
+    /// How far a runtime's outputs of an activation can be from the functions of its inputs in these
+    /// intervals.
+    pub(super) fn activation_errors(
+        &self,
+        activation: &ActivationLayer,
+        inputs: &Intervals,
+    ) -> ActivationErrors {
+        let of = |runtime: EndRounding| activation.errors(&runtime.rounding, inputs);
+        self.rounding.map_or(ActivationErrors::None, of)
+    }
+
+    /// The sums of the absolute values of all terms of the outputs of affine layer `i`, for inputs of
+    /// absolute values up to `largest`.
+    pub(super) fn magnitudes_of(&mut self, i: usize, largest: &[f64]) -> Vec<f64> {
+        self.magnitudes[i].at(largest, None)
+    }
+
+    /// Relaxes all activations within `radius`; None if a pre-activation's bound is not finite, or the
+    /// time is up.
     pub(super) fn relax(&mut self, domain: &PerturbationBox, radius: f64) -> Option<Relaxed> {
         let layers = self.layers;
         let mut relaxed = Relaxed::default();
@@ -173,7 +158,7 @@ impl<'c> BoundPropagation<'c> {
         for (i, activation) in layers.activations.iter().enumerate() {
             let sizes = self.add_errors(i, &largest, (domain, radius), &mut relaxed.errors);
             let behind_relu = i > 0 && layers.activations[i - 1].is_relu();
-            let Intervals { lower, upper } = match relaxed.intervals.last() {
+            let intervals = match relaxed.intervals.last() {
                 // Right behind a ReLU, the ReLU of its interval is the tightest.
                 Some(before) if behind_relu && layers.affine[i].is_identity() => {
                     let positive = |bounds: &Vec<f64>| bounds.iter().map(|b| b.max(0.0)).collect();
@@ -184,32 +169,48 @@ impl<'c> BoundPropagation<'c> {
                 }
                 _ => self.bound_layer(i, &relaxed, domain, radius),
             };
-            if !lower.iter().chain(&upper).all(|bound| bound.is_finite()) {
+            if !intervals.are_finite() {
                 return None;
             }
+            let Intervals { lower, upper } = &intervals;
             relaxed.relaxations.push(match activation {
                 ActivationLayer::Elementwise(activation) => {
-                    let intervals = lower.iter().zip(&upper);
+                    let intervals = lower.iter().zip(upper);
                     Relaxation::Elementwise(
                         intervals
                             .map(|(&l, &u)| activation.linear_bounds(l, u.max(l)))
                             .collect(),
                     )
                 }
+                ActivationLayer::Curves(curves) => {
+                    let intervals = lower.iter().zip(upper).zip(curves.iter().cycle());
+                    Relaxation::Elementwise(
+                        intervals
+                            .map(|((&l, &u), curve)| curve.linear_bounds(l, u.max(l)))
+                            .collect(),
+                    )
+                }
                 ActivationLayer::MaxPool(windows) => Relaxation::MaxPool(
                     windows
                         .iter()
-                        .map(|window| MaxBounds::new(window, &lower, &upper))
+                        .map(|window| MaxBounds::new(window, lower, upper))
                         .collect(),
                 ),
+                ActivationLayer::Products(sums) => {
+                    let middles = Middles::of(&intervals);
+                    let bounds = sums.iter();
+                    Relaxation::Products(
+                        bounds
+                            .map(|pairs| ProductBounds::new(pairs, &middles))
+                            .collect(),
+                    )
+                }
             });
-            let error = self
-                .rounding
-                .map_or(0.0, |runtime| activation.error(&runtime.rounding));
-            relaxed.errors.activations.push(error);
-            largest = activation.largest_outputs(&lower, &upper, error);
+            let errors = self.activation_errors(activation, &intervals);
+            largest = activation.largest_outputs(&intervals, &errors);
             largest.extend_from_slice(&sizes[lower.len()..]);
-            relaxed.intervals.push(Intervals { lower, upper });
+            relaxed.errors.activations.push(errors);
+            relaxed.intervals.push(intervals);
         }
         self.add_errors(
             layers.activations.len(),
@@ -217,14 +218,14 @@ impl<'c> BoundPropagation<'c> {
             (domain, radius),
             &mut relaxed.errors,
         );
-        relaxed.errors.end = self.rounding.map_or(0.0, |runtime| runtime.end);
+        relaxed.errors.end = self.end_error();
         Some(relaxed)
     }
 
     /// Adds the errors of affine layer `i`, whose inputs have absolute values up to `largest`; those
     /// of the first one are the image's, from which inputs may be as far as `radius`. Returns bounds
     /// of the absolute values of its outputs.
-    fn add_errors(
+    pub(super) fn add_errors(
         &mut self,
         i: usize,
         largest: &[f64],
@@ -295,7 +296,8 @@ impl<'c> BoundPropagation<'c> {
         radius: f64,
     ) -> Intervals {
         if i == 0 {
-            return self.bound_first_layer(&relaxed.errors.layers[0], domain, radius);
+            let activated = self.layers.activated[0];
+            return self.bound_first_layer(activated, &relaxed.errors.layers[0], domain, radius);
         }
         let layer = &self.layers.affine[i];
         let mut intervals = Intervals::default();
@@ -315,28 +317,17 @@ impl<'c> BoundPropagation<'c> {
         intervals
     }
 
-    /// Bounds of what the first activation takes, which is an affine function of the image up to the
-    /// `errors` of a runtime.
-    fn bound_first_layer(
+    /// Bounds of the first `count` outputs of the first affine layer, up to the `errors` of a runtime.
+    pub(super) fn bound_first_layer(
         &mut self,
+        count: usize,
         errors: &[f64],
         domain: &PerturbationBox,
         radius: f64,
     ) -> Intervals {
-        let layer = &self.layers.affine[0];
-        let mut intervals = Intervals::default();
-        let rows = self.first.rows.iter().take(self.layers.activated[0]);
-        for (i, row) in rows.enumerate() {
-            let support = row.support.as_deref();
-            let scratch = &mut self.scratch;
-            let [least, negated] =
-                ball::min_both_signs(&row.coefficients, support, domain, radius, scratch);
-            let error = errors.get(i).copied().unwrap_or(0.0);
-            let rounding = ball::rounding(layer.terms, layer.magnitude[i]) + error;
-            intervals.lower.push(layer.bias[i] + least - rounding);
-            intervals.upper.push(layer.bias[i] - negated + rounding);
-        }
-        intervals
+        let layer = (&self.layers.affine[0], count);
+        let scratch = &mut self.scratch;
+        self.first.bounds(layer, errors, (domain, radius), scratch)
     }
 
     /// Lower bounds of linear functions of the output of affine layer `i`, one row each.
@@ -412,32 +403,47 @@ impl<'c> BoundPropagation<'c> {
                 .for_each(|constant| constant.allow(errors.end));
         }
         for at in (0..=i).rev() {
-            let layer = &self.layers.affine[at];
-            let functions = rows.chunks_exact(layer.outputs).zip(&mut constants);
-            for (row, constant) in functions {
-                let (mut sum, mut size) = (0.0, 0.0);
-                for ((&s, &bias), &magnitude) in row.iter().zip(&layer.bias).zip(&layer.magnitude) {
-                    sum += s * bias;
-                    size += s.abs() * magnitude;
-                }
-                constant.add(sum, size, layer.terms + row.len());
-                let errors = row.iter().zip(&errors.layers[at]);
-                constant.allow(errors.map(|(s, error)| s.abs() * error).sum());
-            }
-            self.evaluators[at].pull_back(count, &mut rows);
+            self.pull_through(at, &mut rows, errors, &mut constants);
             if at > 0 {
-                let error = errors.activations[at - 1];
-                if error > 0.0 {
-                    let width = rows.len() / count;
-                    for (row, constant) in rows.chunks_exact(width).zip(&mut constants) {
-                        // Those that pass beside the activation count, too: that is simpler.
-                        constant.allow(error * row.iter().map(|s| s.abs()).sum::<f64>());
-                    }
+                let width = rows.len() / count;
+                for (row, constant) in rows.chunks_exact(width).zip(&mut constants) {
+                    constant.allow(errors.activations[at - 1].of_function(row));
                 }
                 rows = through(at - 1, rows, &mut constants);
             }
         }
         InputFunctions { rows, constants }
+    }
+
+    /// Pulls linear functions of the output of affine layer `at`, one row each, back to its input. When
+    /// the time is up, the functions are replaced by 0 and their constants by what bounds nothing.
+    pub(super) fn pull_through(
+        &mut self,
+        at: usize,
+        rows: &mut Vec<f64>,
+        errors: &Errors,
+        constants: &mut [Constant],
+    ) {
+        let layer = &self.layers.affine[at];
+        if self.is_late() {
+            *rows = vec![0.0; layer.inputs * constants.len()];
+            constants
+                .iter_mut()
+                .for_each(|constant| constant.allow(f64::INFINITY));
+            return;
+        }
+        let functions = rows.chunks_exact(layer.outputs).zip(constants.iter_mut());
+        for (row, constant) in functions {
+            let (mut sum, mut size) = (0.0, 0.0);
+            for ((&s, &bias), &magnitude) in row.iter().zip(&layer.bias).zip(&layer.magnitude) {
+                sum += s * bias;
+                size += s.abs() * magnitude;
+            }
+            constant.add(sum, size, layer.terms + row.len());
+            let errors = row.iter().zip(&errors.layers[at]);
+            constant.allow(errors.map(|(s, error)| s.abs() * error).sum());
+        }
+        self.evaluators[at].pull_back(constants.len(), rows);
     }
 
     /// Replaces `count` inputs of affine layer `at`, one row each, by its outputs.

@@ -50,6 +50,16 @@ impl Activation {
         }
     }
 
+    /// Bounds of the values over [low, high], rounded outward.
+    pub(super) fn range(self, low: f64, high: f64) -> [f64; 2] {
+        let outward = 4.0 * f64::EPSILON;
+        match self {
+            Activation::Relu => [low.max(0.0), high.max(0.0)],
+            Activation::Sigmoid => [sigmoid(low) - outward, sigmoid(high) + outward],
+            Activation::Tanh => [low.tanh() - outward, high.tanh() + outward],
+        }
+    }
+
     /// The relaxation over [low, high].
     pub(super) fn linear_bounds(self, low: f64, high: f64) -> LinearBounds {
         match self {

@@ -15,7 +15,8 @@
 
 use std::collections::BinaryHeap;
 
-use super::affine::{ActivationLayer, AffineLayers, MAX_FUNCTIONS};
+use super::activation::ActivationLayer;
+use super::affine::{AffineLayers, MAX_FUNCTIONS};
 use super::layer_relaxation::{Constant, Relaxation};
 use super::outcome::Outcome;
 use super::perturbation_box::PerturbationBox;

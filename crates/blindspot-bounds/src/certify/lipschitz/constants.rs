@@ -101,13 +101,15 @@ pub(super) fn unary_constant(unary: Unary) -> Option<f64> {
         // The largest slopes are 1.5, 1.0885... and at 0.
         Unary::HardSwish => Some(1.5),
         Unary::Mish => Some(1.09),
-        Unary::Softsign | Unary::Celu { .. } => Some(1.0),
+        Unary::Softsign => Some(1.0),
+        // With another sign it grows exponentially below 0.
+        Unary::Celu { alpha } if alpha > 0.0 => Some(1.0),
         Unary::Selu { alpha, gamma } => Some(gamma.abs() * alpha.abs().max(1.0)),
         // That of x gate(x) does not depend on how steep the gate is, but for signs.
         Unary::Swish { .. } => Some(1.1),
         Unary::Sin | Unary::Cos | Unary::Atan | Unary::Asinh => Some(1.0),
         // Unbounded slopes, or jumps.
-        Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Reciprocal => None,
+        Unary::Celu { .. } | Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Reciprocal => None,
         Unary::ThresholdedRelu { .. } | Unary::Shrink { .. } | Unary::Sign => None,
         Unary::Floor | Unary::Ceil | Unary::Round { .. } => None,
         Unary::Not | Unary::IsNan | Unary::IsInf { .. } => None,

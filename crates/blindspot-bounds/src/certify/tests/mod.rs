@@ -1,5 +1,6 @@
 //! What must hold of every certificate.
 
+mod activations;
 mod networks;
 mod norms;
 mod refined;

@@ -214,7 +214,7 @@ fn nothing_at_the_corners_of_a_certified_ball_changes_the_label() {
 }
 
 /// The point of the ball and the box at which a linear function rises the most.
-fn corner(norm: Norm, slopes: &[f64], image: &[f32], radius: f64) -> Vec<f64> {
+pub(super) fn corner(norm: Norm, slopes: &[f64], image: &[f32], radius: f64) -> Vec<f64> {
     let mut at: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
     let end = |i: usize| if slopes[i] > 0.0 { 1.0 } else { 0.0 };
     let mut order: Vec<usize> = (0..at.len()).collect();

@@ -6,9 +6,10 @@ use super::*;
 use crate::certify::affine::AffineLayers;
 use crate::certify::arithmetic::Rounding;
 use crate::certify::curvature::CurvatureBound;
+use crate::certify::first_layer::FirstLayer;
 use crate::certify::outcome::Outcome;
 use crate::certify::perturbation_box::PerturbationBox;
-use crate::certify::propagation::{BoundPropagation, FirstLayer};
+use crate::certify::propagation::BoundPropagation;
 use crate::certify::slabs::SlabBranching;
 
 /// Fully connected networks of one and two layers of units.

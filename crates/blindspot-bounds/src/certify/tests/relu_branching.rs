@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use super::refined::{far, grown};
 use super::*;
-use crate::certify::affine::{ActivationLayer, AffineLayers};
+use crate::certify::activation::ActivationLayer;
+use crate::certify::affine::AffineLayers;
 use crate::certify::arithmetic::Rounding;
+use crate::certify::first_layer::FirstLayer;
 use crate::certify::outcome::Outcome;
 use crate::certify::perturbation_box::PerturbationBox;
-use crate::certify::propagation::{BoundPropagation, FirstLayer};
+use crate::certify::propagation::BoundPropagation;
 use crate::certify::relaxation::Activation;
 use crate::certify::relu_branching::{ReluBranching, has_relus};
 use crate::certify::subproblem::{Phase, Subproblem, Trial, UnstableUnit};
@@ -130,6 +132,15 @@ fn walk(layers: &AffineLayers, bounds: &mut BoundPropagation<'_>, input: &[f64])
                     seen.fold(f64::NEG_INFINITY, f64::max)
                 };
                 windows.iter().map(most).collect()
+            }
+            ActivationLayer::Curves(curves) => {
+                let pairs = active.iter().zip(curves.iter().cycle());
+                pairs.map(|(z, curve)| curve.value(*z)).collect()
+            }
+            ActivationLayer::Products(sums) => {
+                let product = |&[a, b]: &[u32; 2]| active[a as usize] * active[b as usize];
+                let sums = sums.iter();
+                sums.map(|pairs| pairs.iter().map(product).sum()).collect()
             }
         };
         next.extend_from_slice(passing);
