@@ -212,9 +212,11 @@ impl Certifier {
         Certifier { arithmetic, ..self }
     }
 
-    /// Spends up to this long to refine the certificates of [`certify`](Certifier::certify), if
-    /// [`refines`](Certifier::refines) says that more time helps; a year at most. They stay sound,
-    /// but how large they become then depends on the machine. Without a limit nothing is refined.
+    /// Spends up to this long on the certificates of [`certify`](Certifier::certify), a year at most:
+    /// on the first bounds, the cheap ones before the others ([`certify_until`](Certifier::certify_until)),
+    /// and with what is left to refine them, if [`refines`](Certifier::refines) says that more time
+    /// helps. They stay sound, but how large they become then depends on the machine. Without a limit the
+    /// first bounds take as long as they take, and nothing is refined.
     pub fn time_limit(self, limit: Duration) -> Certifier {
         let time_limit = Some(limit.min(MAX_TIME));
         Certifier { time_limit, ..self }
@@ -263,10 +265,12 @@ impl Certifier {
         let began = Instant::now();
         let labels = images.labels().ok_or(CertifyError::NoLabels)?;
         let all: Vec<usize> = (0..images.len()).collect();
-        let mut certificates = self.certify_inputs(images, labels, &all, &Unwatched)?;
-        if let Some(limit) = self.time_limit {
-            self.refine(&mut certificates, images, began + limit, &Unwatched)?;
-        }
+        let Some(limit) = self.time_limit else {
+            return self.certify_inputs(images, labels, &all, &Unwatched);
+        };
+        let deadline = began + limit;
+        let mut certificates = self.certify_until(images, labels, &all, deadline, &Unwatched)?;
+        self.refine(&mut certificates, images, deadline, &Unwatched)?;
         Ok(certificates)
     }
 
@@ -284,13 +288,51 @@ impl Certifier {
         positions: &[usize],
         monitor: &dyn Monitor,
     ) -> Result<Vec<Certificate>, CertifyError> {
+        self.certify_within(inputs, labels, positions, None, monitor)
+    }
+
+    /// Certifies the images at `positions` of a set by a deadline, like
+    /// [`certify_inputs`](Certifier::certify_inputs): each image has its share of the time that is left.
+    /// The product of the layers' bounds comes first, whatever the time, then intervals, which take a few
+    /// evaluations of the network; they are kept where linear bounds don't come in time. So how large certificates become depends on the machine where
+    /// the time is short; they are sound all the same.
+    ///
+    /// # Errors
+    /// [`CertifyError`] as of [`certify_inputs`](Certifier::certify_inputs).
+    pub fn certify_until(
+        &self,
+        inputs: &(impl Inputs + ?Sized),
+        labels: &[usize],
+        positions: &[usize],
+        deadline: Instant,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Certificate>, CertifyError> {
+        self.certify_within(inputs, labels, positions, Some(deadline), monitor)
+    }
+
+    fn certify_within(
+        &self,
+        inputs: &(impl Inputs + ?Sized),
+        labels: &[usize],
+        positions: &[usize],
+        deadline: Option<Instant>,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<Certificate>, CertifyError> {
         self.check(inputs.input_len(), positions.iter().map(|&i| labels[i]))?;
-        self.certify_each(positions.len(), monitor, |worker, i| {
+        // Threads share what is left of the time between the images that are left.
+        let threads = rayon::current_num_threads() as u32;
+        let share = |deadline: Instant, done: u64| {
+            let (now, left) = (Instant::now(), positions.len() as u64 - done);
+            let time = deadline.saturating_duration_since(now);
+            now + time * threads.min(left as u32) / (left as u32).max(1)
+        };
+        self.certify_each(positions.len(), monitor, |worker, i, done| {
             let position = positions[i];
             let mut image = vec![0.0; self.input_len()];
             inputs.read(position, &mut image)?;
             let label = labels[position];
-            let Radii { radius, lipschitz } = worker.certify(&image, label);
+            let deadline = deadline.map(|deadline| share(deadline, done));
+            let Radii { radius, lipschitz } = worker.certify(&image, label, deadline);
             Ok(Certificate {
                 position,
                 index: inputs.index(position),
@@ -320,13 +362,13 @@ impl Certifier {
         Ok(())
     }
 
-    /// The certificates that `certify` makes of each of `count` images, all at once; those finished
-    /// if the monitor cancels the work.
+    /// The certificates that `certify` makes of each of `count` images, all at once, told how many are
+    /// done; those finished if the monitor cancels the work.
     fn certify_each(
         &self,
         count: usize,
         monitor: &dyn Monitor,
-        certify: impl Fn(&mut Worker<'_>, usize) -> Result<Certificate, InputError> + Sync,
+        certify: impl Fn(&mut Worker<'_>, usize, u64) -> Result<Certificate, InputError> + Sync,
     ) -> Result<Vec<Certificate>, CertifyError> {
         monitor.begin("certify", count as u64);
         let done = std::sync::atomic::AtomicU64::new(0);
@@ -338,7 +380,8 @@ impl Certifier {
                     if monitor.cancelled() {
                         return Ok(None);
                     }
-                    let certificate = certify(worker, i)?;
+                    let before = done.load(std::sync::atomic::Ordering::Relaxed);
+                    let certificate = certify(worker, i, before)?;
                     let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     monitor.progress(done, "");
                     Ok(Some(certificate))

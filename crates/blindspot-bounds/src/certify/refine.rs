@@ -94,7 +94,11 @@ impl Certifier {
             let done = std::sync::atomic::AtomicU64::new(0);
             let each = waiting.par_iter_mut().with_max_len(1);
             let refined: Result<(), InputError> = each.try_for_each_init(
-                || self.worker(),
+                || {
+                    let mut worker = self.worker();
+                    worker.set_deadline(Some(deadline));
+                    worker
+                },
                 |worker, (certificate, progress)| {
                     if stop() {
                         return Ok(());

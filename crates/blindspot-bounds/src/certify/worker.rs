@@ -1,5 +1,7 @@
 //! Certifies one image after the other, with the memory of one thread.
 
+use std::time::Instant;
+
 use blindspot_model::{InputBox, Norm};
 use blindspot_net::{Evaluator, ValueId, argmax};
 
@@ -15,6 +17,11 @@ use super::verify::{Neighbourhood, RunnerUp};
 const TOLERANCE: f64 = 5e-3;
 /// The relative tolerance if the network is affine: then the bounds are exact.
 const AFFINE_TOLERANCE: f64 = 1e-10;
+/// The relative tolerance of the radius that intervals certify, which is small in any case.
+const INTERVAL_TOLERANCE: f64 = 2e-2;
+/// The radius that is tried first with intervals, as a part of that at which a linear network would
+/// answer otherwise.
+const FIRST_BY_INTERVALS: f64 = 0.02;
 
 /// What is certified of one image, as in a [`Certificate`](super::Certificate).
 pub(super) struct Radii {
@@ -30,7 +37,15 @@ pub(super) struct Worker<'c> {
 }
 
 impl Worker<'_> {
-    pub(super) fn certify(&mut self, image: &[f32], label: usize) -> Radii {
+    /// Certifies an image. With a deadline the cheap bounds come first and are kept where it ends what
+    /// is better: the product of the layers' bounds, which the deadline does not end, then intervals.
+    pub(super) fn certify(
+        &mut self,
+        image: &[f32],
+        label: usize,
+        deadline: Option<Instant>,
+    ) -> Radii {
+        self.set_deadline(deadline);
         let certifier = self.certifier;
         let logits = self.logits(image);
         // Nothing is certified around an image that is misclassified, maybe so in a runtime, or
@@ -44,9 +59,14 @@ impl Worker<'_> {
             };
         }
         let lipschitz = self.lipschitz_radius(&logits, label, certifier.arithmetic);
+        let cheap = match deadline {
+            Some(_) => self.interval_radius(image, &logits, label),
+            None => 0.0,
+        };
         let linear = self.linear_radius(image, &logits, label);
+        let radius = linear.max(cheap).max(lipschitz.unwrap_or(0.0));
         Radii {
-            radius: certifier.as_radius(linear.max(lipschitz.unwrap_or(0.0))),
+            radius: certifier.as_radius(radius),
             lipschitz: lipschitz.map(|radius| certifier.as_radius(radius)),
         }
     }
@@ -63,9 +83,19 @@ impl Worker<'_> {
         let domain = self.certifier.domain(image);
         self.set_arithmetic(runtime);
         let propagation = self.propagation.as_mut();
-        let margin = propagation.map(|propagation| propagation.margin(&domain, label, 0.0));
+        let is_certain = propagation.is_some_and(|propagation| {
+            propagation.interval_margin(&domain, label, 0.0) > 0.0
+                || propagation.margin(&domain, label, 0.0) > 0.0
+        });
         self.set_arithmetic(self.certifier.arithmetic);
-        margin.is_some_and(|margin| margin > 0.0)
+        is_certain
+    }
+
+    /// Ends all linear bounds and intervals at this time.
+    pub(super) fn set_deadline(&mut self, deadline: Option<Instant>) {
+        if let Some(propagation) = &mut self.propagation {
+            propagation.set_deadline(deadline);
+        }
     }
 
     pub(super) fn set_arithmetic(&mut self, arithmetic: Arithmetic) {
@@ -102,8 +132,34 @@ impl Worker<'_> {
         Some(certifier.within_l2(radius))
     }
 
+    /// The radius by intervals around an image that is classified right; 0 without any.
+    fn interval_radius(&mut self, image: &[f32], logits: &[f64], label: usize) -> f64 {
+        let others = (0..logits.len()).filter(|&class| class != label);
+        let nearest = others.max_by(|a, b| logits[*a].total_cmp(&logits[*b]));
+        let nearest = nearest.map(|class| self.runner_up(logits, label, class));
+        let (Some(propagation), Some(nearest)) = (&mut self.propagation, nearest) else {
+            return 0.0;
+        };
+        let domain = self.certifier.domain(image);
+        let search = RadiusSearch {
+            margin_at_zero: nearest.margin,
+            first: FIRST_BY_INTERVALS * nearest.distance,
+            linear_root: nearest.distance,
+            max: domain.max_norm(),
+            tolerance: INTERVAL_TOLERANCE,
+        };
+        search.run(|radius| propagation.interval_margin(&domain, label, radius))
+    }
+
     /// The radius by linear bounds around an image that is classified right; 0 without any.
     fn linear_radius(&mut self, image: &[f32], logits: &[f64], label: usize) -> f64 {
+        if self
+            .propagation
+            .as_ref()
+            .is_none_or(|propagation| propagation.is_late())
+        {
+            return 0.0;
+        }
         let runners_up = self.runners_up(logits, label);
         let Some(propagation) = &mut self.propagation else {
             return 0.0;
@@ -153,22 +209,24 @@ impl Worker<'_> {
 
     /// All other classes at the image whose logits were computed last, in their order.
     fn runners_up(&mut self, logits: &[f64], label: usize) -> Vec<RunnerUp> {
-        let (norm, unit) = (self.certifier.norm, self.certifier.unit());
         let others = (0..logits.len()).filter(|&class| class != label);
         others
-            .map(|class| {
-                let mut direction = vec![0.0; logits.len()];
-                (direction[label], direction[class]) = (1.0, -1.0);
-                let gradient = self.evaluator.backward(&direction);
-                let slope = dual_norm(norm, gradient) * unit;
-                let margin = logits[label] - logits[class];
-                RunnerUp {
-                    class,
-                    margin,
-                    distance: margin / slope,
-                }
-            })
+            .map(|class| self.runner_up(logits, label, class))
             .collect()
+    }
+
+    /// Another class at the image whose logits were computed last.
+    fn runner_up(&mut self, logits: &[f64], label: usize, class: usize) -> RunnerUp {
+        let mut direction = vec![0.0; logits.len()];
+        (direction[label], direction[class]) = (1.0, -1.0);
+        let gradient = self.evaluator.backward(&direction);
+        let slope = dual_norm(self.certifier.norm, gradient) * self.certifier.unit();
+        let margin = logits[label] - logits[class];
+        RunnerUp {
+            class,
+            margin,
+            distance: margin / slope,
+        }
     }
 }
 

@@ -23,8 +23,8 @@ pub struct Bracketing<'a> {
     pub classifier: &'a dyn Classifier,
     /// How the smallest perturbation is searched for.
     pub options: &'a SearchOptions,
-    /// Time for the certificates of all images together; what the first bounds leave of it refines
-    /// them. None refines nothing.
+    /// Time for the certificates of all images together, the first bounds included; what these leave of
+    /// it refines them. None refines nothing.
     pub time: Option<Duration>,
 }
 
@@ -58,20 +58,23 @@ impl Bracketing<'_> {
             let cut = sizer.cut(block.len());
             let part = BlockProgress::new(monitor, done, block.len()).cut_at(cut);
             let began = Instant::now();
-            let mut certificates = self
-                .certifier
-                .certify_inputs(inputs, labels, &block, &part)?;
-            if let Some(time) = self.time {
-                let own = time.min(MAX_TIME).saturating_sub(taken);
-                let own = own.mul_f64(block.len() as f64 / left as f64);
-                let refined = &mut certificates;
-                let refined = self.certifier.refine(refined, inputs, began + own, &part);
-                refined.map_err(CertifyError::from)?;
-                if part.cancelled() {
-                    // Which of them were refined as far as they would be is not known.
-                    certificates.clear();
+            let certifier = self.certifier;
+            let certificates = match self.time {
+                None => certifier.certify_inputs(inputs, labels, &block, &part)?,
+                Some(time) => {
+                    let own = time.min(MAX_TIME).saturating_sub(taken);
+                    let deadline = began + own.mul_f64(block.len() as f64 / left as f64);
+                    let mut certificates =
+                        certifier.certify_until(inputs, labels, &block, deadline, &part)?;
+                    let refined = certifier.refine(&mut certificates, inputs, deadline, &part);
+                    refined.map_err(CertifyError::from)?;
+                    if part.cancelled() {
+                        // Which of them were refined as far as they would be is not known.
+                        certificates.clear();
+                    }
+                    certificates
                 }
-            }
+            };
             taken += began.elapsed();
             let certified: Vec<usize> = certificates.iter().map(|c| c.position).collect();
             let examples = match certified[..] {

@@ -1,6 +1,7 @@
 //! What must hold of every certificate.
 
 mod activations;
+mod deadline;
 mod networks;
 mod norms;
 mod refined;

@@ -1,0 +1,63 @@
+//! What must hold of certificates that have to be there at some time.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// A network whose linear bounds take long: they are carried back from each unit of wide layers.
+fn wide() -> Network<f32> {
+    let mut stack = Stack::new(&[60], 95);
+    let mut below = 60;
+    for _ in 0..4 {
+        stack = stack.dense(below, 250).activation(Unary::Relu);
+        below = 250;
+    }
+    stack.dense(below, 5).network()
+}
+
+#[test]
+fn cheap_bounds_come_in_time_and_the_better_ones_when_there_is_some() {
+    let network = wide();
+    let (images, labels) = images(&network, 2, 95);
+    let certifier = Certifier::for_network(&network, InputBox::default()).unwrap();
+    let all = [0, 1];
+    let began = Instant::now();
+    let whole = certifier
+        .certify_inputs(&images, &labels, &all, &Unwatched)
+        .unwrap();
+    let long = began.elapsed();
+    let until = |time: Duration| {
+        let began = Instant::now();
+        let found = certifier.certify_until(&images, &labels, &all, began + time, &Unwatched);
+        (found.unwrap(), began.elapsed())
+    };
+    // None at all: the product of norms.
+    let (none, took) = until(Duration::ZERO);
+    assert!(took < long / 4, "{took:?} of {long:?}");
+    // Less than the first linear bounds take: intervals at least.
+    let (little, took) = until(long / 40);
+    assert!(took < long / 4, "{took:?} of {long:?}");
+    let (enough, _) = until(20 * long + Duration::from_secs(20));
+    for (((whole, none), little), enough) in whole.iter().zip(none).zip(little).zip(enough) {
+        assert_eq!(Some(none.radius), none.lipschitz);
+        assert_eq!(whole.lipschitz, none.lipschitz);
+        assert!(
+            none.radius > 0.0 && none.radius <= little.radius,
+            "{little:?}"
+        );
+        assert!(little.radius <= whole.radius, "{little:?} {whole:?}");
+        assert_eq!(*whole, enough);
+    }
+    // Branch and bound ends, too.
+    let mut refined = whole.clone();
+    let began = Instant::now();
+    let soon = began + long / 40;
+    certifier
+        .refine(&mut refined, &images, soon, &Unwatched)
+        .unwrap();
+    assert!(
+        began.elapsed() < long / 4,
+        "{:?} of {long:?}",
+        began.elapsed()
+    );
+}
