@@ -145,7 +145,8 @@ fn gated(stack: Stack, gate: Unary) -> Stack {
 
 /// One more node with the weight as the first operand.
 fn swapped(mut stack: Stack, op: Binary) -> Stack {
-    let id = stack.graph.weight("first", &[1]).unwrap();
+    let name = format!("first {}", stack.weights.len());
+    let id = stack.graph.weight(&name, &[1]).unwrap();
     stack.weights.push(vec![0.25]);
     let operands = [Operand::Weight(id), stack.top];
     let name = format!("swapped {}", stack.weights.len());
@@ -189,13 +190,13 @@ fn least_margin(
             });
             let slopes: Vec<f64> = slopes.collect();
             let moved: Vec<f64> = if norm == Norm::L2 {
-                let size = slopes.iter().map(|s| s * s).sum::<f64>().sqrt();
-                let far = radius * (1.0 - 1e-12) / size.max(1e-300);
-                start
-                    .iter()
-                    .zip(&slopes)
-                    .map(|(x, s)| x + far * s)
-                    .collect()
+                // Slopes of saturated units have squares that underflow.
+                let largest = slopes.iter().fold(1e-300, |most: f64, s| most.max(s.abs()));
+                let parts: Vec<f64> = slopes.iter().map(|s| s / largest).collect();
+                let size = parts.iter().map(|s| s * s).sum::<f64>().sqrt();
+                let far = radius * (1.0 - 1e-12) / size.max(1.0);
+                let steps = start.iter().zip(&parts);
+                steps.map(|(x, s)| x + far * s).collect()
             } else {
                 corner(norm, &slopes, image, radius)
             };
