@@ -18,8 +18,11 @@ const HEAD: usize = BEGINNING.len() + 32;
 /// Reports of progress after which a training is stopped.
 const PROGRESS: u64 = 3;
 
-/// The trainings: two stages by L-BFGS, and mini-batches.
-const TRAININGS: [fn(&Session<'_>) -> Result<Trained, TrainError>; 2] = [by_lbfgs, by_batches];
+/// A training from its beginning, or from the session's checkpoint.
+type Training = fn(&Session<'_>) -> Result<Trained, TrainError>;
+
+/// Two stages by L-BFGS, and mini-batches.
+const TRAININGS: [Training; 2] = [by_lbfgs, by_batches];
 
 fn by_lbfgs(session: &Session<'_>) -> Result<Trained, TrainError> {
     let (inputs, labels) = inputs();
@@ -83,7 +86,7 @@ pub(crate) fn read(file: &[u8], folder: &Path) {
 }
 
 /// Goes on from the checkpoint for a while.
-fn run(training: fn(&Session<'_>) -> Result<Trained, TrainError>, path: &Path) {
+fn run(training: Training, path: &Path) {
     let monitor = CancelAfter::new(PROGRESS);
     let mut session = Session::new(0).with_monitor(&monitor);
     session.checkpoint = Some(path);

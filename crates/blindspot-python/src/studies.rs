@@ -134,20 +134,17 @@ impl TransferOptions {
             Some(norm) => Variant::Norm { norm, mean },
             None => Variant::Distortion(mean),
         };
-        let kinds: [(&Vec<f64>, &dyn Fn(f64) -> Variant); 3] = [
-            (&self.amplify, &amplified),
-            (&self.amplify_by, &Variant::Factor),
-            (&self.noise, &Variant::Noise),
-        ];
-        let mut all = kinds.iter().flat_map(|(values, _)| *values);
+        let mut all = [&self.amplify, &self.amplify_by, &self.noise]
+            .into_iter()
+            .flatten();
         if !all.all(|value| value.is_finite() && *value > 0.0) {
             let why = "amplify, amplify_by and noise take numbers above 0";
             return Err(fail(ErrorKind::Usage, why));
         }
-        let variants = kinds
-            .iter()
-            .flat_map(|(values, variant)| values.iter().map(move |&value| variant(value)));
-        Ok(variants.collect())
+        let mut variants: Vec<Variant> = self.amplify.iter().copied().map(amplified).collect();
+        variants.extend(self.amplify_by.iter().copied().map(Variant::Factor));
+        variants.extend(self.noise.iter().copied().map(Variant::Noise));
+        Ok(variants)
     }
 }
 
