@@ -6,13 +6,12 @@
 
 use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
+
 use super::{Matrix, slices};
 use crate::real::{Real, vectorised};
 
-/// Columns that are worked at a time: the sums of some rows and the strip of the matrix stay in
-/// the nearest cache.
-const STRIP: usize = 512;
-/// Rows of the matrix that are read at a time.
+/// Rows that are worked at a time.
 const TOGETHER: usize = 4;
 /// The side of the tiles in which a matrix stored by columns is turned.
 const TILE: usize = 16;
@@ -21,59 +20,135 @@ const ABREAST: usize = 8;
 
 /// `out += a b`.
 pub(super) fn few_rows<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
+    if b.col_stride == 1 && b.row_stride == b.cols {
+        return by_rows(a, b, out);
+    }
     vectorised(
         #[inline(always)]
-        move || match b.col_stride {
-            1 => by_rows(a, b, out),
-            _ if out.len() == b.cols && b.row_stride == 1 => one_row(a, b, out),
+        move || match b.row_stride {
+            1 if out.len() == b.cols => one_row(a, b, out),
             _ => by_columns(a, b, out),
         },
     );
 }
 
 /// Of a matrix whose rows are dense.
-#[inline(always)]
 fn by_rows<T: Real>(a: &[T], b: Matrix<'_, T>, out: &mut [T]) {
     let (k, m) = (b.rows, b.cols);
-    let mut sums = vec![T::zero(); out.len() / m * STRIP.min(m)];
     for (start, depth) in slices(k) {
-        for left in (0..m).step_by(STRIP) {
-            let width = STRIP.min(m - left);
-            let row_of_b = |l: usize| &b.data[(start + l) * b.row_stride + left..][..width];
-            sums.fill(T::zero());
-            let whole = depth / TOGETHER * TOGETHER;
-            for l in (0..whole).step_by(TOGETHER) {
-                let rows: [&[T]; TOGETHER] = std::array::from_fn(|i| row_of_b(l + i));
-                for (row, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(width)) {
-                    let factors: [T; TOGETHER] = std::array::from_fn(|i| row[start + l + i]);
-                    add_together(factors, rows, sums);
-                }
-            }
-            for l in whole..depth {
-                for (row, sums) in a.chunks_exact(k).zip(sums.chunks_exact_mut(width)) {
-                    for (sum, &w) in sums.iter_mut().zip(row_of_b(l)) {
-                        *sum = row[start + l].mul_add(w, *sum);
-                    }
-                }
-            }
-            for (row, sums) in out.chunks_exact_mut(m).zip(sums.chunks_exact(width)) {
-                for (value, &sum) in row[left..].iter_mut().zip(sums) {
-                    *value += sum;
-                }
+        let rows = a.chunks(TOGETHER * k).zip(out.chunks_mut(TOGETHER * m));
+        for (a, out) in rows {
+            let a = &a[start..];
+            let b = &b.data[start * b.row_stride..];
+            let depth = (depth, k);
+            let arch = pulp::Arch::new();
+            match out.len() / m {
+                TOGETHER => arch.dispatch(Strip::<T, TOGETHER> {
+                    a,
+                    depth,
+                    b,
+                    m,
+                    out,
+                }),
+                3 => arch.dispatch(Strip::<T, 3> {
+                    a,
+                    depth,
+                    b,
+                    m,
+                    out,
+                }),
+                2 => arch.dispatch(Strip::<T, 2> {
+                    a,
+                    depth,
+                    b,
+                    m,
+                    out,
+                }),
+                _ => arch.dispatch(Strip::<T, 1> {
+                    a,
+                    depth,
+                    b,
+                    m,
+                    out,
+                }),
             }
         }
     }
 }
 
-#[inline(always)]
-fn add_together<T: Real>(
-    [f0, f1, f2, f3]: [T; TOGETHER],
-    [r0, r1, r2, r3]: [&[T]; TOGETHER],
-    sums: &mut [T],
-) {
-    let rows = r0.iter().zip(r1).zip(r2.iter().zip(r3));
-    for (sum, ((&w0, &w1), (&w2, &w3))) in sums.iter_mut().zip(rows) {
-        *sum = f3.mul_add(w3, f2.mul_add(w2, f1.mul_add(w1, f0.mul_add(w0, *sum))));
+/// `R` rows times a matrix whose rows are dense, added to `out`: the sums of some neighbouring columns stay in
+/// registers while the matrix is read from top to bottom.
+struct Strip<'a, T, const R: usize> {
+    a: &'a [T],
+    /// How many numbers of a row of `a` are taken, and from one row to the next.
+    depth: (usize, usize),
+    b: &'a [T],
+    /// Columns of the matrix, one row of it directly behind the other, and of `out`.
+    m: usize,
+    out: &'a mut [T],
+}
+
+impl<T: Real, const R: usize> Strip<'_, T, R> {
+    /// `C` vectors of columns from `left` on.
+    #[inline(always)]
+    fn vectors<S: Simd, const C: usize>(&mut self, simd: S, left: usize) {
+        let (depth, k) = self.depth;
+        let mut sums = [[T::splat(simd, T::zero()); C]; R];
+        for l in 0..depth {
+            let weights = T::vectors::<S>(&self.b[l * self.m + left..]).first_chunk::<C>();
+            let weights = weights.expect("there are as many columns");
+            for r in 0..R {
+                let factor = T::splat(simd, self.a[r * k + l]);
+                for c in 0..C {
+                    sums[r][c] = T::multiply_add(simd, factor, weights[c], sums[r][c]);
+                }
+            }
+        }
+        let one = T::splat(simd, T::one());
+        for r in 0..R {
+            let out = T::vectors_mut::<S>(&mut self.out[r * self.m + left..]);
+            let out = out.first_chunk_mut::<C>();
+            let out = out.expect("there are as many columns");
+            for c in 0..C {
+                out[c] = T::multiply_add(simd, one, sums[r][c], out[c]);
+            }
+        }
+    }
+}
+
+impl<T: Real, const R: usize> WithSimd for Strip<'_, T, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let lanes = size_of::<T::Vector<S>>() / size_of::<T>();
+        let mut left = 0;
+        // One row is bound by reading the matrix: longer pieces of its rows.
+        while R == 1 && left + 8 * lanes <= self.m {
+            self.vectors::<S, 8>(simd, left);
+            left += 8 * lanes;
+        }
+        while left + 3 * lanes <= self.m {
+            self.vectors::<S, 3>(simd, left);
+            left += 3 * lanes;
+        }
+        while left + lanes <= self.m {
+            self.vectors::<S, 1>(simd, left);
+            left += lanes;
+        }
+        let (depth, k) = self.depth;
+        for j in left..self.m {
+            let mut sums = [T::zero(); R];
+            for l in 0..depth {
+                let weight = self.b[l * self.m + j];
+                for r in 0..R {
+                    sums[r] = self.a[r * k + l].mul_add(weight, sums[r]);
+                }
+            }
+            for r in 0..R {
+                self.out[r * self.m + j] += sums[r];
+            }
+        }
     }
 }
 
