@@ -55,7 +55,7 @@ impl ActivationErrors {
         }
     }
 
-    /// That of one output.
+    /// How far a runtime's value of one output can be from the exact activation of its input.
     fn of(&self, output: usize) -> f64 {
         match self {
             ActivationErrors::None => 0.0,

@@ -85,6 +85,15 @@ pub(super) fn min_value(
     center - most - rounding(count, size + moved)
 }
 
+/// A lower bound of a margin as it may be compared with others: one that is no number says nothing.
+pub(super) fn known_margin(margin: f64) -> f64 {
+    if margin.is_nan() {
+        f64::NEG_INFINITY
+    } else {
+        margin
+    }
+}
+
 /// A lower bound of a·(x + d) over the ball and the box, with the rounding subtracted; `point`
 /// becomes a perturbation that attains about this value, as in [`min_change`].
 pub(super) fn min_value_at(

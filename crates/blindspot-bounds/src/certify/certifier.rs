@@ -294,8 +294,8 @@ impl Certifier {
     /// Certifies the images at `positions` of a set by a deadline, like
     /// [`certify_inputs`](Certifier::certify_inputs): each image has its share of the time that is left.
     /// The product of the layers' bounds comes first, whatever the time, then intervals, which take a few
-    /// evaluations of the network; they are kept where linear bounds don't come in time. So how large certificates become depends on the machine where
-    /// the time is short; they are sound all the same.
+    /// evaluations of the network; they are kept where linear bounds don't come in time. So how large
+    /// certificates become depends on the machine where the time is short; they are sound all the same.
     ///
     /// # Errors
     /// [`CertifyError`] as of [`certify_inputs`](Certifier::certify_inputs).

@@ -192,7 +192,8 @@ impl Curve {
         })
     }
 
-    /// The same function where a runtime computes it by several operators, each of which rounds.
+    /// This curve, but with the larger rounding errors of a runtime that computes the function by
+    /// several operators, each of which rounds.
     pub(super) fn of_operators(self) -> Curve {
         Curve {
             is_composed: true,

@@ -182,12 +182,7 @@ impl BoundPropagation<'_> {
                     size += s.abs() * (middle.abs() + width);
                 }
                 let margin = constant.below(lowest - ball::rounding(2 * row.len(), size));
-                let known = if margin.is_nan() {
-                    f64::NEG_INFINITY
-                } else {
-                    margin
-                };
-                least = least.min(known);
+                least = least.min(ball::known_margin(margin));
             }
         }
         least

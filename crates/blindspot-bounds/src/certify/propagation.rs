@@ -276,12 +276,7 @@ impl<'c> BoundPropagation<'c> {
                 (row[label], row[other]) = (1.0, -1.0);
             }
             for margin in self.lower_bounds(last, rows, &relaxed, domain, radius) {
-                let known = if margin.is_nan() {
-                    f64::NEG_INFINITY
-                } else {
-                    margin
-                };
-                least = least.min(known);
+                least = least.min(ball::known_margin(margin));
             }
         }
         least
