@@ -6,9 +6,9 @@ use blindspot::certify::{Bracket, Record, write_certificates};
 use blindspot::search::Norm;
 use blindspot_data::files::{self, FileError};
 
-use crate::axes::{Steps, steps_plot};
 use crate::page::{Made, Section, StudyPage, norm_word, study_page};
 use crate::plot::{certificate_plot, norm_axis};
+use crate::steps::{Steps, steps_plot};
 use crate::table::{Cell, Table, digits};
 
 /// Writes the files of certificates: the record (JSON), the arrays (npz), and the plot of each certificate beside the
@@ -82,7 +82,7 @@ pub fn certify_page(
     ];
     let title = "Robust accuracy over the norm";
     let below = norm_axis(norm, " of the perturbation");
-    let [plot, _] = steps_plot(title, &below, &curves);
+    let [plot, _] = steps_plot(title, &below, samples, &curves);
     let row = |bracket: &Bracket| {
         let radius = bracket.certificate.radius;
         let found = bracket.found.is_finite().then_some(bracket.found);
@@ -123,7 +123,7 @@ pub fn certify_page(
                  curves."
             )],
             plots: vec![plot],
-            tables: Vec::new(),
+            ..Section::default()
         },
         Section {
             id: "images".into(),
@@ -139,6 +139,7 @@ pub fn certify_page(
     study_page(&StudyPage {
         title: &format!("Certificates of {subject}"),
         answer: &answer,
+        warning: "",
         remarks: &remarks,
         sections: &sections,
         words: &[

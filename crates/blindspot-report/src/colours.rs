@@ -46,7 +46,7 @@ mod tests {
         let colours = [PAPER, INK, SOFT, RULE, OTHER, HEAT, ON_HEAT];
         for colour in colours.into_iter().chain(COLOURS) {
             let rule = format!(".{} {{ color:", class(colour).unwrap());
-            assert!(crate::STYLE.contains(&rule), "{rule}");
+            assert!(crate::page::STYLE.contains(&rule), "{rule}");
         }
         assert_eq!(class("#123456"), None);
     }

@@ -24,8 +24,10 @@
 mod artifact;
 mod attack;
 mod axes;
+mod axis;
 mod certify;
 mod colours;
+mod heat_map;
 mod histogram;
 mod names;
 mod page;
@@ -33,6 +35,7 @@ mod picture;
 mod plot;
 mod saved;
 mod spectrum;
+mod steps;
 mod svg;
 mod table;
 mod transfer;
@@ -47,9 +50,10 @@ pub use artifact::{Artifact, write};
 pub use attack::{AttackPage, attack_page, robust_accuracy};
 pub use certify::{brackets_plot, certify_page, write_certified};
 pub use colours::COLOURS;
+pub use heat_map::heat_map;
 pub use histogram::histogram;
 pub use names::{file_name, file_names, plain};
-pub use page::{Made, STYLE, Section, StudyPage, study_page};
+pub use page::{Made, Section, StudyPage, study_page};
 pub use plot::{Curve, certificate_plot, curves_plot, spectrum_plot};
 pub use saved::{SavedImages, save_images};
 pub use spectrum::{
@@ -57,7 +61,7 @@ pub use spectrum::{
     spectrum_row, spectrum_table,
 };
 pub use table::{Cell, Table, digits};
-pub use transfer::{TransferRecord, heat_map, transfer_files, transfer_matrix, transfer_page};
+pub use transfer::{TransferRecord, transfer_files, transfer_matrix, transfer_page};
 pub use units::{
     RowHtml, distributions, picture_rows_html, rotation, rows_drawing, units_drawing, units_files,
     units_page,

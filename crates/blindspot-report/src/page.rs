@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::table::Table;
 
 /// The style sheet of every page.
-pub const STYLE: &str = include_str!("../templates/style.css");
+#[cfg(test)]
+pub(crate) const STYLE: &str = include_str!("../templates/style.css");
 
 /// How a result was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,6 +88,8 @@ pub(crate) struct Page<'a> {
     pub(crate) title: String,
     /// The answer to the page's question, in a sentence.
     pub(crate) answer: String,
+    /// Why it must not be taken at its word; empty for no reason.
+    pub(crate) warning: String,
     /// What must be known to read it.
     pub(crate) remarks: Vec<String>,
     /// Anchors and names of the page's own sections.
@@ -183,7 +186,7 @@ pub(crate) fn norm_word(norm: Norm) -> &'static str {
     }
 }
 
-/// A part of a [`study_page`]: notes, then plots, then tables.
+/// A part of a [`study_page`]: notes, then figures, then plots, then tables.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Section {
     /// Its anchor, of letters and digits.
@@ -192,6 +195,8 @@ pub struct Section {
     pub title: String,
     /// What must be known to read it.
     pub notes: Vec<String>,
+    /// Pictures with their captions, elements of HTML that are XML, too.
+    pub figures: Vec<String>,
     /// Drawings (SVG elements).
     pub plots: Vec<String>,
     /// Tables, with their notes.
@@ -205,6 +210,8 @@ pub struct StudyPage<'a> {
     pub title: &'a str,
     /// The answer to its question, in a sentence.
     pub answer: &'a str,
+    /// Why it must not be taken at its word, above all else; empty for no reason.
+    pub warning: &'a str,
     /// What must be known to read the answer.
     pub remarks: &'a [String],
     /// Its sections; the first stands right below the answer.
@@ -234,6 +241,7 @@ pub fn study_page(study: &StudyPage<'_>) -> Result<String, askama::Error> {
     let page = Page {
         title: study.title.to_owned(),
         answer: study.answer.to_owned(),
+        warning: study.warning.to_owned(),
         remarks: study.remarks.to_vec(),
         contents: sections
             .map(|section| (section.id.clone(), section.title.clone()))

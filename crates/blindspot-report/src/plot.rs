@@ -1,9 +1,10 @@
 //! Curves as SVG: a spectrum, images between their certificates and the perturbations found, any others.
 
 use blindspot::search::Norm;
-use blindspot::spectrum::{LayerKind, LayerSpectrum};
+use blindspot::spectrum::{LayerKind, LayerSpectrum, Spectra};
 
-use crate::axes::{Axis, Plot};
+use crate::axes::Plot;
+use crate::axis::Axis;
 use crate::colours::COLOURS;
 use crate::table::digits;
 
@@ -14,34 +15,85 @@ pub struct Curve<'a> {
     pub name: &'a str,
     /// The colour, one of [`COLOURS`].
     pub colour: &'static str,
-    /// The values from left to right; what is not finite is left out.
-    pub values: &'a [f64],
-    /// Where each value stands, from 0 (left) to 1; evenly spaced if empty.
-    pub places: &'a [f64],
+    /// Its points from left to right, where each stands and its value; what is not finite is left out.
+    pub points: &'a [[f64; 2]],
 }
 
 /// The spectrum of a layer (SVG), the largest singular value first, on a logarithmic axis: as the
 /// layer runs, and in the circular reading of a convolution. None where neither is known.
 pub fn spectrum_plot(layer: &LayerSpectrum) -> Option<String> {
+    let by_rank = |spectrum: &[f64]| -> Vec<[f64; 2]> {
+        let last = spectrum.len().max(2) - 1;
+        let percent = |i: usize| 100.0 * i as f64 / last as f64;
+        let values = spectrum.iter().enumerate();
+        values.map(|(i, &value)| [percent(i), value]).collect()
+    };
+    let as_run = by_rank(&layer.as_run.spectrum);
+    let circular = by_rank(&layer.circular.spectrum);
     let mut curves = vec![Curve {
         name: "as it runs",
         colour: COLOURS[0],
-        values: &layer.as_run.spectrum,
-        places: &[],
+        points: &as_run,
     }];
     if layer.kind == LayerKind::Conv {
         curves.push(Curve {
             name: "circular",
             colour: COLOURS[1],
-            values: &layer.circular.spectrum,
-            places: &[],
+            points: &circular,
         });
     }
-    curves.retain(|curve| !curve.values.is_empty());
+    curves.retain(|curve| !curve.points.is_empty());
+    if curves.is_empty() {
+        return None;
+    }
     let title = format!("Singular values of {}", layer.layer);
-    let longest = curves.iter().map(|curve| curve.values.len()).max()?;
-    let below = format!("rank, from the largest of {longest} singular values");
-    Some(curves_plot(&title, &below, &curves, true))
+    let across = format!(
+        "rank in percent of the {} singular values of {}, the largest first",
+        layer.count, layer.layer
+    );
+    Some(curves_plot(
+        &title,
+        [&across, "singular value"],
+        &curves,
+        true,
+    ))
+}
+
+/// The smallest singular value that is not 0 and the largest one of each layer as it runs (SVG), in the order of the
+/// layers, on a logarithmic axis. None where none is known.
+pub(crate) fn bounds_plot(spectra: &Spectra) -> Option<String> {
+    let bounds = |layer: &LayerSpectrum| [layer.as_run.lower_nonzero, layer.as_run.upper];
+    let known = spectra.layers.iter().flat_map(bounds).flatten();
+    let known: Vec<f64> = known.filter(|value| *value > 0.0).collect();
+    let largest = known.iter().copied().reduce(f64::max)?;
+    let smallest = known.iter().copied().fold(largest, f64::min);
+    let last = spectra.layers.len().max(2) - 1;
+    let across = format!(
+        "{} layers in the order in which they run",
+        spectra.layers.len()
+    );
+    let up = Axis::powers(smallest, largest, "singular value");
+    let mut plot = Plot::over(Axis::bare(&across), up);
+    for (i, layer) in spectra.layers.iter().enumerate() {
+        let across = i as f64 / last as f64;
+        if let [Some(lower), Some(upper)] = bounds(layer) {
+            plot.upright(across, [lower, upper]);
+        }
+        for (value, colour) in bounds(layer).into_iter().zip([COLOURS[0], COLOURS[1]]) {
+            let Some(value) = value.filter(|value| *value > 0.0) else {
+                continue;
+            };
+            let title = format!("{}: {}", layer.layer, digits(value));
+            plot.dot([across, value], colour, &title);
+        }
+    }
+    let names = [
+        ("largest", COLOURS[1]),
+        ("smallest that is not 0", COLOURS[0]),
+    ];
+    plot.names(names.into_iter());
+    let [inline, _] = plot.finish("The largest and the smallest singular value of each layer");
+    Some(inline)
 }
 
 /// Each image between its certified distance and the smallest perturbation found (SVG), images ordered by
@@ -96,31 +148,32 @@ pub(crate) fn norm_axis(norm: Norm, of: &str) -> String {
     format!("{} norm{of}{unit}", norm.title())
 }
 
-/// Curves over a common axis (SVG), their names above and `below` under it. On a logarithmic axis only
-/// values above 0 count.
-pub fn curves_plot(title: &str, below: &str, curves: &[Curve<'_>], logarithmic: bool) -> String {
-    let finite = || {
-        let all = curves.iter().flat_map(|curve| curve.values);
-        all.copied()
+/// Curves over common axes (SVG), which are named `across` and `up`; the curves' names stand above. The axis across
+/// begins at 0. On a logarithmic axis up only values above 0 count.
+pub fn curves_plot(
+    title: &str,
+    [across, up]: [&str; 2],
+    curves: &[Curve<'_>],
+    logarithmic: bool,
+) -> String {
+    let finite = |axis: usize| {
+        let all = curves.iter().flat_map(|curve| curve.points);
+        all.map(move |point| point[axis])
             .filter(|value| value.is_finite() && *value > 0.0)
     };
-    let largest = finite().fold(0.0, f64::max);
+    let largest = finite(1).fold(0.0, f64::max);
     let largest = if largest > 0.0 { largest } else { 1.0 };
     let up = if logarithmic {
-        Axis::powers(finite().fold(largest, f64::min), largest, "")
+        Axis::powers(finite(1).fold(largest, f64::min), largest, up)
     } else {
-        Axis::up_to(largest, "")
+        Axis::up_to(largest, up)
     };
-    let mut plot = Plot::over(Axis::bare(below), up);
+    let across = Axis::up_to(finite(0).fold(0.0, f64::max), across);
+    let mut plot = Plot::over(across, up);
     for curve in curves {
-        let steps = curve.values.len().max(2) - 1;
-        let values = curve.values.iter().enumerate();
-        let points: Vec<[f64; 2]> = values
-            .filter(|(_, value)| value.is_finite())
-            .map(|(k, &value)| {
-                let place = curve.places.get(k).copied();
-                [place.unwrap_or(k as f64 / steps as f64), value]
-            })
+        let points = curve.points.iter().copied();
+        let points: Vec<[f64; 2]> = points
+            .filter(|point| point.iter().all(|value| value.is_finite()))
             .collect();
         plot.line(&points, curve.colour);
     }
@@ -139,7 +192,7 @@ mod tests {
         for svg in [
             certificate_plot(&[0.25, 0.5, 0.75, 0.0], &found, Norm::L2),
             certificate_plot(&[], &[], Norm::L0),
-            curves_plot("a <b>", "c", &[], true),
+            curves_plot("a <b>", ["c", "d"], &[], true),
         ] {
             let document = roxmltree::Document::parse(&svg).unwrap();
             assert!(document.root_element().has_tag_name("svg"));
@@ -158,15 +211,17 @@ mod tests {
     }
 
     #[test]
-    fn values_stand_at_their_places() {
-        let curve = |values, places| Curve {
+    fn points_stand_at_their_places_on_axes_with_names_and_round_ticks() {
+        let curve = |points| Curve {
             name: "one",
             colour: COLOURS[0],
-            values,
-            places,
+            points,
         };
-        let curves = [curve(&[0.9, 0.5], &[0.25, 0.75]), curve(&[0.7], &[1.0])];
-        let svg = curves_plot("a", "b", &curves, true);
+        let curves = [
+            curve(&[[25.0, 0.9], [75.0, 0.5]]),
+            curve(&[[100.0, 0.7], [f64::NAN, 0.7]]),
+        ];
+        let svg = curves_plot("a", ["seconds", "loss"], &curves, true);
         let document = roxmltree::Document::parse(&svg).unwrap();
         let points = document
             .descendants()
@@ -182,5 +237,8 @@ mod tests {
         // From 64 to 622 pixels.
         let at = |place: f64| 64.0 + 558.0 * place;
         assert_eq!(places, [vec![at(0.25), at(0.75)], vec![at(1.0)]]);
+        for words in [">seconds<", ">loss<", ">20<", ">100<", ">1e-1<"] {
+            assert!(svg.contains(words), "{words}: {svg}");
+        }
     }
 }

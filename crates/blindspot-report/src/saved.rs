@@ -215,6 +215,7 @@ fn index(shown: &SavedImages<'_>, rows: Vec<Row>) -> Result<String, askama::Erro
             1 => "1 image fools the network when its file is read back.".into(),
             count => format!("{count} images fool the network when their files are read back."),
         },
+        warning: String::new(),
         remarks: vec![
             "Norms are of the saved images of 8 bits, against the originals; images that were not fooled are left out."
                 .into(),

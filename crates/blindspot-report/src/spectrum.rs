@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Artifact;
 use crate::names::file_names;
 use crate::page::{Made, Section, StudyPage, study_page};
-use crate::plot::spectrum_plot;
+use crate::plot::{bounds_plot, spectrum_plot};
 use crate::table::{Cell, Table, digits};
 
 /// The columns of [`spectrum_table`].
@@ -174,6 +174,7 @@ pub fn spectrum_page(model: &str, spectra: &Spectra, made: &Made) -> Result<Stri
     let table = Section {
         id: "bounds".into(),
         title: "Frame bounds of each layer".into(),
+        plots: bounds_plot(spectra).into_iter().collect(),
         tables: vec![spectrum_table(spectra)],
         ..Section::default()
     };
@@ -186,6 +187,7 @@ pub fn spectrum_page(model: &str, spectra: &Spectra, made: &Made) -> Result<Stri
     study_page(&StudyPage {
         title: &format!("Spectrum of {model}"),
         answer: &answer,
+        warning: "",
         remarks: &remarks,
         sections: &[table, plots],
         words: &["perturbation", "L2 norm", "singular value"],

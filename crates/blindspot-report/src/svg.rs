@@ -9,8 +9,6 @@ pub(crate) struct Canvas {
     body: String,
     /// Digits after the point of coordinates.
     decimals: usize,
-    /// Between elements.
-    separator: &'static str,
 }
 
 /// How words are written.
@@ -40,15 +38,6 @@ impl Canvas {
         Canvas {
             body: String::new(),
             decimals,
-            separator: "\n",
-        }
-    }
-
-    /// A part of a page.
-    pub(crate) fn inline(decimals: usize) -> Canvas {
-        Canvas {
-            separator: "",
-            ..Canvas::new(decimals)
         }
     }
 
@@ -68,7 +57,7 @@ impl Canvas {
             Some(title) => format!("><title>{}</title></{name}>", escape(title)),
             None => "/>".to_owned(),
         };
-        self.body += self.separator;
+        self.body.push('\n');
     }
 
     /// Begins an element. What is filled or drawn in a colour that pages have their own of is in its class.
@@ -88,7 +77,7 @@ impl Canvas {
     /// An element that holds words, by its attributes.
     pub(crate) fn words(&mut self, attributes: &[(&str, &dyn Display)], words: &str) {
         self.open("text", attributes);
-        let _ = write!(self.body, ">{}</text>{}", escape(words), self.separator);
+        let _ = writeln!(self.body, ">{}</text>", escape(words));
     }
 
     /// Words at a place.
@@ -105,20 +94,6 @@ impl Canvas {
             attributes.push(("font-size", &size));
         }
         self.words(&attributes, words);
-    }
-
-    /// A rectangle by its upper left corner and its size.
-    pub(crate) fn rect(&mut self, corner: [f64; 2], size: [f64; 2], fill: &str) {
-        let [x, y, width, height] =
-            [corner[0], corner[1], size[0], size[1]].map(|value| self.number(value));
-        let attributes: [(&str, &dyn Display); 5] = [
-            ("x", &x),
-            ("y", &y),
-            ("width", &width),
-            ("height", &height),
-            ("fill", &fill),
-        ];
-        self.element("rect", &attributes, None);
     }
 
     /// A straight line.
@@ -146,13 +121,6 @@ impl Canvas {
             ("stroke-width", &width),
         ];
         self.element("polyline", &attributes, None);
-    }
-
-    /// Elements that belong together, in the class of the page's style sheet.
-    pub(crate) fn group(&mut self, class: &str, elements: impl FnOnce(&mut Canvas)) {
-        let _ = write!(self.body, "<g class=\"{class}\">");
-        elements(self);
-        self.body += "</g>";
     }
 
     /// The drawing as a file, on white paper.

@@ -1,14 +1,11 @@
 //! What examples do to networks: a table and a picture.
 
-use std::fmt::Display;
-
 use blindspot::transfer::{About, Matrix, Rate};
 use serde::Serialize;
 
 use crate::artifact::Artifact;
-use crate::colours::{HEAT, INK, ON_HEAT};
+use crate::heat_map::heat_map;
 use crate::page::{Made, Section, StudyPage, study_page};
-use crate::svg::{Canvas, Frame, Style};
 use crate::table::{Cell, Table};
 
 /// The matrix as a table: the error of each column's network on each row's images, with its 95%
@@ -120,69 +117,6 @@ pub fn transfer_files(record: &TransferRecord) -> serde_json::Result<Vec<Artifac
     Ok(files)
 }
 
-/// The matrix as a picture (SVG): the darker, the more images a network gets wrong.
-pub fn heat_map(matrix: &Matrix) -> String {
-    const CELL: (usize, usize) = (96, 36);
-    let letters = |names: &[String]| {
-        names
-            .iter()
-            .map(|name| name.chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let (left, top) = (8 * letters(&matrix.rows) + 24, 40);
-    let column_width = CELL.0.max(8 * letters(&matrix.columns) + 16);
-    let (width, height) = (
-        left + column_width * matrix.columns.len() + 8,
-        top + CELL.1 * matrix.rows.len() + 8,
-    );
-    let mut canvas = Canvas::new(0);
-    let text = |canvas: &mut Canvas, at: [usize; 2], anchor, fill, words: &str| {
-        let style = Style {
-            anchor,
-            fill,
-            size: None,
-        };
-        canvas.text(at.map(|place| place as f64), style, words);
-    };
-    for (j, column) in matrix.columns.iter().enumerate() {
-        let at = [left + column_width * j + column_width / 2, top - 12];
-        text(&mut canvas, at, "middle", INK, column);
-    }
-    for (i, row) in matrix.rows.iter().enumerate() {
-        let at = [left - 8, top + CELL.1 * i + 23];
-        text(&mut canvas, at, "end", INK, row);
-    }
-    for (i, rates) in matrix.rates.iter().enumerate() {
-        for (j, rate) in rates.iter().enumerate() {
-            let (x, y) = (left + column_width * j, top + CELL.1 * i);
-            let [x_shown, y_shown] = [x, y].map(|place| place.to_string());
-            let [width, height] = [column_width - 2, CELL.1 - 2].map(|size| size.to_string());
-            let opacity = format!("{:.3}", rate.error);
-            let attributes: [(&str, &dyn Display); 6] = [
-                ("x", &x_shown),
-                ("y", &y_shown),
-                ("width", &width),
-                ("height", &height),
-                ("fill", &HEAT),
-                ("fill-opacity", &opacity),
-            ];
-            canvas.element("rect", &attributes, None);
-            let fill = if rate.error > 0.5 { ON_HEAT } else { INK };
-            let words = format!("{:.1}%", 100.0 * rate.error);
-            let at = [x + column_width / 2, y + 23];
-            text(&mut canvas, at, "middle", fill, &words);
-        }
-    }
-    canvas.finish(&Frame {
-        title: "Errors of the columns' networks on the rows' images",
-        width: width as f64,
-        height: height as f64,
-        fixed: true,
-        font_size: Some(13),
-    })
-}
-
 /// The page of a transfer: which network gets the most of the others' examples wrong, the heat map, the table.
 ///
 /// # Errors
@@ -205,13 +139,15 @@ pub fn transfer_page(record: &TransferRecord, made: &Made) -> Result<String, ask
     let sections = [Section {
         id: "matrix".into(),
         title: "Errors of the columns' networks on the rows' images".into(),
-        notes: vec!["The stronger the colour, the more images a network gets wrong.".into()],
+        notes: vec!["In each cell the share of the row's images that the column's network gets wrong, with its 95% interval.".into()],
         plots: vec![heat_map(matrix)],
         tables: vec![record.table()],
+        ..Section::default()
     }];
     study_page(&StudyPage {
         title: "Transfer of adversarial examples",
         answer: &answer,
+        warning: "",
         remarks: &[],
         sections: &sections,
         words: &["perturbation", "distortion", "transfer", "fooled"],
@@ -226,25 +162,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_picture_is_xml_with_a_rate_for_each_pair() {
+    fn the_table_has_each_rate_with_its_interval() {
         let rate = |wrong| Rate::of(wrong, 10).unwrap();
         let matrix = Matrix {
-            rows: vec!["a <b>".into(), "noise 0.1".into()],
-            columns: vec!["x".into(), "y & z".into(), "w".into()],
+            rows: vec!["a".into(), "noise 0.1".into()],
+            columns: vec!["x".into(), "y".into(), "w".into()],
             rates: vec![vec![rate(5), rate(0), rate(10)]; 2],
             clean: vec![vec![rate(1), rate(0), rate(10)]; 2],
             fooled: vec![vec![Rate::of(4, 9), Rate::of(0, 10), None]; 2],
             distortion: vec![Distortion::of(&[1.0], 4), None],
             norms: Vec::new(),
         };
-        let svg = heat_map(&matrix);
-        let document = roxmltree::Document::parse(&svg).unwrap();
-        let texts = document
-            .descendants()
-            .filter(|node| node.has_tag_name("text"));
-        let texts: Vec<&str> = texts.filter_map(|node| node.text()).collect();
-        assert_eq!(texts.iter().filter(|text| text.ends_with('%')).count(), 6);
-        assert!(texts.contains(&"a <b>") && texts.contains(&"y & z"));
         let table = transfer_matrix(&matrix, false);
         let text = table.markdown();
         for part in [

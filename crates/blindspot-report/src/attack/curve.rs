@@ -5,8 +5,8 @@ use blindspot::examples::{Record, Share, StoredExamples};
 use super::images::{csv_link, svg_link};
 use super::numbers::Numbers;
 use crate::ReportError;
-use crate::axes::{Steps, steps_plot};
 use crate::plot::norm_axis;
+use crate::steps::{Steps, steps_plot};
 use crate::table::{Cell, Table, digits};
 
 /// The curve of robust accuracy, and its values at the norms that were asked for.
@@ -31,14 +31,14 @@ pub fn robust_accuracy(
 ) -> Result<[String; 2], ReportError> {
     let numbers = Numbers::all(examples, record.origin.options.norm)?;
     let curves = curves(&numbers);
-    let [_, svg] = drawn(record, &curves);
+    let [_, svg] = drawn(record, numbers.len(), &curves);
     Ok([svg, csv(&curves)])
 }
 
 /// The curve for a page that is made by a command.
 pub(super) fn curve(numbers: &[Numbers], record: &Record, command: &str) -> Curve {
     let curves = curves(numbers);
-    let [svg, file] = drawn(record, &curves);
+    let [svg, file] = drawn(record, numbers.len(), &curves);
     let csv = format!("# {}\n{}", command.replace('\n', " "), csv(&curves));
     let certified = if curves.len() > 1 {
         " The true share lies between the two curves."
@@ -86,9 +86,9 @@ fn curves(numbers: &[Numbers]) -> Vec<Steps> {
 }
 
 /// The curves as an element of a page, and as a file.
-fn drawn(record: &Record, curves: &[Steps]) -> [String; 2] {
+fn drawn(record: &Record, images: usize, curves: &[Steps]) -> [String; 2] {
     let below = norm_axis(record.origin.options.norm, " of the perturbation");
-    steps_plot(title(record), &below, curves)
+    steps_plot(title(record), &below, images, curves)
 }
 
 /// The share above each norm where a curve falls.

@@ -139,6 +139,7 @@ pub fn attack_page(
             &norms(&numbers),
             &unit,
         ),
+        warning: String::new(),
         remarks: remarks(record),
         contents: [
             ("curve", curve.title),

@@ -53,6 +53,7 @@ pub fn units_page(
     let page = match study {
         Some(_) => page::Page {
             answer: claim.to_owned(),
+            warning: String::new(),
             title,
             remarks: vec![numbers.to_owned(), shown],
             contents: vec![("study".into(), "Units and random directions".into())],
@@ -61,6 +62,7 @@ pub fn units_page(
         },
         None => page::Page {
             answer: title,
+            warning: String::new(),
             title: "Units".into(),
             remarks: vec![shown],
             contents: Vec::new(),

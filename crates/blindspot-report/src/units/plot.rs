@@ -1,30 +1,30 @@
 //! The distributions of a study, and how they change as the basis is rotated.
 
-use std::fmt::Display;
-
 use blindspot::units::{DirectionKind, Group, Measure, Study};
 
+use crate::axes::{Area, Plot, frame};
+use crate::axis::Axis;
 use crate::colours::{COLOURS, INK, OTHER, SOFT};
-use crate::svg::{Canvas, Frame, Style};
+use crate::svg::{Canvas, Style};
+use crate::table::digits;
 
 const WIDTH: f64 = 640.0;
-/// Left empty on both sides.
-const MARGIN: f64 = 16.0;
 const BINS: usize = 32;
-/// The height of a histogram's name.
-const NAME: f64 = 26.0;
-/// The height of its bars.
-const BARS: f64 = 44.0;
 /// The height of a panel's title.
 const TITLE: f64 = 34.0;
-/// The height of the numbers below a panel.
-const BELOW: f64 = 30.0;
+/// The height of a histogram's name.
+const NAME: f64 = 26.0;
+/// The height of its bars, and of the ticks below them.
+const BARS: f64 = 48.0;
+const TICKS: f64 = 10.0;
+/// Standard deviations of a mean on either side that make a 95% interval.
+const Z: f64 = 1.96;
 
 /// The colour of units, and of all else.
 const OF_KINDS: [&str; 2] = [COLOURS[0], OTHER];
 
 /// The histograms of every measure that is defined: units, random directions and the controls, one
-/// below the other on one scale (SVG). A line marks the mean.
+/// below the other over the same axis (SVG). A line marks the mean.
 pub fn distributions(study: &Study) -> String {
     let kinds = [
         DirectionKind::Units,
@@ -32,8 +32,7 @@ pub fn distributions(study: &Study) -> String {
         DirectionKind::Untrained,
         DirectionKind::RandomImages,
     ];
-    let mut canvas = Canvas::new(2);
-    let mut top = 0.0;
+    let (mut canvas, mut top) = (Canvas::new(1), 0.0);
     for measure in Measure::ALL {
         let groups: Vec<(&Group, Vec<f64>)> = kinds
             .iter()
@@ -42,11 +41,11 @@ pub fn distributions(study: &Study) -> String {
             .filter(|(_, values)| !values.is_empty())
             .collect();
         if groups.len() > 1 {
-            top = panel(&mut canvas, measure, &groups, top);
+            (canvas, top) = panel(canvas, measure, &groups, top);
         }
     }
     let title = "How alike the top images are, by kind of direction";
-    canvas.finish(&frame(title, top))
+    canvas.finish(&frame(title, [WIDTH, top]))
 }
 
 fn values(group: &Group, measure: Measure) -> Vec<f64> {
@@ -56,138 +55,166 @@ fn values(group: &Group, measure: Measure) -> Vec<f64> {
 
 /// One measure; gives where the next panel begins.
 fn panel(
-    canvas: &mut Canvas,
+    mut canvas: Canvas,
     measure: Measure,
     groups: &[(&Group, Vec<f64>)],
     mut top: f64,
-) -> f64 {
-    let all = || groups.iter().flat_map(|(_, values)| values).copied();
-    let (low, high) = (
-        all().fold(f64::INFINITY, f64::min),
-        all().fold(f64::NEG_INFINITY, f64::max),
-    );
-    let (low, high) = if high > low {
-        (low, high)
-    } else {
-        (low - 0.5, high + 0.5)
-    };
-    let x = |value: f64| MARGIN + (value - low) / (high - low) * (WIDTH - 2.0 * MARGIN);
-    canvas.text(
-        [MARGIN, top + 24.0],
-        style("start", INK, 18),
+) -> (Canvas, f64) {
+    let across = measured(
+        groups.iter().flat_map(|(_, values)| values).copied(),
         measure.name(),
     );
+    let shares: Vec<[f64; BINS]> = groups
+        .iter()
+        .map(|(_, values)| histogram(values, &across))
+        .collect();
+    let largest = shares.iter().flatten().copied().fold(0.0, f64::max);
+    let up = Axis::percent_up_to(largest, "").sparse();
+    let title = format!("{}: share of each kind's members", measure.name());
+    canvas.text([Area::LEFT, top + 24.0], style(INK, 15), &title);
     top += TITLE;
-    for (group, values) in groups {
-        let mut counts = [0usize; BINS];
-        for value in values {
-            let bin = (value - low) / (high - low) * BINS as f64;
-            counts[(bin as usize).min(BINS - 1)] += 1;
-        }
-        let most = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
+    for (i, ((group, values), shares)) in groups.iter().zip(&shares).enumerate() {
         let name = format!(
-            "{}: {} of {}, mean {mean:.3}",
+            "{}: {} of {}, mean {}",
             group.kind,
             values.len(),
-            group.count
+            group.count,
+            digits(mean(values))
         );
-        canvas.text([MARGIN, top + 20.0], style("start", SOFT, 14), &name);
-        let base = top + NAME + BARS;
+        canvas.text([Area::LEFT, top + 18.0], style(SOFT, 12), &name);
+        let area = Area {
+            top: top + NAME,
+            height: BARS,
+            ..Area::of_drawing([WIDTH, 0.0])
+        };
+        let last = i + 1 == groups.len();
+        let axis = across.clone();
+        let axis = if last { axis } else { axis.wordless() };
+        let mut plot = Plot::on(canvas, area, axis, up.clone());
         let colour = OF_KINDS[usize::from(group.kind != DirectionKind::Units)];
-        let width = (WIDTH - 2.0 * MARGIN) / BINS as f64;
-        for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let height = BARS * count as f64 / most;
-            let corner = [MARGIN + bin as f64 * width, base - height];
-            canvas.rect(corner, [width - 1.0, height], colour);
+        for (bin, &share) in shares.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            let edges = edges(bin, &across);
+            let title = format!(
+                "{:.1}% of them, {} to {}",
+                100.0 * share,
+                digits(edges[0]),
+                digits(edges[1])
+            );
+            plot.bar(edges, share, colour, &title);
         }
-        canvas.line([MARGIN, base], [WIDTH - MARGIN, base], SOFT, 1.0);
-        canvas.line([x(mean), base - BARS], [x(mean), base + 3.0], INK, 2.0);
-        top = base;
+        plot.mark(mean(values));
+        canvas = plot.canvas;
+        top = area.bottom() + TICKS;
     }
-    for (part, anchor) in [(0.0, "start"), (0.5, "middle"), (1.0, "end")] {
-        let value = low + part * (high - low);
-        let at = [x(value), top + 18.0];
-        canvas.text(at, style(anchor, SOFT, 13), &format!("{value:.3}"));
+    (canvas, top - TICKS + Area::BELOW)
+}
+
+/// The axis of values of a measure.
+fn measured(values: impl Iterator<Item = f64>, name: &str) -> Axis {
+    let ends = values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| {
+        [low.min(value), high.max(value)]
+    });
+    let [low, high] = ends;
+    // Of one value alone an axis would have no width.
+    let room = if high > low { 0.0 } else { 0.5 };
+    Axis::between([low - room, high + room], name)
+}
+
+/// The share of the values in each of the parts of an axis.
+fn histogram(values: &[f64], axis: &Axis) -> [f64; BINS] {
+    let mut counts = [0usize; BINS];
+    for &value in values {
+        let bin = (axis.place(value) * BINS as f64) as usize;
+        counts[bin.min(BINS - 1)] += 1;
     }
-    top + BELOW
+    counts.map(|count| count as f64 / values.len() as f64)
+}
+
+/// The ends of a part of an axis.
+fn edges(bin: usize, axis: &Axis) -> [f64; 2] {
+    let [low, high] = axis.ends;
+    [bin, bin + 1].map(|edge| low + edge as f64 / BINS as f64 * (high - low))
+}
+
+/// The mean of some values.
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// A mean with its 95% interval, which is that mean alone where there is one value.
+struct Mean {
+    mean: f64,
+    interval: [f64; 2],
+}
+
+impl Mean {
+    /// Of the measure of a group's members; None where no member has it.
+    fn of(group: &Group, measure: Measure) -> Option<Mean> {
+        let values = values(group, measure);
+        if values.is_empty() {
+            return None;
+        }
+        let (count, mean) = (values.len() as f64, mean(&values));
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let error = Z * (squares / (count - 1.0).max(1.0) / count).sqrt();
+        Some(Mean {
+            mean,
+            interval: [mean - error, mean + error],
+        })
+    }
 }
 
 /// The mean of the measure that answers as the units are rotated from 0 to 90 degrees, beside that of
-/// random directions (SVG). None where the study has no answer or no rotation.
+/// random directions (SVG), each with its 95% interval by the normal approximation. None where the study has no answer
+/// or no rotation.
 pub fn rotation(study: &Study) -> Option<String> {
-    const HEIGHT: f64 = 200.0;
     let measure = study.by?;
-    let mut points: Vec<(f64, f64)> = study
+    let mut points: Vec<(f64, Mean)> = study
         .groups
         .iter()
         .filter_map(|group| match group.kind {
-            DirectionKind::Units => Some((0.0, group.mean.get(measure)?)),
-            DirectionKind::Rotated(degrees) => Some((degrees, group.mean.get(measure)?)),
+            DirectionKind::Units => Some((0.0, Mean::of(group, measure)?)),
+            DirectionKind::Rotated(degrees) => Some((degrees, Mean::of(group, measure)?)),
             _ => None,
         })
         .collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let random = study
-        .groups
-        .iter()
-        .find(|group| group.kind == DirectionKind::Directions);
-    let random = random.and_then(|group| group.mean.get(measure))?;
+    let mut groups = study.groups.iter();
+    let random = groups.find(|group| group.kind == DirectionKind::Directions);
+    let random = random.and_then(|group| Mean::of(group, measure))?;
     if points.len() < 2 {
         return None;
     }
-    let all = || points.iter().map(|point| point.1).chain([random]);
-    let (low, high) = (
-        all().fold(f64::INFINITY, f64::min),
-        all().fold(f64::NEG_INFINITY, f64::max),
-    );
-    let room = ((high - low) * 0.15).max(1e-3);
-    let (low, high) = (low - room, high + room);
-    let left = MARGIN + 48.0;
-    let x = |degrees: f64| left + degrees / 90.0 * (WIDTH - MARGIN - left);
-    let y = |value: f64| TITLE + HEIGHT - (value - low) / (high - low) * HEIGHT;
-    let mut canvas = Canvas::new(2);
-    let title = format!("mean {} by degrees of rotation", measure.name());
-    canvas.text([MARGIN, 24.0], style("start", INK, 18), &title);
-    let right = WIDTH - MARGIN;
-    canvas.line([left, y(low)], [right, y(low)], SOFT, 1.0);
-    for value in [low + room, high - room] {
-        let at = [left - 6.0, y(value) + 4.0];
-        canvas.text(at, style("end", SOFT, 13), &format!("{value:.3}"));
-    }
-    canvas.line([left, y(random)], [right, y(random)], OTHER, 2.0);
-    let at = [right, y(random) - 6.0];
-    canvas.text(at, style("end", SOFT, 13), "random directions");
+    let intervals = points.iter().map(|(_, mean)| mean.interval);
+    let intervals = intervals.chain([random.interval]);
+    let up = measured(intervals.flatten(), &format!("mean {}", measure.name()));
+    let mut plot = Plot::over(Axis::degrees("rotation of the units"), up);
+    plot.band(random.interval, COLOURS[1]);
+    plot.line(&[[0.0, random.mean], [90.0, random.mean]], COLOURS[1]);
     let path: Vec<[f64; 2]> = points
         .iter()
-        .map(|&(degrees, value)| [x(degrees), y(value)])
+        .map(|(degrees, mean)| [*degrees, mean.mean])
         .collect();
-    canvas.polyline(&path, COLOURS[0], 2.0);
-    for &(degrees, value) in &points {
-        let [cx, cy] = [x(degrees), y(value)].map(|place| format!("{place:.2}"));
-        let attributes: [(&str, &dyn Display); 4] =
-            [("cx", &cx), ("cy", &cy), ("r", &4), ("fill", &COLOURS[0])];
-        let label = format!("{degrees}: {value:.4}");
-        canvas.element("circle", &attributes, Some(&label));
-        let at = [x(degrees), y(low) + 18.0];
-        canvas.text(at, style("middle", SOFT, 13), &format!("{degrees}°"));
+    plot.line(&path, COLOURS[0]);
+    for (degrees, mean) in &points {
+        let [low, high] = mean.interval.map(digits);
+        let title = format!("{degrees}°: {} ({low} to {high})", digits(mean.mean));
+        plot.error_bar(*degrees, mean.interval, COLOURS[0]);
+        plot.dot([*degrees, mean.mean], COLOURS[0], &title);
     }
-    Some(canvas.finish(&frame(&title, TITLE + HEIGHT + BELOW)))
+    let names = [
+        ("units, rotated", COLOURS[0]),
+        ("random directions", COLOURS[1]),
+        ("bars, band: 95% intervals of means", SOFT),
+    ];
+    plot.names(names.into_iter());
+    let [_, file] = plot.finish(&format!("Mean {} by rotation of the units", measure.name()));
+    Some(file)
 }
 
-fn frame(title: &str, height: f64) -> Frame<'_> {
-    Frame {
-        title,
-        width: WIDTH,
-        height,
-        fixed: false,
-        font_size: None,
-    }
-}
-
-fn style(anchor: &'static str, fill: &'static str, size: u32) -> Style<'static> {
+fn style(fill: &'static str, size: u32) -> Style<'static> {
     Style {
-        anchor,
+        anchor: "start",
         fill,
         size: Some(size),
     }
@@ -217,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn plots_are_xml_with_every_value_drawn() {
+    fn plots_are_xml_with_every_value_drawn_on_axes() {
         let study = Study {
             answer: String::new(),
             remarks: vec![],
@@ -225,26 +252,39 @@ mod tests {
             groups: vec![
                 group(DirectionKind::Units, &[0.1, 0.5, 1.0]),
                 group(DirectionKind::Directions, &[0.3; 4]),
-                group(DirectionKind::Rotated(90.0), &[0.3; 4]),
+                group(DirectionKind::Rotated(90.0), &[0.2, 0.4]),
             ],
             contrasts: vec![],
         };
         let plot = distributions(&study);
         let document = roxmltree::Document::parse(&plot).unwrap();
-        let bars = document
-            .descendants()
-            .filter(|node| node.has_tag_name("rect"))
-            .count();
+        let count = |document: &roxmltree::Document<'_>, name: &str| {
+            let nodes = document.descendants();
+            nodes.filter(|node| node.has_tag_name(name)).count()
+        };
         // The paper, three values of the units, one of the directions; the measure that nobody has is
         // not drawn.
-        assert_eq!(bars, 5);
-        assert!(plot.contains("units: 3 of 4, mean 0.533"));
+        assert_eq!(count(&document, "rect"), 5);
+        for words in [
+            "units: 3 of 4, mean 0.533",
+            ">label purity<",
+            ">0.2<",
+            ">100%<",
+        ] {
+            assert!(plot.contains(words), "{words}: {plot}");
+        }
         let plot = rotation(&study).unwrap();
         let document = roxmltree::Document::parse(&plot).unwrap();
-        let circles = document
-            .descendants()
-            .filter(|node| node.has_tag_name("circle"));
-        assert_eq!(circles.count(), 2);
+        assert_eq!(count(&document, "circle"), 2);
+        // The mean of 0.2 and 0.4 with 1.96 times its standard error, 0.1.
+        for words in [
+            "90°: 0.300 (0.104 to 0.496)",
+            ">mean label purity<",
+            ">45°<",
+            ">0.6<",
+        ] {
+            assert!(plot.contains(words), "{words}: {plot}");
+        }
         let alone = Study {
             groups: vec![group(DirectionKind::Units, &[1.0])],
             ..study

@@ -77,28 +77,24 @@ impl LossCurve {
 
 /// How the reconstruction error of each stage fell over time (SVG).
 pub fn history_plot(points: &[Point]) -> String {
-    let end = points.last().map_or(0.0, |point| point.seconds);
-    let stages: Vec<(String, Vec<f64>, Vec<f64>)> = points
+    let stages: Vec<(String, Vec<[f64; 2]>)> = points
         .chunk_by(|one, next| one.stage == next.stage)
         .map(|points| {
-            let errors = points.iter().map(|point| point.error).collect();
-            let place = |point: &Point| (point.seconds / end.max(1e-9)).clamp(0.0, 1.0);
-            let name = format!("stage {}", points[0].stage);
-            (name, errors, points.iter().map(place).collect())
+            let errors = points.iter().map(|point| [point.seconds, point.error]);
+            (format!("stage {}", points[0].stage), errors.collect())
         })
         .collect();
     let curves: Vec<Curve<'_>> = stages
         .iter()
         .enumerate()
-        .map(|(i, (name, values, places))| Curve {
+        .map(|(i, (name, points))| Curve {
             name,
             colour: COLOURS[i % COLOURS.len()],
-            values,
-            places,
+            points,
         })
         .collect();
-    let below = format!("0 to {end:.0} seconds of training");
-    curves_plot("Reconstruction error over time", &below, &curves, true)
+    let axes = ["seconds of training", "squared error of the reconstruction"];
+    curves_plot("Reconstruction error over time", axes, &curves, true)
 }
 
 #[cfg(test)]
@@ -116,7 +112,7 @@ mod tests {
         };
         let svg = history_plot(&[point(1, 1.0, 0.9), point(1, 3.0, 0.5), point(2, 4.0, 0.7)]);
         assert_eq!(svg.matches("<polyline").count(), 2);
-        assert!(svg.contains("stage 2") && svg.contains("0 to 4 seconds"));
+        assert!(svg.contains("stage 2") && svg.contains("seconds of training"));
         assert!(!history_plot(&[]).contains("<polyline"));
     }
 }
