@@ -85,6 +85,20 @@ pub fn digits(value: f64) -> String {
     }
 }
 
+/// Some columns of a row: names to the left, numbers to the right.
+fn line(cells: &[String], columns: &[usize], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for &column in columns {
+        let cell = &cells[column];
+        let pad = " ".repeat(widths[column] - cell.chars().count());
+        line += &match column {
+            0 => format!("{cell}{pad}"),
+            _ => format!("  {pad}{cell}"),
+        };
+    }
+    line.trim_end().to_owned() + "\n"
+}
+
 /// Rows of cells under heads.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -99,8 +113,14 @@ pub struct Table {
 }
 
 impl Table {
-    /// Lines for a terminal, the columns aligned.
+    /// Lines of any width, the columns aligned.
     pub fn text(&self) -> String {
+        self.text_within(usize::MAX)
+    }
+
+    /// Lines for a terminal of this many letters, the columns aligned: those that do not fit stand below the others,
+    /// again beside the first. The note is one line.
+    pub fn text_within(&self, letters: usize) -> String {
         let cells: Vec<Vec<String>> = self
             .rows
             .iter()
@@ -116,20 +136,26 @@ impl Table {
                 .max(self.heads[column].chars().count())
         };
         let widths: Vec<usize> = (0..self.heads.len()).map(width).collect();
-        let line = |cells: &[String]| {
-            let mut line = String::new();
-            for (column, (cell, &width)) in cells.iter().zip(&widths).enumerate() {
-                let pad = " ".repeat(width - cell.chars().count());
-                // Names to the left, numbers to the right.
-                match column {
-                    0 => line.push_str(&format!("{cell}{pad}")),
-                    _ => line.push_str(&format!("  {pad}{cell}")),
-                }
+        let mut text = self.title.clone() + "\n";
+        let mut next = 1;
+        loop {
+            let mut columns = vec![0];
+            let mut total = widths[0];
+            while next < widths.len() && (columns.len() == 1 || total + 2 + widths[next] <= letters)
+            {
+                total += 2 + widths[next];
+                columns.push(next);
+                next += 1;
             }
-            line.trim_end().to_owned() + "\n"
-        };
-        let mut text = format!("{}\n\n{}", self.title, line(&self.heads));
-        cells.iter().for_each(|row| text.push_str(&line(row)));
+            text += "\n";
+            text += &line(&self.heads, &columns, &widths);
+            cells
+                .iter()
+                .for_each(|row| text.push_str(&line(row, &columns, &widths)));
+            if next >= widths.len() {
+                break;
+            }
+        }
         if !self.note.is_empty() {
             let _ = writeln!(text, "\n{}", self.note);
         }
@@ -214,6 +240,11 @@ mod tests {
             table().text(),
             "Errors\n\nmodel          error  images\na|b    6.73% (6.70%)      10\n\
              c             100.0%       7\n\nOf a test.\n"
+        );
+        assert_eq!(
+            table().text_within(15),
+            "Errors\n\nmodel          error\na|b    6.73% (6.70%)\nc             100.0%\n\n\
+             model  images\na|b        10\nc           7\n\nOf a test.\n"
         );
         assert_eq!(
             table().csv(),

@@ -11,7 +11,7 @@ use blindspot_data::files;
 use blindspot_report::{Made, digits, write_certified};
 
 use super::load;
-use super::out::{beside, refuse_inputs, refuse_other_results};
+use super::out::{beside, listing, refuse_inputs, refuse_other_results};
 use super::page;
 use super::part::Part;
 use crate::args::{Certify, Common, Merge};
@@ -85,7 +85,10 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
         let subject = command.model.model.display().to_string();
         write(entries, &command.out, command.report.as_deref(), &subject)
     })? {
-        Some(record) => tell(&record, &speed, &command.out, common),
+        Some(record) => {
+            let files = files_of(&command.out, command.report.as_deref())?;
+            tell(&record, &speed, &files, common)
+        }
         None => Ok(()),
     }
 }
@@ -97,7 +100,8 @@ pub(super) fn merge(entries: &Entries, command: &Merge, common: &Common) -> anyh
     refuse_other_results(&written(out)?, &about, command.replace.overwrite)?;
     files::check_writable(out)?;
     let record = write(entries, out, command.report.as_deref(), "a network")?;
-    tell(&record, "", out, common)
+    let files = files_of(out, command.report.as_deref())?;
+    tell(&record, "", &files, common)
 }
 
 /// The files that are written, the record first.
@@ -129,8 +133,17 @@ fn write(
     Ok(record)
 }
 
-/// Says what was found, and at which speed.
-fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Result<()> {
+/// What is written, for people.
+fn files_of(out: &Path, report: Option<&Path>) -> Result<String, Usage> {
+    let [json, npz, svg] = written(out)?;
+    Ok(listing(
+        &[npz, json, svg],
+        report.map(page::file).as_deref(),
+    ))
+}
+
+/// Says what was found, at which speed, and which files have it.
+fn tell(record: &Record, speed: &str, files: &str, common: &Common) -> anyhow::Result<()> {
     let Summary {
         samples,
         right,
@@ -160,7 +173,7 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
              holds              {holds}\n\
              smallest change    {}\n\
              ratio of the means {}{}\n\
-             Written: {}",
+             {files}",
             record.about.provenance.data,
             load::right_in_words(right, samples, &record.about.provenance),
             mean(certificate_mean, &format!("{right} right as they are")),
@@ -170,7 +183,6 @@ fn tell(record: &Record, speed: &str, out: &Path, common: &Common) -> anyhow::Re
             ),
             ratio.map_or("none".into(), |ratio| format!("{ratio:.3}, of these")),
             lines.collect::<String>(),
-            out.display(),
         ),
     )?;
     json(common, record)

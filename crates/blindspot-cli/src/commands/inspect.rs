@@ -10,7 +10,7 @@ use blindspot_report::{Cell, Table, digits};
 
 use crate::args::{Common, Inspect};
 use crate::errors::hint_for;
-use crate::print::{json, say};
+use crate::print::{self, json, say};
 
 pub(super) fn run(command: &Inspect, common: &Common) -> anyhow::Result<()> {
     let options = Model::options()
@@ -172,7 +172,7 @@ fn profile(profile: &Profile) -> String {
         heads: heads.map(str::to_owned).to_vec(),
         rows,
     };
-    format!("\n{}", table.text())
+    format!("\n{}", print::table(&table))
 }
 
 fn port(port: &PortReport) -> String {

@@ -78,6 +78,25 @@ pub(super) fn refuse_other_results(
     }
 }
 
+/// What was written, for people: the files, of which those after the first are named without the folder that they share
+/// with it, and the page.
+pub(super) fn listing(files: &[PathBuf], page: Option<&Path>) -> String {
+    let folder = files.first().and_then(|first| first.parent());
+    let name = |(place, file): (usize, &PathBuf)| match file.file_name() {
+        Some(name) if place > 0 && file.parent() == folder => name.to_string_lossy().into_owned(),
+        _ => file.display().to_string(),
+    };
+    let names: Vec<String> = files.iter().enumerate().map(name).collect();
+    let mut lines = Vec::new();
+    if !names.is_empty() {
+        lines.push(format!("Written: {}", names.join(", ")));
+    }
+    if let Some(page) = page {
+        lines.push(format!("Page: {}", page.display()));
+    }
+    lines.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +111,17 @@ mod tests {
         assert_eq!(beside("run.b").unwrap(), "run.b.json");
         assert_eq!(beside("run").unwrap(), "run.json");
         assert!(beside("run.json").is_err());
+    }
+
+    #[test]
+    fn what_was_written_is_named_once_with_its_folder() {
+        let files = ["out/a.npz", "out/a.json", "else/b.csv"].map(PathBuf::from);
+        let page = Some(Path::new("out/a.html"));
+        assert_eq!(
+            listing(&files, page),
+            "Written: out/a.npz, a.json, else/b.csv\nPage: out/a.html"
+        );
+        assert_eq!(listing(&[], page), "Page: out/a.html");
+        assert_eq!(listing(&[], None), "");
     }
 }

@@ -14,9 +14,10 @@ use blindspot_paper::train::TrainError;
 use serde::Serialize;
 
 use super::load;
+use super::out::listing;
 use crate::args::{Common, Train};
 use crate::errors::Usage;
-use crate::print::{json, say};
+use crate::print::{self, json, say};
 use crate::progress::Progress;
 use crate::ranks;
 
@@ -80,7 +81,7 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     let picture = out.with_extension("filters.png");
     let png = blindspot_report::filters_png(&filters(&learned.network));
     files::write_atomically(&picture, |writer| writer.write_all(&png))?;
-    let history = write_history(out, &plan, &learned.history)?;
+    let [history, plot] = write_history(out, &plan, &learned.history)?;
     let summary = Summary {
         model: NAME,
         file: command.out().display().to_string(),
@@ -90,19 +91,14 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         stages: learned.stages,
         seed: command.seed,
     };
+    let files = [out.to_owned(), picture, history, plot];
     let mut lines: Vec<String> = summary.stages.iter().enumerate().map(line).collect();
     if plan.asynchronous {
         lines.push("Asynchronous: the same seed may give other weights next time".into());
     }
     say(
         common,
-        &format!(
-            "{}\nWritten: {}, {}, {}",
-            lines.join("\n"),
-            summary.file,
-            summary.filters,
-            summary.history
-        ),
+        &format!("{}\n{}", lines.join("\n"), listing(&files, None)),
     )?;
     json(common, &summary)
 }
@@ -135,8 +131,8 @@ fn images(command: &Train, common: &Common, progress: &Progress) -> anyhow::Resu
     }
 }
 
-/// Writes how the loss fell, as JSON and as a plot beside it; gives the former's path.
-fn write_history(out: &Path, plan: &Plan, points: &[Point]) -> anyhow::Result<PathBuf> {
+/// Writes how the loss fell, as JSON and as a plot beside it; gives their paths.
+fn write_history(out: &Path, plan: &Plan, points: &[Point]) -> anyhow::Result<[PathBuf; 2]> {
     let path = out.with_extension("history.json");
     let history = History {
         ranks: ranks::here().count(),
@@ -152,7 +148,7 @@ fn write_history(out: &Path, plan: &Plan, points: &[Point]) -> anyhow::Result<Pa
     let plot = history_plot(points);
     let picture = out.with_extension("history.svg");
     files::write_atomically(&picture, |writer| writer.write_all(plot.as_bytes()))?;
-    Ok(path)
+    Ok([path, picture])
 }
 
 /// How a stage's training went.
@@ -189,7 +185,7 @@ fn print_costs(command: &Train, common: &Common) -> anyhow::Result<()> {
         common,
         &format!(
             "{}\nDays for one pass over ten million images at this machine's {:.1} GFLOP/s: {}",
-            table.text(),
+            print::table(&table),
             speed / 1e9,
             days.collect::<Vec<_>>().join(", ")
         ),

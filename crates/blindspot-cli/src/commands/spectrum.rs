@@ -10,13 +10,12 @@ use blindspot::spectrum::{LayerSpectrum, Spectra, Spectrum, SpectrumError};
 use blindspot_report::{SpectrumIdentity, SpectrumRecord};
 use serde::{Deserialize, Serialize};
 
-use super::load;
-use super::out::refuse_other_results;
-use super::page;
+use super::out::{listing, refuse_other_results};
 use super::part::Part;
+use super::{load, page};
 use crate::args::{self, Common};
 use crate::interrupt::interrupted;
-use crate::print::{json, say};
+use crate::print::{self, json, say};
 use crate::progress::Progress;
 
 /// Bytes of a journal's entry, a layer as JSON with spaces behind it: it has 1,024 numbers of at most 24 bytes, and
@@ -124,12 +123,14 @@ fn measure(
 fn write(record: &SpectrumRecord, command: &args::Spectrum, common: &Common) -> anyhow::Result<()> {
     let table = blindspot_report::spectrum_table(&record.spectra);
     let written = blindspot_report::spectrum_files(record)?;
-    blindspot_report::write(&command.out, &written)?;
+    let files = blindspot_report::write(&command.out, &written)?;
     if let Some(report) = &command.report {
         let made = record.made()?.by(page::command());
         let page = blindspot_report::spectrum_page(&record.model, &record.spectra, &made)?;
         page::write(report, &page)?;
     }
-    say(common, &table.text())?;
+    say(common, &print::table(&table))?;
+    let page = command.report.as_deref().map(page::file);
+    say(common, &listing(&files, page.as_deref()))?;
     json(common, record)
 }

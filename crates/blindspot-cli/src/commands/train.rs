@@ -9,6 +9,7 @@ use blindspot_paper::harden::{PoolCount, layer_names};
 use blindspot_paper::models::{self, checkpoint_beside};
 use blindspot_paper::train::{Recipe, TrainError};
 use blindspot_paper::{LabelledData, Session};
+use blindspot_report::digits;
 use serde::Serialize;
 
 use super::load;
@@ -86,11 +87,11 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
     say(
         common,
         &format!(
-            "{}: {} iterations ({}), loss {:.6}, error {:.2}% on {}{}\nWritten: {}",
+            "{}: {} iterations ({}), loss {}, error {:.2}% on {}{}\nWritten: {}",
             summary.model,
             summary.iterations,
             summary.stopped,
-            summary.loss,
+            digits(summary.loss),
             100.0 * error,
             command.data,
             pool_lines(&summary.pools),

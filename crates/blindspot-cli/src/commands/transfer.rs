@@ -11,13 +11,13 @@ use blindspot::transfer::{About, Matrix, ModelFile, SavedExamples, Tally, Trial,
 use blindspot_data::files::{self, FileError};
 use blindspot_report::TransferRecord;
 
-use super::out::refuse_other_results;
+use super::out::{listing, refuse_other_results};
 use super::page;
 use super::part::Part;
 use crate::args::{Common, Merge, Transfer};
 use crate::errors::{Interrupted, PREPROCESSING, Usage};
 use crate::interrupt::interrupted;
-use crate::print::{json, say};
+use crate::print::{self, json, say};
 use crate::progress::Progress;
 
 /// The record's name in the folder.
@@ -217,16 +217,20 @@ fn write(
         return Err(Usage(why).into());
     }
     let record = TransferRecord { matrix, about };
+    let mut files = Vec::new();
     if let Some(out) = out {
-        let files = blindspot_report::transfer_files(&record)?;
-        blindspot_report::write(out, &files)?;
+        files = blindspot_report::write(out, &blindspot_report::transfer_files(&record)?)?;
     }
     if let Some(report) = report {
         let made = record.made().by(page::command());
         let page = blindspot_report::transfer_page(&record, &made)?;
         page::write(report, &page)?;
     }
-    say(common, &record.table().text())?;
+    say(common, &print::table(&record.table()))?;
+    if !files.is_empty() || report.is_some() {
+        let page = report.map(page::file);
+        say(common, &listing(&files, page.as_deref()))?;
+    }
     json(common, &record)
 }
 

@@ -7,7 +7,7 @@ use blindspot_report::digits;
 use super::ONNXRUNTIME;
 use super::written::Written;
 use crate::commands::load::right_in_words;
-use crate::commands::out::beside;
+use crate::commands::out::{beside, listing};
 use crate::commands::page;
 use crate::print::of;
 
@@ -139,12 +139,15 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
         lines.push(format!("kept               {}", kept(record)));
     }
     if let Some(dir) = written.save_images {
-        lines.push(format!("Saved: {}", dir.display()));
+        let index = dir.join("index.html");
+        lines.push(format!(
+            "Saved: {}, with {}",
+            dir.display(),
+            index.display()
+        ));
     }
-    lines.push(format!("Written: {}", written.out.display()));
-    if let Some(report) = written.report {
-        lines.push(format!("Page: {}", page::file(report).display()));
-    }
+    let page = written.report.map(page::file);
+    lines.push(listing(&written.files(), page.as_deref()));
     lines.join("\n")
 }
 

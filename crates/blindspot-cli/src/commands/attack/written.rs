@@ -78,13 +78,20 @@ impl<'a> Written<'a> {
         })
     }
 
-    /// All files, the record first, and the folder of images.
+    /// The files, but for images and page, the arrays first.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let files = [Some(self.out), Some(&*self.json), self.svg.as_deref()];
+        let files = files.into_iter().flatten().map(Path::to_owned);
+        files.chain(self.robust.iter().flatten().cloned()).collect()
+    }
+
+    /// All files, the record first, with the folder of images and the page.
     pub(super) fn all(&self) -> Vec<PathBuf> {
-        let files = [Some(&*self.json), Some(self.out), self.svg.as_deref()];
-        let all = files.into_iter().chain([self.save_images]).flatten();
-        let all = all.map(Path::to_owned);
-        let all = all.chain(self.robust.iter().flatten().cloned());
-        all.chain(self.report.map(page::file)).collect()
+        let mut all = self.files();
+        all.swap(0, 1);
+        all.extend(self.save_images.map(Path::to_owned));
+        all.extend(self.report.map(page::file));
+        all
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod parts;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use blindspot::model::InputBox;
 use blindspot::model::Interface;
@@ -17,7 +17,7 @@ use blindspot_data::{ImageRequest, ImageSet};
 use blindspot_report::Made;
 
 use super::load;
-use super::out::refuse_other_results;
+use super::out::{listing, refuse_other_results};
 use crate::args::{ChoiceArgs, Common, Units, WantedUnits};
 use crate::errors::Usage;
 use crate::print::{json, say};
@@ -183,7 +183,9 @@ fn write_all(
     // Without the command: the page is the same for any number of shards and threads.
     let made = Made::of(provenance, options, more)?;
     let files = blindspot_report::units_files(&record, &rows, &made)?;
-    blindspot_report::write(out, &files)?;
+    let (page, files): (Vec<PathBuf>, Vec<PathBuf>) = blindspot_report::write(out, &files)?
+        .into_iter()
+        .partition(|file| file.extension().is_some_and(|ending| ending == "html"));
     if let Some(study) = study {
         say(common, &study.answer)?;
         for remark in &study.remarks {
@@ -200,10 +202,8 @@ fn write_all(
             )?;
         }
     }
-    say(
-        common,
-        &format!("The page: {}", out.join("units.html").display()),
-    )?;
+    let page = page.first().map(PathBuf::as_path);
+    say(common, &listing(&files, page))?;
     json(common, &record)
 }
 
