@@ -1,9 +1,9 @@
 // Opens pages as people do: node look.mjs PAGE.html... [--pictures FOLDER]
 //
-// Each page in headless Chromium at 390 and 1280 pixels, light and dark, and as A4: nothing wider than the window, no
-// picture that does not load, nothing asked of a network, no finding of the accessibility checker. Without JavaScript all
-// is there to read. On the page of an attack the controls are used: order, filters, finding, the viewer and its slider,
-// by mouse and by keyboard. Ends with 1 if anything is not as it should be.
+// Each page in headless Chromium at 390 and 1280 pixels, light and dark, and as A4: nothing wider than the window, a
+// picture on the first screen, none that does not load, nothing asked of a network, no finding of the accessibility
+// checker. Without JavaScript all is there to read. On the page of an attack the controls are used: order, filters,
+// finding, the viewer and its slider, by mouse and by keyboard. Ends with 1 if anything is not as it should be.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { basename, join } from "node:path";
@@ -57,6 +57,10 @@ async function look(page) {
       const tab = await open(page, { width, dark });
       const wide = await tab.evaluate(() => document.documentElement.scrollWidth);
       check(wide <= width, `${where}: not wider than the window (${wide})`);
+      if (width === 1280) {
+        const top = await tab.evaluate(() => document.querySelector("main img, main svg")?.getBoundingClientRect().top);
+        check(top < 900, `${where}: the first screen has a picture (${top})`);
+      }
       const broken = await tab.evaluate(decoded);
       check(broken.length === 0, `${where}: all pictures load (${broken})`);
       await tab.evaluate(axe);

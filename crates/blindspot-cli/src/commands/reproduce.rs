@@ -11,10 +11,10 @@ use blindspot_paper::reproduce::{
     reproduce, search_shard,
 };
 
-use super::load;
+use super::{load, out, page};
 use crate::args::{Common, Reproduce};
 use crate::errors::Usage;
-use crate::print::{json, say};
+use crate::print::{self, json, say};
 use crate::progress::Progress;
 use crate::{interrupt, ranks};
 
@@ -82,18 +82,17 @@ pub(super) fn run(command: &Reproduce, common: &Common, progress: &Progress) -> 
         serde_json::to_writer_pretty(&mut *writer, &results)?;
         writeln!(writer)
     })?;
-    let written = blindspot_paper::write_report(&command.out, &results, &pictures)?;
+    let program = page::command();
+    let written = blindspot_paper::write_report(&command.out, &results, &pictures, &program)?;
     if let Some(failure) = failure {
         return Err(failure.into());
     }
     remove_searches(&command.out)?;
-    say(common, &blindspot_paper::terminal(&results))?;
-    for file in written
-        .iter()
-        .filter(|file| file.extension().is_some_and(|e| e == "html"))
-    {
-        say(common, &format!("The report: {}", file.display()))?;
-    }
+    say(common, &blindspot_paper::terminal(&results, print::width()))?;
+    let mut files = vec![command.out.join(RESULTS)];
+    files.extend(written);
+    let page = files.pop();
+    say(common, &out::listing(&files, page.as_deref()))?;
     json(common, &results)
 }
 

@@ -4,15 +4,15 @@
 use blindspot::inputs::Inputs;
 use blindspot::run::monitor::Monitor;
 use blindspot::units::{
-    Context, Layer, PictureRow, Plan, Reduction, Study, TopImages, UnitsError, UnitsOptions,
-    picture_rows, random_units, survey,
+    Context, Layer, LayerReport, PictureRow, Plan, Reduction, Study, TopImages, UnitsError,
+    UnitsOptions, picture_rows, random_units, survey,
 };
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
-use blindspot_report::{Artifact, picture_rows_html, rows_drawing};
+use blindspot_report::{Artifact, Section, picture_rows_html, rows_drawing};
 use serde::{Deserialize, Serialize};
 
-use crate::page::Section;
+use crate::page::section::of_rows;
 use crate::reproduce::{OwnNetwork, Replication, ReproduceError};
 use crate::results::Pictures;
 
@@ -32,8 +32,17 @@ pub struct UnitsFigure {
     pub model: String,
     /// The layer, by the name of its ONNX value.
     pub layer: String,
+    /// The image set, as it is called.
+    #[serde(default)]
+    pub data: String,
     /// How many images were looked at.
     pub images: u64,
+    /// How many units the layer has.
+    #[serde(default)]
+    pub units: u64,
+    /// Of these, units that are 0 for all images.
+    #[serde(default)]
+    pub dead: u64,
     /// The rows from top to bottom.
     pub rows: Vec<UnitsRow>,
 }
@@ -105,12 +114,18 @@ fn excitation(
 ) -> Result<Excitation, ReproduceError> {
     let options = UnitsOptions::default().top(TOP);
     let plan = Plan::default()
-        .units(random_units(ROWS, layer.units, seed))
+        .units(0..layer.units)
         .directions(ROWS)
         .options(options)
         .seed(seed);
     let context = Context::new(network, layer, images).with_labels(images.labels());
-    let report = survey(&context, &plan, None, monitor)?;
+    let mut report = survey(&context, &plan, None, monitor)?;
+    let dead = report.units.iter();
+    let dead = dead
+        .filter(|unit| unit.found.constant() == Some(0.0))
+        .count();
+    let shown = units_shown(&report, layer.units, seed);
+    report.units.retain(|unit| shown.contains(&unit.unit));
     let mut of_units = picture_rows(network, images, layer, &report, Reduction::Max, &[])?;
     let of_directions = of_units.split_off(report.units.len());
     let row = |unit, direction, found: &TopImages| UnitsRow {
@@ -127,7 +142,10 @@ fn excitation(
     let figure = |rows| UnitsFigure {
         model: name.to_owned(),
         layer: layer.name.clone(),
+        data: images.name().to_owned(),
         images: images.len() as u64,
+        units: layer.units as u64,
+        dead: dead as u64,
         rows,
     };
     let units = report.units.iter();
@@ -139,6 +157,19 @@ fn excitation(
         directions: (figure(directions.collect()), of_directions),
         study: report.study,
     })
+}
+
+/// The units of a figure: a random choice of those that tell images apart.
+fn units_shown(report: &LayerReport, units: usize, seed: u64) -> Vec<usize> {
+    let constant = |unit: &usize| report.units[*unit].found.is_constant();
+    let telling = |count: usize| -> Vec<usize> {
+        let chosen = random_units(count, units, seed).into_iter();
+        chosen.filter(|unit| !constant(unit)).collect()
+    };
+    // A larger choice has the units of a smaller one.
+    let mut choices = (ROWS.min(units)..units).map(telling);
+    let enough = choices.find(|shown| shown.len() >= ROWS);
+    enough.unwrap_or_else(|| telling(units))
 }
 
 /// Says what the study of a layer answers, for a terminal.
@@ -162,22 +193,81 @@ pub(super) fn files(pictures: &Pictures, name: &str, title: &str) -> Vec<Artifac
     rows(pictures, name).map(drawing).into_iter().collect()
 }
 
-/// A figure on the page, with what the study of its layer answers below, if given.
+/// A figure on the page, with what the study of its layer answers, if given. `title` is that of the drawing.
 pub(super) fn section(
     pictures: &Pictures,
     name: &str,
-    title: &'static str,
+    title: &str,
     figure: Option<&UnitsFigure>,
     study: Option<&Study>,
 ) -> Option<Section> {
     let (rows, figure) = (rows(pictures, name)?, figure?);
-    Some(Section::Rows {
-        title,
-        caption: format!(
-            "{} of {}, {} images.",
-            figure.layer, figure.model, figure.images
-        ),
-        rows: picture_rows_html(rows),
-        answer: study.map_or(String::new(), |study| study.answer.clone()),
-    })
+    let UnitsFigure {
+        model,
+        layer,
+        data,
+        images,
+        units,
+        dead,
+        ..
+    } = figure;
+    let title = format!("{title}, in {model}");
+    let mut notes = vec![format!(
+        "{layer} of {model}, over {images} images of {data}. Below each image its activation and its class."
+    )];
+    if *dead > 0 {
+        notes.push(format!(
+            "{dead} of the layer's {units} units are dead: they are 0 for every image, so that no image excites them; \
+             none of them is shown."
+        ));
+    }
+    notes.extend(study.map(|study| study.answer.clone()));
+    let rows = picture_rows_html(rows);
+    Some(of_rows(name, &title, notes, &rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blindspot::units::{RankedImages, UnitImages};
+
+    #[test]
+    fn units_that_are_the_same_for_all_images_are_passed_over() {
+        let ranked = |activation| RankedImages {
+            activations: vec![activation],
+            ..RankedImages::default()
+        };
+        let report = |telling: &[usize]| LayerReport {
+            units: (0..9)
+                .map(|unit| UnitImages {
+                    unit,
+                    found: TopImages {
+                        top: ranked(f32::from(u8::from(telling.contains(&unit)))),
+                        lowest: ranked(0.0),
+                        selectivity: None,
+                    },
+                })
+                .collect(),
+            directions: Vec::new(),
+            components: Vec::new(),
+            study: None,
+        };
+        let all: Vec<usize> = (0..9).collect();
+        let choice = random_units(ROWS, 9, 3);
+        assert_eq!(units_shown(&report(&all), 9, 3), choice, "as ever");
+        let alive: Vec<usize> = all
+            .iter()
+            .copied()
+            .filter(|unit| *unit != choice[0])
+            .collect();
+        let shown = units_shown(&report(&alive), 9, 3);
+        assert_eq!(shown.len(), ROWS);
+        assert!(!shown.contains(&choice[0]), "{shown:?}");
+        assert!(
+            choice[1..].iter().all(|unit| shown.contains(unit)),
+            "{shown:?}"
+        );
+        assert_eq!(units_shown(&report(&[2, 5]), 9, 3), [2, 5]);
+        assert!(units_shown(&report(&[]), 9, 3).is_empty());
+    }
 }

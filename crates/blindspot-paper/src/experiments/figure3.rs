@@ -1,4 +1,4 @@
-//! Figure 3 (section 3): figure 1 for a network of one's own, on photographs.
+//! Figure 3 (section 3): figure 1 for a network and images of one's own.
 
 use super::excitation;
 use super::{Experiment, Needs, Source};
@@ -6,7 +6,7 @@ use super::{Experiment, Needs, Source};
 /// Figure 3.
 pub static EXPERIMENT: Experiment = Experiment {
     name: "figure3",
-    summary: "figure 1 for a network of one's own, on photographs",
+    summary: "figure 1 for a network and images of one's own",
     needs: Needs::source(Source::OwnNetwork),
     run: |run, results, pictures| {
         let made = run.own_excitation()?;
@@ -31,4 +31,4 @@ pub static EXPERIMENT: Experiment = Experiment {
     ..Experiment::NOTHING
 };
 
-const TITLE: &str = "Figure 3: photographs that excite units the most";
+const TITLE: &str = "Figure 3: images that excite units the most";

@@ -1,4 +1,4 @@
-//! Figure 4 (section 3): figure 2 for a network of one's own, on photographs.
+//! Figure 4 (section 3): figure 2 for a network and images of one's own.
 
 use super::excitation;
 use super::{Experiment, Needs, Source};
@@ -6,7 +6,7 @@ use super::{Experiment, Needs, Source};
 /// Figure 4.
 pub static EXPERIMENT: Experiment = Experiment {
     name: "figure4",
-    summary: "figure 2 for a network of one's own, on photographs",
+    summary: "figure 2 for a network and images of one's own",
     needs: Needs::source(Source::OwnNetwork),
     run: |run, results, pictures| {
         let made = run.own_excitation()?;
@@ -34,4 +34,4 @@ pub static EXPERIMENT: Experiment = Experiment {
     ..Experiment::NOTHING
 };
 
-const TITLE: &str = "Figure 4: photographs that excite random directions the most";
+const TITLE: &str = "Figure 4: images that excite random directions the most";

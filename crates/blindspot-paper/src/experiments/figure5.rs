@@ -10,19 +10,19 @@ use blindspot::run::monitor::Monitor;
 use blindspot::search::{EightBit, Example, SearchOptions, eight_bit};
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
-use blindspot_report::Artifact;
+use blindspot_report::{Artifact, Section};
 use serde::{Deserialize, Serialize};
 
 use super::pictures::{Pair, columns_png, perturbation, picture};
 use super::{Experiment, Needs, Source};
-use crate::page::{Figure, Section};
+use crate::page::section::{Figure, of_figures};
 use crate::reproduce::{KeptSearch, OwnNetwork, ReproduceError};
 use crate::results::{Pictures, Results};
 
 /// Figure 5.
 pub static EXPERIMENT: Experiment = Experiment {
     name: "figure5",
-    summary: "examples for a network of one's own, on photographs",
+    summary: "examples for a network and images of one's own",
     needs: Needs::source(Source::OwnNetwork),
     run: |run, results, pictures| {
         let (own, images) = run.own_network()?;
@@ -58,6 +58,8 @@ const BLOCK_IMAGES: usize = 64;
 pub(super) const MAGNIFIED: f32 = 10.0;
 /// The paper shows it around the level 128 of 255.
 const GREY: f32 = 128.0 / 255.0;
+/// The longer side of an image, in pixels, up to which its pixels are shown as squares.
+const SMALL: usize = 64;
 /// Images of which the page shows a picture: each takes some 100 kB.
 const SHOWN: usize = 8;
 
@@ -281,6 +283,16 @@ fn png(pairs: &[Pair]) -> Vec<u8> {
     columns_png(pairs, |pair| perturbation(pair, MAGNIFIED, GREY))
 }
 
+/// A picture of pairs on the page: the pixels of small images are shown as squares.
+pub(super) fn drawn(pairs: &[Pair], png: &[u8], alt: &str, captions: Vec<String>) -> Figure {
+    let small = |pair: &Pair| pair.original.width.max(pair.original.height) <= SMALL;
+    if pairs.iter().all(small) {
+        Figure::of_small(png, alt, captions)
+    } else {
+        Figure::of_large(png, alt, captions)
+    }
+}
+
 /// The pairs that the page shows.
 pub(super) fn shown(pairs: &[Pair]) -> &[Pair] {
     &pairs[..pairs.len().min(SHOWN)]
@@ -305,14 +317,20 @@ fn section(results: &Results, pictures: &Pictures) -> Option<Section> {
     let mut captions = captions(figure);
     captions.push(format!("From the left: {columns}."));
     let any = !pictures.figure5.is_empty();
-    any.then(|| Section::Figures {
-        title: "Figure 5: photographs, the change, and what it makes of them",
-        figures: vec![Figure::of_png(
-            &png(shown(&pictures.figure5)),
-            "A column for each photograph: above the original, in the middle the change ten times \
-             magnified around grey, below the adversarial image, which looks like the original",
+    any.then(|| {
+        let shown = shown(&pictures.figure5);
+        let drawn = drawn(
+            shown,
+            &png(shown),
+            "A column for each image: above the original, in the middle the change ten times \
+             magnified around grey, below the adversarial image",
             captions,
-        )],
+        );
+        let title = format!(
+            "Figure 5: images, and what {} takes them for once changed",
+            figure.model
+        );
+        of_figures("figure5", &title, &[drawn])
     })
 }
 

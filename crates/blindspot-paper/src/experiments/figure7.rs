@@ -5,12 +5,12 @@ use blindspot::classify::{error, predictions};
 use blindspot::inputs::{InMemory, InputError, Inputs};
 use blindspot::search::{Example, norm};
 use blindspot::transfer::{Distortion, add_noise};
-use blindspot_report::{Artifact, sheet_png};
+use blindspot_report::{Artifact, Section, sheet_png};
 use serde::{Deserialize, Serialize};
 
 use super::pictures::{Pair, image, pair, picture};
 use super::{Experiment, Needs};
-use crate::page::{Figure, Section};
+use crate::page::section::{Figure, of_figures};
 use crate::reproduce::Replication;
 use crate::results::{Pictures, Results};
 
@@ -179,13 +179,14 @@ fn files(pictures: &Pictures) -> Vec<Artifact> {
 fn section(results: &Results, pictures: &Pictures) -> Option<Section> {
     let figure = results.figure7.as_ref()?;
     let shown = !pictures.figure7.is_empty();
-    shown.then(|| Section::Figures {
-        title: "Figure 7: originals beside what was made of them",
-        figures: vec![Figure::of_png(
+    shown.then(|| {
+        let drawn = Figure::of_small(
             &png(&pictures.figure7),
             "Three rows of pairs of digits, each an original beside its changed image",
             figure.panels.iter().map(caption).collect(),
-        )],
+        );
+        let title = "Figure 7: originals beside what was made of them";
+        of_figures("figure7", title, &[drawn])
     })
 }
 

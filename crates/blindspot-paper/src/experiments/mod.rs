@@ -29,10 +29,9 @@ pub mod transfer;
 use std::fmt;
 
 use blindspot_data::{ErrorKind, suggest};
-use blindspot_report::{Artifact, Table};
+use blindspot_report::{Artifact, Section, Table};
 use serde::{Serialize, Serializer};
 
-use crate::page::Section;
 use crate::reproduce::{Replication, ReproduceError};
 use crate::results::{Pictures, Results};
 

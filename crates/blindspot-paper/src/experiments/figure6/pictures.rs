@@ -1,11 +1,11 @@
 //! Pictures of figure 6, and what is said below them.
 
-use blindspot_report::{Artifact, sheet_png};
+use blindspot_report::{Artifact, Section, sheet_png};
 
 use super::super::figure5::{self, MAGNIFIED};
 use super::super::pictures::{Pair, perturbation};
 use super::{QuocNet, QuocNetDirection};
-use crate::page::{Figure, Section};
+use crate::page::section::{Figure, of_figures};
 use crate::results::{Pictures, Results};
 
 /// A difference is visible from this value on.
@@ -70,7 +70,8 @@ pub(super) fn section(results: &Results, pictures: &Pictures) -> Option<Section>
         .filter(|(_, pairs)| !pairs.is_empty());
     let figure = |(caption, pairs): (String, &Vec<Pair>)| {
         let shown = figure5::shown(pairs);
-        Figure::of_png(
+        figure5::drawn(
+            shown,
             &png(shown),
             "Groups of three: an image that is answered rightly, the changed one that is not, and the \
              magnitude of the difference, magnified",
@@ -81,10 +82,8 @@ pub(super) fn section(results: &Results, pictures: &Pictures) -> Option<Section>
         )
     };
     let figures: Vec<Figure> = made.map(figure).collect();
-    (!figures.is_empty()).then_some(Section::Figures {
-        title: "Figure 6: a classifier on features learned without labels, and what fools it",
-        figures,
-    })
+    let title = "Figure 6: a classifier on features learned without labels, and what fools it";
+    (!figures.is_empty()).then(|| of_figures("figure6", title, &figures))
 }
 
 /// What is said below figure 6.
