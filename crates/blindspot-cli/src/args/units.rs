@@ -32,7 +32,8 @@ pub(crate) struct Units {
     /// Take a seeded random choice of the images
     #[arg(long, help_heading = "Images")]
     pub(crate) shuffle: bool,
-    /// The layer, by the name of its ONNX value; without a name, the layers are listed
+    /// The layer, by the name of its ONNX value, of the node that gives it (as spectrum has it) or of its module in
+    /// PyTorch (layer1.0.conv1); without a name, the layers are listed
     #[arg(long, value_name = "NAME", num_args = 0..=1, required = true)]
     pub(crate) layer: Option<Option<String>>,
     /// How many units to show, a random choice; or which, separated by commas (`17,` is unit 17)

@@ -1,7 +1,7 @@
 //! Layers of a network by the names of their ONNX values, and their units.
 
 use blindspot_data::suggest;
-use blindspot_net::{Network, Op, Operand, Real, ValueId};
+use blindspot_net::{Graph, Network, Node, Op, Operand, Real, ValueId};
 
 use super::UnitsError;
 
@@ -21,13 +21,14 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// The layer of this name.
+    /// The layer of this name: of a value, of the node that gives it, as `spectrum` names it, or of the module that
+    /// its weight belongs to, as PyTorch does: `layer1.0.conv1` for the weight `layer1.0.conv1.weight`.
     ///
     /// # Errors
-    /// [`UnitsError::Unknown`] if no value has the name, with the names of all layers.
+    /// [`UnitsError::Unknown`] if nothing has the name, with the names of all layers.
     /// [`UnitsError::Axes`] if the value has other axes than a layer.
     pub fn find<T: Real>(network: &Network<T>, name: &str) -> Result<Layer, UnitsError> {
-        let Ok(id) = network.graph().find(name) else {
+        let Some(id) = value_named(network.graph(), name) else {
             let known: Vec<String> = Layer::all(network)
                 .into_iter()
                 .map(|layer| layer.name)
@@ -115,5 +116,52 @@ impl Layer {
             }
             id = input;
         }
+    }
+}
+
+/// The value of this name; of the node, or of the module, of this name its output.
+fn value_named(graph: &Graph, name: &str) -> Option<ValueId> {
+    let weight = format!("{name}.weight");
+    let of_module = |node: &Node| {
+        node.inputs.iter().any(|operand| match operand {
+            Operand::Weight(id) => graph.weights()[id.index()].name == weight,
+            Operand::Value(_) => false,
+        })
+    };
+    let output = |is: &dyn Fn(&Node) -> bool| {
+        let mut nodes = graph.nodes().iter();
+        nodes.find(|node| is(node)).map(|node| node.output)
+    };
+    let value = graph.find(name).ok();
+    value
+        .or_else(|| output(&|node| node.name == name && !name.is_empty()))
+        .or_else(|| output(&of_module))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use blindspot_net::ops;
+
+    #[test]
+    fn a_layer_has_the_names_of_its_value_its_node_and_its_module() {
+        let mut graph = Graph::new("image", &[4]).unwrap();
+        let gemm = || Op::Gemm(ops::Gemm { trans_b: false });
+        let mut last = graph.input();
+        for name in ["fc1", "fc2"] {
+            let weight = graph.weight(&format!("{name}.weight"), &[4, 4]).unwrap();
+            let operands = [Operand::Value(last), Operand::Weight(weight)];
+            let value = format!("/{name}/Gemm_output_0");
+            last = graph
+                .node(&format!("/{name}/Gemm"), gemm(), &operands, &value)
+                .unwrap();
+        }
+        let network = Network::new(graph, vec![vec![1.0f32; 16]; 2]).unwrap();
+        for name in ["/fc1/Gemm_output_0", "/fc1/Gemm", "fc1"] {
+            let layer = Layer::find(&network, name).unwrap();
+            assert_eq!(layer.name, "/fc1/Gemm_output_0", "{name}");
+        }
+        let unknown = Layer::find(&network, "fc").unwrap_err();
+        assert!(matches!(unknown, UnitsError::Unknown { .. }), "{unknown}");
     }
 }
