@@ -1,11 +1,15 @@
-//! Every field of every result is in the book's page of file formats.
+//! Every field of every result is in the book's page of file formats, and in the JSON schema that the
+//! program prints, which the result is as.
 
 mod common;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::LazyLock;
 
+use common::schema::{check, undescribed};
 use common::{folder, run, small};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Objects whose fields are names of files, programs or operators.
 const FREE: [&str; 5] = [
@@ -15,6 +19,69 @@ const FREE: [&str; 5] = [
     "versions",
     "seeds",
 ];
+
+/// A result.
+struct Written {
+    /// What its schema is called.
+    command: &'static str,
+    file: &'static str,
+    content: Value,
+}
+
+/// A result of each command, with all that it can say.
+static RESULTS: LazyLock<Vec<Written>> = LazyLock::new(|| {
+    let folder = folder();
+    let dir = folder.path();
+    small(dir);
+    let images = "--data npz:data.npz --samples 12 --correct-only --quiet";
+    let attack = format!(
+        "attack model.onnx {images} --certify --epsilon 0.1 --enough 0.01 --save-images i \
+         --smallest 2 -o a.npz"
+    );
+    let certify = format!("certify model.onnx {images} -o c.npz");
+    let units = "units deep.onnx --data npz:data.npz --layer hidden2 --units 2 --directions 2 \
+                 --components 1 --synthesize --top 3 --quiet -o u";
+    let train = "train FC100-100-10 --data npz:data.npz --iterations 2 --quiet -o deep.onnx";
+    let transfer = "transfer --examples a.npz --models model.onnx --noise 0.1 --correct-only \
+                    --amplify-by 2 --quiet -o t";
+    for words in [&*attack, &*certify, transfer, train, units] {
+        done(dir, words);
+    }
+    done(dir, "spectrum model.onnx --quiet -o s");
+    for shard in ["0/2", "1/2"] {
+        let part = certify.replace("c.npz", "parts");
+        done(dir, &format!("{part} --shard {shard}"));
+    }
+    done(dir, "merge parts --quiet -o merged.npz");
+    let read = |command, file| Written {
+        command,
+        file,
+        content: serde_json::from_slice(&std::fs::read(dir.join(file)).unwrap()).unwrap(),
+    };
+    let printed = |file, words: &str| Written {
+        command: "inspect",
+        file,
+        content: serde_json::from_str(&done(dir, words)).unwrap(),
+    };
+    std::fs::write(dir.join("none.onnx"), [0x3a, 0]).unwrap();
+    vec![
+        read("attack", "a.json"),
+        read("certify", "c.json"),
+        read("transfer", "t/transfer.json"),
+        read("spectrum", "s/spectrum.json"),
+        read("units", "u/units.json"),
+        read("certify", "merged.json"),
+        printed("inspect model.onnx", "inspect model.onnx --profile --json"),
+        printed("inspect none.onnx", "inspect none.onnx --json"),
+    ]
+});
+
+/// Runs the command, which must succeed; gives what it printed.
+fn done(dir: &Path, words: &str) -> String {
+    let (exit, said, error) = run(dir, words);
+    assert_eq!(exit, 0, "{words}: {error}");
+    said
+}
 
 fn fields(value: &Value, found: &mut BTreeSet<String>) {
     match value {
@@ -33,38 +100,19 @@ fn fields(value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_field_of_a_result_is_in_the_book() {
-    let folder = folder();
-    let dir = folder.path();
-    small(dir);
-    let images = "--data npz:data.npz --samples 12 --correct-only --quiet";
-    let results = [
-        (
-            format!(
-                "attack model.onnx {images} --certify --epsilon 0.1 --enough 0.01 --save-images i \
-                 --smallest 2 -o a.npz"
-            ),
-            "a.json",
-        ),
-        (format!("certify model.onnx {images} -o c.npz"), "c.json"),
-        (
-            "transfer --examples a.npz --models model.onnx --noise 0.1 --correct-only --quiet -o t"
-                .into(),
-            "t/transfer.json",
-        ),
-        ("spectrum model.onnx --quiet -o s".into(), "s/spectrum.json"),
-    ];
     let page = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../docs/design/file-formats.md"
     );
     let page = std::fs::read_to_string(page).unwrap();
     let mut missing = BTreeSet::new();
-    for (words, file) in results {
-        let (exit, _, error) = run(dir, &words);
-        assert_eq!(exit, 0, "{words}: {error}");
-        let value = serde_json::from_slice(&std::fs::read(dir.join(file)).unwrap()).unwrap();
+    // The others have their schemas alone.
+    let in_the_book = RESULTS
+        .iter()
+        .filter(|result| !["units", "inspect"].contains(&result.command));
+    for Written { file, content, .. } in in_the_book {
         let mut found = BTreeSet::new();
-        fields(&value, &mut found);
+        fields(content, &mut found);
         assert!(found.len() > 10, "{file}: {found:?}");
         let unsaid = found
             .into_iter()
@@ -72,4 +120,79 @@ fn every_field_of_a_result_is_in_the_book() {
         missing.extend(unsaid.map(|field| format!("{file}: {field}")));
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The schema that the program prints for a command.
+fn schema(command: &str) -> Value {
+    let folder = folder();
+    serde_json::from_str(&done(folder.path(), &format!("schema {command}"))).unwrap()
+}
+
+#[test]
+fn every_result_is_as_its_schema_says() {
+    for Written {
+        command,
+        file,
+        content,
+    } in RESULTS.iter()
+    {
+        check(&schema(command), content).unwrap_or_else(|why| panic!("{file}: {why}"));
+    }
+}
+
+#[test]
+fn schemas_say_in_words_what_every_field_is() {
+    for command in [
+        "attack", "certify", "inspect", "spectrum", "transfer", "units",
+    ] {
+        let schema = schema(command);
+        let unsaid = undescribed(&schema);
+        assert!(unsaid.is_empty(), "{command}: {unsaid:#?}");
+        let text = schema.to_string();
+        for mark in ["[`", "::", "None"] {
+            assert!(
+                !text.contains(mark),
+                "{command}: `{mark}` is the program's own"
+            );
+        }
+    }
+}
+
+/// A check that everything passes would be none.
+#[test]
+fn what_differs_from_its_schema_is_found() {
+    let schema = schema("attack");
+    let record = &RESULTS[0].content;
+    for (change, says) in [
+        (
+            (|record| record["summary"]["fooled"] = json!("two")) as fn(&mut Value),
+            "summary/fooled",
+        ),
+        (
+            |record| record["summary"]["fooled"] = json!(-1),
+            "summary/fooled",
+        ),
+        (
+            |record| record["summary"]["fooled"] = Value::Null,
+            "summary/fooled",
+        ),
+        (
+            |record| drop(record["options"].as_object_mut().unwrap().remove("seed")),
+            "seed",
+        ),
+        (
+            |record| record["options"]["grouping"] = json!("line"),
+            "options/grouping",
+        ),
+        (
+            |record| record["preprocess"]["range"] = json!([0, 1, 2]),
+            "preprocess/range",
+        ),
+        (|record| record["novelty"] = json!(1), "novelty"),
+    ] {
+        let mut record = record.clone();
+        change(&mut record);
+        let why = check(&schema, &record).unwrap_err();
+        assert!(why.contains(says), "{says}: {why}");
+    }
 }

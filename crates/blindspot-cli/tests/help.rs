@@ -28,6 +28,7 @@ fn every_help_is_as_it_was() {
         "certify",
         "train",
         "data",
+        "schema",
         "completions",
         "man",
     ];

@@ -1,9 +1,10 @@
 //! Where inputs may move.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The valid range of every input value, [0, 1] unless the user says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InputBox {
     /// The smallest valid value.
     pub lower: f32,

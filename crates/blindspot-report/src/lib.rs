@@ -34,6 +34,7 @@ mod page;
 mod picture;
 mod plot;
 mod saved;
+mod schema;
 mod spectrum;
 mod steps;
 mod svg;

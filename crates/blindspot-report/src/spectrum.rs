@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use blindspot::spectrum::{LayerSpectrum, Spectra, SpectrumOptions};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Artifact;
@@ -78,10 +79,11 @@ pub fn spectrum_row(layer: &LayerSpectrum, reference: Option<[f64; 2]>) -> Vec<C
 }
 
 /// The content of spectrum.json.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SpectrumRecord {
     /// What was measured.
     #[serde(flatten)]
+    #[schemars(with = "crate::schema::Spectra")]
     pub spectra: Spectra,
     /// What the model is called.
     pub model: String,
@@ -91,9 +93,10 @@ pub struct SpectrumRecord {
 }
 
 /// What tells a measurement from others.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SpectrumIdentity {
     /// How it was measured.
+    #[schemars(with = "crate::schema::SpectrumOptions")]
     pub options: SpectrumOptions,
     /// Where approaches began.
     pub seed: u64,

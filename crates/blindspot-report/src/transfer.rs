@@ -1,6 +1,7 @@
 //! What examples do to networks: a table and a picture.
 
 use blindspot::transfer::{About, Matrix, Rate};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::artifact::Artifact;
@@ -68,7 +69,7 @@ pub fn transfer_matrix(matrix: &Matrix, correct_only: bool) -> Table {
 }
 
 /// The content of transfer.json.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct TransferRecord {
     /// What the models answer.
     #[serde(flatten)]

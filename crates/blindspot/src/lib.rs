@@ -89,6 +89,7 @@ pub mod picture;
 pub mod prelude;
 pub mod provenance;
 pub mod range_files;
+mod schema;
 pub mod search;
 mod stats;
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use blindspot_data::{ImageSet, files};
 use blindspot_model::Model;
 use blindspot_model::preprocess::Preprocess;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The model, the images and the program that a result comes from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
     /// What was put between image and network.
     #[serde(default)]

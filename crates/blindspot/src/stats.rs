@@ -1,9 +1,10 @@
 //! Tests and confidence intervals: the Mann-Whitney test with its effect size, and Wilson's interval.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The Mann-Whitney test of whether a first sample tends to be larger than a second one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MannWhitney {
     /// Number of pairs in which the first sample's member is larger; ties count a half.
     pub u: f64,

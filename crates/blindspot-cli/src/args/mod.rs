@@ -10,6 +10,7 @@ mod options;
 mod parse;
 mod quocnet;
 mod reproduce;
+mod schema;
 mod shell;
 mod spectrum;
 mod train;
@@ -30,6 +31,7 @@ pub(crate) use merge::Merge;
 pub(crate) use options::{ChoiceArgs, ModelArgs};
 use parse::{count, parse_bytes, parse_device, parse_seconds};
 pub(crate) use reproduce::Reproduce;
+pub(crate) use schema::{Described, Schema};
 pub(crate) use shell::{Completions, Man};
 pub(crate) use spectrum::Spectrum;
 pub(crate) use train::Train;
@@ -123,6 +125,7 @@ pub(crate) enum Command {
     Train(Train),
     #[command(subcommand)]
     Data(Data),
+    Schema(Schema),
     Completions(Completions),
     Man(Man),
 }

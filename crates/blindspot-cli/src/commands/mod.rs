@@ -11,6 +11,7 @@ mod page;
 mod part;
 mod quocnet;
 mod reproduce;
+mod schema;
 mod shell;
 mod spectrum;
 mod suspect;
@@ -58,6 +59,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
         Command::Certify(command) => certify::run(command, common, &progress),
         Command::Train(command) => train::run(command, common, &progress),
         Command::Data(command) => data::run(command, common, &progress),
+        Command::Schema(command) => schema::run(command),
         Command::Completions(command) => Ok(shell::completions(command)?),
         Command::Man(command) => shell::man(command, common),
     })

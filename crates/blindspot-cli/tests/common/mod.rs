@@ -1,6 +1,8 @@
 //! What tests of the command share.
 #![allow(dead_code, reason = "each test takes some of it")]
 
+pub(crate) mod schema;
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;

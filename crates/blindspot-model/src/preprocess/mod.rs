@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use blindspot_data::ErrorKind;
 use blindspot_net::{ExactNetwork, Graph, GraphError, Network, Op, Operand, WeightError, ops};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::file::{Described, Said, read};
@@ -15,7 +16,7 @@ pub use self::file::{Described, Said, read};
 /// width and values in [0, 1], is not. In this order: the channels are put in their order, the
 /// values scaled to the range, the mean taken away, divided by the deviation, the axes put in their
 /// order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Preprocess {
     /// What the image's 0 and 1 become.
     pub range: [f64; 2],
@@ -31,7 +32,7 @@ pub struct Preprocess {
 }
 
 /// In which order a network takes colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelOrder {
     /// Red, green, blue: as images have them.
@@ -41,7 +42,7 @@ pub enum ChannelOrder {
 }
 
 /// In which order a network takes an image's axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// Channels, height, width: as images have them; PyTorch's and ONNX's.

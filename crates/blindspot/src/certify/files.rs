@@ -6,6 +6,7 @@ use std::path::Path;
 use blindspot_data::files::{self, FileError};
 use blindspot_data::numpy::NpzWriter;
 use blindspot_run::journal::{Entries, JournalError, Work, take};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Arithmetic, Certificate};
@@ -13,9 +14,10 @@ use crate::provenance::Provenance;
 use crate::search::{Norm, SearchOptions};
 
 /// Where certificates come from: what the header of their journal says, and the JSON file beside the arrays.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct About {
     /// How the smallest perturbation was searched for; the certificates hold in the same norm and input box.
+    #[schemars(with = "crate::schema::SearchOptions")]
     pub options: SearchOptions,
     /// Model, images and program.
     #[serde(flatten)]
@@ -25,13 +27,14 @@ pub struct About {
     pub time_limit: Option<f64>,
     /// The arithmetic in which the certificates hold.
     #[serde(default)]
+    #[schemars(with = "crate::schema::Arithmetic")]
     pub arithmetic: Arithmetic,
     /// Bounds that could not be used and why, a phrase each; empty if nothing was missing.
     pub limits: Vec<String>,
 }
 
 /// The content of the JSON file beside the arrays.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Where the certificates come from.
     #[serde(flatten)]
@@ -108,7 +111,7 @@ impl Bracket {
 }
 
 /// Statistics of certificates. No mean has the images that are misclassified without a perturbation.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// The number of images.
     pub samples: usize,

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use blindspot_data::files::{self, FileError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::provenance::Provenance;
@@ -24,9 +25,10 @@ pub use robust::{Distance, RobustAccuracy, Share};
 pub use stored::{Layout, Numbers, SavedExample, StoredExample, StoredExamples};
 
 /// Where a set of examples comes from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// What was searched for.
+    #[schemars(with = "crate::schema::SearchOptions")]
     pub options: SearchOptions,
     /// Model, images and program.
     #[serde(flatten)]
@@ -43,7 +45,7 @@ pub struct Origin {
 }
 
 /// What is said of a set of examples besides its arrays: the content of the JSON file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Where they come from.
     #[serde(flatten)]
@@ -72,7 +74,7 @@ pub struct Record {
 }
 
 /// Certificates in figures: distances below which no change of the label is possible, in the norm of the search.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CertificateSummary {
     /// Their mean over the images that the network gets right as they are; None of no image.
     pub mean: Option<f64>,
@@ -82,7 +84,7 @@ pub struct CertificateSummary {
 }
 
 /// Examples as 8-bit files hold them, in figures.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EightBitSummary {
     /// Images fooled: of those searched from, those whose 8-bit image is answered as was asked for.
     pub fooled: usize,
@@ -93,7 +95,7 @@ pub struct EightBitSummary {
 }
 
 /// Norms of perturbations in figures.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NormSummary {
     /// The mean of the norm that the search made small.
     pub mean: f64,
@@ -130,7 +132,7 @@ impl NormSummary {
 }
 
 /// A set of examples in figures.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// Images.
     pub samples: usize,

@@ -1,12 +1,13 @@
 //! Robust accuracy at given norms: what share of the images stay right under every perturbation up to
 //! a norm.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::wilson;
 
 /// A share of all images, with its 95% confidence interval (Wilson 1927).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Share {
     /// The images that it is of.
     pub images: usize,
@@ -36,7 +37,7 @@ impl Share {
 
 /// The share of all images that stay right under every perturbation up to a norm: it lies between two
 /// shares that are known.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RobustAccuracy {
     /// The norm.
     pub epsilon: f64,

@@ -4,13 +4,14 @@ use std::io;
 use std::ops::Range;
 
 use blindspot_run::journal::{Entries, JournalError, take};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Distance;
 use crate::search::{EightBit, Example, Norm};
 
 /// What an entry holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Layout {
     /// Axes of an input.
     pub shape: Vec<usize>,

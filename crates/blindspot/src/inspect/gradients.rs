@@ -4,20 +4,23 @@ use std::time::{Duration, Instant};
 
 use blindspot_net::{Evaluator, Network};
 use blindspot_run::random::Stream;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How far a gradient is from finite differences, at one image.
 ///
 /// Both are of the margin between the two largest outputs, in double precision, along the gradient
 /// and, for networks that are not very slow, along random directions.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct GradientCheck {
     /// The norm of the gradient by the image's values; 0 where nothing changes the answer nearby.
+    #[schemars(with = "Option<f64>")]
     pub norm: f64,
     /// The largest difference along any direction, over the gradient's norm; of three steps the one
     /// that agrees best counts, so that a kink beside the image is no error. NaN (in JSON, null)
     /// where outputs or gradient are not finite, or the gradient is 0.
+    #[schemars(with = "Option<f64>")]
     pub relative_difference: f64,
 }
 

@@ -2,10 +2,11 @@
 
 use blindspot_model::Model;
 use blindspot_net::{Op, Operand, ops::Binary};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A guess about the preprocessing that a network was trained with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Guess {
     /// What is guessed, in words.

@@ -25,6 +25,7 @@ use blindspot_model::{Answer, Interface, Model, ModelError, ModelOptions};
 use blindspot_net::onnx::{Inspection, Port, inspect};
 use blindspot_net::{Evaluator, Network, Op, Operand, onnx};
 use blindspot_run::random::Stream;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use gradients::GradientCheck;
@@ -35,7 +36,7 @@ use crate::certify::Certifier;
 use crate::units::Layer;
 
 /// All that is known about a model. Its names are those of the JSON that it becomes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Report {
     /// What is in the file.
@@ -56,7 +57,7 @@ pub struct Report {
 }
 
 /// What is in a model's file.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FileReport {
     /// The program that wrote it, and its version; empty where it does not say so.
@@ -82,7 +83,7 @@ pub struct FileReport {
 }
 
 /// An input or output of a file.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PortReport {
     /// Its name.
@@ -95,7 +96,7 @@ pub struct PortReport {
 }
 
 /// A network that runs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct NetworkReport {
     /// The shape of an image as the model takes it, without a batch.
@@ -123,7 +124,7 @@ pub struct NetworkReport {
 }
 
 /// Something that can be done with a model.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Study {
     /// Its name: `attack`, `transfer`, `certify`, `units` or `spectrum`.

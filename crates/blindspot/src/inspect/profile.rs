@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use blindspot_net::{Evaluator, Graph, Network, Node, Op, Operand, OperandShape, peak_gflops};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How long runs go on, and how many there are at least.
@@ -12,7 +13,7 @@ const LEAST_RUNS: u32 = 3;
 /// How long each operator of a network takes for one image on one thread, forward and backward to the
 /// input, and how that compares with what the processor can do. Its names are those of the JSON that it
 /// becomes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Profile {
     /// Runs that the times are means of, after one that is not counted.
@@ -28,7 +29,7 @@ pub struct Profile {
 }
 
 /// What the nodes of one kind take.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct KindProfile {
     /// The operator; of a convolution with its window and, where it is one, `depthwise`.
@@ -41,12 +42,12 @@ pub struct KindProfile {
 }
 
 /// What one node takes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct NodeProfile {
     /// Its name in the file.
     pub name: String,
-    /// What kind of operator it is, as in [`KindProfile::kind`].
+    /// What kind of operator it is, as in the sums over kinds.
     pub kind: String,
     /// The shape of its output for one image.
     pub output: Vec<usize>,
@@ -56,7 +57,7 @@ pub struct NodeProfile {
 }
 
 /// What nodes take for one image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Cost {
     /// Milliseconds forward.

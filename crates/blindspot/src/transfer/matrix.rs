@@ -3,6 +3,7 @@
 use blindspot_model::classifier::Classifier;
 use blindspot_run::journal::{Entries, JournalError, Work, take};
 use blindspot_run::monitor::Monitor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Distortion;
@@ -13,7 +14,7 @@ use super::variant::Variant;
 use crate::stats::wilson;
 
 /// The fraction of a set of images that a network misclassifies.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rate {
     /// Number of images that the network misclassifies.
     pub wrong: u64,
@@ -51,7 +52,7 @@ pub(super) fn of_perturbed(norms: &[f64], length: usize) -> Option<Distortion> {
 }
 
 /// The errors of networks (columns) on examples in their variants (rows).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Matrix {
     /// For each row the examples' name and variant.
     pub rows: Vec<String>,

@@ -54,6 +54,7 @@ mod source;
 mod trial;
 mod variant;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::search::Example;
@@ -66,7 +67,7 @@ pub use variant::{Variant, add_noise};
 
 /// The size of a set of perturbations. The distortion of one image is the root mean square of its
 /// perturbation, the L2 norm over the square root of the number of values.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distortion {
     /// Number of images that the figures are of.
     pub images: u64,

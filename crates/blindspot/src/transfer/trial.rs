@@ -11,6 +11,7 @@ use blindspot_net::Network;
 use blindspot_run::journal::Work;
 use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::saved::{SavedError, SavedExamples};
@@ -18,7 +19,7 @@ use super::source::{ExampleBlock, ExampleSource};
 use super::variant::Variant;
 
 /// A set of examples, by name and size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ExampleSet {
     /// The set's name.
     pub name: String,
@@ -29,7 +30,7 @@ pub struct ExampleSet {
 }
 
 /// A model, by name and hash.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelFile {
     /// The model's name.
     pub file: String,
@@ -42,7 +43,7 @@ pub struct ModelFile {
 
 /// Which networks answer to which examples: the header of a journal, and what transfer.json says beside
 /// the matrix.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct About {
     /// What is done to each example.
     pub variants: Vec<Variant>,

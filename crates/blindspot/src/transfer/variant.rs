@@ -3,6 +3,7 @@
 use blindspot_model::Norm;
 use blindspot_model::inputs::InMemory;
 use blindspot_run::random::Stream;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::of_perturbed;
@@ -11,7 +12,7 @@ use super::{ExampleSource, SavedError};
 use crate::search::norm;
 
 /// What is done to examples before the networks see them.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Variant {

@@ -1,13 +1,16 @@
 //! How alike the top images of a unit or direction are.
 
 use blindspot_run::monitor::Monitor;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::distances::mean_distances;
 use super::{Context, TopImages, UnitsError};
 
 /// A measure of how alike the top images of a unit or a direction are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// The fraction of the top images that have the most frequent label among them, in (0, 1].
@@ -53,17 +56,18 @@ impl Measure {
 
 /// The measures of one set of top images. A measure is None if it is undefined: a distance of fewer than
 /// two images, purity, entropy and selectivity without labels, the selectivity of a constant projection.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Measures {
-    /// [`Measure::Purity`].
+    /// The fraction of the top images that have the most frequent label among them, in (0, 1].
     pub purity: Option<f64>,
-    /// [`Measure::Entropy`].
+    /// The entropy of the top images' labels, in bits.
     pub entropy: Option<f64>,
-    /// [`Measure::PixelDistance`].
+    /// The root mean square difference of two top images' pixels, averaged over all pairs.
     pub pixel_distance: Option<f64>,
-    /// [`Measure::DistanceBelow`].
+    /// The root mean square difference of two top images' activations in the layer below, averaged over all pairs.
     pub distance_below: Option<f64>,
-    /// [`Measure::Selectivity`].
+    /// The largest correlation, over the classes, of the projections of all images with belonging to the class, in
+    /// [0, 1].
     pub selectivity: Option<f64>,
 }
 

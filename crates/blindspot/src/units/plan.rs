@@ -2,6 +2,7 @@
 
 use blindspot_model::inputs::Inputs;
 use blindspot_net::Network;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::components::MAX_COVARIANCE_UNITS;
@@ -55,7 +56,7 @@ impl<'a> Context<'a> {
 }
 
 /// How images are ranked by their projection on a unit or direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct UnitsOptions {
     /// Number of images to find for each unit and direction, at least 1; a smaller set gives all it
@@ -87,7 +88,7 @@ impl UnitsOptions {
 }
 
 /// What to find out about a layer. By default nothing is shown, and the layer is studied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Plan {
     /// The units to show, from 0.
@@ -96,7 +97,7 @@ pub struct Plan {
     pub directions: usize,
     /// Number of principal components to show.
     pub components: usize,
-    /// Whether to compare all units with as many random directions; see [`Study`](super::Study).
+    /// Whether to compare all units with as many random directions.
     pub study: bool,
     /// How images are ranked.
     #[serde(flatten)]

@@ -10,6 +10,7 @@ use blindspot_net::ops::{Conv, Gemm, Reduce, ReduceKind, Window};
 use blindspot_net::{Evaluator, Network, Op, Operand, ValueId};
 use blindspot_run::monitor::Monitor;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evaluator_pool::EvaluatorPool;
@@ -17,7 +18,7 @@ use super::{Directions, Layer, UnitsError};
 
 /// How the values at all positions of a convolutional layer become one number for each channel or
 /// direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reduction {
     /// The largest value; of equal values the first position counts.

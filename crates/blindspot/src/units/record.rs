@@ -1,6 +1,7 @@
 //! What is told of a survey: the content of units.json.
 
 use blindspot_model::inputs::Inputs;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 use crate::provenance::Provenance;
 
 /// What tells a survey from others.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SurveyIdentity {
     /// The layer, by the name of its ONNX value.
     pub layer: String,
@@ -24,7 +25,7 @@ pub struct SurveyIdentity {
 }
 
 /// A survey as files and Python tell it. Images are named by their places in the data set.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SurveyRecord {
     /// What tells it from others.
     #[serde(flatten)]
@@ -51,7 +52,7 @@ pub struct SurveyRecord {
 }
 
 /// A unit with its images.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct UnitRecord {
     /// The unit, from 0.
     pub unit: usize,
@@ -61,7 +62,7 @@ pub struct UnitRecord {
 }
 
 /// A direction with its images.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct DirectionRecord {
     /// A vector of length 1 over the layer's units.
     pub direction: Vec<f32>,
@@ -74,7 +75,7 @@ pub struct DirectionRecord {
 }
 
 /// An image that was synthesised.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SynthesisRecord {
     /// The unit or direction: `unit 3`.
     pub of: String,
@@ -85,7 +86,7 @@ pub struct SynthesisRecord {
 }
 
 /// The images at both ends of a unit or direction.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ImagesRecord {
     /// Images with the largest projections, by their places in the data set; none of a constant.
     pub top: Vec<usize>,

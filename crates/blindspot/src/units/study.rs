@@ -3,6 +3,7 @@
 
 use blindspot_run::monitor::Monitor;
 use blindspot_run::random::Stream;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::measures::{Measure, Measures, measures};
@@ -11,7 +12,7 @@ use super::{Context, RankedImages, TopImages, UnitsError};
 use crate::stats::MannWhitney;
 
 /// Directions of one kind, or random sets of images, with their measures.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// The kind of the directions.
     pub kind: DirectionKind,
@@ -27,7 +28,7 @@ pub struct Group {
 }
 
 /// A kind of directions, or random sets of images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DirectionKind {
     /// The layer's units.
@@ -58,7 +59,7 @@ impl std::fmt::Display for DirectionKind {
 }
 
 /// A measure compared between two groups.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Contrast {
     /// The measure.
     pub measure: Measure,
@@ -73,7 +74,7 @@ pub struct Contrast {
 
 /// The study of a layer: whether the top images of its units are more alike than the top images of
 /// random directions, with controls.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Study {
     /// One sentence on the paper's claim that units mean no more than random directions.
     pub answer: String,

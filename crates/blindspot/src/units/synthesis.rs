@@ -7,6 +7,7 @@ use blindspot_model::inputs::Inputs;
 use blindspot_net::{Evaluator, Network, argmax};
 use blindspot_solve::{BoxLbfgs, LbfgsOptions};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::projector::Projector;
@@ -22,7 +23,7 @@ const VARIATION_ROUNDING: f64 = 1e-3;
 
 /// Weights of the regularisation that makes a synthesised image sparse and smooth. They are relative to
 /// the projection in units of its spread over the real images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Regularisation {
     /// Weight of the mean square of the image's values; 0.3 by default.

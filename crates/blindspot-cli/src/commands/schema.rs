@@ -1,0 +1,39 @@
+//! `blindspot schema`.
+
+use blindspot::units::SurveyRecord;
+use blindspot::{certify, examples, inspect};
+use blindspot_report::{SpectrumRecord, TransferRecord};
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema};
+
+use crate::args::{self, Described};
+use crate::print;
+
+pub(super) fn run(command: &args::Schema) -> anyhow::Result<()> {
+    let schema = match command.command {
+        Described::Attack => of::<examples::Record>(),
+        Described::Certify => of::<certify::Record>(),
+        Described::Inspect => of::<inspect::Report>(),
+        Described::Spectrum => of::<SpectrumRecord>(),
+        Described::Transfer => of::<TransferRecord>(),
+        Described::Units => of::<SurveyRecord>(),
+    };
+    Ok(print::text(&serde_json::to_string_pretty(&schema)?)?)
+}
+
+/// The schema of a type as it is written.
+fn of<T: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    RecursiveTransform(in_words_of_json).transform(&mut schema);
+    schema
+}
+
+/// Descriptions come from the program's own documentation: its `None` is JSON's null.
+fn in_words_of_json(schema: &mut Schema) {
+    if let Some(description) = schema.get("description").and_then(|text| text.as_str()) {
+        let words = description.replace('\n', " ").replace("None", "null");
+        schema.insert("description".into(), words.into());
+    }
+}

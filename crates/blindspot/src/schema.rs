@@ -1,0 +1,52 @@
+//! What JSON schemas say of types that don't describe themselves, field by field as files have them.
+#![expect(dead_code, reason = "only their descriptions are asked for")]
+
+use blindspot_model::{Grouping, InputBox, Norm};
+use schemars::JsonSchema;
+
+/// What was searched for, and where.
+#[derive(JsonSchema)]
+pub(crate) struct SearchOptions {
+    /// How the target class of each image was chosen: `random`, `nearest`, `all`, `untargeted`, or the number of a class.
+    target: String,
+    /// Seed of random targets.
+    seed: u64,
+    /// The valid range of every input value.
+    bounds: InputBox,
+    /// How the smallest perturbation was searched for: `sqp`, `lbfgs`, `fgsm`, `pgd`, `deepfool`, `cw` or `ddn`.
+    method: String,
+    /// The norm in which it was to be small: `l2`, `linf`, `l1` or `l0`.
+    norm: Norm,
+    /// What an L0 norm counts.
+    grouping: Grouping,
+    /// Whether the perturbation that the method `lbfgs` found was shrunk along its ray to the decision boundary.
+    shrink: bool,
+    /// Which answers count as adversarial.
+    criterion: Criterion,
+    /// Evaluations of the classifier for each search at most; null for no limit.
+    max_evaluations: Option<u64>,
+    /// Seconds for the whole search at most; null for no limit.
+    time_limit: Option<f64>,
+    /// The norm of a perturbation that was not made smaller, where it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enough: Option<f64>,
+}
+
+/// Which answers count as adversarial.
+#[derive(JsonSchema)]
+struct Criterion {
+    /// The label must leave the `top_k` most likely classes; 1 asks for any wrong answer.
+    top_k: usize,
+    /// Margin, in units of the outputs (logits), that an answer must exceed.
+    confidence: f64,
+}
+
+/// The arithmetic in which certificates hold.
+#[derive(JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Arithmetic {
+    /// That of any runtime, and exact arithmetic, too.
+    Runtime,
+    /// Exact arithmetic on the file's own numbers.
+    Exact,
+}
