@@ -15,7 +15,7 @@ const LETTER: f64 = 7.5;
 /// Above the cells: what the columns are, and their names.
 const TOP: f64 = 52.0;
 /// Below the cells: the scale of colours with its numbers.
-const BELOW: f64 = 78.0;
+const BELOW: f64 = 94.0;
 /// Around all.
 const MARGIN: f64 = 12.0;
 /// The width and height of the scale, and the steps that it has.
@@ -36,7 +36,7 @@ pub fn heat_map(matrix: &Matrix) -> String {
     let cells = column * matrix.columns.len() as f64;
     let bottom = TOP + CELL[1] * matrix.rows.len() as f64;
     let mut canvas = Canvas::new(1);
-    words(&mut canvas, [left - 8.0, 18.0], "end", SOFT, "images");
+    words(&mut canvas, [left - 8.0, TOP - 12.0], "end", SOFT, "images");
     let across = [left + cells / 2.0, 18.0];
     words(&mut canvas, across, "middle", SOFT, "network that answers");
     for (j, name) in matrix.columns.iter().enumerate() {
@@ -92,8 +92,13 @@ fn scale(canvas: &mut Canvas, [x, y]: [f64; 2]) {
         let number = format!("{}%", 25 * quarter);
         words(canvas, [at, below + 18.0], "middle", SOFT, &number);
     }
-    let name = "images that the network gets wrong, with the 95% interval (Wilson)";
-    words(canvas, [x, y + SCALE[1] + 36.0], "start", SOFT, name);
+    let lines = [
+        "images that the network gets wrong,",
+        "with the 95% interval (Wilson's)",
+    ];
+    for (line, below) in lines.into_iter().zip([36.0, 52.0]) {
+        words(canvas, [x, y + SCALE[1] + below], "start", SOFT, line);
+    }
 }
 
 /// A place in the colour of a share.

@@ -3,6 +3,7 @@
 use blindspot::units::SurveyRecord;
 use blindspot::{certify, examples, inspect};
 use blindspot_report::{SpectrumRecord, TransferRecord};
+use clap::ValueEnum;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
@@ -11,7 +12,7 @@ use crate::args::{self, Described};
 use crate::print;
 
 pub(super) fn run(command: &args::Schema) -> anyhow::Result<()> {
-    let schema = match command.command {
+    let mut schema = match command.command {
         Described::Attack => of::<examples::Record>(),
         Described::Certify => of::<certify::Record>(),
         Described::Inspect => of::<inspect::Report>(),
@@ -19,6 +20,9 @@ pub(super) fn run(command: &args::Schema) -> anyhow::Result<()> {
         Described::Transfer => of::<TransferRecord>(),
         Described::Units => of::<SurveyRecord>(),
     };
+    let named = command.command.to_possible_value();
+    let name = named.as_ref().map_or("", |value| value.get_name());
+    schema.insert("title".into(), format!("Result of blindspot {name}").into());
     Ok(print::text(&serde_json::to_string_pretty(&schema)?)?)
 }
 

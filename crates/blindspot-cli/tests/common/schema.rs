@@ -21,8 +21,10 @@ fn describe(schema: &Value, at: &str, found: &mut Vec<String>) {
             for (name, part) in parts {
                 let at = format!("{at}/{name}");
                 if name == "properties" {
+                    // What one variant of several is stands beside its only field.
+                    let variant = parts.contains_key("description") && at.contains("/oneOf/");
                     for (field, schema) in part.as_object().unwrap() {
-                        if schema["description"].as_str().is_none_or(str::is_empty) {
+                        if !variant && schema["description"].as_str().is_none_or(str::is_empty) {
                             found.push(format!("{at}/{field}"));
                         }
                     }
@@ -60,12 +62,11 @@ impl Schema<'_> {
                 },
                 "enum" => wanted.as_array().is_some_and(|all| all.contains(value)),
                 "const" => wanted == value,
-                "minimum" => match (value.as_f64(), wanted.as_f64()) {
-                    (Some(value), Some(least)) => value >= least,
-                    _ => value.is_null(),
-                },
-                "minItems" => value.as_array().map(Vec::len) >= wanted.as_u64().map(|n| n as usize),
-                "maxItems" => value.as_array().map(Vec::len) <= wanted.as_u64().map(|n| n as usize),
+                "minimum" => value
+                    .as_f64()
+                    .is_none_or(|value| Some(value) >= wanted.as_f64()),
+                "minItems" => length(value).is_none_or(|length| Some(length) >= wanted.as_u64()),
+                "maxItems" => length(value).is_none_or(|length| Some(length) <= wanted.as_u64()),
                 "anyOf" => self.count(wanted, value, at) >= 1,
                 "oneOf" => self.count(wanted, value, at) == 1,
                 "items" => {
@@ -125,6 +126,10 @@ impl Schema<'_> {
         let holds = schemas.filter(|schema| self.check(schema, value, at).is_ok());
         holds.count()
     }
+}
+
+fn length(value: &Value) -> Option<u64> {
+    value.as_array().map(|items| items.len() as u64)
 }
 
 fn is(kind: &Value, value: &Value) -> bool {
