@@ -9,8 +9,8 @@ Examples:
   blindspot schema attack > attack.schema.json
   blindspot schema inspect
 
-The schema is of the JSON file that the command writes, which --json prints, too. What merge writes has the schema of
-the command whose shards it merges.")]
+The schema is of the JSON file that the command writes, which --json prints, too. What merge writes
+has the schema of the command whose shards it merges.")]
 pub(crate) struct Schema {
     /// The command
     #[arg(value_name = "COMMAND")]

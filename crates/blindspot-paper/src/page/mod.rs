@@ -140,9 +140,8 @@ fn filters(pictures: &Pictures) -> impl Iterator<Item = Section> {
 /// How the run was made.
 fn made(results: &Results) -> Made {
     let mut facts = vec![("seed".to_owned(), results.seed.to_string())];
-    let options = results.options.iter();
+    let options = results.options.iter().filter(|(name, _)| *name != "seed");
     facts.extend(options.map(|(name, value)| (name.clone(), value.to_string())));
-    facts.dedup();
     Made::of_facts(facts, &results.data, &results.versions)
 }
 
