@@ -3,7 +3,7 @@
 
 use super::bounds::FeasibleBox;
 use super::norms::{Measure, Norm};
-use super::slp::program::{Constraint, Intervals, nearest, product, size};
+use super::slp::program::{Constraint, EXACT, Intervals, nearest, product, size};
 use super::slp::write_intervals;
 
 /// The least norm of a perturbation that goes as far along the normals of the active constraints as the
@@ -38,7 +38,7 @@ pub(super) fn smallest(
         })
         .collect();
     let mut point = Vec::new();
-    nearest(measure.norm, &constraints, &intervals, &mut point);
+    nearest(measure.norm, &constraints, &intervals, EXACT, &mut point);
     size(measure.norm, &point)
 }
 

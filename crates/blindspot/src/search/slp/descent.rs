@@ -5,7 +5,7 @@ use super::super::bounds::FeasibleBox;
 use super::super::norms::Norm;
 use super::super::problem::{Evaluation, MAX_OVERSHOOT, Problem};
 use super::super::runner_ups::RunnerUps;
-use super::program::{Constraint, Intervals, nearest, product, size};
+use super::program::{Constraint, EXACT, Intervals, nearest, product, size};
 
 /// Accepted steps at most, and points refused one after the other.
 const MAX_STEPS: u32 = 60;
@@ -29,21 +29,51 @@ const BEATEN: (f64, u32) = (1.3, 2);
 const SETTLED_BEATEN: (f64, f64) = (1.03, 0.05);
 /// Margins linearised at a point at most.
 const MAX_TANGENTS: usize = 10;
+/// Cuts at a time, and those of them that stay when a step is taken. In L1 a step changes few values, and a cut says
+/// little of the next one.
+const MAX_CUTS: usize = 6;
+const fn kept_cuts(norm: Norm) -> usize {
+    match norm {
+        Norm::Linf => 2,
+        _ => 0,
+    }
+}
+/// The gap of the linear programs while they promise steps: an exact one is asked for before the descent ends.
+const COARSE: f64 = 1e-3;
+/// A descent that ends though without its trust region it would be promised more than this part of the norm has come to
+/// a kink.
+const KINK: f64 = 0.01;
 
 /// A margin with its gradient, at the perturbation that stands.
 #[derive(Debug, Clone, Default)]
 struct Tangent {
     class: usize,
-    margin: f64,
+    /// The linear function at no perturbation at all.
+    constant: f64,
     /// The gradient; the offset is that of the last linearised problem.
     constraint: Constraint,
     multiplier: f64,
+    /// Whether it is that at a point that was refused, and not at the perturbation that stands.
+    is_cut: bool,
+}
+
+impl Tangent {
+    /// Makes it that of a class's margin at a perturbation.
+    fn set(&mut self, class: usize, gradient: &[f32], margin: f64, at: &[f64]) {
+        self.class = class;
+        let normal = &mut self.constraint.normal;
+        normal.clear();
+        normal.extend(gradient.iter().map(|&g| f64::from(g)));
+        self.constant = margin - product(normal, at);
+    }
 }
 
 /// What a step has led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
     Searching,
+    /// Steps were refused, one after the other, or did not settle: of kinks.
+    Kink,
     Ended,
 }
 
@@ -73,6 +103,10 @@ pub(super) struct Descent {
     /// Whether the point that was evaluated last stands.
     stands: bool,
     begun: bool,
+    /// Whether tangents at refused points are kept.
+    keeps_cuts: bool,
+    /// Whether the descent would have ended with cuts since the last step.
+    tried_without_cuts: bool,
     steps: u32,
     refused: u32,
     gradients: u64,
@@ -95,6 +129,16 @@ impl Descent {
         self.pending.clear();
         (self.stands, self.begun) = (false, false);
         (self.steps, self.refused, self.gradients) = (0, 0, 0);
+    }
+
+    /// From now on, keeps the tangents at points that are refused.
+    pub(super) fn keep_cuts(&mut self) {
+        self.keeps_cuts = true;
+    }
+
+    /// Whether it does.
+    pub(super) fn keeps_cuts(&self) -> bool {
+        self.keeps_cuts
     }
 
     /// Whether no point was evaluated since the last restart.
@@ -127,7 +171,7 @@ impl Descent {
         self.tangents.clear();
         self.linearize(gradient);
         self.radius = f64::INFINITY;
-        let feasible = self.project(problem, at);
+        let feasible = self.project(problem, at, EXACT);
         self.tangents.clear();
         if feasible {
             size(self.norm, &self.trial)
@@ -154,8 +198,14 @@ impl Descent {
                 self.delta.clone_from(&self.trial);
                 self.smallest_margin = margin;
                 self.success = margin > at.lead;
-                self.tangents
-                    .retain(|tangent| classes.contains(&tangent.class));
+                let mut old = self.cuts().saturating_sub(kept_cuts(self.norm));
+                self.tangents.retain(|tangent| {
+                    if tangent.is_cut && old > 0 {
+                        old -= 1;
+                        return false;
+                    }
+                    tangent.is_cut || classes.contains(&tangent.class)
+                });
                 self.pending = classes;
             } else {
                 self.pending = vec![classes[0]];
@@ -198,7 +248,8 @@ impl Descent {
     /// Whether the constraint of a class was active in the last step.
     fn is_active(&self, class: usize) -> bool {
         let mut tangents = self.tangents.iter();
-        tangents.any(|tangent| tangent.class == class && tangent.multiplier > 0.0)
+        tangents
+            .any(|tangent| !tangent.is_cut && tangent.class == class && tangent.multiplier > 0.0)
     }
 
     /// Takes the gradient that was asked for; moves `point` on once all margins that count at the
@@ -217,24 +268,23 @@ impl Descent {
             }
             self.steps += 1;
             self.refused = 0;
+            self.tried_without_cuts = false;
         } else {
             self.refused += 1;
+            self.cut(gradient);
         }
         if self.steps > MAX_STEPS || self.refused > MAX_REFUSED {
-            return Progress::Ended;
+            return Progress::Kink;
         }
+        let mut gap = COARSE;
         loop {
-            let feasible = self.project(problem, at);
+            let feasible = self.project(problem, at, gap);
             let multipliers: f64 = self.tangents.iter().map(|tangent| tangent.multiplier).sum();
             self.weight = self.weight.max(WEIGHT * multipliers);
             self.place(problem, point);
             let length = size(self.norm, &self.trial);
-            let now = self.merit(&self.delta, self.smallest_margin, at);
-            let reached = self.tangents.iter().map(|tangent| {
-                tangent.constraint.offset - product(&tangent.constraint.normal, &self.trial)
-            });
-            self.promised = length + self.weight * reached.fold(0.0, f64::max);
-            let gain = now - self.promised;
+            self.promised = self.merit_of_program();
+            let gain = self.merit(&self.delta, self.smallest_margin, at) - self.promised;
             if gain > SMALL_GAIN * length {
                 let wide = self.radius.is_infinite() || self.moved() < 0.99 * self.radius;
                 if feasible && wide && self.is_beaten(length, gain, best) {
@@ -242,11 +292,42 @@ impl Descent {
                 }
                 return Progress::Searching;
             }
-            if self.success || self.overshoot >= MAX_OVERSHOOT {
-                return Progress::Ended;
+            if gap > EXACT {
+                gap = EXACT;
+            } else if self.cuts() > 0 && !self.tried_without_cuts {
+                self.tried_without_cuts = true;
+                self.tangents.retain(|tangent| !tangent.is_cut);
+            } else if self.success || self.overshoot >= MAX_OVERSHOOT {
+                return if self.is_held(problem, at, length) {
+                    Progress::Kink
+                } else {
+                    Progress::Ended
+                };
+            } else {
+                self.overshoot *= 2.0;
             }
-            self.overshoot *= 2.0;
         }
+    }
+
+    /// The merit of the perturbation that is tried, were the margins as linear as the program takes them for.
+    fn merit_of_program(&self) -> f64 {
+        let missing = self.tangents.iter().map(|tangent| {
+            tangent.constraint.offset - product(&tangent.constraint.normal, &self.trial)
+        });
+        size(self.norm, &self.trial) + self.weight * missing.fold(0.0, f64::max)
+    }
+
+    /// Whether nothing but the trust region holds the descent where it ends, with a perturbation of this length: at a
+    /// kink.
+    fn is_held(&mut self, problem: &Problem, at: Evaluation, length: f64) -> bool {
+        if self.radius.is_infinite() || self.moved() < 0.99 * self.radius {
+            return false;
+        }
+        self.radius = f64::INFINITY;
+        self.tangents.retain(|tangent| !tangent.is_cut);
+        self.project(problem, at, COARSE);
+        let now = self.merit(&self.delta, self.smallest_margin, at);
+        now - self.merit_of_program() > KINK * length
     }
 
     /// Whether this class can't give a perturbation smaller than the best any more.
@@ -258,29 +339,42 @@ impl Descent {
             && gain < SETTLED_BEATEN.1 * length
     }
 
-    /// Replaces the margin asked for by its tangent.
+    /// Replaces the margin asked for by its tangent at the perturbation that stands.
     fn linearize(&mut self, gradient: &[f32]) {
-        self.gradients += 1;
         let class = self.asked;
         let mut tangents = self.tangents.iter();
-        let place = tangents
-            .position(|tangent| tangent.class == class)
-            .unwrap_or_else(|| {
-                self.tangents.push(Tangent::default());
-                self.tangents.len() - 1
-            });
-        let tangent = &mut self.tangents[place];
-        (tangent.class, tangent.margin) = (class, self.asked_margin);
-        tangent.constraint.normal.clear();
-        tangent
-            .constraint
-            .normal
-            .extend(gradient.iter().map(|&g| f64::from(g)));
+        let place = tangents.position(|tangent| !tangent.is_cut && tangent.class == class);
+        let mut tangent = place.map_or_else(Tangent::default, |at| self.tangents.swap_remove(at));
+        self.gradients += 1;
+        tangent.set(class, gradient, self.asked_margin, &self.delta);
+        self.tangents.push(tangent);
     }
 
-    /// Finds the nearest perturbation in the trust region that satisfies all tangents; false where it
-    /// has none.
-    fn project(&mut self, problem: &Problem, at: Evaluation) -> bool {
+    /// How many tangents are cuts.
+    fn cuts(&self) -> usize {
+        self.tangents
+            .iter()
+            .filter(|tangent| tangent.is_cut)
+            .count()
+    }
+
+    /// Keeps the tangent at the point that was refused, where cuts are kept.
+    fn cut(&mut self, gradient: &[f32]) {
+        if !self.keeps_cuts || self.cuts() >= MAX_CUTS {
+            return;
+        }
+        self.gradients += 1;
+        let mut tangent = Tangent {
+            is_cut: true,
+            ..Tangent::default()
+        };
+        tangent.set(self.asked, gradient, self.asked_margin, &self.trial);
+        self.tangents.push(tangent);
+    }
+
+    /// Finds the nearest perturbation in the trust region that satisfies all tangents, as far as the gap lets; false
+    /// where it has none.
+    fn project(&mut self, problem: &Problem, at: Evaluation, gap: f64) -> bool {
         let violation = (at.beyond(self.overshoot) - self.smallest_margin).max(0.0);
         let beyond = if self.steps > PATIENT_STEPS && !self.success {
             BEYOND * violation
@@ -289,8 +383,7 @@ impl Descent {
         };
         let aim = at.beyond(self.overshoot) + beyond;
         for tangent in &mut self.tangents {
-            let here = product(&tangent.constraint.normal, &self.delta);
-            tangent.constraint.offset = aim - tangent.margin + here;
+            tangent.constraint.offset = aim - tangent.constant;
         }
         write_intervals(
             &problem.original,
@@ -303,7 +396,13 @@ impl Descent {
             .iter_mut()
             .map(|tangent| std::mem::take(&mut tangent.constraint))
             .collect();
-        let solution = nearest(self.norm, &constraints, &self.intervals, &mut self.trial);
+        let solution = nearest(
+            self.norm,
+            &constraints,
+            &self.intervals,
+            gap,
+            &mut self.trial,
+        );
         let solved = constraints.into_iter().zip(solution.multipliers);
         for (tangent, (constraint, multiplier)) in self.tangents.iter_mut().zip(solved) {
             (tangent.constraint, tangent.multiplier) = (constraint, multiplier);

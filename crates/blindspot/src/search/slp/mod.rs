@@ -9,6 +9,10 @@
 //! ([`descent`]; Fletcher and Sainz de la Maza 1989). Where the linearised problem promises nothing
 //! more, the iterate is a local minimum to first order.
 //!
+//! At kinks (of ReLUs, of max pooling) no step along the tangents may be taken, though the nearest point lies farther
+//! on: the tangents know nothing of what is behind the kink. Where a descent has ended so, all of them are made once
+//! more, and points that are refused leave their tangents as cuts, which the next steps have to satisfy, too.
+//!
 //! All runner-ups of the label are ranked by their linearised distances and searched, the nearest
 //! first; one that is seen to end farther than the best so far is given up. At the end the best
 //! point is moved along its ray to the boundary.
@@ -54,6 +58,8 @@ pub(super) struct Slp {
     descent_end: u64,
     /// Whether the class that is searched is the last one.
     last: bool,
+    /// Whether a descent has ended at a kink.
+    kinked: bool,
 }
 
 impl Slp {
@@ -85,6 +91,7 @@ impl Slp {
             descent,
             descent_end: share(UNREACHED_SHARE, task.max_evaluations),
             last: false,
+            kinked: false,
         }
     }
 
@@ -125,10 +132,15 @@ impl Slp {
         Phase::Descent
     }
 
-    /// From the original along the linearised boundary of the next runner-up, if there is one.
+    /// From the original along the linearised boundary of the next runner-up, if there is one; after the last one of all
+    /// of them once more, with cuts, where one has ended at a kink.
     fn next_class(&mut self) -> Phase {
         if self.last || !self.state.runner_ups.advance(self.state.problem.objective) {
-            return self.shrink();
+            if self.last || !self.kinked || self.descent.keeps_cuts() {
+                return self.shrink();
+            }
+            self.descent.keep_cuts();
+            self.state.runner_ups.restart();
         }
         self.state
             .point
@@ -195,7 +207,10 @@ impl Search for Slp {
                     Progress::Searching if self.state.effort.evaluations < self.descent_end => {
                         Phase::Descent
                     }
-                    Progress::Searching | Progress::Ended => self.next_class(),
+                    progress => {
+                        self.kinked |= progress == Progress::Kink;
+                        self.next_class()
+                    }
                 }
             }
             Phase::Ray(ray) => self.state.follow_ray(ray).map_or(Phase::Done, Phase::Ray),

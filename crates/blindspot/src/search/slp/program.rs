@@ -15,6 +15,9 @@
 use super::simplex::Simplex;
 use crate::search::norms::Norm;
 
+/// A gap that is none, as far as single precision can tell.
+pub(in crate::search) const EXACT: f64 = 1e-7;
+
 /// A linear constraint `normal . r >= offset`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(in crate::search) struct Constraint {
@@ -61,11 +64,12 @@ impl Intervals {
 }
 
 /// Writes the nearest point into `point`; where the intervals have none that satisfies the constraints,
-/// one that violates them little.
+/// one that violates them little. For several constraints it may be longer by the part `gap` of its norm.
 pub(in crate::search) fn nearest(
     norm: Norm,
     constraints: &[Constraint],
     intervals: &Intervals,
+    gap: f64,
     point: &mut Vec<f64>,
 ) -> Solution {
     match constraints {
@@ -86,7 +90,7 @@ pub(in crate::search) fn nearest(
                 feasible,
             }
         }
-        several => Simplex::new(norm, several, intervals).solve(point),
+        several => Simplex::new(norm, several, intervals, gap).solve(point),
     }
 }
 
@@ -298,7 +302,7 @@ mod tests {
                 upper: upper.clone(),
             };
             let mut point = Vec::new();
-            let solution = nearest(norm, &constraints, &intervals, &mut point);
+            let solution = nearest(norm, &constraints, &intervals, EXACT, &mut point);
             for i in 0..n {
                 assert!((lower[i] - 1e-9..=upper[i] + 1e-9).contains(&point[i]));
             }

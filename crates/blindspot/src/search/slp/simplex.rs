@@ -6,8 +6,6 @@ use crate::search::norms::Norm;
 
 /// Vertices that enter at most.
 const MAX_PIVOTS: usize = 400;
-/// The mixture is taken for optimal at this part of its norm above the dual bound.
-const GAP: f64 = 1e-7;
 /// What a unit of violation costs, where rows have a dual norm of 1: more than any step gains.
 const VIOLATION_COST: f64 = 1e6;
 /// Where intervals are open, several constraints are not looked for beyond this multiple of the
@@ -30,6 +28,8 @@ pub(super) struct Simplex<'a> {
     norm: Norm,
     constraints: &'a [Constraint],
     intervals: Intervals,
+    /// The mixture is taken for optimal at this part of its norm above the dual bound.
+    gap: f64,
     /// What each constraint is divided by: the dual norm of its normal.
     units: Vec<f64>,
     basis: Vec<Column>,
@@ -39,7 +39,12 @@ pub(super) struct Simplex<'a> {
 }
 
 impl<'a> Simplex<'a> {
-    pub(super) fn new(norm: Norm, constraints: &'a [Constraint], intervals: &Intervals) -> Self {
+    pub(super) fn new(
+        norm: Norm,
+        constraints: &'a [Constraint],
+        intervals: &Intervals,
+        gap: f64,
+    ) -> Self {
         let units = constraints.iter().map(|constraint| {
             let dual = match norm {
                 Norm::Linf => size(Norm::L1, &constraint.normal),
@@ -67,6 +72,7 @@ impl<'a> Simplex<'a> {
             norm,
             constraints,
             intervals,
+            gap,
             units,
             basis: Vec::new(),
             entries: Vec::new(),
@@ -155,7 +161,7 @@ impl<'a> Simplex<'a> {
             let Some((column, gain)) = self.entering(&duals, &mut candidate) else {
                 break;
             };
-            if gain <= GAP * cost {
+            if gain <= self.gap * cost {
                 break;
             }
             let (entries, cost) = self.describe(&column);
