@@ -87,6 +87,20 @@ class Examples(Columns):
         return self._adversarial
 
     @property
+    def outputs_before(self) -> NDArray[np.float32] | None:
+        """The model's outputs for each original, `[n, outputs]`, of an attack with a goal; else None."""
+        return self._outputs(0)
+
+    @property
+    def outputs_after(self) -> NDArray[np.float32] | None:
+        """The model's outputs for each adversarial image, `[n, outputs]`, of an attack with a goal; else None."""
+        return self._outputs(1)
+
+    def _outputs(self, form: int) -> NDArray[np.float32] | None:
+        outputs = self._found.outputs()
+        return None if outputs is None else outputs[form].reshape(len(self), -1)
+
+    @property
     def norm(self) -> NDArray[np.float64]:
         """The norm of each perturbation that the search made small; 0 where nothing was found or needed."""
         return self._numbers[self._norm]
@@ -268,6 +282,7 @@ def attack(
     labels: Labels | None = None,
     *,
     target: Target = "untargeted",
+    goal: str | None = None,
     norm: str = "l2",
     group: str = "value",
     method: str = "sqp",
@@ -306,6 +321,11 @@ def attack(
         labels: the true class of each image; those of the folder or set without, or the model's own answers.
         target: "untargeted" (any wrong class), "random" (wrong, seeded), "nearest" (the likeliest wrong one),
             "all" (the best of all wrong ones), or a class by its number or name.
+        goal: in place of a target, what the outputs of a model that is no classifier are to do, as for the command:
+            "flips", "flips:LABEL", "labels:A,B" or "labels:none" of labels; "moves:D", "rises:D:OUTPUT",
+            "falls:D:OUTPUT" or "enters:LOW..HIGH:OUTPUT" of quantities; "moves:D", "turns:COSINE", "near:D:IMAGE" or
+            "aligns:COSINE:IMAGE" of embeddings; "margin:FILE.onnx" for a network of one's own. An ONNX file is loaded
+            for it; a `Model` has to be loaded with the `outputs` that it is about.
         norm: what is to be small: "l2", "linf", "l1" or "l0" (how many values change); by "sqp".
         group: what "l0" counts: each "value", or "pixel" (all channels of a pixel as one).
         method: "sqp", "lbfgs" (the paper's search), or to compare with: "fgsm", "pgd", "deepfool", "cw", "ddn".
@@ -340,11 +360,14 @@ def attack(
     """
     if on_interrupt not in ("raise", "return"):
         raise UsageError(f"on_interrupt={on_interrupt!r}; use raise or return")
-    classifier = as_classifier(model, images)
+    if goal is not None and target != "untargeted":
+        raise UsageError("a goal takes no target beside it; leave one of them out")
+    classifier = as_classifier(model, images, goal)
     choice = Choice(samples, shuffle, whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir)
     lower, upper, change = _limits(mask, bounds, classifier.shape)
     options: _native.AttackOptions = {
         "target": _target(target, classifier),
+        "goal": goal,
         "method": method,
         "norm": norm,
         "group": group,
@@ -366,7 +389,8 @@ def attack(
         inputs = given(
             images, labels, classifier.shape, choice, watch, box=box or classifier.box, model=native
         )
-        truth = inputs.truth(classifier, correct_only, watch)
+        # What an input's class is says nothing of a goal for the outputs.
+        truth = inputs.truth(classifier, correct_only, watch) if goal is None else [0] * len(inputs.images)
         found, interrupt = _native.attack(native_of(classifier), inputs.images, truth, options, watch)
         if verify is not None and len(found):
             found = _verified(verify, classifier, found)
@@ -374,7 +398,7 @@ def attack(
     if interrupt is not None:
         return ended(interrupt, examples, on_interrupt)
     right = int((examples.prediction_before == examples.label).sum())
-    if _native.near_chance(right, len(examples), classifier.classes):
+    if goal is None and _native.near_chance(right, len(examples), classifier.classes):
         warnings.warn(
             f"the model is right for {right} of {len(examples)} images, which is near chance; check what it"
             " wants of its input (mean, std, range, channel_order, layout) and the classes' numbers",
@@ -444,5 +468,8 @@ def _verified(runtime: str, classifier: Model | Classifier, found: _native.Found
         raise UsageError("onnxruntime runs ONNX files; a module has verified its results itself")
     from blindspot._onnxruntime import outputs
 
-    adversarial = found.adversarial().reshape(len(found), *found.shape)
-    return found.refuted_by(np.ascontiguousarray(outputs(classifier, adversarial)).reshape(-1))
+    before, after = (
+        np.ascontiguousarray(outputs(classifier, images.reshape(len(found), *found.shape))).reshape(-1)
+        for images in (found.original(), found.adversarial())
+    )
+    return found.refuted_by(before, after)

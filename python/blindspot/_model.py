@@ -141,6 +141,7 @@ class Said(TypedDict, total=False):
     input_values: str | os.PathLike[str] | None
     input_shape: Sequence[int] | None
     output: str | None
+    outputs: Literal["classes", "labels", "numbers"]
     memory: int | str | None
     reading_time: float | None
 
@@ -171,6 +172,7 @@ def model_options(said: Said) -> ModelOptions:
         "preprocess": json.dumps(preprocess),
         "described": json.dumps(dict(described)).encode() if isinstance(described, Mapping) else described,
         "interface": json.dumps(interface),
+        "outputs": said.get("outputs", "classes"),
         "box": (float(low), float(high)),
         "classes": None if classes is None else [str(name) for name in classes],
         "memory": None if memory is None else str(memory),
@@ -201,6 +203,7 @@ def load(
     input_values: str | os.PathLike[str] | None = None,
     input_shape: Sequence[int] | None = None,
     output: str | None = None,
+    outputs: Literal["classes", "labels", "numbers"] = "classes",
     memory: int | str | None = None,
     reading_time: float | None = None,
 ) -> Model:
@@ -222,7 +225,9 @@ def load(
         input: the input that is the image, where the file has several.
         input_values: an .npz file with the values of the other inputs.
         input_shape: the input's shape without the batch, where the file leaves sizes open.
-        output: the output with a number for each class, where the file has several.
+        output: the output with a number for each class, where the file has several; or any value of the file.
+        outputs: what its numbers are: "classes" (the largest is the answer), "labels" (each on or off by itself)
+            or "numbers" (quantities, embeddings, activations), for `attack` with a goal.
         memory: how much the work may take, in bytes or as in "12GB": a model or images that need more are
             refused; three quarters of the machine's by default.
         reading_time: seconds that the constants of a model may be computed when it is read, 10 by default.
@@ -249,6 +254,7 @@ def load(
         "input_values": input_values,
         "input_shape": input_shape,
         "output": output,
+        "outputs": outputs,
         "memory": memory,
         "reading_time": reading_time,
     }
@@ -291,14 +297,17 @@ def as_model(model: AnyModel) -> Model:
     return load(model)
 
 
-def as_classifier(model: AnyModel, images: Images) -> Model | Classifier:
-    """A model that can be searched."""
+def as_classifier(model: AnyModel, images: Images, goal: str | None = None) -> Model | Classifier:
+    """A model that can be searched; a file is loaded for the goal."""
     if isinstance(model, (Model, Classifier)):
         return model
     if is_torch_module(model):
         from blindspot._torch import TorchClassifier, shape_of
 
         return TorchClassifier(model, shape_of(images))
+    if goal is not None:
+        word = goal.partition(":")[0]
+        return load(model, outputs="labels" if word in ("flips", "labels") else "numbers")
     return load(model)
 
 

@@ -39,5 +39,7 @@ pub mod rounding;
 pub mod usual;
 
 pub use input_box::InputBox;
-pub use model::{Answer, ExactModel, Interface, Model, ModelError, ModelOptions, read_network};
+pub use model::{
+    Answer, ExactModel, Interface, Model, ModelError, ModelOptions, Outputs, read_network,
+};
 pub use norms::{Grouping, Norm};

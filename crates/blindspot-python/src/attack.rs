@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use blindspot::ErrorKind;
 use blindspot::certify::Certifier;
-use blindspot::classifier::Classifier;
+use blindspot::classifier::{CheckedEvaluator, Classifier};
+use blindspot::goals::{GoalError, OutputGoal};
 use blindspot::inputs::Inputs;
-use blindspot::model::InputBox;
+use blindspot::model::{InputBox, Model, Outputs};
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{Block, Bounds, Criterion, SearchError, SearchOptions, search_in_blocks};
 use numpy::PyReadonlyArray1;
@@ -24,6 +25,8 @@ use crate::work::{Watch, run, run_whole};
 #[pyo3(from_item_all)]
 pub(crate) struct Options<'py> {
     target: String,
+    /// In place of a target.
+    goal: Option<String>,
     method: String,
     norm: String,
     group: String,
@@ -65,6 +68,10 @@ impl Options<'_> {
             .time_limit(self.time_limit)
             .enough(self.enough)
             .input_box(input_box);
+        if let Some(goal) = &self.goal {
+            let goal: OutputGoal = goal.parse().map_err(told)?;
+            options.goal = Some(with_formula(goal)?);
+        }
         if self.lower.is_some() || self.upper.is_some() || self.change.is_some() {
             let mut bounds = Bounds::within(input_box, classifier.input_len());
             let limits = [
@@ -102,9 +109,10 @@ pub(crate) fn attack<'py>(
     {
         return Err(fail(ErrorKind::Usage, "epsilon takes norms from 0"));
     }
-    let options = options.read(&any)?;
+    let mut options = options.read(&any)?;
+    check_outputs(&any, &options)?;
     let certifier = match (&any, certify) {
-        (AnyModel::Own(model), true) => {
+        (AnyModel::Own(model), true) if options.goal.is_none() => {
             let certifier = Certifier::in_box(model.model(), options.reach())?;
             Some(certifier.norm(options.norm).grouping(options.grouping))
         }
@@ -113,10 +121,14 @@ pub(crate) fn attack<'py>(
                        one";
             return Err(fail(ErrorKind::Usage, why));
         }
-        (_, false) => None,
+        _ => None,
     };
     let classifier = any.classifier();
     let (searched, selection, interrupt) = Given::with(images, |images| {
+        if let Some(goal) = options.goal.take() {
+            options.goal =
+                Some(with_template(goal, classifier, images).map_err(|e| any.failure(e))?);
+        }
         let search = |monitor: &dyn Monitor| search(classifier, images, &labels, &options, monitor);
         let ((searched, failed), interrupt) = run(py, &watch, search)?;
         // What was found before a model failed is worth as much as what was before Ctrl-C.
@@ -128,7 +140,64 @@ pub(crate) fn attack<'py>(
     if let (Some(certifier), None) = (certifier, &interrupt) {
         run_whole(py, &watch, |monitor| found.certify(&certifier, monitor))?;
     }
+    if found.options().goal.is_some() && interrupt.is_none() {
+        run_whole(py, &watch, |_| found.evaluate(classifier))
+            .map_err(|error| any.failure(error))?;
+        if let (AnyModel::Own(model), true) = (&any, certify) {
+            let model = model.model();
+            run_whole(py, &watch, |monitor| found.certify_goal(model, monitor))?;
+        }
+    }
     Ok((found, interrupt))
+}
+
+/// A goal with the network of one's own that it names, if it does.
+fn with_formula(goal: OutputGoal) -> Result<OutputGoal, Failure> {
+    let Some(file) = goal.formula().map(str::to_owned) else {
+        return Ok(goal);
+    };
+    let formula = Model::options().outputs(Outputs::Numbers).open(file)?;
+    Ok(goal.with_formula(formula.network().clone()))
+}
+
+/// A goal with the model's outputs for the image that it names, if it does.
+fn with_template(
+    goal: OutputGoal,
+    classifier: &dyn Classifier,
+    images: &Given<'_>,
+) -> Result<OutputGoal, SearchError> {
+    let Some(index) = goal.template() else {
+        return Ok(goal);
+    };
+    let Some(position) = (0..images.len()).find(|&position| images.index(position) == index) else {
+        return Err(GoalError::Template(index).into());
+    };
+    let mut evaluator = CheckedEvaluator::new(classifier);
+    images.read(position, evaluator.input(1)?)?;
+    let outputs = evaluator.outputs()?;
+    let outputs: Vec<f64> = outputs.iter().map(|&output| output.into()).collect();
+    Ok(goal.with_template(&outputs))
+}
+
+/// Whether a model was opened for what its outputs are asked to do.
+fn check_outputs(any: &AnyModel<'_>, options: &SearchOptions) -> Result<(), Failure> {
+    let wanted = options
+        .goal
+        .as_ref()
+        .map_or(Outputs::Classes, OutputGoal::outputs);
+    let AnyModel::Own(model) = any else {
+        return Ok(());
+    };
+    let word = match wanted {
+        outputs if outputs == model.model().outputs() => return Ok(()),
+        Outputs::Classes => "classes",
+        Outputs::Labels => "labels",
+        Outputs::Numbers => "numbers",
+    };
+    let why = format_args!(
+        "the model was loaded for other outputs: load it with outputs=\"{word}\" for this"
+    );
+    Err(fail(ErrorKind::Usage, why))
 }
 
 /// What was found, and why not all was.

@@ -5,18 +5,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blindspot::certify::{Certifier, CertifyError};
+use blindspot::classifier::{CheckedEvaluator, Classifier};
 use blindspot::examples::{
-    Distance, Layout, Origin, Record, RobustAccuracy, SavedExample, StoredExamples, confidences,
-    with_stored, write_found,
+    Distance, Extra, Layout, Origin, Record, RobustAccuracy, SavedExample, StoredExamples,
+    confidences, with_stored, write_found,
 };
+use blindspot::goals::GoalCertifier;
 use blindspot::inputs::InMemory;
+use blindspot::model;
 use blindspot::run::monitor::{Monitor, Unwatched};
-use blindspot::search::{Block, EightBit, Example, SearchOptions, eight_bit};
+use blindspot::search::{Block, EightBit, Example, SearchError, SearchOptions, eight_bit};
 use blindspot_data::files::write_atomically;
 use blindspot_report::{AttackPage, Made, SavedImages, attack_page, save_images};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use rayon::prelude::*;
 
 use crate::about::About;
 use crate::classifier::AnyModel;
@@ -32,6 +36,9 @@ pub(crate) struct Found {
     /// Of an input.
     shape: Vec<usize>,
     certificates: Option<Vec<f64>>,
+    /// The model's outputs, as its users see them, for the originals and for the adversarial images, one after the
+    /// other; of goals for the outputs.
+    outputs: Option<[Vec<f32>; 2]>,
     /// As images of 8 bits, once they were asked for.
     eight_bit: Mutex<Option<Arc<Vec<EightBit>>>>,
     options: SearchOptions,
@@ -57,12 +64,17 @@ impl Found {
             originals: found.originals,
             shape,
             certificates: None,
+            outputs: None,
             eight_bit: Mutex::new(None),
             options,
             epsilons,
             selection_sha256,
             model: model.clone().unbind(),
         }
+    }
+
+    pub(crate) fn options(&self) -> &SearchOptions {
+        &self.options
     }
 
     pub(crate) fn examples(&self) -> &[Example] {
@@ -96,12 +108,14 @@ impl Found {
         examples: Vec<Example>,
         originals: Vec<f32>,
         certificates: Option<Vec<f64>>,
+        outputs: Option<[Vec<f32>; 2]>,
         eight_bit: Option<Vec<EightBit>>,
     ) -> Found {
         Found {
             examples,
             originals,
             certificates,
+            outputs,
             eight_bit: Mutex::new(eight_bit.map(Arc::new)),
             shape: self.shape.clone(),
             options: self.options.clone(),
@@ -123,7 +137,14 @@ impl Found {
             shape: self.shape.clone(),
             eight_bit: self.known_eight_bit().is_some(),
             certificate: self.certificates.is_some(),
+            outputs: self.outputs_of_each(),
         }
+    }
+
+    /// How many outputs are known of each example.
+    fn outputs_of_each(&self) -> usize {
+        let all = self.outputs.as_ref().map_or(0, |[before, _]| before.len());
+        all / self.examples.len().max(1)
     }
 
     /// Each example as it is stored.
@@ -132,9 +153,17 @@ impl Found {
         let originals = self.originals.chunks_exact(self.input_len());
         let rows = self.examples.iter().zip(originals).enumerate();
         rows.map(move |(i, (example, original))| {
-            let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
-            let certificate = self.certificates.as_ref().map(|radii| radii[i]);
-            layout.content(example, original, eight_bit, certificate)
+            let count = layout.outputs;
+            let outputs = match &self.outputs {
+                Some(outputs) => [0, 1].map(|at| &outputs[at][i * count..][..count]),
+                None => [&[][..]; 2],
+            };
+            let extra = Extra {
+                eight_bit: eight_bit.as_ref().map(|images| &images[i]),
+                certificate: self.certificates.as_ref().map(|radii| radii[i]),
+                outputs,
+            };
+            layout.content(example, original, extra)
         })
     }
 
@@ -151,6 +180,50 @@ impl Found {
         let radius =
             with.map(|(found, example)| found.of_answer(!example.already_misclassified).radius);
         self.certificates = Some(radius.collect());
+        Ok(())
+    }
+
+    /// Gives each original a certificate that the goal is not reached nearer.
+    pub(crate) fn certify_goal(
+        &mut self,
+        model: &model::Model,
+        monitor: &dyn Monitor,
+    ) -> Result<(), CertifyError> {
+        let Some(goal) = &self.options.goal else {
+            return Ok(());
+        };
+        let certifier = GoalCertifier::new(model, goal, self.options.reach())?
+            .norm(self.options.norm)
+            .grouping(self.options.grouping);
+        let originals = self.originals.par_chunks_exact(self.input_len());
+        let radii = self.examples.par_iter().zip(originals);
+        let radii = radii.map(|(example, original)| {
+            if example.already_misclassified || monitor.cancelled() {
+                Ok(0.0)
+            } else {
+                certifier.certify(original)
+            }
+        });
+        self.certificates = Some(radii.collect::<Result<_, _>>()?);
+        Ok(())
+    }
+
+    /// Evaluates the originals and the adversarial images.
+    pub(crate) fn evaluate(&mut self, classifier: &dyn Classifier) -> Result<(), SearchError> {
+        let adversarial = self.examples.iter().flat_map(|e| &e.adversarial);
+        let adversarial: Vec<f32> = adversarial.copied().collect();
+        let answering = classifier.answering();
+        let seen = answering.as_deref().unwrap_or(classifier);
+        let evaluate = |images: &[f32]| -> Result<Vec<f32>, SearchError> {
+            let mut evaluator = CheckedEvaluator::new(seen);
+            let mut outputs = Vec::new();
+            for image in images.chunks_exact(self.input_len()) {
+                evaluator.input(1)?.copy_from_slice(image);
+                outputs.extend_from_slice(evaluator.outputs()?);
+            }
+            Ok(outputs)
+        };
+        self.outputs = Some([evaluate(&self.originals)?, evaluate(&adversarial)?]);
         Ok(())
     }
 
@@ -256,6 +329,12 @@ impl Found {
         PyArray1::from_vec(py, values)
     }
 
+    /// The model's outputs for the originals and for the adversarial images, one after the other; of goals.
+    fn outputs<'py>(&self, py: Python<'py>) -> Option<[Bound<'py, PyArray1<f32>>; 2]> {
+        let outputs = self.outputs.as_ref()?;
+        Some([0, 1].map(|at| PyArray1::from_slice(py, &outputs[at])))
+    }
+
     /// The shape of one input.
     #[getter]
     fn shape(&self) -> Vec<usize> {
@@ -308,9 +387,11 @@ impl Found {
         let own = own.map(|model| model.get().model().clone());
         let write = |stored: &StoredExamples<'_>| -> Result<(), Failure> {
             let record = Record::of(origin, stored)?;
+            let goal = record.origin.options.goal.as_ref();
+            let answers = goal.map(|goal| goal.answers(stored.layout().outputs));
             let confidences = match &own {
-                Some(model) => confidences::<Failure>(model, stored, &Unwatched)?,
-                None => Vec::new(),
+                Some(model) if goal.is_none() => confidences::<Failure>(model, stored, &Unwatched)?,
+                _ => Vec::new(),
             };
             let provenance = &record.origin.provenance;
             let made = Made::of(provenance, &record.origin.options, Vec::new())?;
@@ -320,7 +401,7 @@ impl Found {
                 &AttackPage {
                     subject: &subject,
                     image_shape: shape,
-                    classes: classes.as_deref(),
+                    classes: answers.as_deref().or(classes.as_deref()),
                     files: &BTreeMap::new(),
                     confidences: &confidences,
                     links: &[],
@@ -368,15 +449,30 @@ impl Found {
         Ok(save_images(&dir, &shown, |_| None, saved).map(drop)?)
     }
 
-    /// The examples with those as no successes that another runtime, whose outputs these are, does
-    /// not take for such.
-    fn refuted_by(&self, outputs: PyReadonlyArray1<'_, f64>) -> Result<Found, Failure> {
-        let outputs = outputs.as_slice().map_err(PyErr::from)?;
-        let classes = outputs.len() / self.examples.len().max(1);
+    /// The examples with those as no successes that another runtime, whose outputs these are for the originals and for
+    /// the adversarial images, does not take for such.
+    fn refuted_by(
+        &self,
+        py: Python<'_>,
+        before: PyReadonlyArray1<'_, f64>,
+        after: PyReadonlyArray1<'_, f64>,
+    ) -> Result<Found, Failure> {
+        let (before, after) = (
+            before.as_slice().map_err(PyErr::from)?,
+            after.as_slice().map_err(PyErr::from)?,
+        );
+        let own = self.model.bind(py).cast::<Model>().ok();
+        let classes = (after.len() / self.examples.len().max(1)).max(1);
         let mut examples = self.examples.clone();
-        for (example, outputs) in examples.iter_mut().zip(outputs.chunks(classes.max(1))) {
+        let pairs = before.chunks(classes).zip(after.chunks(classes));
+        for (example, (before, after)) in examples.iter_mut().zip(pairs) {
             if example.success && !example.already_misclassified {
-                let reached = self.options.reached(example.label, example.target, outputs);
+                let reached = match (&self.options.goal, &own) {
+                    (Some(goal), Some(model)) => {
+                        goal.is_reached(before, after, goal.threshold(model.get().model()))
+                    }
+                    _ => self.options.reached(example.label, example.target, after),
+                };
                 (example.success, example.refuted) = (reached, !reached);
             }
         }
@@ -384,6 +480,7 @@ impl Found {
             examples,
             self.originals.clone(),
             self.certificates.clone(),
+            self.outputs.clone(),
             None,
         ))
     }
@@ -401,12 +498,22 @@ impl Found {
             .iter()
             .flat_map(|&at| &self.originals[at * length..][..length]);
         let certificates = self.certificates.as_ref();
+        let count = self.outputs_of_each();
+        let outputs = self.outputs.as_ref().map(|outputs| {
+            [0, 1].map(|form| {
+                let rows = positions
+                    .iter()
+                    .map(|&at| &outputs[form][at * count..][..count]);
+                rows.flatten().copied().collect()
+            })
+        });
         let eight_bit = self.known_eight_bit();
         let examples = positions.iter().map(|&at| self.examples[at].clone());
         Ok(self.with(
             examples.collect(),
             originals.copied().collect(),
             certificates.map(|all| positions.iter().map(|&at| all[at]).collect()),
+            outputs,
             eight_bit.map(|all| positions.iter().map(|&at| all[at].clone()).collect()),
         ))
     }

@@ -7,7 +7,7 @@ use blindspot::ErrorKind;
 use blindspot::certify::MAX_TIME;
 use blindspot::classify::{model_predictions, outputs};
 use blindspot::inspect::Report;
-use blindspot::model::{self, InputBox, Interface, ModelError, ModelOptions};
+use blindspot::model::{self, InputBox, Interface, ModelError, ModelOptions, Outputs};
 use blindspot::preprocess::{self, Described};
 use blindspot_data::Fit;
 use blindspot_net::{Budget, Bytes, Network};
@@ -35,6 +35,8 @@ pub(crate) struct Options {
     described: Option<Description>,
     /// Names and shapes of the file's ports, as JSON.
     interface: String,
+    /// What the network's numbers are: classes, labels or numbers.
+    outputs: String,
     r#box: (f32, f32),
     classes: Option<Vec<String>>,
     /// A number of bytes, with its unit.
@@ -72,8 +74,18 @@ impl Options {
         let said = serde_json::from_str(&self.preprocess).map_err(told)?;
         let Described { preprocess, fit } = described.with(said);
         let (lower, upper) = self.r#box;
+        let outputs = match self.outputs.as_str() {
+            "classes" => Outputs::Classes,
+            "labels" => Outputs::Labels,
+            "numbers" => Outputs::Numbers,
+            other => {
+                let why = format_args!("outputs={other}: use classes, labels or numbers");
+                return Err(fail(ErrorKind::Usage, why));
+            }
+        };
         let mut options = model::Model::options()
             .interface(interface.clone())
+            .outputs(outputs)
             .preprocess(preprocess)
             .budget(budget(self.memory.as_deref(), self.reading_time)?)
             .input_box(InputBox { lower, upper });

@@ -49,6 +49,7 @@
 //! | [`Model`] | a network with its preprocessing, input box, class names and hash | |
 //! | [`ImageSet`] | images of one shape with their labels, in memory or in files | |
 //! | [`Attack`](search::Attack) | searches for the smallest perturbation that reaches a goal | section 4.1 |
+//! | [`OutputGoal`](goals::OutputGoal) | what else than a wrong class is searched for: labels, quantities, embeddings | |
 //! | [`Certifier`](certify::Certifier) | radii within which no perturbation changes the answer | section 4.3 |
 //! | [`Spectrum`](spectrum::Spectrum) | largest and smallest singular values of each layer | section 4.3 |
 //! | [`Units`](units::Units) | images that excite units and random directions the most | section 3 |
@@ -83,6 +84,7 @@
 
 pub mod certify;
 pub mod examples;
+pub mod goals;
 pub mod image_files;
 pub mod inspect;
 pub mod picture;

@@ -87,6 +87,18 @@ impl LinearBounding {
     }
 }
 
+/// A model with the numbers of its file.
+fn exact(model: &Model) -> Result<ExactModel, CertifyError> {
+    let exact = model.exact();
+    exact.map_err(|error| CertifyError::Model(error.to_string()))
+}
+
+/// The budget without what a model takes in both forms, which is in memory already.
+fn left(model: &Model, exact: &ExactNetwork) -> Budget {
+    let doubles = (exact.network().parameters() * size_of::<f64>()) as u64;
+    model.budget().less(model.weight_bytes() + doubles)
+}
+
 impl Certifier {
     /// Prepares the certificates of a model, for images in its input box. They are about the numbers
     /// of its file, and about what it answers with its own end and number format.
@@ -106,9 +118,7 @@ impl Certifier {
         let ExactModel {
             network,
             softmax_left_out,
-        } = model
-            .exact()
-            .map_err(|error| CertifyError::Model(error.to_string()))?;
+        } = exact(model)?;
         let rounding = Rounding::of(model.precision());
         let end = if softmax_left_out {
             rounding.of_softmax(network.network().output_len())
@@ -116,10 +126,29 @@ impl Certifier {
             0.0
         };
         let runtime = EndRounding { rounding, end };
-        // What the model takes in both forms is in memory already.
-        let doubles = (network.network().parameters() * size_of::<f64>()) as u64;
-        let budget = model.budget().less(model.weight_bytes() + doubles);
-        Certifier::with_rounding(&network, input_box, runtime, &budget)
+        Certifier::with_rounding(&network, input_box, runtime, &left(model, &network))
+    }
+
+    /// Prepares the certificates of a model with a small network, its head, behind its own outputs: of what
+    /// these amount to. The largest number of the head is the answer.
+    ///
+    /// # Errors
+    /// [`CertifyError::Model`] if the head doesn't take the model's outputs, and [`CertifyError`] as of
+    /// [`in_box`](Certifier::in_box).
+    pub fn with_head(
+        model: &Model,
+        head: Network<f64>,
+        input_box: InputBox,
+    ) -> Result<Certifier, CertifyError> {
+        let network = exact(model)?.network;
+        let budget = left(model, &network);
+        let whole = ExactNetwork::from(head).after((*network).clone());
+        let whole = whole.map_err(|error| CertifyError::Model(error.to_string()))?;
+        let runtime = EndRounding {
+            rounding: Rounding::of(model.precision()),
+            end: 0.0,
+        };
+        Certifier::with_rounding(&whole, input_box, runtime, &budget)
     }
 
     /// Prepares the certificates of a network that gives logits, for images in an input box.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use blindspot::goals::OutputGoal;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 use blindspot::search::{Grouping, Method, Norm};
@@ -23,13 +24,14 @@ Examples:
   blindspot attack model.onnx cat.jpg dog.png --out examples.npz --report page.html
   blindspot attack model.onnx --data mnist:test --samples 500 --target all --out examples.npz
   blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
+  blindspot attack prices.onnx --data csv:houses.csv,price --box 0,1e6 --goal rises:1000 --out raised.npz
   blindspot attack resnet.onnx --data folder:val,labels.csv --resize 256 \\
       --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --save-images adversarial --out examples.npz
 
 FILE.npz has the arrays index, label, target, prediction_before, prediction_after, success,
 already_wrong (before any perturbation), fooled (success, and not already wrong), no_gradient,
 refuted, original, adversarial, l2, linf, l1, l0, distortion, kkt, noise, evaluations and gradients,
-one entry an image; FILE.json has the options, hashes and a summary. Means of perturbations are over
+one entry an image, and of a goal for the outputs also outputs_before and outputs_after; FILE.json has the options, hashes and a summary. Means of perturbations are over
 the images fooled.")]
 pub(crate) struct Attack {
     #[command(flatten)]
@@ -51,6 +53,12 @@ pub(crate) struct Attack {
     /// best of all wrong ones, each searched for), or a class by its number or name (its images are left out)
     #[arg(long, value_name = "TARGET", default_value = "untargeted")]
     pub(crate) target: String,
+    /// In place of a target, what the outputs of a model that is no classifier are to do. Labels: flips, flips:LABEL,
+    /// labels:A,B or labels:none. Quantities, with :OUTPUT after it for another than the first: moves:D, rises:D,
+    /// falls:D, enters:LOW..HIGH. Embeddings: moves:D (in L2), turns:COSINE, near:D:IMAGE or aligns:COSINE:IMAGE (another
+    /// image of the set by its index). margin:FILE.onnx (a network from the outputs to a number that is to be above 0)
+    #[arg(long, value_name = "GOAL", conflicts_with_all = ["target", "top_k", "correct_only", "epsilon"])]
+    pub(crate) goal: Option<OutputGoal>,
     /// What is to be small: l2, linf (the largest change of a value), l1 (the sum of all changes) or l0 (how many
     /// values change). sqp makes each of them small, the other methods l2 only
     #[arg(long, value_name = "NORM", default_value = "l2")]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use blindspot::classify::model_predictions;
-use blindspot::model::{InputBox, Interface, Model, ModelError, read_network};
+use blindspot::model::{InputBox, Interface, Model, ModelError, Outputs, read_network};
 use blindspot::preprocess::{Layout, Preprocess};
 use blindspot::provenance::Provenance;
 use blindspot::run::monitor::Monitor;
@@ -30,6 +30,8 @@ pub(super) struct Source<'a> {
     /// The range of an image's values.
     pub(super) input_box: InputBox,
     pub(super) budget: Budget,
+    /// What the network's numbers are.
+    pub(super) outputs: Outputs,
 }
 
 impl<'a> Source<'a> {
@@ -45,6 +47,7 @@ impl<'a> Source<'a> {
             preprocess: args.preprocess.read()?.preprocess,
             input_box,
             budget: common.budget(),
+            outputs: Outputs::Classes,
         })
     }
 
@@ -53,6 +56,7 @@ impl<'a> Source<'a> {
             .interface(interface)
             .preprocess(self.preprocess.clone())
             .input_box(self.input_box)
+            .outputs(self.outputs)
             .budget(self.budget);
         match alexnet(self.path) {
             Some(network) => options.from_network(network),
@@ -259,6 +263,15 @@ impl Chosen {
             labels: right.iter().map(|&at| labels[at]).collect(),
             right_of: Some(images.len()),
         })
+    }
+
+    /// All of `images`, whose classes say nothing of the model.
+    pub(super) fn without_classes(images: ImageSet) -> Chosen {
+        Chosen {
+            labels: vec![0; images.len()],
+            images,
+            right_of: None,
+        }
     }
 
     /// What a study of them comes from; `data` is what the images are called.

@@ -2,7 +2,7 @@
 
 use blindspot::model::InputBox;
 use blindspot::model::Interface;
-use blindspot::model::Model;
+use blindspot::model::{Model, Outputs};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
 use blindspot_paper::experiments::{Experiment, Source, figure5};
@@ -195,6 +195,7 @@ impl Own {
                     preprocess: command.preprocess.read()?.preprocess,
                     input_box: InputBox::default(),
                     budget: common.budget(),
+                    outputs: Outputs::Classes,
                 };
                 let model = load::model(
                     &source,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use blindspot::classify::model_predictions;
 use blindspot::inputs::InputError;
-use blindspot::model::Model;
+use blindspot::model::{Model, Outputs};
 use blindspot::preprocess::{ChannelOrder, Preprocess, near_chance};
 use blindspot::usual::{Better, better_preprocessing};
 use blindspot_data::ImageSet;
@@ -21,7 +21,7 @@ const TIME: Duration = Duration::from_secs(3);
 /// What is to be said of a model and images with classes; None where the model seems to know them, or the images don't
 /// fit it.
 pub(super) fn warning(model: &Model, images: &ImageSet) -> Result<Option<String>, InputError> {
-    if model.input_len() != images.image_len() {
+    if model.outputs() != Outputs::Classes || model.input_len() != images.image_len() {
         return Ok(None);
     }
     // A few of a large set are enough, and a random choice has many classes.

@@ -7,6 +7,7 @@
 
 mod checked;
 mod closure;
+mod head;
 mod rounded;
 mod widened;
 
@@ -15,6 +16,7 @@ use blindspot_net::{Evaluator, Network, Precision, Real};
 
 pub use checked::CheckedEvaluator;
 pub use closure::{FnClassifier, FnResult};
+pub use head::WithHead;
 pub use rounded::RoundedNetwork;
 pub use widened::widened;
 
@@ -266,8 +268,13 @@ impl Classifier for Model {
 
     fn answering_unit(&self) -> f64 {
         match self.answer() {
-            Answer::Increasing | Answer::OneProbability => 1.0,
-            Answer::Logits | Answer::Softmax | Answer::LogSoftmax | Answer::OneLogit => 0.0,
+            Answer::Increasing | Answer::OneProbability | Answer::LabelProbabilities => 1.0,
+            Answer::Logits
+            | Answer::Softmax
+            | Answer::LogSoftmax
+            | Answer::OneLogit
+            | Answer::LabelLogits
+            | Answer::Numbers => 0.0,
         }
     }
 

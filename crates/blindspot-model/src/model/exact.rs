@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use blindspot_net::{ExactNetwork, Node, Op, onnx};
 
-use super::{Model, ModelError, Source, file, one_logit};
+use super::{Model, ModelError, Outputs, Source, file, one_logit};
 
 /// A model as exactly as its file has it; see [`Model::exact`].
 #[derive(Debug, Clone)]
@@ -67,6 +67,39 @@ impl Model {
 
     fn read_exact(&self) -> Result<ExactForms, ModelError> {
         let whole = self.whole()?;
+        match self.outputs {
+            Outputs::Classes => self.exact_classes(whole),
+            Outputs::Labels => {
+                let logits = one_logit::before_sigmoid(whole.network());
+                let logits = logits.map(|logits| whole.up_to(logits));
+                self.exact_numbers(whole, logits)
+            }
+            Outputs::Numbers => self.exact_numbers(whole, None),
+        }
+    }
+
+    /// Of outputs of which each has a meaning of its own: the whole network, and what searches see of it where
+    /// that is less.
+    fn exact_numbers(
+        &self,
+        whole: ExactNetwork,
+        logits: Option<ExactNetwork>,
+    ) -> Result<ExactForms, ModelError> {
+        let network = self.behind_preprocessing(whole)?;
+        let logits = match logits {
+            Some(logits) => self.behind_preprocessing(logits)?,
+            None => network.clone(),
+        };
+        Ok(ExactForms {
+            logits: Some(logits),
+            model: ExactModel {
+                network,
+                softmax_left_out: false,
+            },
+        })
+    }
+
+    fn exact_classes(&self, whole: ExactNetwork) -> Result<ExactForms, ModelError> {
         if whole.network().output_len() == 1 {
             let logits = one_logit::logit_exact(whole.clone());
             let network = self.behind_preprocessing(one_logit::two_classes_exact(whole))?;

@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use blindspot_data::{DataError, Fit, ImageSet};
 use blindspot_net::{Budget, Network, Precision, onnx};
 
-pub use self::answer::Answer;
+pub use self::answer::{Answer, Outputs};
 pub use self::error::ModelError;
 use self::exact::ExactForms;
 pub use self::exact::ExactModel;
@@ -53,6 +53,7 @@ pub struct Model {
     image_shape: Option<[usize; 3]>,
     classes: Option<Vec<String>>,
     answer: Answer,
+    outputs: Outputs,
     whole: bool,
     notes: Vec<String>,
     budget: Budget,
@@ -125,6 +126,11 @@ impl Model {
     /// The names of the classes, in the order of the logits, if they are known.
     pub fn classes(&self) -> Option<&[String]> {
         self.classes.as_deref()
+    }
+
+    /// What the network's numbers are.
+    pub fn outputs(&self) -> Outputs {
+        self.outputs
     }
 
     /// What the network ended in before that was left out.

@@ -19,7 +19,7 @@ pub(super) fn two_classes(network: Network<f32>) -> (Answer, Network<f32>, Optio
 }
 
 /// What a network gives to the Sigmoid that it ends in, perhaps under another shape.
-fn before_sigmoid<T: Real>(network: &Network<T>) -> Option<ValueId> {
+pub(super) fn before_sigmoid<T: Real>(network: &Network<T>) -> Option<ValueId> {
     let mut nodes = network.graph().nodes().iter().rev();
     let end = nodes.find(|node| !matches!(node.op, Op::Reshape(_)))?;
     match (&end.op, end.inputs[0]) {

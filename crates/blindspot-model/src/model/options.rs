@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use blindspot_data::files;
 use blindspot_net::{Budget, BudgetError, Network, onnx};
 
-use super::answer::{Answer, answer};
-use super::{Interface, Model, ModelError, Source, file, one_logit};
+use super::answer::{Outputs, look_through};
+use super::{Interface, Model, ModelError, Source, file};
 use crate::InputBox;
 use crate::preprocess::{ChannelOrder, Layout, Preprocess};
 
@@ -18,11 +18,17 @@ pub struct ModelOptions {
     preprocess: Preprocess,
     input_box: InputBox,
     classes: Option<Vec<String>>,
+    outputs: Outputs,
     interface: Interface,
     budget: Budget,
 }
 
 impl ModelOptions {
+    /// What the network's numbers are: by default a number for each class.
+    pub fn outputs(self, outputs: Outputs) -> Self {
+        ModelOptions { outputs, ..self }
+    }
+
     /// Which of the file's inputs is the image, and what else was said about it.
     pub fn interface_of(&self) -> &Interface {
         &self.interface
@@ -167,18 +173,7 @@ impl ModelOptions {
         {
             preprocess.range = range;
         }
-        let (answer, logits, own_end) = match network.output_len() {
-            1 => one_logit::two_classes(network),
-            _ => {
-                let logits = network.logits();
-                let answer = answer(&network, &logits);
-                (
-                    answer,
-                    logits,
-                    (answer != Answer::Logits).then_some(network),
-                )
-            }
-        };
+        let (answer, logits, own_end) = look_through(network, self.outputs);
         let image_shape = preprocess.image_shape(logits.input_shape());
         let classes = logits.output_len();
         if let Some(names) = &self.classes
@@ -194,6 +189,7 @@ impl ModelOptions {
             network: before(logits)?,
             own_end: own_end.map(before).transpose()?,
             answer,
+            outputs: self.outputs,
             preprocess,
             input_box: self.input_box,
             classes: self.classes,

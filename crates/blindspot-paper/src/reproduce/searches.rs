@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use blindspot::examples::{About, Layout, Origin, StoredExamples};
+use blindspot::examples::{About, Extra, Layout, Origin, StoredExamples};
 use blindspot::preprocess::Preprocess;
 use blindspot::provenance::{Provenance, selection_sha256, versions};
 use blindspot::run::communicator::{Communicator, Task, any_true, distribute};
@@ -105,7 +105,7 @@ impl KeptSearch<'_> {
                 let rows = block.examples.iter().zip(originals);
                 let rows = rows.map(|(example, original)| {
                     let place = place_of[&example.position] as u64;
-                    let content = layout.content(example, original, None, None);
+                    let content = layout.content(example, original, Extra::default());
                     [&place.to_le_bytes(), &content[..]].concat()
                 });
                 emit(rows.collect::<Vec<_>>().concat())
@@ -154,6 +154,7 @@ impl KeptSearch<'_> {
             shape: self.network.input_shape().to_vec(),
             eight_bit: false,
             certificate: false,
+            outputs: 0,
         }
     }
 

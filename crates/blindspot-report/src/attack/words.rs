@@ -87,6 +87,12 @@ pub(crate) fn answer(
     let Summary {
         samples, searched, ..
     } = *summary;
+    let goal = options.goal.as_ref();
+    if searched == 0 && goal.is_some() {
+        return format!(
+            "All of the {samples} inputs reach the goal as they are: nothing was searched for."
+        );
+    }
     if searched == 0 {
         return format!(
             "The network gets none of the {samples} images right as they are: nothing was searched for."
@@ -97,6 +103,12 @@ pub(crate) fn answer(
         Target::All | Target::Untargeted => "answers otherwise",
     };
     let (Some(smallest), Some(largest)) = (norms.first(), norms.last()) else {
+        if let Some(goal) = goal {
+            return format!(
+                "No change was found by which {}, for none of the {searched} inputs searched from.",
+                goal.in_words()
+            );
+        }
         return format!(
             "No change was found by which the network {wanted}, for none of the {searched} images searched from."
         );
@@ -112,11 +124,14 @@ pub(crate) fn answer(
             digits(unit.value(*largest))
         )
     };
-    format!(
-        "{} of {searched} images that the network gets right can be changed so that it {wanted}: by {changes}{}.",
-        norms.len(),
-        unit.of_all()
-    )
+    let of = format!("{} of {searched}", norms.len());
+    let who = match goal {
+        Some(goal) => format!("{of} inputs can be changed so that {}", goal.in_words()),
+        None => {
+            format!("{of} images that the network gets right can be changed so that it {wanted}")
+        }
+    };
+    format!("{who}: by {changes}{}.", unit.of_all())
 }
 
 /// What must be known to read the answer.
@@ -129,7 +144,16 @@ pub(crate) fn remarks(record: &Record) -> Vec<String> {
         refuted,
         ..
     } = record.summary;
-    let mut remarks = vec![if record.origin.answers_as_labels {
+    let mut remarks = vec![if record.origin.options.goal.is_some() {
+        let not_searched = if already_wrong > 0 {
+            "; they were not searched from, and no mean has them"
+        } else {
+            ""
+        };
+        format!(
+            "As they are, {already_wrong} of the {samples} inputs reach the goal{not_searched}."
+        )
+    } else if record.origin.answers_as_labels {
         "The images have no classes: the network's own answers to them count as right.".to_owned()
     } else if let Some(all) = record.origin.provenance.right_of {
         format!("These are the {samples} of {all} images that the network gets right as they are.")

@@ -7,7 +7,7 @@ use blindspot_data::files::{self, FileError};
 use blindspot_data::numpy::NpzWriter;
 use blindspot_run::journal::{Entries, Header, Journal, JournalError, Shard};
 
-use super::stored::{Layout, Numbers, StoredExamples};
+use super::stored::{Extra, Layout, Numbers, StoredExamples};
 use super::{Origin, Record, write_record};
 use crate::search::{EightBit, Example};
 
@@ -16,7 +16,7 @@ use crate::search::{EightBit, Example};
 /// (bool), original, adversarial (f32, each of the layout's shape), l2, linf, l1, l0, distortion, kkt,
 /// noise and, where there are some, certificate (f64). Of the images in 8 bits, where there are some:
 /// prediction_8bit (i64), success_8bit (bool), l2_8bit (f64), and adversarial_8bit (u8, 255 standing for
-/// 1). Memory does not grow with the images but for their numbers.
+/// 1). Of goals for a model's outputs: outputs_before and outputs_after (f32), a row an example. Memory does not grow with the images but for their numbers.
 ///
 /// # Errors
 /// [`JournalError`], also where a journal can't be read to its end.
@@ -80,6 +80,13 @@ pub fn write_stored(path: &Path, examples: &StoredExamples<'_>) -> Result<(), Jo
             });
             npz.add("adversarial_8bit", &images, levels)?;
         }
+        if examples.layout().outputs > 0 {
+            let axes = [count[0], examples.layout().outputs as u64];
+            for (name, adversarial) in [("outputs_before", false), ("outputs_after", true)] {
+                let outputs = examples.outputs(adversarial).map_err(io::Error::other)?;
+                npz.add(name, &axes, outputs)?;
+            }
+        }
         npz.finish()
     })
     .map_err(JournalError::from)
@@ -102,13 +109,18 @@ pub fn write_arrays(
         shape: shape.to_vec(),
         eight_bit: eight_bit.is_some(),
         certificate: false,
+        outputs: 0,
     };
     let rows = examples
         .iter()
         .zip(originals.chunks_exact(layout.input_len()));
     let rows = rows.enumerate().map(|(i, (example, original))| {
         let eight_bit = eight_bit.map(|images| &images[i]);
-        layout.content(example, original, eight_bit, None)
+        let extra = Extra {
+            eight_bit,
+            ..Extra::default()
+        };
+        layout.content(example, original, extra)
     });
     write_found(path, &layout, rows, None)
 }

@@ -22,7 +22,7 @@ pub use arrays::{with_stored, write_arrays, write_found, write_stored};
 use blindspot_run::journal::{JournalError, Work};
 pub use confidence::confidences;
 pub use robust::{Distance, RobustAccuracy, Share};
-pub use stored::{Layout, Numbers, SavedExample, StoredExample, StoredExamples};
+pub use stored::{Extra, Layout, Numbers, SavedExample, StoredExample, StoredExamples};
 
 /// Where a set of examples comes from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -20,6 +20,25 @@ pub struct Layout {
     /// Whether a certificate is there: a distance, in the norm of the search, below which no change of
     /// the label is possible.
     pub certificate: bool,
+    /// How many outputs of the model are there, for the original and for the adversarial image; 0 where none are, of
+    /// classifiers.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub outputs: usize,
+}
+
+fn is_none(outputs: &usize) -> bool {
+    *outputs == 0
+}
+
+/// What an entry holds besides an example and its original, as far as the layout has it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extra<'a> {
+    /// The example as an 8-bit image.
+    pub eight_bit: Option<&'a EightBit>,
+    /// The norm below which nothing changes.
+    pub certificate: Option<f64>,
+    /// The model's outputs, as its users see them, for the original and for the adversarial image.
+    pub outputs: [&'a [f32]; 2],
 }
 
 /// Bytes of the numbers that come before the images.
@@ -47,7 +66,9 @@ impl Layout {
     pub fn bytes(&self) -> usize {
         let eight_bit = self.input_len().saturating_add(EIGHT_BIT_NUMBERS);
         let eight_bit = usize::from(self.eight_bit).saturating_mul(eight_bit);
-        self.images().end.saturating_add(eight_bit)
+        let outputs = self.outputs.saturating_mul(8);
+        let images = self.images().end;
+        images.saturating_add(eight_bit).saturating_add(outputs)
     }
 
     /// Where original and changed image are, one after the other.
@@ -55,15 +76,13 @@ impl Layout {
         NUMBERS..self.input_len().saturating_mul(8).saturating_add(NUMBERS)
     }
 
-    /// The content for an example, its original and, if the layout has them, its 8-bit image and
-    /// its certificate.
-    pub fn content(
-        &self,
-        example: &Example,
-        original: &[f32],
-        eight_bit: Option<&EightBit>,
-        certificate: Option<f64>,
-    ) -> Vec<u8> {
+    /// The content for an example, its original and what else the layout has.
+    pub fn content(&self, example: &Example, original: &[f32], extra: Extra<'_>) -> Vec<u8> {
+        let Extra {
+            eight_bit,
+            certificate,
+            outputs,
+        } = extra;
         let mut flags = 0;
         let mut flag = |bit, is| flags |= if is { bit } else { 0 };
         flag(WRONG_BEFORE, example.already_misclassified);
@@ -101,6 +120,9 @@ impl Layout {
             content.extend((eight_bit.prediction as u32).to_le_bytes());
             content.extend(eight_bit.l2.to_le_bytes());
             content.extend(&eight_bit.levels);
+        }
+        for value in outputs.into_iter().flatten() {
+            content.extend(value.to_le_bytes());
         }
         content
     }
@@ -490,6 +512,16 @@ impl<'a> StoredExamples<'a> {
         &self,
     ) -> Result<impl Iterator<Item = io::Result<Vec<u8>>> + '_, JournalError> {
         let start = self.layout.images().end + EIGHT_BIT_NUMBERS;
-        self.entries.bytes(start..self.layout.bytes())
+        self.entries.bytes(start..start + self.layout.input_len())
+    }
+
+    /// The model's outputs for the originals, or for the adversarial images.
+    pub(super) fn outputs(
+        &self,
+        adversarial: bool,
+    ) -> Result<impl Iterator<Item = io::Result<f32>> + '_, JournalError> {
+        let bytes = 4 * self.layout.outputs;
+        let end = self.layout.bytes() - if adversarial { 0 } else { bytes };
+        self.values(end - bytes..end)
     }
 }

@@ -101,6 +101,7 @@ fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
         shape: vec![4],
         eight_bit: true,
         certificate: true,
+        outputs: 2,
     };
     let about = About {
         origin: Origin {
@@ -154,7 +155,15 @@ fn record(examples: &[(bool, bool, f64, f64)]) -> Record {
             rounded: true,
             l2: 2.0 * l2,
         };
-        let content = layout.content(&example, &[0.0; 4], Some(&eight_bit), Some(certificate));
+        let content = layout.content(
+            &example,
+            &[0.0; 4],
+            Extra {
+                eight_bit: Some(&eight_bit),
+                certificate: Some(certificate),
+                outputs: [&[1.0, 2.0], &[3.0, 4.0]],
+            },
+        );
         journal.append([(position, content)].into_iter()).unwrap();
     }
     journal.close().unwrap();

@@ -307,6 +307,9 @@ fn words(answer: Answer) -> &'static str {
         Answer::Increasing => "what keeps the order of the classes, looked through",
         Answer::OneLogit => "one logit: class 1 where it is above 0, else class 0",
         Answer::OneProbability => "one probability: class 1 where it is above 1/2, else class 0",
+        Answer::LabelLogits => "a logit for each label",
+        Answer::LabelProbabilities => "a probability for each label, the Sigmoid looked through",
+        Answer::Numbers => "numbers as they are",
     }
 }
 

@@ -11,6 +11,8 @@ use blindspot_run::monitor::{Monitor, Unwatched};
 use super::attacks::AttackMethod;
 use super::bounds::Bounds;
 use super::pipeline::MakeMethod;
+use crate::goals::OutputGoal;
+
 use super::{Block, Example, Grouping, Method, Norm, SearchError, SearchOptions, Target, searcher};
 
 /// An attack to be run on a classifier and images, built step by step.
@@ -109,6 +111,13 @@ impl Attack {
         self
     }
 
+    /// Asks for what the outputs are to do, of a model that is no classifier ([`goals`](crate::goals)). Labels of
+    /// images don't count then.
+    pub fn goal(mut self, goal: OutputGoal) -> Attack {
+        self.options = self.options.goal(goal);
+        self
+    }
+
     /// Sets the seed of random targets; 0 by default.
     pub fn seed(mut self, seed: u64) -> Attack {
         self.options.seed = seed;
@@ -185,7 +194,11 @@ impl Attack {
         classifier: &impl Classifier,
         images: &ImageSet,
     ) -> Result<Vec<Example>, SearchError> {
-        let labels = images.labels().ok_or(SearchError::NoLabels)?;
+        let none = vec![0; images.len()];
+        let labels = match (&self.options.goal, images.labels()) {
+            (Some(_), _) => &none,
+            (None, labels) => labels.ok_or(SearchError::NoLabels)?,
+        };
         self.run_on(classifier, images, labels)
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Searcher<'a> {
     /// A method of the user's own, in place of that of the options.
     pub(super) own_method: Option<&'a MakeMethod>,
     pub(super) boxes: FeasibleBoxes,
+    /// Where the searches begin, if not at the originals: of a searcher of one image.
+    pub(super) begin: Option<Vec<f32>>,
 }
 
 /// The originals of a block.
@@ -100,6 +102,9 @@ impl Searcher<'_> {
         originals: &Originals<'_>,
         stop: StopCondition<'_>,
     ) -> Result<Block, ClassifierError> {
+        if let Some(goal) = &self.options.goal {
+            return self.search_goal(goal, originals, stop);
+        }
         let (mut block, mut refuted) = self.search_leading(originals, 1.0, stop)?;
         let norm = self.options.norm;
         let nearer = |a: &Example, b: &Example| a.norm(norm) < b.norm(norm);
@@ -138,9 +143,9 @@ impl Searcher<'_> {
 
     /// Searches from the images of a block for margins that exceed `factor` times what they should;
     /// gives also the positions of images whose examples are none where the classifier is used.
-    fn search_leading(
-        &self,
-        originals: &Originals<'_>,
+    fn search_leading<'o>(
+        &'o self,
+        originals: &'o Originals<'_>,
         factor: f64,
         stop: StopCondition<'_>,
     ) -> Result<(Block, Vec<usize>), ClassifierError> {
@@ -159,7 +164,7 @@ impl Searcher<'_> {
     /// Evaluates the originals; gives the images with an example each, as far as is known, and the
     /// jobs to be run.
     fn prepare<'o>(
-        &self,
+        &'o self,
         originals: &'o Originals<'_>,
         factor: f64,
         stop: StopCondition<'_>,
@@ -184,6 +189,7 @@ impl Searcher<'_> {
                 jobs.extend(objectives.into_iter().map(|objective| {
                     Job::new(Task {
                         original,
+                        begin: self.begin.as_deref(),
                         index,
                         objective,
                         measure: self.options.measure(self.classifier.input_shape()),

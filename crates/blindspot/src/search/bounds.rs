@@ -175,6 +175,11 @@ impl FeasibleBoxes {
         FeasibleBoxes { bounds, shared }
     }
 
+    /// The same, to be shared.
+    pub(super) fn shared_bounds(&self) -> Arc<Bounds> {
+        Arc::clone(&self.bounds)
+    }
+
     /// The bounds that all inputs have in common.
     pub(super) fn bounds(&self) -> &Bounds {
         &self.bounds

@@ -21,7 +21,7 @@ use super::levels::{level, value};
 use super::perturbation::norm;
 use super::runtime::{Judge, Runtime};
 use super::task::{StopCondition, Task};
-use super::{Example, SearchError, SearchOptions, batch};
+use super::{Example, SearchError, SearchOptions, aimed, batch};
 
 /// The last stretch that is tried.
 const LAST_STRETCH: f64 = 64.0;
@@ -73,6 +73,9 @@ pub fn eight_bit(
     originals: &[f32],
     monitor: &dyn Monitor,
 ) -> Result<Vec<EightBit>, SearchError> {
+    if let Some(goal) = &options.goal {
+        return aimed::eight_bit(classifier, goal, options, (examples, originals), monitor);
+    }
     let length = classifier.input_len();
     let bounds = options.bounds_for(length);
     let ends = bounds.lower.iter().zip(&bounds.upper);
@@ -87,6 +90,7 @@ pub fn eight_bit(
             example,
             task: Task {
                 original,
+                begin: None,
                 index: example.index,
                 objective: options.objective(example.label, example.target),
                 measure: options.measure(classifier.input_shape()),

@@ -7,6 +7,7 @@ use blindspot_model::inputs::InputError;
 
 use super::bounds::BoundsError;
 use super::{Method, Norm};
+use crate::goals::GoalError;
 
 /// Why a search can't be done.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -115,6 +116,9 @@ pub enum SearchError {
         /// The norm asked for.
         norm: Norm,
     },
+    /// The goal for the outputs can't be searched for.
+    #[error(transparent)]
+    Goal(#[from] GoalError),
     /// The classifier failed.
     #[error(transparent)]
     Classifier(#[from] ClassifierError),
@@ -126,6 +130,7 @@ impl SearchError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             SearchError::Classes(_) | SearchError::Classifier(_) => ErrorKind::Model,
+            SearchError::Goal(error) => error.kind(),
             SearchError::Class { what: "target", .. }
             | SearchError::Empty
             | SearchError::AllOfTarget(_)

@@ -145,6 +145,7 @@ mod tests {
                 deadline: None,
             };
             let task = Task {
+                begin: None,
                 original: &original,
                 index: 0,
                 objective,

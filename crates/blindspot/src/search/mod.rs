@@ -115,6 +115,7 @@
 
 #[cfg(test)]
 mod against_attacks;
+mod aimed;
 mod attack;
 pub mod attacks;
 mod batch;
@@ -256,6 +257,7 @@ fn searcher<'a>(
         options,
         own_method,
         boxes: FeasibleBoxes::new(bounds),
+        begin: None,
     })
 }
 
@@ -352,7 +354,9 @@ impl Searcher<'_> {
         let length = self.classifier.input_len();
         let mut values = vec![0.0; positions.len() * length];
         for (&position, image) in positions.iter().zip(values.chunks_exact_mut(length)) {
-            check_class("label", labels[position], self.classifier.classes())?;
+            if self.options.goal.is_none() {
+                check_class("label", labels[position], self.classifier.classes())?;
+            }
             inputs.read(position, image)?;
             if let Some((place, bounds)) = self.boxes.bounds().outside(image) {
                 return Err(SearchError::Outside {

@@ -12,6 +12,7 @@ use super::method::Method;
 use super::norms::{Grouping, Measure, Norm};
 use super::objective::{Goal, Objective};
 use super::target::{Criterion, Target};
+use crate::goals::{GoalError, OutputGoal};
 
 /// What is searched for, and where; [`Attack`](super::Attack) is the front door to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +47,9 @@ pub struct SearchOptions {
     /// The norm of a perturbation that [`Method::Sqp`] does not make smaller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enough: Option<f64>,
+    /// What the outputs are to do, of a model that is no classifier; then there are no targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<OutputGoal>,
     /// Limits of each input value, in place of `input_box`.
     #[serde(skip)]
     pub bounds: Option<Arc<Bounds>>,
@@ -66,6 +70,7 @@ impl Default for SearchOptions {
             max_evaluations: None,
             time_limit: None,
             enough: None,
+            goal: None,
             bounds: None,
         }
     }
@@ -147,6 +152,16 @@ impl SearchOptions {
     #[must_use]
     pub fn enough(mut self, norm: impl Into<Option<f64>>) -> Self {
         self.enough = norm.into();
+        self
+    }
+
+    /// Sets what the outputs of a model that is no classifier are to do, in place of a target; `None` for classes.
+    #[must_use]
+    pub fn goal(mut self, goal: impl Into<Option<OutputGoal>>) -> Self {
+        self.goal = goal.into();
+        if self.goal.is_some() {
+            self.target = Target::Untargeted;
+        }
         self
     }
 
@@ -260,6 +275,9 @@ impl SearchOptions {
     /// [`SearchError`] where they don't fit each other, or no image is left to search from.
     pub fn check_labels(&self, classes: usize, labels: &[usize]) -> Result<(), SearchError> {
         self.check(classes)?;
+        if self.goal.is_some() {
+            return Ok(());
+        }
         for &label in labels {
             check_class("label", label, classes)?;
         }
@@ -282,19 +300,11 @@ impl SearchOptions {
         if !(lower < upper && lower.is_finite() && upper.is_finite()) {
             return Err(SearchError::InputBox(self.input_box));
         }
-        if !(2..=1 << 24).contains(&classes) {
-            return Err(SearchError::Classes(classes));
+        match &self.goal {
+            Some(goal) => self.check_goal(goal, classes)?,
+            None => self.check_classes(classes)?,
         }
-        if let Target::Class(target) = self.target {
-            check_class("target", target, classes)?;
-        }
-        let Criterion { top_k, confidence } = self.criterion;
-        if !(1..classes).contains(&top_k) {
-            return Err(SearchError::TopK { top_k, classes });
-        }
-        if top_k > 1 && !matches!(self.target, Target::All | Target::Untargeted) {
-            return Err(SearchError::TopKOfTarget(top_k));
-        }
+        let confidence = self.criterion.confidence;
         if !(confidence >= 0.0 && confidence.is_finite()) {
             return Err(SearchError::Confidence(confidence));
         }
@@ -305,6 +315,38 @@ impl SearchOptions {
         match self.time_limit {
             Some(limit) if limit.is_nan() || limit <= 0.0 => Err(SearchError::TimeLimit(limit)),
             _ => Ok(()),
+        }
+    }
+
+    /// Checks target and criterion against a classifier's number of classes.
+    fn check_classes(&self, classes: usize) -> Result<(), SearchError> {
+        if !(2..=1 << 24).contains(&classes) {
+            return Err(SearchError::Classes(classes));
+        }
+        if let Target::Class(target) = self.target {
+            check_class("target", target, classes)?;
+        }
+        let top_k = self.criterion.top_k;
+        if !(1..classes).contains(&top_k) {
+            return Err(SearchError::TopK { top_k, classes });
+        }
+        if top_k > 1 && !matches!(self.target, Target::All | Target::Untargeted) {
+            return Err(SearchError::TopKOfTarget(top_k));
+        }
+        Ok(())
+    }
+
+    /// Checks a goal against the number of a model's outputs, and what was asked for beside it.
+    fn check_goal(&self, goal: &OutputGoal, outputs: usize) -> Result<(), GoalError> {
+        goal.check(outputs)?;
+        if self.target != Target::Untargeted {
+            Err(GoalError::Beside("target class"))
+        } else if self.criterion.top_k != 1 {
+            Err(GoalError::Beside("top-k"))
+        } else if self.method != Method::Sqp {
+            Err(GoalError::Beside("other method than sqp"))
+        } else {
+            Ok(())
         }
     }
 }

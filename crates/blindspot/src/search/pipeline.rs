@@ -135,7 +135,10 @@ pub(super) fn run(
     if options.method == Method::Lbfgs {
         return first_stage(classifier, jobs, penalty, stop);
     }
-    let own = |job: &Job<'_>, recycled| Local::new(&job.rest(), options, recycled);
+    let own = |job: &Job<'_>, recycled| match job.task.begin {
+        Some(point) => Local::from(point, &job.rest(), options, recycled),
+        None => Local::new(&job.rest(), options, recycled),
+    };
     first_stage(classifier, jobs, own, stop)?;
 
     let silenced = Silenced(stop.monitor);

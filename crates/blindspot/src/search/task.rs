@@ -13,6 +13,8 @@ use super::objective::Objective;
 #[derive(Debug, Clone)]
 pub(super) struct Task<'a> {
     pub(super) original: &'a [f32],
+    /// Where the tool's own search begins, if not at the original.
+    pub(super) begin: Option<&'a [f32]>,
     /// Index of the image in the data set.
     pub(super) index: usize,
     pub(super) objective: Objective,

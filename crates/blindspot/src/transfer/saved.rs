@@ -99,6 +99,10 @@ impl SavedExamples {
                 Err(error) => Err(unreadable(path, error.to_string())),
             }
         };
+        if shape("outputs_before").is_ok() {
+            let why = "it holds examples of a goal for a model's outputs, which have no class to be judged by";
+            return Err(unreadable(path, why.to_owned()));
+        }
         let (labels, originals) = (shape("label")?, shape("original")?);
         let adversarial = shape("adversarial")?;
         let image = originals.get(1..).unwrap_or_default();

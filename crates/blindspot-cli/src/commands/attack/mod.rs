@@ -1,5 +1,6 @@
 //! `blindspot attack`.
 
+mod goal;
 mod text;
 mod work;
 mod written;
@@ -11,14 +12,15 @@ use std::time::Instant;
 
 use blindspot::certify::Certifier;
 use blindspot::examples::{About, Layout, Origin};
+use blindspot::goals::OutputGoal;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
-use blindspot::search::{Bounds, Criterion, SearchOptions, Target};
+use blindspot::search::{Bounds as Ranges, Criterion, SearchOptions, Target};
 use blindspot_data::ImageRequest;
 use blindspot_data::files;
 use blindspot_data::suggest;
 use blindspot_net::Network;
 
-use self::work::Work;
+use self::work::{Bounds, Work};
 use self::written::{Identity, Known, Written, tell, write};
 use super::load;
 use super::out::{refuse_inputs, refuse_other_results};
@@ -46,16 +48,23 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
     };
     let (mask, bounds) = (command.mask.clone(), command.bounds.clone());
     let read = [command.model.files(), data.files()].concat();
-    let read: Vec<PathBuf> = read.into_iter().chain(mask).chain(bounds).collect();
+    let formula = command.goal.as_ref().and_then(OutputGoal::formula);
+    let read = read.into_iter().chain(mask).chain(bounds);
+    let read: Vec<PathBuf> = read.chain(formula.map(PathBuf::from)).collect();
     refuse_inputs(&written.all(), &read)?;
     let request = ImageRequest {
         choice: Some(command.choice.choice(command.seed)?),
         ..data.request(&command.model.preprocess)?
     };
-    let source = load::Source::of(&command.model, command.r#box, common)?;
+    let mut source = load::Source::of(&command.model, command.r#box, common)?;
+    let goal = command.goal.as_ref();
+    source.outputs = goal.map_or(source.outputs, OutputGoal::outputs);
     let model = load::model(&source, &request, common, progress)?;
     let images = load::images(&request, Some(&model), common, progress)?;
-    let chosen = load::Chosen::of(images, &model, command.correct_only, common)?;
+    let chosen = match goal {
+        Some(_) => load::Chosen::without_classes(images),
+        None => load::Chosen::of(images, &model, command.correct_only, common)?,
+    };
     let (images, labels) = (&chosen.images, &*chosen.labels);
     let target = target(&command.target, model.classes().or(images.classes()))?;
     let network = model.network();
@@ -71,7 +80,14 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         versions.insert(ONNXRUNTIME.into(), other.version().into());
     }
 
-    let (ranges, ranges_sha256) = ranges(command, network)?;
+    let (ranges, mut ranges_sha256) = ranges(command, network)?;
+    let known = goal.map(|goal| goal::known(goal, &model, &request, common, progress));
+    let (goal, formula_sha256) = known.transpose()?.unzip();
+    ranges_sha256.extend(
+        formula_sha256
+            .flatten()
+            .map(|hash| ("margin".to_owned(), hash)),
+    );
     let options = SearchOptions::default()
         .target(target)
         .seed(command.seed)
@@ -86,19 +102,23 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         .max_evaluations(command.max_evaluations)
         .time_limit(command.time_limit)
         .enough(command.enough)
+        .goal(goal)
         .bounds(ranges);
     options.check_labels(network.output_len(), labels)?;
-    let certifier = if command.certify {
-        let certifier = Certifier::in_box(&model, options.reach())?;
-        Some(certifier.norm(command.norm).grouping(command.group))
-    } else {
-        None
+    let certifier = match &options.goal {
+        _ if !command.certify => None,
+        Some(goal) => Some(goal::bounds(&model, goal, &options, images)?),
+        None => {
+            let certifier = Certifier::in_box(&model, options.reach())?;
+            let certifier = certifier.norm(command.norm).grouping(command.group);
+            Some(Bounds::OfClass(Box::new(certifier)))
+        }
     };
     let about = About {
         origin: Origin {
             options: options.clone(),
             provenance,
-            answers_as_labels: images.labels().is_none(),
+            answers_as_labels: options.goal.is_none() && images.labels().is_none(),
             ranges_sha256,
             epsilons: command.epsilon.clone(),
         },
@@ -107,6 +127,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             // Only these are inputs of a model that takes whole numbers.
             eight_bit: command.save_images.is_some() || model.takes_whole_numbers(),
             certificate: command.certify,
+            outputs: options.goal.as_ref().map_or(0, |_| network.output_len()),
         },
         image_shape: images.shape(),
     };
@@ -171,13 +192,13 @@ type Hashes = BTreeMap<String, String>;
 fn ranges(
     command: &Attack,
     network: &Network<f32>,
-) -> anyhow::Result<(Option<Arc<Bounds>>, Hashes)> {
+) -> anyhow::Result<(Option<Arc<Ranges>>, Hashes)> {
     let mut hashes = Hashes::new();
     if command.mask.is_none() && command.bounds.is_none() {
         return Ok((None, hashes));
     }
-    let mut ranges = Bounds::within(command.r#box, network.input_len());
-    type Apply = fn(&mut Bounds, &[u8], &[usize]) -> Result<(), RangeFileError>;
+    let mut ranges = Ranges::within(command.r#box, network.input_len());
+    type Apply = fn(&mut Ranges, &[u8], &[usize]) -> Result<(), RangeFileError>;
     let files: [(&str, &Option<PathBuf>, Apply); 2] = [
         ("bounds", &command.bounds, apply_bounds),
         ("mask", &command.mask, apply_mask),

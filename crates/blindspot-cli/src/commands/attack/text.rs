@@ -16,7 +16,7 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
     let Summary {
         samples,
         right,
-        already_wrong: _,
+        already_wrong,
         searched,
         fooled,
         answers_target,
@@ -27,20 +27,29 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
         evaluations_mean,
         gradients_mean,
     } = record.summary;
-    let mut lines = vec![
-        format!(
-            "{samples} images of {}, target {}",
-            record.origin.provenance.data, record.origin.options.target
-        ),
-        if record.origin.answers_as_labels {
-            "right as they are  all, as no classes are given and the model's answers count as right"
-                .into()
-        } else {
-            let right = right_in_words(right, samples, &record.origin.provenance);
-            format!("right as they are  {right}")
-        },
-    ];
+    let data = &record.origin.provenance.data;
+    let goal = record.origin.options.goal.as_ref();
+    let mut lines = match goal {
+        Some(goal) => vec![
+            format!("{samples} inputs of {data}, goal {goal}"),
+            format!("reached as it is   {}", of(already_wrong, samples)),
+        ],
+        None => vec![
+            format!(
+                "{samples} images of {data}, target {}",
+                record.origin.options.target
+            ),
+            if record.origin.answers_as_labels {
+                "right as they are  all, as no classes are given and the model's answers count as right"
+                    .into()
+            } else {
+                let right = right_in_words(right, samples, &record.origin.provenance);
+                format!("right as they are  {right}")
+            },
+        ],
+    };
     lines.push(match answers_target {
+        _ if goal.is_some() => format!("reached            {} searched from", of(fooled, searched)),
         Some(count) => format!("answers the target {} searched from", of(count, searched)),
         None => format!("fooled             {} searched from", of(fooled, searched)),
     });
@@ -58,6 +67,7 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
         ));
     }
     let options = &record.origin.options;
+    let found = if goal.is_some() { "reached" } else { "fooled" };
     let measured = norms.filter(|_| options.norm != Norm::L2);
     lines.extend(measured.map(|norms| {
         let title = match (options.norm, options.grouping) {
@@ -65,20 +75,21 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
             (norm, _) => format!("{} norm", norm.title()),
         };
         format!(
-            "{title:<18} mean {}, median {} of the {fooled} fooled",
+            "{title:<18} mean {}, median {} of the {fooled} {found}",
             digits(norms.mean),
             digits(norms.median)
         )
     }));
     lines.push(match distortion {
         Some(distortion) => format!(
-            "distortion         mean {}, pooled {}, median {} of the {fooled} fooled\n\
+            "distortion         mean {}, pooled {}, median {} of the {fooled} {found}\n\
              L2 norm            mean {} of these",
             digits(distortion.mean),
             digits(distortion.pooled),
             digits(distortion.median),
             digits(distortion.l2_mean)
         ),
+        None if goal.is_some() => "distortion         none, as no input reaches the goal".into(),
         None => "distortion         none, as no image was fooled".into(),
     });
     lines.push(match evaluations_mean.zip(gradients_mean) {
@@ -91,12 +102,18 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
         let mean = match mean {
             Some(mean) => {
                 let norm = options.norm.title();
-                format!("mean {norm} norm {} of the {right} right", digits(mean))
+                let before = if goal.is_some() {
+                    "not there before"
+                } else {
+                    "right"
+                };
+                format!("mean {norm} norm {} of the {right} {before}", digits(mean))
             }
+            None if goal.is_some() => "none, as all are there already".into(),
             None => "none, as no image is right".into(),
         };
         let ratio =
-            ratio.map(|ratio| format!(", {ratio:.3} of the perturbations' of those fooled"));
+            ratio.map(|ratio| format!(", {ratio:.3} of the perturbations' of those {found}"));
         lines.push(format!(
             "certificate        {mean}{}; {} shows each image",
             ratio.unwrap_or_default(),
@@ -129,7 +146,7 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
         let distortion =
             distortion.map(|mean| format!("; distortion mean {} of these", digits(mean)));
         lines.push(format!(
-            "as 8-bit files     {} fooled, {} of them by rounding alone{}",
+            "as 8-bit files     {} {found}, {} of them by rounding alone{}",
             eight.fooled,
             eight.rounded,
             distortion.unwrap_or_default()

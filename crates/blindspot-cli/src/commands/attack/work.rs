@@ -2,14 +2,17 @@
 
 use std::time::Instant;
 
-use blindspot::certify::Certifier;
-use blindspot::examples::Layout;
+use blindspot::certify::{Certifier, CertifyError};
+use blindspot::classify::outputs;
+use blindspot::examples::{Extra, Layout};
+use blindspot::goals::GoalCertifier;
 use blindspot::inputs::InMemory;
 use blindspot::model::Model;
 use blindspot::run::communicator::{Communicator, Task, distribute};
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{Block, EightBit, Example, SearchOptions, eight_bit, search_in_blocks};
 use blindspot_data::ImageSet;
+use rayon::prelude::*;
 
 use crate::interrupt::Finishing;
 use crate::onnxruntime::Onnxruntime;
@@ -25,10 +28,53 @@ pub(super) struct Work<'a> {
     pub(super) labels: &'a [usize],
     pub(super) options: &'a SearchOptions,
     pub(super) layout: &'a Layout,
-    pub(super) certifier: Option<Certifier>,
+    pub(super) certifier: Option<Bounds<'a>>,
     /// Who is asked about the final images.
     pub(super) other: Option<Onnxruntime>,
     pub(super) begun: Instant,
+}
+
+/// What certifies images.
+pub(super) enum Bounds<'a> {
+    /// That they keep their class.
+    OfClass(Box<Certifier>),
+    /// That a goal is not reached.
+    OfGoal(Box<GoalCertifier<'a>>),
+}
+
+impl Bounds<'_> {
+    /// The radius of each example; of some of them where the work is interrupted.
+    fn certify(
+        &self,
+        examples: &[Example],
+        originals: &[f32],
+        length: usize,
+    ) -> Result<Vec<f64>, CertifyError> {
+        match self {
+            Bounds::OfClass(certifier) => {
+                let inputs = InMemory::new(originals.to_vec(), length);
+                let labels: Vec<usize> = examples.iter().map(|example| example.label).collect();
+                let all: Vec<usize> = (0..examples.len()).collect();
+                let found = certifier.certify_inputs(&inputs, &labels, &all, &Finishing)?;
+                let radii = found
+                    .into_iter()
+                    .zip(examples)
+                    .map(|(found, example)| found.of_answer(!example.already_misclassified).radius);
+                Ok(radii.collect())
+            }
+            Bounds::OfGoal(certifier) => {
+                let each = examples.par_iter().zip(originals.par_chunks_exact(length));
+                each.map(|(example, original)| {
+                    if example.already_misclassified || Finishing.cancelled() {
+                        Ok(0.0)
+                    } else {
+                        certifier.certify(original)
+                    }
+                })
+                .collect()
+            }
+        }
+    }
 }
 
 impl Work<'_> {
@@ -100,6 +146,7 @@ impl Work<'_> {
         examples: &mut [Example],
         originals: &[f32],
     ) -> anyhow::Result<Option<Vec<u8>>> {
+        let length = self.images.image_len();
         let mut eight_bit = if self.layout.eight_bit {
             let (model, options) = (self.model, self.options);
             Some(eight_bit(model, options, examples, originals, &Finishing)?)
@@ -107,60 +154,77 @@ impl Work<'_> {
             None
         };
         if let Some(other) = &self.other {
-            self.ask(other, examples, eight_bit.as_deref_mut())?;
+            self.ask(other, (examples, originals), eight_bit.as_deref_mut())?;
         }
         let certificates = match &self.certifier {
-            Some(certifier) => {
-                let originals = InMemory::new(originals.to_vec(), self.images.image_len());
-                let labels: Vec<usize> = examples.iter().map(|example| example.label).collect();
-                let all: Vec<usize> = (0..examples.len()).collect();
-                Some(certifier.certify_inputs(&originals, &labels, &all, &Finishing)?)
-            }
+            Some(bounds) => Some(bounds.certify(examples, originals, length)?),
             None => None,
         };
         if Finishing.cancelled() {
             return Ok(None);
         }
+        let before = self.outputs(originals.to_vec())?;
+        let changed = examples.iter().flat_map(|example| &example.adversarial);
+        let after = self.outputs(changed.copied().collect())?;
+        let count = self.layout.outputs;
         let mut rows = Vec::new();
-        let originals = originals.chunks_exact(self.images.image_len());
+        let originals = originals.chunks_exact(length);
         for (i, (example, original)) in examples.iter().zip(originals).enumerate() {
-            let eight_bit = eight_bit.as_ref().map(|images| &images[i]);
-            let certificate = certificates.as_ref();
-            let is_right = !example.already_misclassified;
-            let certificate = certificate.map(|found| found[i].of_answer(is_right).radius);
-            let layout = self.layout;
+            let extra = Extra {
+                eight_bit: eight_bit.as_ref().map(|images| &images[i]),
+                certificate: certificates.as_ref().map(|found| found[i]),
+                outputs: [&before, &after].map(|outputs| &outputs[i * count..][..count]),
+            };
             rows.extend((example.position as u64).to_le_bytes());
-            rows.extend(layout.content(example, original, eight_bit, certificate));
+            rows.extend(self.layout.content(example, original, extra));
         }
         Ok(Some(rows))
     }
 }
 
 impl Work<'_> {
+    /// The model's outputs, as its users see them, for some images; none where the layout has none.
+    fn outputs(&self, images: Vec<f32>) -> anyhow::Result<Vec<f32>> {
+        if self.layout.outputs == 0 {
+            return Ok(Vec::new());
+        }
+        let network = self.model.own_end().unwrap_or(self.model.network());
+        let images = InMemory::new(images, self.images.image_len());
+        Ok(outputs(network, &images)?.values().to_vec())
+    }
+
     /// Asks another runtime about the final images; what it refutes is no success.
     fn ask(
         &self,
         other: &Onnxruntime,
-        examples: &mut [Example],
+        (examples, originals): (&mut [Example], &[f32]),
         eight_bit: Option<&mut [EightBit]>,
     ) -> anyhow::Result<()> {
-        let reached = |example: &Example, outputs: &[f64]| {
-            self.options.reached(example.label, example.target, outputs)
+        let before = match &self.options.goal {
+            Some(_) => other.outputs(originals.chunks_exact(self.images.image_len()))?,
+            None => Vec::new(),
+        };
+        let reached = |i: usize, example: &Example, outputs: &[f64]| match &self.options.goal {
+            Some(goal) => goal.is_reached(&before[i], outputs, goal.threshold(self.model)),
+            None => self.options.reached(example.label, example.target, outputs),
         };
         let asked = |example: &Example| example.success && !example.already_misclassified;
         if let Some(eight_bit) = eight_bit {
-            let mut found: Vec<_> = eight_bit.iter_mut().zip(&*examples).collect();
-            found.retain(|(eight, example)| eight.success && asked(example));
-            let images: Vec<Vec<f32>> = found.iter().map(|(e, _)| e.values().collect()).collect();
+            let mut found: Vec<_> = eight_bit.iter_mut().zip(&*examples).enumerate().collect();
+            found.retain(|(_, (eight, example))| eight.success && asked(example));
+            let images = found.iter().map(|(_, (eight, _))| eight.values().collect());
+            let images: Vec<Vec<f32>> = images.collect();
             let outputs = other.outputs(images.iter().map(Vec::as_slice))?;
-            for ((eight, example), outputs) in found.into_iter().zip(outputs) {
-                eight.success = reached(example, &outputs);
+            for ((i, (eight, example)), outputs) in found.into_iter().zip(outputs) {
+                eight.success = reached(i, example, &outputs);
             }
         }
-        let mut found: Vec<_> = examples.iter_mut().filter(|e| asked(e)).collect();
-        let outputs = other.outputs(found.iter().map(|example| &example.adversarial[..]))?;
-        for (example, outputs) in found.iter_mut().zip(outputs) {
-            example.success = reached(example, &outputs);
+        let mut found: Vec<_> = examples.iter_mut().enumerate().collect();
+        found.retain(|(_, example)| asked(example));
+        let images = found.iter().map(|(_, example)| &example.adversarial[..]);
+        let outputs = other.outputs(images)?;
+        for ((i, example), outputs) in found.iter_mut().zip(outputs) {
+            example.success = reached(*i, example, &outputs);
             example.refuted = !example.success;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The files of an attack, written from what its journals hold.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -76,6 +77,15 @@ impl<'a> Written<'a> {
             smallest: None,
             known: None,
         })
+    }
+
+    /// The names of what labels and predictions stand for, if they are known: of a goal's answers, or of classes.
+    fn answers(&self, record: &Record, layout: &Layout) -> Option<Cow<'_, [String]>> {
+        if let Some(goal) = &record.origin.options.goal {
+            return Some(goal.answers(layout.outputs).into());
+        }
+        let Known { model, images, .. } = self.known.as_ref()?;
+        model.classes().or(images.classes()).map(Cow::from)
     }
 
     /// The files, but for images and page, the arrays first.
@@ -155,10 +165,11 @@ fn save(
     let made = Made::of(provenance, &record.origin.options, Vec::new())?;
     let known = written.known.as_ref();
     let files = known.map_or(BTreeMap::new(), |known| files_of(known.images));
+    let answers = written.answers(record, kept.layout());
     let shown = SavedImages {
         subject: &provenance.data,
         image_shape,
-        classes: known.and_then(|known| known.model.classes().or(known.images.classes())),
+        classes: answers.as_deref(),
         made: &made,
     };
     save_images(
@@ -179,7 +190,7 @@ fn page_of(
     written: &Written<'_>,
 ) -> anyhow::Result<String> {
     let (mut files, mut confidence) = (BTreeMap::new(), Vec::new());
-    let mut classes = None;
+    let answers = written.answers(record, examples.layout());
     let provenance = &record.origin.provenance;
     let data = &provenance.data;
     let mut subject = format!("a network on {data}");
@@ -196,8 +207,9 @@ fn page_of(
             examples.len(),
             images.name()
         );
-        classes = model.classes().or(images.classes());
-        confidence = confidences::<anyhow::Error>(*model, examples, *progress)?;
+        if record.origin.options.goal.is_none() {
+            confidence = confidences::<anyhow::Error>(*model, examples, *progress)?;
+        }
         files = files_of(images);
     }
     let made = Made::of(provenance, &record.origin.options, Vec::new())?.by(page::command());
@@ -210,7 +222,7 @@ fn page_of(
     let shown = AttackPage {
         subject: &subject,
         image_shape,
-        classes,
+        classes: answers.as_deref(),
         files: &files,
         confidences: &confidence,
         links: &links,

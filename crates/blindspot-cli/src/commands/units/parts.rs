@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use blindspot::model::InputBox;
+use blindspot::model::{InputBox, Outputs};
 use blindspot::provenance::Provenance;
 use blindspot::run::journal::{Entries, Shard, Work};
 use blindspot::units::{ActivationReader, Layer, LayerEvaluator, SurveyRequest};
@@ -130,6 +130,7 @@ pub(crate) fn merge(
         preprocess: request.preprocess.clone(),
         input_box: InputBox::default(),
         budget: common.budget(),
+        outputs: Outputs::Classes,
     };
     let model = load::model(&source, &request.images, common, progress)?;
     let layer = Layer::find(model.network(), &request.layer)?;
