@@ -16,6 +16,7 @@ use blindspot::search::SearchError;
 use blindspot::spectrum::SpectrumError;
 use blindspot::transfer::SavedError;
 use blindspot::units::UnitsError;
+use blindspot::universal::UniversalError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
 use blindspot_net::BudgetError;
@@ -126,6 +127,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
         SpectrumError,
         TrainError,
         UnitsError,
+        UniversalError,
         UnknownModel,
     );
     error.is::<OnnxError>().then_some(ErrorKind::Model)
@@ -180,6 +182,9 @@ pub(crate) fn hint_for(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
     if let Some(SearchError::Levels(_)) = error.downcast_ref() {
         return Some("leave --box and --bounds out, or --save-images");
+    }
+    if let Some(UniversalError::NoneRight(_)) = error.downcast_ref() {
+        return Some(PREPROCESSING);
     }
     if let Some(UnitsError::Unknown { .. }) = error.downcast_ref() {
         return Some("--layer without a name lists all layers");

@@ -44,7 +44,10 @@ static RESULTS: LazyLock<Vec<Written>> = LazyLock::new(|| {
     let train = "train FC100-100-10 --data npz:data.npz --iterations 2 --quiet -o deep.onnx";
     let transfer = "transfer --examples a.npz --models model.onnx --noise 0.1 --correct-only \
                     --amplify-by 2 --quiet -o t";
-    for words in [&*attack, &*certify, transfer, train, units] {
+    let universal =
+        "universal model.onnx --data npz:data.npz --share 0.5 --models model.onnx --quiet -o u.npz";
+    let goal = "attack model.onnx --data npz:data.npz --samples 4 --goal flips --quiet -o g.npz";
+    for words in [&*attack, &*certify, transfer, train, units, universal, goal] {
         done(dir, words);
     }
     done(dir, "spectrum model.onnx --quiet -o s");
@@ -68,6 +71,8 @@ static RESULTS: LazyLock<Vec<Written>> = LazyLock::new(|| {
         read("attack", "a.json"),
         read("certify", "c.json"),
         read("transfer", "t/transfer.json"),
+        read("attack", "g.json"),
+        read("universal", "u.json"),
         read("spectrum", "s/spectrum.json"),
         read("units", "u/units.json"),
         read("certify", "merged.json"),
@@ -143,7 +148,13 @@ fn every_result_is_as_its_schema_says() {
 #[test]
 fn schemas_say_in_words_what_every_field_is() {
     for command in [
-        "attack", "certify", "inspect", "spectrum", "transfer", "units",
+        "attack",
+        "certify",
+        "inspect",
+        "spectrum",
+        "transfer",
+        "units",
+        "universal",
     ] {
         let schema = schema(command);
         let unsaid = undescribed(&schema);

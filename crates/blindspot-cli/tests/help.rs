@@ -23,6 +23,7 @@ fn every_help_is_as_it_was() {
         "attack",
         "merge",
         "transfer",
+        "universal",
         "units",
         "spectrum",
         "certify",

@@ -1,6 +1,7 @@
 //! Blindspot finds where trained neural networks break: the smallest adversarial perturbations of
 //! inputs, certificates that there are none within a radius, which inputs excite single units, what
-//! each layer can amplify, and how far adversarial examples transfer to other networks.
+//! each layer can amplify, how far adversarial examples transfer to other networks, and which one change
+//! fools them on most inputs.
 //!
 //! The network comes from an ONNX file, or is any function with a gradient. All of a program:
 //!
@@ -53,6 +54,7 @@
 //! | [`Certifier`](certify::Certifier) | radii within which no perturbation changes the answer | section 4.3 |
 //! | [`Spectrum`](spectrum::Spectrum) | largest and smallest singular values of each layer | section 4.3 |
 //! | [`Units`](units::Units) | images that excite units and random directions the most | section 3 |
+//! | [`Universal`](universal::Universal) | one perturbation that fools a model on most images of a set | |
 //! | [`Transfer`](transfer::Transfer) | error of networks on each other's adversarial examples | section 4.2 |
 //!
 //! The paper is "Intriguing properties of neural networks" (Szegedy et al., 2013, arXiv:1312.6199); the
@@ -98,6 +100,7 @@ mod stats;
 mod testing;
 pub mod transfer;
 pub mod units;
+pub mod universal;
 
 pub use blindspot_bounds::spectrum;
 pub use blindspot_data::{self as data, ErrorKind, ImageSet};

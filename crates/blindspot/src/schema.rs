@@ -30,6 +30,9 @@ pub(crate) struct SearchOptions {
     /// The norm of a perturbation that was not made smaller, where it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     enough: Option<f64>,
+    /// What the outputs of a model that is no classifier were to do, as the command takes it, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    goal: Option<String>,
 }
 
 /// Which answers count as adversarial.
@@ -39,6 +42,29 @@ struct Criterion {
     top_k: usize,
     /// Margin, in units of the outputs (logits), that an answer must exceed.
     confidence: f64,
+}
+
+/// How a universal perturbation was searched for.
+#[derive(JsonSchema)]
+pub(crate) struct UniversalOptions {
+    /// Its norm at most, where it was to fool as many images as can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epsilon: Option<f64>,
+    /// The share of the images, above 0 and at most 1, that it was to fool at least, where it was to be the smallest one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    share: Option<f64>,
+    /// In which norm it was to be small: `l2` or `linf`.
+    norm: Norm,
+    /// What fooled: `untargeted` (any class but the label), or the number of a class.
+    target: String,
+    /// Seed of all that is random.
+    seed: u64,
+    /// The valid range of every input value: perturbed images are clipped to it.
+    input_box: InputBox,
+    /// Evaluations of the classifier for each image at most; null for as many as the method takes by itself.
+    max_evaluations: Option<u64>,
+    /// Seconds for the search at most; null for no limit.
+    time_limit: Option<f64>,
 }
 
 /// The arithmetic in which certificates hold.

@@ -16,6 +16,7 @@ mod spectrum;
 mod train;
 mod transfer;
 mod units;
+mod universal;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub(crate) use spectrum::Spectrum;
 pub(crate) use train::Train;
 pub(crate) use transfer::Transfer;
 pub(crate) use units::{Units, WantedUnits};
+pub(crate) use universal::Universal;
 
 use crate::version;
 
@@ -119,6 +121,7 @@ pub(crate) enum Command {
     Attack(Box<Attack>),
     Merge(Merge),
     Transfer(Transfer),
+    Universal(Box<Universal>),
     Units(Box<Units>),
     Spectrum(Spectrum),
     Certify(Certify),

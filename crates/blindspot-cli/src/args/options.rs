@@ -217,6 +217,14 @@ impl ModelArgs {
 }
 
 impl DataArgs {
+    /// Another set of images, made fit in the same way.
+    pub(crate) fn named(&self, data: &str) -> DataArgs {
+        DataArgs {
+            data: data.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The files and folders that are read, as far as they are named.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let spec: Option<DataSpec> = self.data.parse().ok();

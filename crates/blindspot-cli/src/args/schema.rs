@@ -32,4 +32,6 @@ pub(crate) enum Described {
     Transfer,
     /// units.json
     Units,
+    /// FILE.json beside the perturbation
+    Universal,
 }

@@ -274,6 +274,15 @@ impl Chosen {
         }
     }
 
+    /// Some of them, by their positions.
+    pub(super) fn select(&self, positions: &[usize]) -> Chosen {
+        Chosen {
+            images: self.images.select(positions),
+            labels: positions.iter().map(|&at| self.labels[at]).collect(),
+            right_of: None,
+        }
+    }
+
     /// What a study of them comes from; `data` is what the images are called.
     pub(super) fn provenance(&self, model: &Model, data: &str) -> Provenance {
         Provenance {

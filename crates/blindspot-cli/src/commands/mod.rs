@@ -18,6 +18,7 @@ mod suspect;
 mod train;
 mod transfer;
 mod units;
+mod universal;
 
 use anyhow::Context;
 
@@ -54,6 +55,7 @@ pub(crate) fn run(mut args: Args) -> anyhow::Result<()> {
         Command::Attack(command) => attack::run(command, common, &progress),
         Command::Merge(command) => merge::run(command, common, &progress),
         Command::Transfer(command) => transfer::run(command, common, &progress),
+        Command::Universal(command) => universal::run(command, common, &progress),
         Command::Units(command) => units::run(command, common, &progress),
         Command::Spectrum(command) => spectrum::run(command, common, &progress),
         Command::Certify(command) => certify::run(command, common, &progress),

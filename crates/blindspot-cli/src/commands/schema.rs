@@ -1,7 +1,7 @@
 //! `blindspot schema`.
 
 use blindspot::units::SurveyRecord;
-use blindspot::{certify, examples, inspect};
+use blindspot::{certify, examples, inspect, universal};
 use blindspot_report::{SpectrumRecord, TransferRecord};
 use clap::ValueEnum;
 use schemars::generate::SchemaSettings;
@@ -19,6 +19,7 @@ pub(super) fn run(command: &args::Schema) -> anyhow::Result<()> {
         Described::Spectrum => of::<SpectrumRecord>(),
         Described::Transfer => of::<TransferRecord>(),
         Described::Units => of::<SurveyRecord>(),
+        Described::Universal => of::<universal::Record>(),
     };
     let named = command.command.to_possible_value();
     let name = named.as_ref().map_or("", |value| value.get_name());

@@ -99,7 +99,7 @@ impl Layout {
             example.prediction_before,
             example.prediction,
         ];
-        // Classes are below 2^24 (`search` says so).
+        // Classes are below 2^20 (`search` says so).
         content.extend(
             classes
                 .iter()

@@ -45,7 +45,7 @@ pub enum SearchError {
         images: usize,
     },
     /// The classifier has too few or too many classes.
-    #[error("the network has {0} classes; a search takes at least 2 and at most 2^24")]
+    #[error("the network has {0} classes; a search takes at least 2 and at most 2^20")]
     Classes(usize),
     /// A label or target is not one of the classifier's classes.
     #[error("{what} {class} is not one of the network's {classes} classes, 0 to {}", classes - 1)]

@@ -169,6 +169,7 @@ pub use iterate::Iterate;
 pub use method::Method;
 pub use norms::{Grouping, Norm};
 pub use objective::{Goal, Objective};
+pub(crate) use options::MAX_CLASSES;
 pub use options::SearchOptions;
 pub use perturbation::norm;
 pub use shared::search_over;

@@ -14,6 +14,9 @@ use super::objective::{Goal, Objective};
 use super::target::{Criterion, Target};
 use crate::goals::{GoalError, OutputGoal};
 
+/// Classes at most: more make each step take seconds, and no classifier has so many.
+pub(crate) const MAX_CLASSES: usize = 1 << 20;
+
 /// What is searched for, and where; [`Attack`](super::Attack) is the front door to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -320,7 +323,7 @@ impl SearchOptions {
 
     /// Checks target and criterion against a classifier's number of classes.
     fn check_classes(&self, classes: usize) -> Result<(), SearchError> {
-        if !(2..=1 << 24).contains(&classes) {
+        if !(2..=MAX_CLASSES).contains(&classes) {
             return Err(SearchError::Classes(classes));
         }
         if let Target::Class(target) = self.target {

@@ -176,7 +176,7 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
 }
 
 /// The target that a word names: a kind of targets, a class by its number, or one of the `classes` by its name.
-fn target(word: &str, classes: Option<&[String]>) -> Result<Target, Usage> {
+pub(super) fn target(word: &str, classes: Option<&[String]>) -> Result<Target, Usage> {
     let named = || classes?.iter().position(|class| class == word);
     word.parse().or_else(|why: String| {
         let likely = suggest(word, classes.unwrap_or_default().iter().map(String::as_str));

@@ -335,3 +335,10 @@ fn blocks_are_the_whole_and_time_that_is_over_ends_the_search() {
     let found = search(&network, &images, &labels, &indices, &hasty, &Unwatched).unwrap();
     assert!(found.iter().all(|example| example.already_misclassified));
 }
+
+#[test]
+fn too_many_classes_are_refused_with_their_number() {
+    let options = SearchOptions::default();
+    let refused = |classes: usize| options.check_labels(classes, &[0]).is_err();
+    assert!(!refused(1 << 20) && refused((1 << 20) + 1) && refused(1));
+}
