@@ -13,7 +13,7 @@ use blindspot_report::digits;
 
 use super::attack::target;
 use super::load;
-use super::out::{beside, refuse_inputs, refuse_other_results};
+use super::out::{beside, listing, refuse_inputs, refuse_other_results};
 use crate::args::{self, Common};
 use crate::errors::{Interrupted, Usage};
 use crate::interrupt::{self, Finishing, interrupted};
@@ -242,7 +242,7 @@ fn tell(
             Ended::Interrupted => "; interrupted",
         }
     ));
-    lines.push(format!("Written: {}", out.display()));
+    lines.push(listing(&[out.to_owned(), beside(out, "json")?], None));
     say(common, &lines.join("\n"))?;
     json(common, record)
 }

@@ -168,6 +168,8 @@ impl Searcher<'_> {
         for example in &mut block.examples {
             example.evaluations += looked;
             example.gradients += looked;
+            // That the original has no gradient is known of the goal, and says nothing of the model.
+            example.no_gradient &= !aimed.is_flat;
         }
         Ok(block)
     }
