@@ -45,13 +45,19 @@ pub(super) fn curve(numbers: &[Numbers], record: &Record, command: &str) -> Curv
     } else {
         ""
     };
+    let count = numbers.len();
     Curve {
         title: title(record),
-        note: format!(
-            "Share of the {} images that are right as they are and not fooled by a perturbation of at most this \
-             norm.{certified}",
-            numbers.len()
-        ),
+        note: match record.origin.options.goal {
+            Some(_) => format!(
+                "Share of the {count} inputs that reach the goal neither as they are nor by a perturbation of at most \
+                 this norm.{certified}"
+            ),
+            None => format!(
+                "Share of the {count} images that are right as they are and not fooled by a perturbation of at most \
+                 this norm.{certified}"
+            ),
+        },
         svg,
         svg_link: svg_link(&file),
         csv_link: csv_link(&csv),
@@ -60,7 +66,9 @@ pub(super) fn curve(numbers: &[Numbers], record: &Record, command: &str) -> Curv
 }
 
 fn title(record: &Record) -> &'static str {
-    if record.summary.answers_target.is_some() {
+    if record.origin.options.goal.is_some() {
+        "Inputs that don't reach the goal, over the norm"
+    } else if record.summary.answers_target.is_some() {
         "Images not yet answered with their target, over the norm"
     } else {
         "Robust accuracy over the norm"
