@@ -269,8 +269,9 @@ def _picture_shape(model: Model | Classifier, data: Given, shape: Sequence[int])
     else:
         own = model._native.image_shape if isinstance(model, Model) else None
         axes = list(shape) if own is None else own
-    if len(axes) == 2:
-        axes = [1, *axes]
+    if len(axes) < 3:
+        # A row of numbers is a picture one pixel high.
+        axes = [*[1] * (3 - len(axes)), *axes]
     if len(axes) != 3 or axes[0] not in (1, 3):
         raise UsageError(f"inputs of the shape {tuple(shape)} are no pictures")
     return (axes[0], axes[1], axes[2])

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 import blindspot as bs
 
 WEIGHTS = np.array([[1.0, -2.0, 0.5], [0.25, 1.0, 1.5]], np.float32)
-INPUTS = np.array([[0.5, 0.4, 0.6], [0.3, 0.7, 0.5]], np.float32)
+INPUTS = np.array([[0.5, 0.3, 0.6], [0.3, 0.7, 0.5]], np.float32)
 
 
 @pytest.fixture
