@@ -25,10 +25,10 @@ impl Area {
     /// Right of it.
     const RIGHT: f64 = 18.0;
 
-    /// That of a drawing of its own, as wide as a page's column.
+    /// The frame of a drawing of its own, as wide as a page's column.
     const WHOLE: Area = Area::of_drawing([640.0, 340.0]);
 
-    /// That of a drawing of its own, of this width and height.
+    /// The frame of a drawing of its own, of this width and height.
     pub(crate) const fn of_drawing([width, height]: [f64; 2]) -> Area {
         Area {
             left: Area::LEFT,

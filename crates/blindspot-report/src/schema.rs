@@ -62,7 +62,7 @@ struct Layer {
     error_bound_circular: Option<f64>,
     /// Dimensions that the input has more than the output.
     dimensions_lost: usize,
-    /// The same as a circular convolution.
+    /// Dimensions that the input has more than the output, as a circular convolution.
     dimensions_lost_circular: usize,
     /// How it was computed, a phrase.
     method: String,
@@ -70,7 +70,7 @@ struct Layer {
     count: usize,
     /// All singular values, the largest first, or 512 of evenly spaced ranks; empty where they were not computed.
     spectrum: Vec<f64>,
-    /// The same as a circular convolution.
+    /// All singular values as a circular convolution, the largest first, or 512 of evenly spaced ranks.
     spectrum_circular: Vec<f64>,
 }
 

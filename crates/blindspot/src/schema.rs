@@ -71,7 +71,7 @@ pub(crate) struct UniversalOptions {
 #[derive(JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Arithmetic {
-    /// That of any runtime, and exact arithmetic, too.
+    /// The arithmetic of any runtime, and exact arithmetic, too.
     Runtime,
     /// Exact arithmetic on the file's own numbers.
     Exact,

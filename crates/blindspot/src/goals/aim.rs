@@ -31,7 +31,7 @@ impl Original<'_> {
         ERROR_FACTOR * (exact - rounded).abs() + ROUNDING * exact.abs()
     }
 
-    /// The same of all outputs together, in the L2 norm.
+    /// How far all outputs together may be from the exact ones in a runtime, in the L2 norm.
     fn errors(&self) -> f64 {
         let errors = (0..self.exact.len()).map(|output| self.error(output).powi(2));
         errors.sum::<f64>().sqrt()
@@ -42,7 +42,7 @@ impl Original<'_> {
 pub(crate) struct Aim {
     /// From the model's outputs to 0 and the goal's margins.
     pub(crate) head: Network<f64>,
-    /// The same behind the outputs that users see.
+    /// From the outputs that users see to 0 and the goal's margins.
     pub(crate) answering_head: Network<f64>,
     /// Whether 0 has to lead all the others; else any of the others is to lead it.
     pub(crate) every: bool,

@@ -9,7 +9,7 @@ use blindspot_run::random::Stream;
 use rayon::prelude::*;
 
 use super::block::{Originals, Searcher};
-use super::bounds::{FeasibleBox, FeasibleBoxes};
+use super::bounds::FeasibleBox;
 use super::eight_bit::{self, EightBit};
 use super::runtime::{Judge, Runtime};
 use super::task::StopCondition;
@@ -149,7 +149,7 @@ impl Searcher<'_> {
             runtime: Runtime::of(&aimed.classifier)?,
             options: &aimed.options,
             own_method: None,
-            boxes: FeasibleBoxes::new(self.boxes.shared_bounds()),
+            boxes: self.boxes.clone(),
             begin,
         };
         let one = Originals {

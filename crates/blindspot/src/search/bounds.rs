@@ -162,6 +162,7 @@ impl FeasibleBox {
 }
 
 /// The feasible boxes of all inputs: one shared by all where no perturbation is limited.
+#[derive(Clone)]
 pub(super) struct FeasibleBoxes {
     bounds: Arc<Bounds>,
     shared: Option<Arc<FeasibleBox>>,
@@ -173,11 +174,6 @@ impl FeasibleBoxes {
         let shared =
             free.then(|| Arc::new(FeasibleBox::new(bounds.lower.clone(), bounds.upper.clone())));
         FeasibleBoxes { bounds, shared }
-    }
-
-    /// The same, to be shared.
-    pub(super) fn shared_bounds(&self) -> Arc<Bounds> {
-        Arc::clone(&self.bounds)
     }
 
     /// The bounds that all inputs have in common.

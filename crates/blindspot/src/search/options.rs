@@ -355,7 +355,7 @@ impl SearchOptions {
 }
 
 /// Checks that a `label` or `target` is a class.
-pub(super) fn check_class(
+pub(crate) fn check_class(
     what: &'static str,
     class: usize,
     classes: usize,

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::UniversalError;
 use super::field::perturb;
-use super::options::check_class;
-use crate::search::SearchError;
+use crate::search::{SearchError, check_class};
 use crate::stats::wilson;
 
 /// Values of the images that a thread judges at a time: 256 KiB of `f32`.

@@ -4,7 +4,7 @@ use blindspot_model::{InputBox, Norm};
 use serde::{Deserialize, Serialize};
 
 use super::UniversalError;
-use crate::search::{MAX_CLASSES, SearchError, Target};
+use crate::search::{MAX_CLASSES, SearchError, Target, check_class};
 
 /// What a universal perturbation is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -92,22 +92,5 @@ impl UniversalOptions {
             Target::Class(class) => Some(class),
             _ => None,
         }
-    }
-}
-
-/// Whether a class is one of a classifier's.
-pub(super) fn check_class(
-    what: &'static str,
-    class: usize,
-    classes: usize,
-) -> Result<(), SearchError> {
-    if class < classes {
-        Ok(())
-    } else {
-        Err(SearchError::Class {
-            what,
-            class,
-            classes,
-        })
     }
 }
