@@ -1,7 +1,8 @@
-"""Checks what `reproduce --quick` left: python3 .ci/first_look.py FOLDER."""
+"""Checks what `reproduce --quick` left: python3 .ci/first_look.py FOLDER PROGRAM."""
 
 import json
 import pathlib
+import subprocess
 import sys
 
 folder = pathlib.Path(sys.argv[1])
@@ -18,3 +19,29 @@ assert all(errors[i][i] == 1.0 for i in range(6)), errors
 linear = {row["model"]: row["train_error"] for row in results["table1"]}
 for model, paper in [("softmax2", 0.100), ("softmax3", 0.212)]:
     assert abs(linear[model] - paper) < 0.003, linear
+
+schema = json.loads(subprocess.run([sys.argv[2], "schema", "reproduce"], capture_output=True, check=True).stdout)
+
+
+def described(value, part, at=""):
+    """Fields have the names and kinds that the schema gives."""
+    while "$ref" in part:
+        part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]]
+    if "anyOf" in part:
+        part = next(one for one in part["anyOf"] if one.get("type") != "null")
+        return value is None or described(value, part, at)
+    if isinstance(value, dict):
+        assert "properties" in part or "additionalProperties" in part, at
+        for name, field in value.items():
+            of = part.get("properties", {}).get(name, part.get("additionalProperties"))
+            assert of not in (None, False), f"{at}/{name} is not in the schema"
+            if of is not True:
+                described(field, of, f"{at}/{name}")
+        missing = set(part.get("required", ())) - set(value)
+        assert not missing, f"{at}: {missing} are missing"
+    elif isinstance(value, list):
+        for item in value:
+            described(item, part["items"], at)
+
+
+described(results, schema)

@@ -1,6 +1,6 @@
 """Random networks, and what must hold on every one of them, by onnxruntime on the saved file.
 
-    random_networks.py BLINDSPOT FOLDER [--networks N | --seconds S] [--seed SEED] [--keep]
+    random_networks.py BLINDSPOT FOLDER [--networks N | --seconds S] [--seed SEED] [--target TARGET] [--keep]
 
 Each network is dense, convolutional, pooled or residual, with any activation, with or without batch normalisation,
 in float16, float32, float64 or a mixture of the first two, its logits scaled from 1e-6 to 1e6 and moved by up to 1e6. On six images each:
@@ -10,6 +10,9 @@ in float16, float32, float64 or a mixture of the first two, its logits scaled fr
 - with evaluations left, sqp ends at most 1% above the best of the other attacks;
 - every certificate is below every change that any attack finds, and on linear networks below the exact distance;
 - the number of images that the model gets right is onnxruntime's.
+
+TARGET is `untargeted`, or `random`: one given class for each image, where C&W, with its thousands of evaluations, is the
+other attack, and sqp may on average end no farther with at most 600 evaluations, and at 1.05 of it with at most 200.
 
 A network that is refused (exit codes 3 and 4) is counted with the reason. What fails stays in FOLDER with the commands
 that show it. Exits with 1 if anything failed, or if more than a fifth of the networks was refused.
@@ -37,9 +40,11 @@ ACTIVATIONS = (
 )
 # Seeds beyond those of the CI on which something failed once: they come first.
 FAILED_ONCE = (1627, 1771)
-BASELINES = ("ddn", "deepfool", "pgd", "fgsm")
+BASELINES = {"untargeted": ("ddn", "deepfool", "pgd", "fgsm"), "random": ("cw",)}
 # Where sqp ends above a baseline, it is asked again with as many as all of them take together, and some more.
 EVALUATIONS = 3000
+# One class: with at most so many evaluations the mean ratio to C&W's norm may be so much.
+RATIOS = {200: 1.05, 600: 1.0}
 DTYPES = {np.float16: TensorProto.FLOAT16, np.float32: TensorProto.FLOAT, np.float64: TensorProto.DOUBLE}
 
 
@@ -305,10 +310,11 @@ class Trial:
     # An image's answer is clear if its margin is above so many times the rounding noise.
     noises = 1
 
-    def __init__(self, program, folder, seed):
-        self.program, self.seed = program, seed
+    def __init__(self, program, folder, seed, target="untargeted"):
+        self.program, self.seed, self.target = program, seed, target
         self.folder = os.path.join(folder, str(seed))
         self.failures, self.refused, self.counts = [], None, collections.Counter()
+        self.ratios = collections.defaultdict(list)
         # What an earlier run has kept of a failure is not this run's.
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)
@@ -343,7 +349,7 @@ class Trial:
         clean = runtime.outputs(images)
         if not np.isfinite(clean).all():
             np.savez(self.path("data.npz"), x=images, y=np.zeros(len(images), int))
-            if self.command("attack", self.path("network.onnx"), "--out", self.path("sqp.npz"), "--target", "untargeted"):
+            if self.command("attack", self.path("network.onnx"), "--out", self.path("sqp.npz"), "--target", self.target):
                 self.failures.append("logits that are not finite were attacked")
             return self
         labels = clean.argmax(1)
@@ -361,17 +367,26 @@ class Trial:
 
     def compare(self, runtime, labels, clean):
         """sqp beside the baselines; the smallest norm that any has found for each image. None if refused."""
-        found = {}
-        for method in ("sqp", *BASELINES):
-            done = self.attack(method, "untargeted", runtime, labels, clean)
+        found, baselines = {}, BASELINES[self.target]
+        for method in ("sqp", *baselines):
+            done = self.attack(method, self.target, runtime, labels, clean)
             if done is None:
                 return None
             found[method] = done
-        best = np.min([found[m] for m in BASELINES], axis=0)
+        best = np.min([found[m] for m in baselines], axis=0)
         with np.errstate(invalid="ignore"):
             above = np.isfinite(best) & np.isfinite(found["sqp"]) & (found["sqp"] > 1.01 * best)
-        if above.any():
-            more = self.attack("sqp", "untargeted", runtime, labels, clean, "--max-evaluations", str(EVALUATIONS))
+        if self.target == "random":
+            for evaluations in RATIOS:
+                less = self.attack("sqp", self.target, runtime, labels, clean, "--max-evaluations", str(evaluations))
+                if less is None:
+                    return None
+                both = np.isfinite(best) & np.isfinite(less) & self.clear
+                self.ratios[evaluations] += list(less[both] / best[both])
+                missed = np.isfinite(best) & ~np.isfinite(less) & self.clear
+                self.counts[f"missed with at most {evaluations} evaluations"] += int(missed.sum())
+        elif above.any():
+            more = self.attack("sqp", self.target, runtime, labels, clean, "--max-evaluations", str(EVALUATIONS))
             if more is None:
                 return None
             for i in np.flatnonzero(above & (more > 1.01 * best)):
@@ -381,7 +396,7 @@ class Trial:
                 else:
                     self.counts[f"1% above a baseline with {EVALUATIONS} evaluations, without a clear answer"] += 1
         for i in range(len(labels)):
-            others = [m for m in BASELINES if np.isfinite(found[m][i])]
+            others = [m for m in baselines if np.isfinite(found[m][i])]
             if not self.clear[i]:
                 self.counts["without a clear answer"] += 1
             elif others and not np.isfinite(found["sqp"][i]):
@@ -402,7 +417,7 @@ class Trial:
         result, record = np.load(out), json.load(open(out[:-4] + ".json"))
         success = result["success"].astype(bool)
         answers = runtime.outputs(result["adversarial"]).argmax(1)
-        false = success & (answers == labels)
+        false = success & (answers == labels if target == "untargeted" else answers != result["target"])
         if false.any():
             self.failures.append(f"{method}: {false.sum()} of {success.sum()} successes are none in onnxruntime")
         self.counts["successes"] += int(success.sum())
@@ -448,15 +463,17 @@ def main():
     parser.add_argument("--networks", type=int, default=10**9)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--target", choices=BASELINES, default="untargeted")
     parser.add_argument("--keep", action="store_true")
     options = parser.parse_args()
     program, end = os.path.abspath(options.program), time.monotonic() + options.seconds
     counts, refused, failed, tried = collections.Counter(), collections.Counter(), 0, 0
+    ratios = collections.defaultdict(list)
 
     def trial(seed):
         if time.monotonic() > end:
             return None
-        done = Trial(program, options.folder, seed)
+        done = Trial(program, options.folder, seed, options.target)
         try:
             return done.run()
         except Exception as error:  # A generator that fails is a failure, too.
@@ -473,6 +490,8 @@ def main():
             for it in done:
                 tried += 1
                 counts.update(it.counts)
+                for evaluations, of in it.ratios.items():
+                    ratios[evaluations] += of
                 if it.refused:
                     refused[it.refused] += 1
                 if it.failures:
@@ -486,6 +505,9 @@ def main():
                 break
     print(f"{tried} networks from seed {options.seed}: {failed} failed, {sum(refused.values())} refused")
     print(", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    for evaluations, of in ratios.items():
+        print(f"{np.mean(of):.4f} of C&W's norm on average over {len(of)} images, with at most {evaluations} evaluations")
+        failed += bool(np.mean(of) > RATIOS[evaluations])
     for reason, count in refused.most_common(12):
         print(f"refused {count}: {reason}")
     sys.exit(failed > 0 or tried == 0 or sum(refused.values()) > 0.2 * tried)

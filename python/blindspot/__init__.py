@@ -26,6 +26,7 @@ from blindspot._model import Model, load
 from blindspot._native import __version__
 from blindspot._studies import Report, Spectra, Transfer, inspect, spectrum, transfer
 from blindspot._units import Units, units
+from blindspot._universal import UniversalPerturbation, universal
 
 __all__ = [
     "BlindspotError",
@@ -41,6 +42,7 @@ __all__ = [
     "Spectra",
     "Transfer",
     "Units",
+    "UniversalPerturbation",
     "UsageError",
     "__version__",
     "attack",
@@ -50,4 +52,5 @@ __all__ = [
     "spectrum",
     "transfer",
     "units",
+    "universal",
 ]

@@ -177,7 +177,7 @@ class Examples(Columns):
 
         Of a PyTorch module or a function it has no confidences.
         """
-        shape = _picture_shape(self._model, self._data, self._found.shape)
+        shape = picture_shape(self._model, self._data, self._found.shape)
         self._found.report(ending_in(".html", path), self._data.about(), shape, self._class_names())
 
     def _class_names(self) -> list[str] | None:
@@ -197,7 +197,7 @@ class Examples(Columns):
         indices; `dir`/images.csv has their classes, answers and norms, `dir`/index.html shows them.
         `dir`/labels.csv has their true classes: `folder:dir/adversarial,dir/labels.csv` is an image set again.
         """
-        shape = _picture_shape(self._model, self._data, self._found.shape)
+        shape = picture_shape(self._model, self._data, self._found.shape)
         with watching(progress, threads) as watch:
             self._found.save_images(dir, shape, self._data.name, self._class_names(), watch)
 
@@ -237,7 +237,7 @@ class Examples(Columns):
         """An original and its adversarial image, of channels, height and width where these are known."""
         original, adversarial = self.original[at], self.adversarial[at]
         try:
-            shape = _picture_shape(self._model, self._data, self._found.shape)
+            shape = picture_shape(self._model, self._data, self._found.shape)
         except UsageError:
             return original, adversarial
         return original.reshape(shape), adversarial.reshape(shape)
@@ -263,7 +263,7 @@ class Examples(Columns):
         return html_table(heads, rows, repr(self)[1:-1])
 
 
-def _picture_shape(model: Model | Classifier, data: Given, shape: Sequence[int]) -> tuple[int, int, int]:
+def picture_shape(model: Model | Classifier, data: Given, shape: Sequence[int]) -> tuple[int, int, int]:
     if isinstance(data.images, _native.Images):
         axes: Sequence[int] = data.images.shape
     else:
@@ -367,7 +367,7 @@ def attack(
     choice = Choice(samples, shuffle, whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir)
     lower, upper, change = _limits(mask, bounds, classifier.shape)
     options: _native.AttackOptions = {
-        "target": _target(target, classifier),
+        "target": target_words(target, classifier),
         "goal": goal,
         "method": method,
         "norm": norm,
@@ -414,7 +414,7 @@ def _at_work(classifier: Model | Classifier) -> Any:
     return nullcontext() if isinstance(classifier, Model) else classifier._at_work()
 
 
-def _target(target: Target, model: Model | Classifier) -> str:
+def target_words(target: Target, model: Model | Classifier) -> str:
     if isinstance(target, bool) or not isinstance(target, (str, int, np.integer)):
         raise UsageError(f"target={target!r}: give untargeted, random, nearest, all, or a class")
     names = model.class_names if isinstance(model, Model) else None

@@ -31,6 +31,18 @@ def figure(**how: Any) -> Any:
     return Shown(**how)
 
 
+def as_signal(values: NDArray[Any]) -> NDArray[Any] | None:
+    """Values as a signal, `[moments, channels]`: of two axes the longer one is time, if it is much the longer."""
+    plain = values.reshape(values.shape[1:] if values.ndim == 3 and values.shape[0] == 1 else values.shape)
+    if plain.ndim == 1:
+        plain = plain[:, None]
+    if plain.ndim != 2:
+        return None
+    if plain.shape[1] > plain.shape[0]:
+        plain = plain.T
+    return plain if plain.shape[0] >= max(16, 4 * plain.shape[1]) else None
+
+
 def rows_of_pictures(rows: Sequence[Sequence[Titled]], without: str) -> Any:
     """A figure of rows of as many pictures each; of no row, the words of `without`.
 
@@ -43,6 +55,13 @@ def rows_of_pictures(rows: Sequence[Sequence[Titled]], without: str) -> Any:
     axes = drawn.subplots(len(rows), len(rows[0]), squeeze=False)
     for places, row in zip(axes, rows):
         for axis, (image, least, most, title) in zip(places, row):
+            moments = as_signal(image)
+            if moments is not None:
+                axis.plot(moments, linewidth=0.8)
+                axis.set_ylim(least, most)
+                axis.set_title(title)
+                axis.set_axis_off()
+                continue
             plain = np.clip((image - least) / (most - least), 0, 1)
             plain = plain[None] if plain.ndim == 2 else plain
             if plain.ndim == 3 and plain.shape[0] in (1, 3):

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
 import numpy as np
@@ -93,9 +93,18 @@ class Given:
         right = [at for at, (answer, label) in enumerate(zip(answers, truth)) if answer == label]
         if not right:
             raise UsageError(f"the model gets none of the {len(truth)} images right: leave correct_only out")
-        self.images = self.images.only(right) if isinstance(self.images, _native.Images) else self.images[right]
-        self.labels, self.right_of = [truth[at] for at in right], len(truth)
-        return self.labels
+        kept = self.only(right)
+        self.images, self.labels, self.right_of = kept.images, kept.labels, len(truth)
+        return [truth[at] for at in right]
+
+    def only(self, positions: list[int]) -> Given:
+        """The images at some positions, with their labels."""
+        images = self.images
+        return replace(
+            self,
+            images=images.only(positions) if isinstance(images, _native.Images) else images[positions],
+            labels=None if self.labels is None else [self.labels[at] for at in positions],
+        )
 
     def about(self) -> About:
         """Where they come from, for records."""

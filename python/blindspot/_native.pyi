@@ -13,9 +13,11 @@ __all__ = [
     "Images",
     "Model",
     "Surveyed",
+    "Universal",
     "__version__",
     "attack",
     "certify",
+    "halves",
     "inspect",
     "layers",
     "main",
@@ -23,6 +25,7 @@ __all__ = [
     "spectrum",
     "transfer",
     "units",
+    "universal",
     "write_files",
 ]
 
@@ -103,6 +106,25 @@ class UnitsOptions(TypedDict):
     l2: float
     total_variation: float
     seed: int
+
+@type_check_only
+class UniversalOptions(TypedDict):
+    epsilon: float | None
+    share: float | None
+    norm: str
+    target: str
+    box: tuple[float, float] | None
+    max_evaluations: int | None
+    time_limit: float | None
+    seed: int
+
+@type_check_only
+class Judged(TypedDict):
+    images: Images | NDArray[np.float32]
+    labels: list[int]
+    about: About
+    shape: tuple[int, int, int] | None
+    classes: list[str] | None
 
 @type_check_only
 class TransferOptions(TypedDict):
@@ -223,6 +245,16 @@ class Surveyed:
         watch: Watch,
     ) -> list[tuple[str, bytes]]: ...
 
+@final
+class Universal:
+    def delta(self) -> NDArray[np.float32]: ...
+    @property
+    def shape(self) -> list[int]: ...
+    def json(self) -> str: ...
+    def numbers(self) -> dict[str, NDArray[Any]]: ...
+    def save(self, path: str | PathLike[str]) -> None: ...
+    def report(self, path: str | PathLike[str]) -> None: ...
+
 def attack(
     model: object,
     images: Images | NDArray[np.float32],
@@ -238,6 +270,7 @@ def certify(
     about: About,
     watch: Watch,
 ) -> tuple[Certified, BaseException | None]: ...
+def halves(count: int, seed: int) -> list[list[int]]: ...
 def inspect(source: str | PathLike[str] | bytes, name: str, options: ModelOptions, profile: bool, watch: Watch) -> str: ...
 def layers(model: Model) -> list[tuple[str, str, list[int]]]: ...
 def near_chance(right: int, images: int, classes: int) -> bool: ...
@@ -258,5 +291,13 @@ def transfer(
     options: TransferOptions,
     watch: Watch,
 ) -> tuple[str, list[tuple[str, bytes]], str]: ...
+def universal(
+    model: tuple[str, object],
+    models: list[tuple[str, object]],
+    sets: tuple[Judged, Judged],
+    split: bool,
+    options: UniversalOptions,
+    watch: Watch,
+) -> tuple[Universal, BaseException | None]: ...
 def write_files(dir: str | PathLike[str], files: list[tuple[str, bytes]]) -> None: ...
 def main(arguments: list[str]) -> int: ...

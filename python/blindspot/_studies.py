@@ -234,7 +234,7 @@ def transfer(
     >>> bs.transfer(found, [example_file], noise=0.001).error.tolist()
     [[1.0], [0.0]]
     """
-    sources = _named(examples, "examples", (Examples, str, os.PathLike))
+    sources = named(examples, "examples", (Examples, str, os.PathLike))
     found: list[tuple[str, _native.Found | str]] = [
         (name, source._found if isinstance(source, Examples) else os.fspath(source))
         for name, source in sources
@@ -243,7 +243,7 @@ def transfer(
     shaped = first.original[:1] if first is not None and len(first) else None
     judges = [
         (name, as_classifier(model, shaped))
-        for name, model in _named(models, "model", (str, bytes, os.PathLike))
+        for name, model in named(models, "model", (str, bytes, os.PathLike))
     ]
     options: _native.TransferOptions = {
         "amplify": [float(value) for value in np.atleast_1d(amplify)],
@@ -263,7 +263,7 @@ def transfer(
         return Transfer(*_native.transfer(found, natives, options, watch))
 
 
-def _named(several: Any, what: str, one: tuple[type, ...]) -> list[tuple[str, Any]]:
+def named(several: Any, what: str, one: tuple[type, ...]) -> list[tuple[str, Any]]:
     """One or several things, each with a name."""
     if isinstance(several, Mapping):
         return [(str(name), thing) for name, thing in several.items()]

@@ -31,7 +31,7 @@ def test_every_public_name_says_what_it_is() -> None:
                     assert inspect.getdoc(value), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("name", ["_attack", "_certify", "_classifier", "_model", "_studies", "_units"])
+@pytest.mark.parametrize("name", ["_attack", "_certify", "_classifier", "_model", "_studies", "_units", "_universal"])
 def test_examples_in_docstrings_run(name: str, linear_file: Path) -> None:
     module = importlib.import_module(f"blindspot.{name}")
     names: dict[str, Any] = {"example_file": str(linear_file), "example_images": Linear.images}
@@ -42,7 +42,7 @@ def test_examples_in_docstrings_run(name: str, linear_file: Path) -> None:
 
 
 def test_arguments_are_explained() -> None:
-    for function in (bs.attack, bs.certify, bs.load, bs.spectrum, bs.units, bs.transfer):
+    for function in (bs.attack, bs.certify, bs.load, bs.spectrum, bs.units, bs.transfer, bs.universal):
         text = inspect.getdoc(function) or ""
         for argument in inspect.signature(function).parameters:
             assert argument in text, f"{function.__name__}: {argument}"
@@ -64,7 +64,7 @@ def test_options_have_the_command_s_names() -> None:
     methods = {"out", "save_images", "json", "smallest", "report"}
     # Of processes, of files that are there already, and of the command itself.
     alone = {"shard", "patience", "overwrite", "help", "version"}
-    for command in ("attack", "certify", "spectrum", "units", "transfer", "inspect"):
+    for command in ("attack", "certify", "spectrum", "units", "universal", "transfer", "inspect"):
         arguments = set(inspect.signature(getattr(bs, command)).parameters)
         arguments |= set(inspect.signature(bs.load).parameters) | {"data_dir"}
         shown = subprocess.run(

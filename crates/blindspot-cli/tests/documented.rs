@@ -20,6 +20,9 @@ const FREE: [&str; 5] = [
     "seeds",
 ];
 
+/// Commands whose results the book describes field by field; the others have their schemas alone.
+const IN_THE_BOOK: [&str; 5] = ["attack", "certify", "spectrum", "transfer", "universal"];
+
 /// A result.
 struct Written {
     /// What its schema is called.
@@ -46,8 +49,12 @@ static RESULTS: LazyLock<Vec<Written>> = LazyLock::new(|| {
                     --amplify-by 2 --quiet -o t";
     let universal =
         "universal model.onnx --data npz:data.npz --share 0.5 --models model.onnx --quiet -o u.npz";
+    let figure5 =
+        "reproduce figure5 --model model.onnx --data npz:data.npz --quick --quiet --out r";
     let goal = "attack model.onnx --data npz:data.npz --samples 4 --goal flips --quiet -o g.npz";
-    for words in [&*attack, &*certify, transfer, train, units, universal, goal] {
+    for words in [
+        &*attack, &*certify, transfer, train, units, universal, goal, figure5,
+    ] {
         done(dir, words);
     }
     done(dir, "spectrum model.onnx --quiet -o s");
@@ -61,9 +68,9 @@ static RESULTS: LazyLock<Vec<Written>> = LazyLock::new(|| {
         file,
         content: serde_json::from_slice(&std::fs::read(dir.join(file)).unwrap()).unwrap(),
     };
-    let printed = |file, words: &str| Written {
-        command: "inspect",
-        file,
+    let printed = |command, words| Written {
+        command,
+        file: words,
         content: serde_json::from_str(&done(dir, words)).unwrap(),
     };
     std::fs::write(dir.join("none.onnx"), [0x3a, 0]).unwrap();
@@ -76,8 +83,19 @@ static RESULTS: LazyLock<Vec<Written>> = LazyLock::new(|| {
         read("spectrum", "s/spectrum.json"),
         read("units", "u/units.json"),
         read("certify", "merged.json"),
-        printed("inspect model.onnx", "inspect model.onnx --profile --json"),
-        printed("inspect none.onnx", "inspect none.onnx --json"),
+        read("reproduce", "r/results.json"),
+        printed("inspect", "inspect model.onnx --profile --json"),
+        printed("inspect", "inspect none.onnx --json"),
+        printed(
+            "train",
+            "train softmax3 --data npz:data.npz --harden --pool 10 --json -o n.onnx",
+        ),
+        printed(
+            "train",
+            "train quocnet --data npz:data.npz --stages 1 --field 3 --stride 1 --maps 4 \
+             --passes 1 --json -o q.onnx",
+        ),
+        read("history", "q.history.json"),
     ]
 });
 
@@ -111,10 +129,9 @@ fn every_field_of_a_result_is_in_the_book() {
     );
     let page = std::fs::read_to_string(page).unwrap();
     let mut missing = BTreeSet::new();
-    // The others have their schemas alone.
     let in_the_book = RESULTS
         .iter()
-        .filter(|result| !["units", "inspect"].contains(&result.command));
+        .filter(|result| IN_THE_BOOK.contains(&result.command));
     for Written { file, content, .. } in in_the_book {
         let mut found = BTreeSet::new();
         fields(content, &mut found);
@@ -150,8 +167,11 @@ fn schemas_say_in_words_what_every_field_is() {
     for command in [
         "attack",
         "certify",
+        "history",
         "inspect",
+        "reproduce",
         "spectrum",
+        "train",
         "transfer",
         "units",
         "universal",

@@ -67,7 +67,8 @@ print('held')
 ";
     for aim in aims {
         let words = format!(
-            "universal model.onnx --data npz:data.npz {aim} --models other.onnx -o u.npz --overwrite"
+            "universal model.onnx --data npz:data.npz {aim} --models other.onnx -o u.npz --report u.html \
+             --overwrite"
         );
         let (exit, said, error) = run(dir, &words);
         assert_eq!(exit, 0, "{words}: {error}");
@@ -75,6 +76,14 @@ print('held')
             said.contains("held out") && said.contains("95% interval"),
             "{said}"
         );
+        // The page says what the record does.
+        let held_out = &record(&dir.join("u.json"))["summary"]["shares"][0]["held_out"];
+        let counts = format!("{} of {}", held_out["fooled"], held_out["right"]);
+        let page = std::fs::read_to_string(dir.join("u.html")).unwrap();
+        let page = roxmltree::Document::parse(&page[page.find("<html").unwrap()..]).unwrap();
+        let heading = page.descendants().find(|node| node.has_tag_name("h1"));
+        let answer = heading.and_then(|node| node.text()).unwrap();
+        assert!(answer.contains(&counts), "{answer}");
         let arguments = [dir.to_str().unwrap(), aim];
         assert_eq!(
             run_python(check, arguments, "").unwrap().trim(),

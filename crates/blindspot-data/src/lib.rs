@@ -61,6 +61,6 @@ pub use kind::ErrorKind;
 pub use limit::ReadLimit;
 pub use npz::{Axes, parse_npz};
 pub use request::{Choice, ImageRequest};
-pub use set::{Broken, ImageSet};
+pub use set::{Broken, ImageSet, random_positions};
 pub use spec::DataSpec;
 pub use suggest::suggest;

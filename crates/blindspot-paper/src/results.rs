@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use blindspot::picture::Picture;
 use blindspot::units::{PictureRow, Study};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::experiments::excitation::UnitsFigure;
@@ -23,7 +24,7 @@ use crate::experiments::table5::Table5;
 use crate::experiments::transfer::TransferTable;
 
 /// The content of `results.json`. What was not asked for is `None`, and not in the file.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Results {
     /// Whether the run was a quick look (few iterations, few images): no figure of it may be
     /// held against the paper, and every table says so.
@@ -91,7 +92,7 @@ pub struct Results {
 }
 
 /// One trained network of a replication.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct ModelRecord {
     /// The name in the tables: `softmax1`, `FC100-100-10`, ...
     pub name: String,

@@ -14,7 +14,7 @@ use crate::images::Given;
 #[pyo3(from_item_all)]
 pub(crate) struct About {
     pub(crate) data: String,
-    hashes: BTreeMap<String, String>,
+    pub(crate) hashes: BTreeMap<String, String>,
     /// Where only images that the model gets right were asked for: of how many.
     right_of: Option<usize>,
     pub(crate) answers_as_labels: bool,

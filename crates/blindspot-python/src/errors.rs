@@ -12,6 +12,7 @@ use blindspot::search::SearchError;
 use blindspot::spectrum::SpectrumError;
 use blindspot::transfer::SavedError;
 use blindspot::units::UnitsError;
+use blindspot::universal::UniversalError;
 use blindspot_data::DataError;
 use blindspot_data::files::FileError;
 use blindspot_net::BudgetError;
@@ -100,6 +101,7 @@ explained!(
     ReportError,
     SavedError,
     SpectrumError,
+    UniversalError,
 );
 
 impl Explained for ModelError {

@@ -11,6 +11,7 @@ mod images;
 mod model;
 mod studies;
 mod units;
+mod universal;
 mod work;
 
 #[pyo3::pymodule]
@@ -33,6 +34,8 @@ mod _native {
     use crate::studies::{near_chance, spectrum, transfer, write_files};
     #[pymodule_export]
     use crate::units::{Surveyed, layers, units};
+    #[pymodule_export]
+    use crate::universal::{Universal, halves, universal};
 
     /// The package's version.
     #[pymodule_export]

@@ -237,7 +237,7 @@ pub(crate) fn transfer<'py>(
 }
 
 /// A model as a record names it; one of Python's has no hash.
-fn file(name: &str, model: &AnyModel<'_>) -> ModelFile {
+pub(crate) fn file(name: &str, model: &AnyModel<'_>) -> ModelFile {
     let own = match model {
         AnyModel::Own(model) => Some(model.model()),
         AnyModel::Python(_) => None,

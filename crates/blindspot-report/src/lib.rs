@@ -4,7 +4,7 @@
 //! Plots are SVG ([`curves_plot`], [`spectrum_plot`], [`certificate_plot`], [`robust_accuracy`], [`heat_map`],
 //! [`histogram`], [`distributions`], [`rotation`]), pictures PNG ([`picture_png`], [`sheet_png`],
 //! [`filters_png`]), and pages are one file of HTML each ([`attack_page`], [`certify_page`],
-//! [`transfer_page`], [`spectrum_page`], [`units_page`], any other by [`study_page`]). Functions
+//! [`transfer_page`], [`spectrum_page`], [`units_page`], [`universal_page`], any other by [`study_page`]). Functions
 //! give text or bytes; [`write()`] writes a list of [`Artifact`]s into a folder.
 //!
 //! ```
@@ -27,6 +27,8 @@ mod axes;
 mod axis;
 mod certify;
 mod colours;
+mod embedded;
+mod gallery;
 mod heat_map;
 mod histogram;
 mod names;
@@ -34,13 +36,14 @@ mod page;
 mod picture;
 mod plot;
 mod saved;
-mod schema;
+mod signal;
 mod spectrum;
 mod steps;
 mod svg;
 mod table;
 mod transfer;
 mod units;
+mod universal;
 
 use blindspot::ErrorKind;
 use blindspot::picture::Picture;
@@ -67,6 +70,7 @@ pub use units::{
     RowHtml, distributions, picture_rows_html, rotation, rows_drawing, units_drawing, units_files,
     units_page,
 };
+pub use universal::{UniversalPage, universal_page};
 
 /// Why a report can't be written.
 #[derive(Debug, thiserror::Error)]

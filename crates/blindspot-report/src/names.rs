@@ -75,6 +75,14 @@ pub fn file_name(name: &str) -> String {
     name.take(LONGEST).collect()
 }
 
+/// A class for people: its name and number, or its number alone.
+pub(crate) fn class_name(classes: Option<&[String]>, number: usize) -> String {
+    match classes.and_then(|names| names.get(number)) {
+        Some(name) if *name != number.to_string() => format!("{name} ({number})"),
+        _ => number.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,8 +10,8 @@ use blindspot_data::files::{make_folder, write_atomically};
 use blindspot_data::png;
 
 use crate::ReportError;
-use crate::attack::magnified;
-use crate::names::file_name;
+use crate::embedded::magnified;
+use crate::names::{class_name, file_name};
 use crate::page::{Made, Page, words};
 use crate::table::{Cell, Table, digits};
 
@@ -85,10 +85,7 @@ pub fn save_images(
         let largest = change().map(f64::abs).fold(0.0, f64::max);
         let root = (image.levels.len().max(1) as f64).sqrt();
         let class = |number: usize| shown.classes.and_then(|names| names.get(number)).cloned();
-        let named = |number: usize| match class(number) {
-            Some(name) if name != number.to_string() => format!("{name} ({number})"),
-            _ => number.to_string(),
-        };
+        let named = |number: usize| class_name(shown.classes, number);
         let text = |name: Option<String>| Cell::Text(name.unwrap_or_default());
         let figure = |value: f64| Cell::Text(value.to_string());
         rows.push(Row {

@@ -83,7 +83,6 @@ pub fn spectrum_row(layer: &LayerSpectrum, reference: Option<[f64; 2]>) -> Vec<C
 pub struct SpectrumRecord {
     /// What was measured.
     #[serde(flatten)]
-    #[schemars(with = "crate::schema::Spectra")]
     pub spectra: Spectra,
     /// What the model is called.
     pub model: String,
@@ -96,7 +95,6 @@ pub struct SpectrumRecord {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SpectrumIdentity {
     /// How it was measured.
-    #[schemars(with = "crate::schema::SpectrumOptions")]
     pub options: SpectrumOptions,
     /// Where approaches began.
     pub seed: u64,

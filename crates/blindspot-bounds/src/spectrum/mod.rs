@@ -81,6 +81,7 @@ use std::collections::BTreeMap;
 use blindspot_data::ErrorKind;
 use blindspot_net::{Budget, Network};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use blindspot_run::monitor::{Monitor, Unwatched};
@@ -91,7 +92,7 @@ pub(crate) use measure::norm_bound;
 use record::LayerRecord;
 
 /// What is measured, and how thoroughly.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SpectrumOptions {
     /// Measures only the layer with this name; all layers if None.
@@ -162,7 +163,7 @@ impl SpectrumError {
 }
 
 /// The operator of a linear layer, by ONNX's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LayerKind {
     /// A convolution.
     Conv,
@@ -205,7 +206,7 @@ pub struct Reading {
 }
 
 /// The frame bounds of one linear layer, in two readings. These differ for convolutions only.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "LayerRecord", into = "LayerRecord")]
 pub struct LayerSpectrum {
     /// The node's name.
@@ -233,7 +234,7 @@ pub struct LayerSpectrum {
 }
 
 /// A linear node that was not measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unsupported {
     /// The node's name.
     pub layer: String,
@@ -244,7 +245,7 @@ pub struct Unsupported {
 }
 
 /// The frame bounds of a network's layers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Spectra {
     /// The linear layers, in the order in which they run.
     pub layers: Vec<LayerSpectrum>,

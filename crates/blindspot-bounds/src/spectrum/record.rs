@@ -1,32 +1,53 @@
 //! A layer's spectrum as files hold it: one flat object, in which the fields of both readings are
 //! mixed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LayerKind, LayerSpectrum, Reading};
 
-/// The fields of a [`LayerSpectrum`] in the order and under the names of the files.
-#[derive(Clone, Serialize, Deserialize)]
+/// A linear layer as it runs, and as a circular convolution, in the fields whose names end so. Null is what is not known.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub(super) struct LayerRecord {
+    /// Its name in the file.
     layer: String,
+    /// Its operator, by ONNX's name: `Conv`, `Gemm` or `MatMul`.
     kind: LayerKind,
+    /// The weight's shape, as the network stores it.
     shape: Vec<usize>,
+    /// The strides of a convolution; empty for other layers.
     stride: Vec<usize>,
+    /// The shape of one image's input to the layer.
     input: Option<Vec<usize>>,
+    /// The smallest singular value over all inputs, 0 where the layer loses dimensions.
     lower: Option<f64>,
+    /// The largest singular value.
     upper: Option<f64>,
+    /// The smallest singular value that is not 0.
     lower_nonzero: Option<f64>,
+    /// The smallest singular value as a circular convolution.
     lower_circular: Option<f64>,
+    /// The largest singular value as a circular convolution.
     upper_circular: Option<f64>,
+    /// The smallest singular value that is not 0, as a circular convolution.
     lower_nonzero_circular: Option<f64>,
+    /// How far `upper` can be from a singular value.
     error_bound: Option<f64>,
+    /// How far `lower_nonzero` can be from a singular value.
     error_bound_lower: Option<f64>,
+    /// How far `upper_circular` can be from a singular value.
     error_bound_circular: Option<f64>,
+    /// Dimensions that the input has more than the output.
     dimensions_lost: usize,
+    /// Dimensions that the input has more than the output, as a circular convolution.
     dimensions_lost_circular: usize,
+    /// How it was computed, a phrase.
     method: String,
+    /// Number of singular values as the layer runs.
     count: usize,
+    /// All singular values, the largest first, or 512 of evenly spaced ranks; empty where they were not computed.
     spectrum: Vec<f64>,
+    /// All singular values as a circular convolution, the largest first, or 512 of evenly spaced ranks.
     spectrum_circular: Vec<f64>,
 }
 

@@ -26,7 +26,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use attack::{Attack, OtherRuntime};
 pub(crate) use certify::Certify;
-pub(crate) use data::Data;
+pub(crate) use data::{Data, Fetch, Fetched};
 pub(crate) use inspect::Inspect;
 pub(crate) use merge::Merge;
 pub(crate) use options::{ChoiceArgs, ModelArgs};

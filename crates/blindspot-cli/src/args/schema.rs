@@ -24,10 +24,16 @@ pub(crate) enum Described {
     Attack,
     /// FILE.json beside the certificates
     Certify,
+    /// FILE.history.json of train quocnet
+    History,
     /// What --json prints
     Inspect,
+    /// results.json
+    Reproduce,
     /// spectrum.json
     Spectrum,
+    /// What --json prints
+    Train,
     /// transfer.json
     Transfer,
     /// units.json

@@ -68,6 +68,9 @@ pub(crate) struct Universal {
     /// The file to write; FILE.json is written beside it
     #[arg(long, short, value_name = "FILE.npz")]
     pub(crate) out: PathBuf,
+    /// Also write a page: what it looks like and does. FILE.html, or DIR for DIR/index.html
+    #[arg(long, value_name = "DIR|FILE.html")]
+    pub(crate) report: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,
 }

@@ -4,7 +4,8 @@ use blindspot::run::monitor::Monitor;
 use blindspot_data::{DataError, Locations, fetch, list};
 use serde_json::json;
 
-use crate::args::{Common, Data};
+use super::samples;
+use crate::args::{Common, Data, Fetched};
 use crate::print::{json, say};
 use crate::progress::Progress;
 
@@ -64,8 +65,11 @@ pub(super) fn run(command: &Data, common: &Common, progress: &Progress) -> anyho
                 _ => Ok(()),
             }
         }
-        Data::Fetch => {
-            let paths = fetch(&locations, &mut Download(progress))?;
+        Data::Fetch(command) => {
+            let paths = match command.what {
+                Fetched::Mnist => fetch(&locations, &mut Download(progress))?,
+                Fetched::Samples => samples::make(command, common, progress)?,
+            };
             let paths: Vec<String> = paths
                 .iter()
                 .map(|path| path.display().to_string())

@@ -11,6 +11,7 @@ mod page;
 mod part;
 mod quocnet;
 mod reproduce;
+mod samples;
 mod schema;
 mod shell;
 mod spectrum;

@@ -11,6 +11,7 @@ use blindspot_paper::quocnet::{
     seconds_an_image, trial,
 };
 use blindspot_paper::train::TrainError;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::load;
@@ -27,24 +28,37 @@ pub(super) const NAME: &str = "quocnet";
 const FRAMES: f64 = 1e7;
 const DAY: f64 = 86_400.0;
 
-#[derive(Serialize)]
-struct Summary {
+/// What the training of QuocNet left.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Summary {
+    /// `quocnet`.
     model: &'static str,
+    /// The ONNX file.
     file: String,
+    /// The picture of the filters.
     filters: String,
+    /// The JSON file of how the loss fell.
     history: String,
+    /// Images that it was trained on.
     images: usize,
+    /// How the training of each stage went, the first first.
     stages: Vec<StageRecord>,
+    /// Seed of all that is random.
     seed: u64,
 }
 
 /// How the loss fell, in a file of its own: times are never the same twice.
-#[derive(Serialize)]
-struct History<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct History<'a> {
+    /// Processes that trained together.
     ranks: usize,
+    /// Mini-batches of a step, whose gradients were added up.
     replicas: usize,
+    /// Whether a step waited for no other than its own replica.
     asynchronous: bool,
+    /// Images of a mini-batch.
     batch: usize,
+    /// The losses, up to a hundred for each stage.
     points: &'a [Point],
 }
 

@@ -2,21 +2,35 @@
 
 use blindspot::units::SurveyRecord;
 use blindspot::{certify, examples, inspect, universal};
+use blindspot_paper::results::Results;
 use blindspot_report::{SpectrumRecord, TransferRecord};
 use clap::ValueEnum;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 
+use super::{quocnet, train};
 use crate::args::{self, Described};
 use crate::print;
+
+/// What `train` prints, of the paper's networks and of QuocNet.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its description is asked for")]
+enum Trained {
+    Network(train::Summary),
+    QuocNet(quocnet::Summary),
+}
 
 pub(super) fn run(command: &args::Schema) -> anyhow::Result<()> {
     let mut schema = match command.command {
         Described::Attack => of::<examples::Record>(),
         Described::Certify => of::<certify::Record>(),
+        Described::History => of::<quocnet::History<'_>>(),
         Described::Inspect => of::<inspect::Report>(),
+        Described::Reproduce => of::<Results>(),
         Described::Spectrum => of::<SpectrumRecord>(),
+        Described::Train => of::<Trained>(),
         Described::Transfer => of::<TransferRecord>(),
         Described::Units => of::<SurveyRecord>(),
         Described::Universal => of::<universal::Record>(),

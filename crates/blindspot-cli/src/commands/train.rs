@@ -10,6 +10,7 @@ use blindspot_paper::models::{self, checkpoint_beside};
 use blindspot_paper::train::{Recipe, TrainError};
 use blindspot_paper::{LabelledData, Session};
 use blindspot_report::digits;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::load;
@@ -20,14 +21,22 @@ use crate::print::{json, say};
 use crate::progress::Progress;
 use crate::{interrupt, ranks};
 
-#[derive(Serialize)]
-struct Summary {
+/// What the training of a network of the paper left.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Summary {
+    /// The name that the network has in the paper's tables.
     model: String,
+    /// The ONNX file.
     file: String,
+    /// Iterations of L-BFGS that were run; steps, of mini-batches.
     iterations: usize,
+    /// Why training stopped, a phrase.
     stopped: String,
+    /// The loss in the end, decay included.
     loss: f64,
+    /// Error on the images that it was trained on, a fraction.
     error: f64,
+    /// Seed of all that is random.
     seed: u64,
     /// What the pools of a hardening took.
     #[serde(skip_serializing_if = "Vec::is_empty")]

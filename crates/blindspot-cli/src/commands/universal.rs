@@ -6,19 +6,22 @@ use blindspot::model::{Interface, Model};
 use blindspot::transfer::ModelFile;
 use blindspot::universal::{
     About, Aim, Ended, FoolingShare, HeldOut, Record, Shares, Summary, Universal, UniversalOptions,
-    UniversalPerturbation, Verdict, write_record, write_universal,
+    UniversalPerturbation, Verdict, halves, write_record, write_universal,
 };
-use blindspot_data::{Choice, ImageRequest, files};
-use blindspot_report::digits;
+use blindspot_data::{Choice, ImageRequest, ImageSet, files};
+use blindspot_report::{Made, UniversalPage, digits, universal_page};
 
 use super::attack::target;
-use super::load;
 use super::out::{beside, listing, refuse_inputs, refuse_other_results};
+use super::{load, page};
 use crate::args::{self, Common};
 use crate::errors::{Interrupted, Usage};
 use crate::interrupt::{self, Finishing, interrupted};
 use crate::print::{json, of, say};
 use crate::progress::Progress;
+
+/// Images on the page, each without the perturbation and with it.
+const SHOWN: usize = 6;
 
 pub(super) fn run(
     command: &args::Universal,
@@ -62,7 +65,7 @@ pub(super) fn run(
     options.check(model.output_len())?;
     let images = load::Chosen::of(images, &model, false, common)?;
     let [training, held_out] = match &command.held_out {
-        None => halves(images, command.seed)?,
+        None => split(images, command.seed)?,
         Some(name) => {
             let request = ImageRequest {
                 choice: request.choice,
@@ -89,9 +92,11 @@ pub(super) fn run(
     };
     refuse_other_results(&written, &about, command.replace.overwrite)?;
     files::check_writable(&command.out)?;
+    page::check(command.report.as_deref())?;
     // After the first signal the best so far is judged, as far as there is time, and written.
     interrupt::keeping(|| "there was no time to write the best so far".into());
-    let sets = [&training, &held_out];
+    let held_out_set = &held_out;
+    let sets = [&training, held_out_set];
     let search = Universal::by(options);
     let found = search.run_watched(&model, &training.images, &training.labels, progress)?;
     let (verdicts, summary) = judged(command, &found, (&model, &others), sets)?;
@@ -104,7 +109,12 @@ pub(super) fn run(
         [training, held_out],
     )?;
     write_record(&written[0], &record)?;
-    tell(&record, &verdicts, &command.out, common)?;
+    if let Some(report) = &command.report {
+        let classes = model.classes().or(held_out_set.images.classes());
+        let page = page_of(&record, &found, held_out, &held_out_set.images, classes)?;
+        page::write(report, &page)?;
+    }
+    tell(&record, &verdicts, command, common)?;
     if interrupted() {
         let out = command.out.display();
         let why = format!("interrupted; the best so far is in {out}");
@@ -119,21 +129,15 @@ fn choice(command: &args::Universal) -> Result<Choice, Usage> {
     args::ChoiceArgs { samples, shuffle }.choice(command.seed)
 }
 
-/// The images that a perturbation is found on, and those held out: halves, each in the order of the set.
-fn halves(chosen: load::Chosen, seed: u64) -> Result<[load::Chosen; 2], Usage> {
+/// The images that a perturbation is found on, and those held out.
+fn split(chosen: load::Chosen, seed: u64) -> Result<[load::Chosen; 2], Usage> {
     let count = chosen.images.len();
     if count < 2 {
         let why =
             "one image can't be split into two halves; take more, or name others by --held-out";
         return Err(Usage(why.into()));
     }
-    let order = chosen.images.random_positions(count, seed);
-    let (one, two) = order.split_at(count.div_ceil(2));
-    Ok([one, two].map(|half| {
-        let mut half = half.to_vec();
-        half.sort_unstable();
-        chosen.select(&half)
-    }))
+    Ok(halves(count, seed).map(|half| chosen.select(&half)))
 }
 
 /// The other models, by name.
@@ -184,11 +188,44 @@ fn judged(
     Ok((own, Summary::of(found, all)))
 }
 
+/// The page: with some of the images held out that are fooled.
+fn page_of(
+    record: &Record,
+    found: &UniversalPerturbation,
+    held_out: &[Verdict],
+    images: &ImageSet,
+    classes: Option<&[String]>,
+) -> anyhow::Result<String> {
+    let target = found.options.class();
+    let fooled = held_out.iter().enumerate();
+    let fooled = fooled.filter(|(_, verdict)| verdict.fooled(target));
+    let read = |(at, &verdict): (usize, &Verdict)| {
+        let mut values = vec![0.0; images.image_len()];
+        images.read_image(at, &mut values)?;
+        anyhow::Ok((verdict, values))
+    };
+    let examples = fooled
+        .take(SHOWN)
+        .map(read)
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let about = &record.about;
+    let made = Made::of(&about.provenance, &about.options, Vec::new())?.by(page::command());
+    let shown = UniversalPage {
+        found,
+        held_out,
+        examples: &examples,
+        image_shape: images.shape(),
+        classes,
+        made: &made,
+    };
+    Ok(universal_page(record, &shown)?)
+}
+
 /// Says what was found.
 fn tell(
     record: &Record,
     [training, held_out]: &[Vec<Verdict>; 2],
-    out: &Path,
+    command: &args::Universal,
     common: &Common,
 ) -> anyhow::Result<()> {
     let Record { about, summary } = record;
@@ -242,7 +279,9 @@ fn tell(
             Ended::Interrupted => "; interrupted",
         }
     ));
-    lines.push(listing(&[out.to_owned(), beside(out, "json")?], None));
+    let files = [command.out.clone(), beside(&command.out, "json")?];
+    let page = command.report.as_deref().map(page::file);
+    lines.push(listing(&files, page.as_deref()));
     say(common, &lines.join("\n"))?;
     json(common, record)
 }

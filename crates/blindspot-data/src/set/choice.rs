@@ -37,16 +37,7 @@ impl ImageSet {
     /// The positions in this set of `count` different images in an order that the seed gives, or of
     /// all where there are fewer: a longer choice begins with the shorter one.
     pub fn random_positions(&self, count: usize, seed: u64) -> Vec<usize> {
-        let mut positions: Vec<usize> = (0..self.len()).collect();
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let count = count.min(self.len());
-        for i in 0..count {
-            // The remainder of 64 random bits is even to 1 in 10^14 for any set that fits memory.
-            let rest = (self.len() - i) as u64;
-            positions.swap(i, i + (random.next_u64() % rest) as usize);
-        }
-        positions.truncate(count);
-        positions
+        random_positions(self.len(), count, seed)
     }
 
     /// Two disjoint halves, each in the order of the set: P1 and P2 of the paper's section 4.2.
@@ -60,6 +51,21 @@ impl ImageSet {
             self.select(&half)
         })
     }
+}
+
+/// `count` different positions of `total` in an order that the seed gives, or all where there are fewer: a longer choice
+/// begins with the shorter one.
+pub fn random_positions(total: usize, count: usize, seed: u64) -> Vec<usize> {
+    let mut positions: Vec<usize> = (0..total).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let count = count.min(total);
+    for i in 0..count {
+        // The remainder of 64 random bits is even to 1 in 10^14 for any set that fits memory.
+        let rest = (total - i) as u64;
+        positions.swap(i, i + (random.next_u64() % rest) as usize);
+    }
+    positions.truncate(count);
+    positions
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::error::DataError;
 use crate::files::read_limited;
 use crate::folder::{Listing, name};
 pub use check::Broken;
+pub use choice::random_positions;
 
 /// Where images are.
 #[derive(Debug)]

@@ -128,6 +128,26 @@ where
     }
 }
 
+/// Whether windows stand side by side, two positions wide: then both numbers of a window's row are handled at once, since
+/// stores with gaps between them are no vector instructions.
+fn in_pairs(plane: &Plane) -> bool {
+    (plane.kernel[1], plane.stride[1], plane.dilation[1]) == (2, 2, 1)
+        && (0..2).all(|kx| plane.inside(1, kx) == (0..plane.output[1]))
+}
+
+/// Calls `tap` for every output row and every row of positions that its windows see, as [`each_tap`] for windows
+/// [`in_pairs`]: the outputs, and where the first position is, of twice as many.
+#[inline(always)]
+fn each_row(plane: &Plane, y: usize, mut tap: impl FnMut(std::ops::Range<usize>, usize)) {
+    let width = plane.output[1];
+    for ky in (0..plane.kernel[0]).filter(|&ky| plane.inside(0, ky).contains(&y)) {
+        tap(
+            y * width..(y + 1) * width,
+            plane.position(0, y, ky) * plane.input[1],
+        );
+    }
+}
+
 /// Folds the numbers of each window of a plane into `out`, from `start` on, in the order of the
 /// window's positions.
 #[inline(always)]
@@ -139,6 +159,17 @@ fn fold_windows<T: Real>(
     fold: impl Fn(T, T) -> T,
 ) {
     out.fill(start);
+    if in_pairs(plane) {
+        for y in 0..plane.output[0] {
+            each_row(plane, y, |outputs, from| {
+                let (pairs, _) = x[from..][..2 * outputs.len()].as_chunks::<2>();
+                for (out, &[a, b]) in out[outputs].iter_mut().zip(pairs) {
+                    *out = fold(fold(*out, a), b);
+                }
+            });
+        }
+        return;
+    }
     for y in 0..plane.output[0] {
         each_tap(plane, y, |outputs, from| {
             let out = out[outputs].iter_mut();
@@ -164,15 +195,33 @@ fn spread_gradient<T: Real>(plane: &Plane, dx: &mut [T], dy: &[T]) {
 /// `left` is what is left of the gradients: first all, then nothing.
 #[inline(always)]
 fn give_gradient<T: Real>(plane: &Plane, (x, y): (&[T], &[T]), dx: &mut [T], left: &mut [T]) {
+    let give = |x: T, y: T, dx: &mut T, left: &mut T| {
+        let given = if x == y { *left } else { T::zero() };
+        *dx += given;
+        *left -= given;
+    };
+    if in_pairs(plane) {
+        for row in 0..plane.output[0] {
+            each_row(plane, row, |outputs, from| {
+                let width = 2 * outputs.len();
+                let (x, _) = x[from..][..width].as_chunks::<2>();
+                let (dx, _) = dx[from..][..width].as_chunks_mut::<2>();
+                let windows = y[outputs.clone()].iter().zip(&mut left[outputs]);
+                for ((x, dx), (&y, left)) in x.iter().zip(dx).zip(windows) {
+                    give(x[0], y, &mut dx[0], left);
+                    give(x[1], y, &mut dx[1], left);
+                }
+            });
+        }
+        return;
+    }
     for row in 0..plane.output[0] {
         each_tap(plane, row, |outputs, from| {
             let left = left[outputs.clone()].iter_mut();
             let at = x[from..].iter().zip(dx[from..].iter_mut());
             let outputs = y[outputs].iter().zip(left);
             strided(at, plane.stride[1], outputs, |(&x, dx), (&y, left)| {
-                let given = if x == y { *left } else { T::zero() };
-                *dx += given;
-                *left -= given;
+                give(x, y, dx, left);
             });
         });
     }

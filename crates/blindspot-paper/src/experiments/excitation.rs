@@ -10,6 +10,7 @@ use blindspot::units::{
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
 use blindspot_report::{Artifact, Section, picture_rows_html, rows_drawing};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::page::section::of_rows;
@@ -26,7 +27,7 @@ const ROWS: usize = 4;
 const TOP: usize = 10;
 
 /// Figures 1 to 4: the images that excite units or random directions the most.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct UnitsFigure {
     /// The model's name.
     pub model: String,
@@ -48,7 +49,7 @@ pub struct UnitsFigure {
 }
 
 /// The images of one unit or direction.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct UnitsRow {
     /// The unit, in figures 1 and 3.
     #[serde(skip_serializing_if = "Option::is_none", default)]

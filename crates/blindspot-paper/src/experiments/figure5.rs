@@ -11,6 +11,7 @@ use blindspot::search::{EightBit, Example, SearchOptions, eight_bit};
 use blindspot_data::ImageSet;
 use blindspot_net::Network;
 use blindspot_report::{Artifact, Section};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pictures::{Pair, columns_png, perturbation, picture};
@@ -64,7 +65,7 @@ const SMALL: usize = 64;
 const SHOWN: usize = 8;
 
 /// Figure 5: examples for a network trained on photographs, random targets.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct Figure5 {
     /// The network's file.
     pub model: String,
@@ -90,7 +91,7 @@ pub struct Figure5 {
 }
 
 /// One image of figure 5.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct Figure5Image {
     /// Position in the data set.
     pub index: u64,

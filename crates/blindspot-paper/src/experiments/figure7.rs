@@ -6,6 +6,7 @@ use blindspot::inputs::{InMemory, InputError, Inputs};
 use blindspot::search::{Example, norm};
 use blindspot::transfer::{Distortion, add_noise};
 use blindspot_report::{Artifact, Section, sheet_png};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pictures::{Pair, image, pair, picture};
@@ -37,14 +38,14 @@ const MODELS: [&str; 2] = ["softmax1", "FC200-200-10"];
 const NOISE: f64 = 1.0;
 
 /// Figure 7: originals beside what fools the network.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct Figure7 {
     /// The panels (a), (b) and (c) in order.
     pub panels: Vec<Figure7Panel>,
 }
 
 /// One panel of figure 7.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct Figure7Panel {
     /// `a`, `b` or `c`.
     pub panel: String,

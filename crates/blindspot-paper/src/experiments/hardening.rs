@@ -7,6 +7,7 @@ use blindspot::run::communicator::SingleProcess;
 use blindspot::search::SearchError;
 use blindspot::transfer::Distortion;
 use blindspot_report::{Cell, Table};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Experiment, Needs, note};
@@ -38,7 +39,7 @@ pub static EXPERIMENT: Experiment = Experiment {
 };
 
 /// FC100-100-10 trained from several seeds in one way (section 4.2, hardening).
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct HardeningRow {
     /// The way, for people.
     pub training: String,

@@ -4,6 +4,7 @@ use blindspot::classify::error;
 use blindspot::inputs::InputError;
 use blindspot::transfer::Distortion;
 use blindspot_report::{Cell, Table};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Experiment, MODELS, Needs, note};
@@ -27,7 +28,7 @@ pub static EXPERIMENT: Experiment = Experiment {
 };
 
 /// One row of table 1.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct Table1Row {
     /// The model's name.
     pub model: String,

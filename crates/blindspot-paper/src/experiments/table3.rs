@@ -6,6 +6,7 @@ use blindspot::search::Example;
 use blindspot::transfer::Distortion;
 use blindspot_data::ImageSet;
 use blindspot_report::{Cell, Table};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Experiment, Needs, note};
@@ -33,7 +34,7 @@ pub static EXPERIMENT: Experiment = Experiment {
 pub const HALVED: [&str; 3] = ["M1", "M2", "M3"];
 
 /// One row of table 3: a model trained on one half of the training set, P1 or P2.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct Table3Row {
     /// `M1`, `M2` or `M3`.
     pub model: String,

@@ -4,6 +4,7 @@ use blindspot::run::monitor::Monitor;
 use blindspot::spectrum::{LayerSpectrum, Spectra, Spectrum};
 use blindspot_net::Network;
 use blindspot_report::{Cell, SPECTRUM_HEADS, SPECTRUM_NOTE, Table, spectrum_row};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Experiment, MODELS, Needs};
@@ -40,14 +41,14 @@ const QUICK_SIDE: usize = 512;
 const QUICK_INPUT: [usize; 2] = [67, 67];
 
 /// Table 5: the frame bounds of each layer of some networks.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct Table5 {
     /// AlexNet first.
     pub networks: Vec<Table5Network>,
 }
 
 /// One network of table 5.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct Table5Network {
     /// `AlexNet`, the name of one of the run's models, or the file of a network of the user's.
     pub name: String,

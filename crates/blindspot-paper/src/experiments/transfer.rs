@@ -5,12 +5,13 @@ use blindspot::run::monitor::Unwatched;
 use blindspot::transfer::{Distortion, MemoryExamples, SavedError, Variant, matrix};
 use blindspot_net::Network;
 use blindspot_report::{Cell, Table};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reproduce::Replication;
 
 /// Errors of the columns' models on images made for the rows' models.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct TransferTable {
     /// Names of the rows: models whose examples these are, then `noise 0.1` and the like.
     pub rows: Vec<String>,

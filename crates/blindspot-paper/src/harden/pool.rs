@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use blindspot_net::{Evaluator, Network, argmax};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::layers::{self, Layer};
@@ -28,7 +29,7 @@ const FAR_FACTOR: f64 = 1.5;
 const SLICE_IMAGES: usize = 64;
 
 /// What the making of one layer's pool has taken, over the whole training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PoolCount {
     /// The layer's name in the network.
     pub layer: String,

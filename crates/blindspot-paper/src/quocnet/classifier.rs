@@ -5,6 +5,7 @@ use blindspot_net::ops::Gemm;
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand};
 use blindspot_solve::{Lbfgs, LbfgsOptions, Status};
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::with_classifier;
@@ -29,7 +30,7 @@ const BESIDE: usize = 16;
 const LEAST_DEVIATION: f64 = 1e-6;
 
 /// How well features tell a class from the rest, on images that nothing was learned from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
     /// Features of an image.
     pub features: u64,

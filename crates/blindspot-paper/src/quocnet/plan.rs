@@ -3,12 +3,13 @@
 use blindspot_net::MAX_WEIGHTS;
 use blindspot_net::onnx::MAX_BYTES;
 use blindspot_net::ops::Fields;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::train::TrainError;
 
 /// One stage: local filtering, L2 pooling, local contrast normalisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stage {
     /// Side of a receptive field, in positions of what the stage sees.
     pub field: usize,
@@ -21,7 +22,7 @@ pub struct Stage {
 }
 
 /// What is trained and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// The stages from the input up.
     pub stages: Vec<Stage>,
@@ -223,7 +224,7 @@ pub(crate) fn check_file(sizes: &[Size]) -> Result<(), TrainError> {
 }
 
 /// What a size costs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// Side of the images, in pixels.
     pub input: u64,

@@ -2,9 +2,9 @@
 
 use blindspot::examples::{Record, Share, StoredExamples};
 
-use super::images::{csv_link, svg_link};
 use super::numbers::Numbers;
 use crate::ReportError;
+use crate::embedded::{csv_link, svg_link};
 use crate::plot::norm_axis;
 use crate::steps::{Steps, steps_plot};
 use crate::table::{Cell, Table, digits};

@@ -1,7 +1,6 @@
 //! The page of an attack: what it found in a sentence, three examples, the curve, all images.
 
 mod curve;
-mod images;
 mod numbers;
 mod words;
 
@@ -13,12 +12,12 @@ use blindspot::run::journal::JournalError;
 use blindspot::search::Norm;
 
 use crate::ReportError;
+use crate::embedded::{Encoder, Pictures, csv_link};
+use crate::names::class_name;
 use crate::page::{Made, Page, norm_word, words};
 use crate::table::{Table, digits};
 pub use curve::robust_accuracy;
 use curve::{Curve, curve};
-pub(crate) use images::magnified;
-use images::{Encoder, Pictures, csv_link};
 use numbers::{Numbers, csv, norms, table};
 use words::{Unit, answer, remarks};
 
@@ -214,7 +213,7 @@ struct Words<'a> {
 impl Words<'_> {
     /// A class by its name and number.
     fn class(&self, number: usize) -> String {
-        class(self.shown, number)
+        class_name(self.shown.classes, number)
     }
 
     /// The class that the example at `at` is answered with, before or after the perturbation, with the confidence in it
@@ -313,13 +312,5 @@ impl Words<'_> {
             facts,
             pictures,
         }
-    }
-}
-
-/// A class by its name and number.
-fn class(shown: &AttackPage<'_>, number: usize) -> String {
-    match shown.classes.and_then(|names| names.get(number)) {
-        Some(name) if *name != number.to_string() => format!("{name} ({number})"),
-        _ => number.to_string(),
     }
 }

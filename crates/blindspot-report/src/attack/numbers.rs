@@ -6,8 +6,9 @@ use blindspot::examples::{self, StoredExamples};
 use blindspot::run::journal::JournalError;
 use blindspot::search::Norm;
 
+use super::AttackPage;
 use super::words::Unit;
-use super::{AttackPage, class};
+use crate::names::class_name;
 use crate::page::norm_word;
 use crate::table::{Cell, Table};
 
@@ -164,9 +165,9 @@ pub(super) fn csv(numbers: &[Numbers], norm: Norm, shown: &AttackPage<'_>) -> St
         vec![
             Cell::Count(numbers.index as u64),
             Cell::Text(shown.files.get(&numbers.index).cloned().unwrap_or_default()),
-            Cell::Text(class(shown, numbers.label)),
-            Cell::Text(class(shown, numbers.before)),
-            Cell::Text(class(shown, numbers.after)),
+            Cell::Text(class_name(shown.classes, numbers.label)),
+            Cell::Text(class_name(shown.classes, numbers.before)),
+            Cell::Text(class_name(shown.classes, numbers.after)),
             Cell::Text(numbers.outcome.to_owned()),
             Cell::Text(optional(numbers.norm)),
             Cell::Text(optional(numbers.certificate)),

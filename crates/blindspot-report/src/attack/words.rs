@@ -3,6 +3,7 @@
 use blindspot::examples::{Record, Summary};
 use blindspot::search::{Grouping, Norm, SearchOptions, Target};
 
+use crate::signal::Signal;
 use crate::table::digits;
 
 /// The unit in which people see a perturbation's size.
@@ -22,7 +23,8 @@ impl Unit {
         let input_box = options.input_box;
         let range = f64::from(input_box.upper) - f64::from(input_box.lower);
         let values = shape.iter().product::<usize>().max(1) as f64;
-        let grey = shape[1] > 1 && [1, 3].contains(&shape[0]);
+        let is_picture = shape[1] > 1 && [1, 3].contains(&shape[0]);
+        let grey = is_picture && Signal::of(shape).is_none();
         let levels = if grey { 255.0 } else { 100.0 };
         Unit {
             norm: options.norm,

@@ -3,13 +3,13 @@
 use std::fmt::Display;
 use std::ops::Range;
 
-use askama::Template;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use blindspot::picture::Picture;
 use blindspot::units::{PictureRow, RowPicture};
 use image::{Rgb, RgbImage};
 
+use crate::gallery::{Cell, gallery};
 use crate::picture::png;
 use crate::svg::{Canvas, Frame};
 
@@ -28,16 +28,6 @@ pub(crate) struct Row {
     pub(crate) lowest: Vec<Cell>,
 }
 
-/// A picture as a page shows it.
-pub(crate) struct Cell {
-    /// A data address.
-    pub(crate) image: String,
-    /// Shown larger than its pixels, without smoothing.
-    pub(crate) small: bool,
-    pub(crate) caption: String,
-    pub(crate) alt: String,
-}
-
 /// The top images of a row, as a page shows them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowHtml {
@@ -49,13 +39,6 @@ pub struct RowHtml {
     pub pictures: String,
 }
 
-/// What the template shows.
-#[derive(Template)]
-#[template(path = "pictures.html")]
-struct Pictures<'a> {
-    cells: &'a [Cell],
-}
-
 /// The top images of rows, for a page.
 ///
 /// # Panics
@@ -64,11 +47,10 @@ pub fn picture_rows_html(rows: &[PictureRow]) -> Vec<RowHtml> {
     let row = |row: &PictureRow| {
         let cells = row.top.iter().map(|shown| cell(shown, &row.title));
         let cells: Vec<Cell> = cells.collect();
-        let pictures = Pictures { cells: &cells }.render();
         RowHtml {
             title: row.title.clone(),
             note: note(row),
-            pictures: pictures.expect("memory takes it"),
+            pictures: gallery(&cells),
         }
     };
     rows.iter().map(row).collect()

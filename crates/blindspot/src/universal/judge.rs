@@ -1,5 +1,6 @@
 //! What a perturbation does to images: each classifier's answers without it and with it.
 
+use blindspot_data::random_positions;
 use blindspot_model::InputBox;
 use blindspot_model::classifier::Classifier;
 use blindspot_model::classify::answers;
@@ -138,6 +139,18 @@ pub fn judge(
         .map_while(|block| block)
         .flatten()
         .collect())
+}
+
+/// Positions of `count` images in two halves, each in ascending order: of those that a perturbation is found on, one more
+/// where the number is odd, and of those held out. The seed chooses them.
+pub fn halves(count: usize, seed: u64) -> [Vec<usize>; 2] {
+    let order = random_positions(count, count, seed);
+    let (one, two) = order.split_at(count.div_ceil(2));
+    [one, two].map(|half| {
+        let mut half = half.to_vec();
+        half.sort_unstable();
+        half
+    })
 }
 
 /// Checks that images, labels and classifier fit each other.

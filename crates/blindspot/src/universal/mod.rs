@@ -68,6 +68,6 @@ mod tests;
 pub use builder::{Universal, UniversalPerturbation};
 pub use error::UniversalError;
 pub use files::{About, HeldOut, Record, Shares, Summary, write_record, write_universal};
-pub use judge::{FoolingShare, Verdict, judge};
+pub use judge::{FoolingShare, Verdict, halves, judge};
 pub use options::{Aim, UniversalOptions};
 pub use search::Ended;

@@ -17,6 +17,7 @@ use blindspot::search::{Criterion, Example, SearchOptions, Target};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
 use blindspot_net::{Network, onnx};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::pictures::{Pair, pair};
@@ -77,7 +78,7 @@ const QUICK_IMAGES: usize = 600;
 const DECAYS: [f64; 3] = [0.01, 0.05, 0.25];
 
 /// Figure 6: a classifier of one class on features learned without labels.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct QuocNet {
     /// The image set, as it is called.
     pub data: String,
@@ -112,7 +113,7 @@ pub struct QuocNet {
 }
 
 /// Images changed for the classifier of figure 6 in one direction, each right before.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, JsonSchema)]
 pub struct QuocNetDirection {
     /// Images changed.
     pub samples: u64,

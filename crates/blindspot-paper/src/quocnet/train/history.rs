@@ -1,6 +1,7 @@
 //! How the loss fell, over time and over images.
 
 use blindspot_report::{COLOURS, Curve, curves_plot};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::tica_loss::TicaLoss;
@@ -9,7 +10,7 @@ use super::super::tica_loss::TicaLoss;
 const POINTS: u64 = 100;
 
 /// The loss of the images of some steps in a row, on the way.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
     /// Which stage, from 1.
     pub stage: usize,

@@ -13,6 +13,7 @@ mod tests;
 
 use blindspot_data::{ImageSet, files};
 use blindspot_net::Network;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Builder;
@@ -46,7 +47,7 @@ pub struct Learned {
 }
 
 /// How one stage's training went.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StageRecord {
     /// Positions down and across.
     pub grid: [usize; 2],

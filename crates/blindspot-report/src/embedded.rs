@@ -1,4 +1,4 @@
-//! The pictures of examples as parts of a page that stays small.
+//! Pictures and tables inside a page that stays small, as data addresses.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,11 +9,17 @@ use image::imageops::{FilterType, resize};
 use image::{DynamicImage, RgbImage};
 
 use crate::picture::{plain, png};
+use crate::signal::Signal;
 
 /// Bytes that the pictures of all images may take on a page, before their encoding as text.
 const BUDGET: f64 = 18e6;
 /// Bytes a pixel of three JPEG pictures: two of a photograph, one of a perturbation.
 const BYTES_A_PIXEL: f64 = 1.4;
+/// Bytes a point of a curve.
+const BYTES_A_POINT: f64 = 12.0;
+/// Points of a curve: two a pixel are all that can be seen.
+const MOST_POINTS: usize = 640;
+const LEAST_POINTS: usize = 32;
 /// Longer sides are brought down to this.
 const LARGEST: u32 = 512;
 /// Pictures up to this many pixels are shown enlarged, each pixel a square, and kept without loss.
@@ -23,6 +29,8 @@ const QUALITY: u8 = 82;
 /// How pictures become data addresses.
 pub(crate) struct Encoder {
     shape: [usize; 3],
+    /// What inputs are that are no pictures, and the points of each curve.
+    signal: Option<(Signal, usize)>,
     range: [f32; 2],
     /// The longer side at most, in pixels.
     side: u32,
@@ -45,6 +53,7 @@ impl Encoder {
     pub(crate) fn large(shape: [usize; 3], range: [f32; 2]) -> Encoder {
         Encoder {
             shape,
+            signal: Signal::of(shape).map(|signal| (signal, MOST_POINTS)),
             range,
             side: LARGEST,
             lossless: true,
@@ -53,23 +62,35 @@ impl Encoder {
 
     /// For `count` examples on one page.
     pub(crate) fn for_many(shape: [usize; 3], range: [f32; 2], count: usize) -> Encoder {
-        let pixels = BUDGET / count.max(1) as f64 / BYTES_A_PIXEL;
+        let bytes = BUDGET / count.max(1) as f64;
+        let pixels = bytes / BYTES_A_PIXEL;
+        let curves = |signal: Signal| {
+            let points = bytes / (3 * signal.channels()) as f64 / BYTES_A_POINT;
+            (signal, (points as usize).clamp(LEAST_POINTS, MOST_POINTS))
+        };
         Encoder {
             shape,
+            signal: Signal::of(shape).map(curves),
             range,
             side: (pixels.sqrt() as u32).clamp(24, LARGEST),
             lossless: shape[1] * shape[2] <= SMALL,
         }
     }
 
-    fn is_small(&self) -> bool {
-        self.shape[1] * self.shape[2] <= SMALL
+    /// Whether its pictures are to be shown larger than their pixels.
+    pub(crate) fn is_small(&self) -> bool {
+        self.signal.is_none() && self.shape[1] * self.shape[2] <= SMALL
     }
 
     /// What must be known of pictures made by it.
     pub(crate) fn note(&self) -> String {
         let how = "The original beside the adversarial image; under “Numbers” the perturbation, magnified around grey.";
         let longer = self.shape[1].max(self.shape[2]);
+        if self.signal.is_some() {
+            return format!(
+                "{how} Signals: a curve for each channel over time, from the least value to the largest."
+            );
+        }
         if self.is_small() {
             how.to_owned()
         } else if longer > self.side as usize {
@@ -85,23 +106,37 @@ impl Encoder {
     /// An example's pictures.
     pub(crate) fn pictures(&self, row: &StoredExample) -> Pictures {
         let (original, adversarial) = (&row.original, &row.example.adversarial);
-        let [low, high] = self.range;
-        let width = high - low;
-        let shown = |values: &[f32]| self.address(values.iter().map(|v| (v - low) / width));
-        let changes = adversarial.iter().zip(original);
-        let changes: Vec<f32> = changes.map(|(a, o)| (a - o) / width).collect();
-        let (factor, shown_changes) = magnified(&changes);
+        let changes = adversarial.iter().zip(original).map(|(a, o)| a - o);
+        let (magnified, perturbation) = self.perturbation(changes);
         Pictures {
-            original: shown(original),
-            adversarial: shown(adversarial),
-            perturbation: self.address(shown_changes),
-            magnified: factor.to_string(),
+            original: self.image(original),
+            adversarial: self.image(adversarial),
+            perturbation,
+            magnified,
             small: self.is_small(),
         }
     }
 
+    /// The picture of an image.
+    pub(crate) fn image(&self, values: &[f32]) -> String {
+        let [low, high] = self.range;
+        self.address(values.iter().map(|v| (v - low) / (high - low)))
+    }
+
+    /// By how much a perturbation is magnified, and its picture then.
+    pub(crate) fn perturbation(&self, changes: impl Iterator<Item = f32>) -> (String, String) {
+        let [low, high] = self.range;
+        let changes: Vec<f32> = changes.map(|change| change / (high - low)).collect();
+        let (factor, shown) = magnified(&changes);
+        (factor.to_string(), self.address(shown))
+    }
+
     /// Values from 0 to 1 as the data address of a picture.
     fn address(&self, values: impl Iterator<Item = f32>) -> String {
+        if let Some((signal, points)) = &self.signal {
+            let values: Vec<f32> = values.collect();
+            return svg_link(&signal.drawing(&values, *points));
+        }
         let [_, height, width] = self.shape;
         let picture = plain(&Picture {
             width,
