@@ -3,6 +3,7 @@
 mod bytes;
 mod checkpoints;
 mod models;
+mod properties;
 mod protobuf;
 mod random;
 mod readers;

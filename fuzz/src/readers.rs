@@ -15,7 +15,7 @@ use blindspot_run::journal::{Entries, Header, Journal, Shard};
 use blindspot_testing::RandomNetwork;
 
 use crate::random::Random;
-use crate::{bytes, checkpoints, models, protobuf, saved};
+use crate::{bytes, checkpoints, models, properties, protobuf, saved};
 
 /// A reader, and how files for it are made.
 pub(crate) struct Reader {
@@ -28,7 +28,7 @@ pub(crate) struct Reader {
     pub(crate) read: fn(&[u8], &Path),
 }
 
-pub(crate) const READERS: [Reader; 18] = [
+pub(crate) const READERS: [Reader; 20] = [
     Reader {
         name: "onnx-bytes",
         corpus: networks,
@@ -109,6 +109,18 @@ pub(crate) const READERS: [Reader; 18] = [
             put(&path, file);
             let _ = read_classes(&path);
         },
+    },
+    Reader {
+        name: "properties",
+        corpus: properties::files,
+        make: by_bytes,
+        read: properties::read,
+    },
+    Reader {
+        name: "properties-made",
+        corpus: Vec::new,
+        make: |random, _| properties::made(random),
+        read: properties::read,
     },
     Reader {
         name: "masks",

@@ -27,6 +27,7 @@ from blindspot._native import __version__
 from blindspot._studies import Report, Spectra, Transfer, inspect, spectrum, transfer
 from blindspot._units import Units, units
 from blindspot._universal import UniversalPerturbation, universal
+from blindspot._verify import Verification, verify
 
 __all__ = [
     "BlindspotError",
@@ -44,6 +45,7 @@ __all__ = [
     "Units",
     "UniversalPerturbation",
     "UsageError",
+    "Verification",
     "__version__",
     "attack",
     "certify",
@@ -53,4 +55,5 @@ __all__ = [
     "transfer",
     "units",
     "universal",
+    "verify",
 ]

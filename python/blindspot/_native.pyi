@@ -14,6 +14,7 @@ __all__ = [
     "Model",
     "Surveyed",
     "Universal",
+    "Verified",
     "__version__",
     "attack",
     "certify",
@@ -26,6 +27,7 @@ __all__ = [
     "transfer",
     "units",
     "universal",
+    "verify",
     "write_files",
 ]
 
@@ -82,6 +84,12 @@ class CertifyOptions(TypedDict):
     arithmetic: str
     norm: str
     group: str
+    seed: int
+
+@type_check_only
+class VerifyOptions(TypedDict):
+    time_limit: float | None
+    arithmetic: str
     seed: int
 
 @type_check_only
@@ -234,6 +242,12 @@ class Certified:
     def report(self, path: str | PathLike[str], subject: str) -> None: ...
 
 @final
+class Verified:
+    def json(self) -> str: ...
+    def save(self, path: str | PathLike[str]) -> None: ...
+    def save_counterexample(self, path: str | PathLike[str]) -> None: ...
+
+@final
 class Surveyed:
     def json(self) -> str: ...
     def synthesised(self) -> NDArray[np.float32]: ...
@@ -301,3 +315,4 @@ def universal(
 ) -> tuple[Universal, BaseException | None]: ...
 def write_files(dir: str | PathLike[str], files: list[tuple[str, bytes]]) -> None: ...
 def main(arguments: list[str]) -> int: ...
+def verify(model: Model, property: str | PathLike[str], options: VerifyOptions, watch: Watch) -> Verified: ...

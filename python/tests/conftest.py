@@ -73,6 +73,18 @@ class Linear:
 
 
 @pytest.fixture(scope="session")
+def linear_property(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of inputs in [0, 1] no output of the linear network is 2 or more: the largest there can be is 1.31."""
+    names = [f"X_{number}" for number in range(4)], [f"Y_{number}" for number in range(3)]
+    lines = [f"(declare-const {name} Real)" for name in (*names[0], *names[1])]
+    lines += [f"(assert (>= {name} 0)) (assert (<= {name} 1))" for name in names[0]]
+    lines.append(f"(assert (or {' '.join(f'(>= {name} 2)' for name in names[1])}))")
+    path = tmp_path_factory.mktemp("properties") / "linear.vnnlib"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="session")
 def linear_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "linear.onnx"
     return write_model(path, [(Linear.weights, Linear.bias)], Linear.shape)

@@ -31,10 +31,16 @@ def test_every_public_name_says_what_it_is() -> None:
                     assert inspect.getdoc(value), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("name", ["_attack", "_certify", "_classifier", "_model", "_studies", "_units", "_universal"])
-def test_examples_in_docstrings_run(name: str, linear_file: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["_attack", "_certify", "_classifier", "_model", "_studies", "_units", "_universal", "_verify"]
+)
+def test_examples_in_docstrings_run(name: str, linear_file: Path, linear_property: Path) -> None:
     module = importlib.import_module(f"blindspot.{name}")
-    names: dict[str, Any] = {"example_file": str(linear_file), "example_images": Linear.images}
+    names: dict[str, Any] = {
+        "example_file": str(linear_file),
+        "example_images": Linear.images,
+        "example_property": str(linear_property),
+    }
     runner = doctest.DocTestRunner()
     for test in doctest.DocTestFinder().find(module, extraglobs=names):
         runner.run(test)
@@ -42,7 +48,7 @@ def test_examples_in_docstrings_run(name: str, linear_file: Path) -> None:
 
 
 def test_arguments_are_explained() -> None:
-    for function in (bs.attack, bs.certify, bs.load, bs.spectrum, bs.units, bs.transfer, bs.universal):
+    for function in (bs.attack, bs.certify, bs.load, bs.spectrum, bs.units, bs.transfer, bs.universal, bs.verify):
         text = inspect.getdoc(function) or ""
         for argument in inspect.signature(function).parameters:
             assert argument in text, f"{function.__name__}: {argument}"
@@ -61,12 +67,15 @@ def test_the_ten_lines_work(tmp_path: Path, write: Callable[..., Path]) -> None:
 def test_options_have_the_command_s_names() -> None:
     """Each option of the command is an argument, of its own function or of `load`, or has another form."""
     forms = {"data": "images", "quiet": "progress", "no_statistics": "statistics"}
-    methods = {"out", "save_images", "json", "smallest", "report"}
+    methods = {"out", "save_images", "json", "smallest", "report", "counterexample"}
     # Of processes, of files that are there already, and of the command itself.
     alone = {"shard", "patience", "overwrite", "help", "version"}
     for command in ("attack", "certify", "spectrum", "units", "universal", "transfer", "inspect"):
         arguments = set(inspect.signature(getattr(bs, command)).parameters)
         arguments |= set(inspect.signature(bs.load).parameters) | {"data_dir"}
+        if command == "certify":
+            # With --property it is a function of its own.
+            arguments |= set(inspect.signature(bs.verify).parameters)
         shown = subprocess.run(
             [sys.executable, "-m", "blindspot", command, "--help"], capture_output=True, text=True, check=True
         )

@@ -10,6 +10,7 @@ use blindspot::image_files::ImageFileError;
 use blindspot::inputs::InputError;
 use blindspot::model::ModelError;
 use blindspot::preprocess::PreprocessError;
+use blindspot::property::PropertyError;
 use blindspot::run::communicator::RanksDiffer;
 use blindspot::run::journal::JournalError;
 use blindspot::search::SearchError;
@@ -119,6 +120,7 @@ fn own_kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
         JournalError,
         ModelError,
         PreprocessError,
+        PropertyError,
         RanksDiffer,
         ReportError,
         ReproduceError,

@@ -1,10 +1,12 @@
 //! Certified radii.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use blindspot::ErrorKind;
-use blindspot::certify::{About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary};
+use blindspot::certify::{
+    About, Arithmetic, Bracket, Bracketing, Certifier, MAX_TIME, Record, Summary,
+};
 use blindspot::inputs::Inputs;
 use blindspot::model::InputBox;
 use blindspot::run::monitor::Monitor;
@@ -60,7 +62,14 @@ pub(crate) fn certify(
     let told = |why: String| fail(ErrorKind::Usage, why);
     let norm: Norm = options.norm.parse().map_err(told)?;
     let grouping: Grouping = options.group.parse().map_err(told)?;
-    let certifier = Certifier::in_box(model, input_box)?
+    // What bounds need is made within the time, too.
+    let began = Instant::now();
+    let certifier = match time {
+        Some(time) => Certifier::in_box_until(model, input_box, began + time.min(MAX_TIME))?,
+        None => Certifier::in_box(model, input_box)?,
+    };
+    let time = time.map(|time| time.saturating_sub(began.elapsed()));
+    let certifier = certifier
         .norm(norm)
         .grouping(grouping)
         .arithmetic(arithmetic);

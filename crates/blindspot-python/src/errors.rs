@@ -7,6 +7,7 @@ use blindspot::certify::CertifyError;
 use blindspot::classifier::ClassifierError;
 use blindspot::inputs::InputError;
 use blindspot::model::ModelError;
+use blindspot::property::PropertyError;
 use blindspot::run::journal::JournalError;
 use blindspot::search::SearchError;
 use blindspot::spectrum::SpectrumError;
@@ -98,6 +99,7 @@ explained!(
     FileError,
     InputError,
     JournalError,
+    PropertyError,
     ReportError,
     SavedError,
     SpectrumError,

@@ -12,6 +12,7 @@ mod model;
 mod studies;
 mod units;
 mod universal;
+mod verify;
 mod work;
 
 #[pyo3::pymodule]
@@ -36,6 +37,7 @@ mod _native {
     use crate::units::{Surveyed, layers, units};
     #[pymodule_export]
     use crate::universal::{Universal, halves, universal};
+    use crate::verify::{Verified, verified};
 
     /// The package's version.
     #[pymodule_export]

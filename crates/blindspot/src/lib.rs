@@ -52,6 +52,7 @@
 //! | [`Attack`](search::Attack) | searches for the smallest perturbation that reaches a goal | section 4.1 |
 //! | [`OutputGoal`](goals::OutputGoal) | what else than a wrong class is searched for: labels, quantities, embeddings | |
 //! | [`Certifier`](certify::Certifier) | radii within which no perturbation changes the answer | section 4.3 |
+//! | [`Property`](property::Property) | what a network's outputs must not be over boxes of inputs (VNN-LIB) | |
 //! | [`Spectrum`](spectrum::Spectrum) | largest and smallest singular values of each layer | section 4.3 |
 //! | [`Units`](units::Units) | images that excite units and random directions the most | section 3 |
 //! | [`Universal`](universal::Universal) | one perturbation that fools a model on most images of a set | |
@@ -91,6 +92,7 @@ pub mod image_files;
 pub mod inspect;
 pub mod picture;
 pub mod prelude;
+pub mod property;
 pub mod provenance;
 pub mod range_files;
 mod schema;

@@ -8,6 +8,7 @@ use super::arithmetic::Rounding;
 use super::curve::Curve;
 use super::error::{CertifyError, unsupported};
 use super::interval::Intervals;
+use super::lowered::Meaning;
 use super::products::{self, Pairs};
 use super::relaxation::Activation;
 
@@ -23,6 +24,9 @@ pub(super) enum ActivationLayer {
     MaxPool(Vec<Vec<u32>>),
     /// Sums of products of two inputs.
     Products(Pairs),
+    /// Squares of the first inputs, each the number that stands beside them less a mean of `count`. A
+    /// runtime may sum up the squares of the numbers themselves, and take that of their mean off.
+    Squares { squares: Pairs, count: usize },
 }
 
 /// How far the outputs of an activation layer that a runtime computes can be from the functions of
@@ -70,6 +74,11 @@ impl ActivationLayer {
         matches!(self, ActivationLayer::Elementwise(Activation::Relu))
     }
 
+    /// Whether its outputs grow without bound over the inputs that there are.
+    pub(super) fn is_steep(&self) -> bool {
+        matches!(self, ActivationLayer::Curves(curves) if curves.iter().any(Curve::is_steep))
+    }
+
     /// Bounds of its outputs' absolute values, given bounds of its inputs and how far computed outputs
     /// can be from the functions of their inputs.
     pub(super) fn largest_outputs(
@@ -102,7 +111,7 @@ impl ActivationLayer {
                 };
                 windows.iter().map(largest).collect()
             }
-            ActivationLayer::Products(sums) => {
+            ActivationLayer::Products(sums) | ActivationLayer::Squares { squares: sums, .. } => {
                 let ranges = sums.iter().map(|pairs| products::range(pairs, inputs));
                 let sizes = ranges.map(|[least, most]| largest_of(least, most));
                 sizes
@@ -135,7 +144,7 @@ impl ActivationLayer {
                     .map(|window| [most(window, &inputs.lower), most(window, &inputs.upper)])
                     .collect()
             }
-            ActivationLayer::Products(sums) => {
+            ActivationLayer::Products(sums) | ActivationLayer::Squares { squares: sums, .. } => {
                 let sums = sums.iter();
                 sums.map(|pairs| products::range(pairs, inputs)).collect()
             }
@@ -167,6 +176,14 @@ impl ActivationLayer {
                     } else {
                         curve.error(rounding, l, u)
                     }
+                });
+                ActivationErrors::OfEach(errors.collect())
+            }
+            ActivationLayer::Squares { squares, count } => {
+                let largest = |i: usize| inputs.lower[i].abs().max(inputs.upper[i].abs());
+                let errors = (0..squares.len()).map(|i| {
+                    let (own, whole) = (largest(i), largest(squares.len() + i));
+                    rounding.of_products(2 * count + 8, own * own + 2.0 * whole * whole)
                 });
                 ActivationErrors::OfEach(errors.collect())
             }
@@ -202,9 +219,27 @@ pub(super) enum Role {
 }
 
 impl Role {
-    /// A function of a number that several nodes make.
-    pub(super) fn gated(curve: Curve, number: ValueId) -> Role {
+    /// A function of each of a value's numbers.
+    pub(super) fn function(curve: Curve, number: ValueId) -> Role {
         Role::Activation(ActivationLayer::Curves(vec![curve]), vec![number])
+    }
+
+    /// What a node stands for in place of its operator.
+    pub(super) fn meant(graph: &Graph, node: &Node, meaning: &Meaning) -> Role {
+        let values = node.inputs.iter().filter_map(|operand| match operand {
+            Operand::Value(id) => Some(*id),
+            Operand::Weight(_) => None,
+        });
+        let values: Vec<ValueId> = values.collect();
+        match meaning {
+            Meaning::Function(curve) => Role::function(curve.clone(), values[0]),
+            Meaning::Squares(count) => {
+                let places = 0..graph.value(values[0]).len() as u32;
+                let squares = places.map(|i| vec![[i, i]]).collect();
+                let count = *count;
+                Role::Activation(ActivationLayer::Squares { squares, count }, values)
+            }
+        }
     }
 
     pub(super) fn of(exact: &ExactNetwork, node: &Node) -> Result<Role, CertifyError> {

@@ -5,6 +5,8 @@
 //! beside its input and pass through it unchanged: the next affine layer takes them together with
 //! the activation's output. So a network that branches has this form, too.
 
+use std::time::Instant;
+
 use blindspot_model::Norm;
 use blindspot_net::{Evaluator, ExactNetwork, Network, Node, Op, Operand, ValueId, WeightId};
 
@@ -14,6 +16,7 @@ use super::decrease::dual_norm;
 use super::error::CertifyError;
 use super::gates::Gates;
 use super::interval::Intervals;
+use super::lowered::Lowered;
 use super::magnitude::{self, MagnitudeEvaluator, OUTWARD};
 use super::part::Part;
 
@@ -49,6 +52,9 @@ pub(super) struct AffineLayers {
     /// How many outputs of each affine layer, the first ones, go into the activation behind it; the
     /// others pass through unchanged.
     pub(super) activated: Vec<usize>,
+    /// The first affine layer behind a function that grows without bound. From there on the sizes of
+    /// terms that can occur over all inputs say nothing: those within a radius count.
+    measured_from: usize,
 }
 
 /// The number of functions that are pulled back through a layer at a time, at most.
@@ -62,15 +68,17 @@ impl AffineLayers {
     /// [`CertifyError::Unsupported`] for an operator without bounds, [`CertifyError::Cut`] if the
     /// graph can't be cut.
     pub(super) fn new(
-        exact: &ExactNetwork,
+        lowered: &Lowered<'_>,
         largest: f64,
         rounding: &Rounding,
     ) -> Result<AffineLayers, CertifyError> {
+        let exact = &*lowered.network;
         let graph = exact.network().graph();
         let mut layers = AffineLayers {
             affine: Vec::new(),
             activations: Vec::new(),
             activated: Vec::new(),
+            measured_from: usize::MAX,
         };
         // The values behind the last activation, side by side, and bounds of their absolute values.
         let mut live = vec![graph.input()];
@@ -91,9 +99,10 @@ impl AffineLayers {
             if gates.is_inside(at) {
                 continue;
             }
-            let role = match gates.function(at) {
-                Some((curve, number)) => Role::gated(curve.clone(), *number),
-                None => Role::of(exact, node)?,
+            let role = match (lowered.meaning(node.output), gates.function(at)) {
+                (Some(meaning), _) => Role::meant(graph, node, meaning),
+                (None, Some((curve, number))) => Role::function(curve.clone(), *number),
+                (None, None) => Role::of(exact, node)?,
             };
             let (activation, inputs) = match role {
                 Role::Affine => {
@@ -108,13 +117,16 @@ impl AffineLayers {
             let outputs: Vec<ValueId> = (inputs.iter().copied())
                 .chain(passing.filter(|&id| needed_later(id)))
                 .collect();
-            let layer = AffineLayer::new(exact, rounding, &live, &pending, &outputs, &largest)?;
+            let layer = AffineLayer::new(lowered, rounding, &live, &pending, &outputs, &largest)?;
             let count = inputs.iter().map(|id| graph.value(*id).len()).sum();
             let (activated, passing) = layer.magnitude.split_at(count);
             let all: Intervals = activated.iter().map(|&size| [-size, size]).collect();
             largest = activation.largest_outputs(&all, &ActivationErrors::None);
             largest.extend_from_slice(passing);
             layers.affine.push(layer);
+            if activation.is_steep() {
+                layers.measured_from = layers.measured_from.min(layers.affine.len());
+            }
             layers.activations.push(activation);
             layers.activated.push(count);
             live = [node.output]
@@ -124,7 +136,7 @@ impl AffineLayers {
             pending.clear();
         }
         let output = [graph.output()];
-        let last = AffineLayer::new(exact, rounding, &live, &pending, &output, &largest)?;
+        let last = AffineLayer::new(lowered, rounding, &live, &pending, &output, &largest)?;
         layers.affine.push(last);
         layers.activated.push(graph.value(graph.output()).len());
         Ok(layers)
@@ -138,6 +150,11 @@ impl AffineLayers {
             .all(|(layer, &activated)| layer.outputs == activated)
     }
 
+    /// Whether the sizes of an affine layer's terms are known for each radius only.
+    pub(super) fn is_measured(&self, layer: usize) -> bool {
+        layer >= self.measured_from
+    }
+
     /// The number of the network's outputs.
     pub(super) fn classes(&self) -> usize {
         self.affine[self.activations.len()].outputs
@@ -147,7 +164,7 @@ impl AffineLayers {
 impl AffineLayer {
     /// The function by `nodes` from the values `live`, side by side, to the values `outputs`.
     fn new(
-        exact: &ExactNetwork,
+        lowered: &Lowered<'_>,
         rounding: &Rounding,
         live: &[ValueId],
         nodes: &[&Node],
@@ -155,6 +172,7 @@ impl AffineLayer {
         largest: &[f64],
     ) -> Result<AffineLayer, CertifyError> {
         let count = largest.len();
+        let exact = &*lowered.network;
         let graph = exact.network().graph();
         let mut roundings = Roundings::default();
         if live == [graph.input()] {
@@ -192,7 +210,7 @@ impl AffineLayer {
         let terms = values
             .map(|value| value.len() + ExactNetwork::ROUNDINGS)
             .sum();
-        for node in nodes {
+        for node in nodes.iter().filter(|node| !lowered.is_exact(node.output)) {
             roundings += Roundings::of(exact, node);
         }
         let mut evaluator = Evaluator::new(&network);
@@ -219,7 +237,16 @@ impl AffineLayer {
 
     /// Hands the rows of the layer's matrix, one for each output, to `take` in their order.
     pub(super) fn for_each_row(&self, take: impl FnMut(&[f64])) {
-        self.for_each_row_by(self.evaluator(), take);
+        self.for_each_row_until(None, take);
+    }
+
+    /// As [`for_each_row`](AffineLayer::for_each_row), by a deadline; says whether all rows came in time.
+    pub(super) fn for_each_row_until(
+        &self,
+        deadline: Option<Instant>,
+        take: impl FnMut(&[f64]),
+    ) -> bool {
+        self.for_each_row_by(self.evaluator(), deadline, take)
     }
 
     /// The dual norms of the rows of the matrix of magnitudes, one for each output: how much more the
@@ -227,14 +254,22 @@ impl AffineLayer {
     pub(super) fn magnitude_norms(&self, norm: Norm) -> Vec<f64> {
         let mut norms = Vec::with_capacity(self.outputs);
         let evaluator = LayerEvaluator::new(self.positive.as_ref());
-        self.for_each_row_by(evaluator, |row| {
+        self.for_each_row_by(evaluator, None, |row| {
             norms.push(OUTWARD * dual_norm(norm, row));
         });
         norms
     }
 
-    fn for_each_row_by(&self, mut evaluator: LayerEvaluator<'_>, mut take: impl FnMut(&[f64])) {
+    fn for_each_row_by(
+        &self,
+        mut evaluator: LayerEvaluator<'_>,
+        deadline: Option<Instant>,
+        mut take: impl FnMut(&[f64]),
+    ) -> bool {
         for from in (0..self.outputs).step_by(MAX_FUNCTIONS) {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return false;
+            }
             let count = MAX_FUNCTIONS.min(self.outputs - from);
             let mut rows = vec![0.0; count * self.outputs];
             for i in 0..count {
@@ -243,6 +278,7 @@ impl AffineLayer {
             evaluator.pull_back(count, &mut rows);
             rows.chunks_exact(self.inputs).for_each(&mut take);
         }
+        true
     }
 
     /// What applies the layer, and pulls functions of its output back to its input.
@@ -259,25 +295,28 @@ impl AffineLayer {
 /// An affine layer and the adjoint of its linear part, with their memory.
 pub(super) struct LayerEvaluator<'a> {
     evaluator: Option<Evaluator<'a, f64>>,
+    /// Whether it can go backward.
+    is_ready: bool,
 }
 
 impl<'a> LayerEvaluator<'a> {
     fn new(network: Option<&'a Network<f64>>) -> LayerEvaluator<'a> {
-        let evaluator = network.map(|network| {
-            let mut evaluator = Evaluator::new(network);
-            // The backward pass needs a forward pass before it; with affine operators any input
-            // will do.
-            evaluator.input(MAX_FUNCTIONS).fill(0.0);
-            evaluator.forward();
-            evaluator
-        });
-        LayerEvaluator { evaluator }
+        LayerEvaluator {
+            evaluator: network.map(Evaluator::new),
+            is_ready: false,
+        }
     }
 
     /// Replaces the coefficients of `count` linear functions of the output, at most
     /// [`MAX_FUNCTIONS`], one row each, by their coefficients of the input.
     pub(super) fn pull_back(&mut self, count: usize, rows: &mut Vec<f64>) {
         if let Some(evaluator) = &mut self.evaluator {
+            if !std::mem::replace(&mut self.is_ready, true) {
+                // The backward pass needs a forward pass before it; with affine operators any input
+                // will do.
+                evaluator.input(MAX_FUNCTIONS).fill(0.0);
+                evaluator.forward();
+            }
             evaluator.input(count);
             let pulled = evaluator.backward(rows);
             rows.clear();

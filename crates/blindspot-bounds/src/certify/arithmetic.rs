@@ -118,6 +118,29 @@ impl Rounding {
         (ACTIVATION * self.unit + 2.0 * self.stored) * (1.0 + size) + self.floor
     }
 
+    /// How far a computed value of at most this size can be from a function whose rounding is relative to it, as of roots
+    /// and exponentials.
+    pub(super) fn of_value(&self, size: f64) -> f64 {
+        (ACTIVATION * self.unit + 2.0 * self.stored) * size + self.floor
+    }
+
+    /// How far a computed Softmax of `count` numbers can be from that of these numbers; a LogSoftmax, if its values have
+    /// absolute values up to `size`.
+    ///
+    /// With p the Softmax and t the numbers below the largest, an exponential is off by the part u t and that of an
+    /// exponential, their sum by the mean of these, weighted with p, and n u. The mean of t is at most the entropy, and
+    /// that at most log n; p t is at most 1 / e.
+    pub(super) fn of_softmax_inside(&self, count: usize, size: f64) -> f64 {
+        let n = count as f64;
+        let single = self.unit * (2.0 * ACTIVATION + 8.0 + n + n.ln());
+        let stored = self.stored * (8.0 + n.ln());
+        if single + stored > 0.05 {
+            return f64::INFINITY;
+        }
+        let own = (4.0 * self.unit + 2.0 * self.stored) * size;
+        1.1 * (single + stored) + own + (n + 1.0) * self.floor
+    }
+
     /// How far a runtime's form of a constant of the network can be from it, for one whose magnitude is
     /// at most `size`. Where it is not computed from others, a number of single precision stays as it
     /// is where values are kept in that.
@@ -126,7 +149,7 @@ impl Rounding {
         if is_kept && self.stored == 0.0 {
             return 0.0;
         }
-        (ACTIVATION * self.unit + 2.0 * self.stored) * size + self.floor
+        self.of_value(size)
     }
 
     /// How far a sum of products of computed values can be from that of these values, for one whose

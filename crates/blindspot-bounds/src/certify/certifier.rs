@@ -15,6 +15,7 @@ use super::cost::check_linear;
 use super::curvature::CurvatureBound;
 use super::first_layer::FirstLayer;
 use super::lipschitz::Lipschitz;
+use super::lowered::Lowered;
 use super::propagation::{BoundPropagation, EndRounding};
 use super::worker::{Radii, Worker};
 use super::{Certificate, CertifyError};
@@ -69,32 +70,82 @@ impl LinearBounding {
         network: &ExactNetwork,
         largest: f64,
         rounding: &Rounding,
+        preparation: &Preparation<'_>,
     ) -> Result<LinearBounding, CertifyError> {
-        let layers = AffineLayers::new(network, largest, rounding)?;
-        let first = &layers.affine[0];
-        if first.inputs.saturating_mul(first.outputs) > MAX_FIRST_ENTRIES {
-            return Err(CertifyError::Unsupported {
-                node: "the first layer".into(),
-                op: "Conv",
-                why: "it is too large to bound each of its outputs".into(),
-            });
-        }
+        let (layers, first) = layers(network, largest, rounding, preparation)?;
+        let curvature = (!preparation.is_late()).then(|| CurvatureBound::new(&layers));
         Ok(LinearBounding {
-            first: FirstLayer::new(first),
-            curvature: CurvatureBound::new(&layers),
+            curvature: curvature.flatten(),
+            first,
             layers,
         })
     }
 }
 
+/// What the preparation of bounds may take.
+pub(super) struct Preparation<'a> {
+    pub(super) budget: &'a Budget,
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Preparation<'_> {
+    /// Whether the time is up.
+    fn is_late(&self) -> bool {
+        !self.has_time_for(Duration::ZERO)
+    }
+
+    /// Whether there is so much time.
+    pub(super) fn has_time_for(&self, time: Duration) -> bool {
+        self.deadline
+            .is_none_or(|deadline| Instant::now() + time < deadline)
+    }
+}
+
+/// The layers of a network whose inputs have absolute values up to `largest`, and the first one's matrix.
+pub(super) fn layers(
+    network: &ExactNetwork,
+    largest: f64,
+    rounding: &Rounding,
+    preparation: &Preparation<'_>,
+) -> Result<(AffineLayers, FirstLayer), CertifyError> {
+    let lowered = Lowered::new(network)?;
+    check_linear(lowered.network.network(), preparation.budget)?;
+    let layers = AffineLayers::new(&lowered, largest, rounding)?;
+    let first = &layers.affine[0];
+    if first.inputs.saturating_mul(first.outputs) > MAX_FIRST_ENTRIES {
+        return Err(CertifyError::Unsupported {
+            node: "the first layer".into(),
+            op: "Conv",
+            why: "it is too large to bound each of its outputs".into(),
+        });
+    }
+    let first = FirstLayer::until(first, preparation.deadline).ok_or(CertifyError::Late)?;
+    Ok((layers, first))
+}
+
+/// Checks that the rounding of all weights has a bound.
+pub(super) fn check_weights(exact: &ExactNetwork) -> Result<(), CertifyError> {
+    let mut weights = exact.network().graph().weights().iter().enumerate();
+    let unknown =
+        |weight| !exact.is_of_file(weight) && exact.magnitudes(weight).contains(&f64::MAX);
+    match weights.find(|&(weight, _)| unknown(weight)) {
+        Some((_, weight)) => Err(CertifyError::Model(format!(
+            "weight `{}`: the file computes it from other constants by an operator whose rounding has \
+             no bound here; simplify the model (onnxsim), so that it is a constant",
+            weight.name
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// A model with the numbers of its file.
-fn exact(model: &Model) -> Result<ExactModel, CertifyError> {
+pub(super) fn exact(model: &Model) -> Result<ExactModel, CertifyError> {
     let exact = model.exact();
     exact.map_err(|error| CertifyError::Model(error.to_string()))
 }
 
 /// The budget without what a model takes in both forms, which is in memory already.
-fn left(model: &Model, exact: &ExactNetwork) -> Budget {
+pub(super) fn left(model: &Model, exact: &ExactNetwork) -> Budget {
     let doubles = (exact.network().parameters() * size_of::<f64>()) as u64;
     model.budget().less(model.weight_bytes() + doubles)
 }
@@ -115,6 +166,30 @@ impl Certifier {
     /// # Errors
     /// [`CertifyError`] as of [`new`](Certifier::new).
     pub fn in_box(model: &Model, input_box: InputBox) -> Result<Certifier, CertifyError> {
+        Certifier::of_model(model, input_box, None)
+    }
+
+    /// Prepares the certificates of a model by a deadline, which is a part of the time that they may take: what bounds
+    /// need that would not be there by then is left out. Layers whose norms would take longer have bounds of these
+    /// that take a sum; without linear bounds certificates rest on the layers' norms alone, as
+    /// [`limits`](Certifier::limits) says.
+    ///
+    /// # Errors
+    /// [`CertifyError::Late`] if there is time for no bounds at all, and [`CertifyError`] as of
+    /// [`new`](Certifier::new).
+    pub fn in_box_until(
+        model: &Model,
+        input_box: InputBox,
+        deadline: Instant,
+    ) -> Result<Certifier, CertifyError> {
+        Certifier::of_model(model, input_box, Some(deadline))
+    }
+
+    fn of_model(
+        model: &Model,
+        input_box: InputBox,
+        deadline: Option<Instant>,
+    ) -> Result<Certifier, CertifyError> {
         let ExactModel {
             network,
             softmax_left_out,
@@ -126,7 +201,8 @@ impl Certifier {
             0.0
         };
         let runtime = EndRounding { rounding, end };
-        Certifier::with_rounding(&network, input_box, runtime, &left(model, &network))
+        let budget = left(model, &network);
+        Certifier::prepared(&network, input_box, runtime, &budget, deadline)
     }
 
     /// Prepares the certificates of a model with a small network, its head, behind its own outputs: of what
@@ -182,25 +258,26 @@ impl Certifier {
         runtime: EndRounding,
         budget: &Budget,
     ) -> Result<Certifier, CertifyError> {
+        Certifier::prepared(exact, input_box, runtime, budget, None)
+    }
+
+    /// Prepares certificates by a deadline, if there is one.
+    pub(super) fn prepared(
+        exact: &ExactNetwork,
+        input_box: InputBox,
+        runtime: EndRounding,
+        budget: &Budget,
+        deadline: Option<Instant>,
+    ) -> Result<Certifier, CertifyError> {
         let network = exact.network();
         if network.output_len() < 2 {
             return Err(CertifyError::Classes(network.output_len()));
         }
-        let mut weights = network.graph().weights().iter().enumerate();
-        let unknown =
-            |weight| !exact.is_of_file(weight) && exact.magnitudes(weight).contains(&f64::MAX);
-        if let Some((_, weight)) = weights.find(|&(weight, _)| unknown(weight)) {
-            return Err(CertifyError::Model(format!(
-                "weight `{}`: the file computes it from other constants by an operator whose \
-                 rounding has no bound here; simplify the model (onnxsim), so that it is a constant",
-                weight.name
-            )));
-        }
+        check_weights(exact)?;
         let largest = f64::from(input_box.lower.abs().max(input_box.upper.abs()));
-        let linear = check_linear(network, budget)
-            .map_err(CertifyError::from)
-            .and_then(|()| LinearBounding::new(exact, largest, &runtime.rounding));
-        let lipschitz = Lipschitz::new(exact, budget);
+        let preparation = Preparation { budget, deadline };
+        let linear = LinearBounding::new(exact, largest, &runtime.rounding, &preparation);
+        let lipschitz = Lipschitz::new(exact, &preparation);
         if let (Err(_), Err(why)) = (&lipschitz, &linear) {
             return Err(why.clone());
         }

@@ -122,7 +122,8 @@ impl CurvatureBound {
                 ActivationLayer::Elementwise(activation) => Smooth::from_activation(*activation),
                 ActivationLayer::Curves(_)
                 | ActivationLayer::MaxPool(_)
-                | ActivationLayer::Products(_) => None,
+                | ActivationLayer::Products(_)
+                | ActivationLayer::Squares { .. } => None,
             });
         let activations: Vec<Smooth> = activations.collect::<Option<_>>()?;
         let is_small =

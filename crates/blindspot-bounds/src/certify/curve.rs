@@ -13,6 +13,9 @@
 //!   2 y³ + 3 y² - 2 y - 2. N / P decreases in y, as N' P - N P' = -6 y⁴ - 40 y³ - 72 y² - 48 y - 8,
 //!   so it meets x once where P > 0 and once where P < 0; where P = 0 the sign is that of N.
 //!
+//! Exponentials, logarithms, roots and reciprocals are bent one way wherever they are defined; over an interval where
+//! they aren't there is no line.
+//!
 //! A piece's end that is rounded by d leaves a function on the piece that is convex or concave but
 //! for the third derivative times d³, far below the rounding of its values.
 
@@ -82,6 +85,31 @@ pub(super) enum Function {
         alpha: f64,
         beta: f64,
     },
+    /// 1 / x, of numbers that are at least this.
+    ReciprocalAbove {
+        least: f64,
+    },
+    /// -log x, of numbers that are at least this.
+    MinusLogAbove {
+        least: f64,
+    },
+    /// 1 / sqrt(x).
+    InverseRoot,
+}
+
+/// How far a runtime's value can be from a function's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Noise {
+    /// As far as an activation function's.
+    Activation,
+    /// As far as that of several operators that make one.
+    Composed,
+    /// By some roundings of the value itself.
+    Relative,
+    /// Not at all: no runtime has this value.
+    None,
+    /// As far as a Softmax or LogSoftmax of so many numbers.
+    Softmax { count: usize, log: bool },
 }
 
 /// A continuous function of one number in pieces that are convex, concave or straight.
@@ -98,8 +126,9 @@ pub(super) struct Curve {
     /// Whether its parameters are computed from several numbers of the file, so that a runtime may
     /// have others.
     is_computed: bool,
-    /// Whether a runtime computes it by several operators.
-    is_composed: bool,
+    noise: Noise,
+    /// Whether its slopes are not bounded: rounding is measured by those at the ends of an interval then.
+    is_steep: bool,
 }
 
 impl Curve {
@@ -119,6 +148,15 @@ impl Curve {
                 breaks.sort_by(f64::total_cmp);
                 let bends = vec![Bend::Straight, Bend::scaled(alpha), Bend::Straight];
                 Curve::new(function, breaks, bends, &[alpha, 1.0 + beta.abs()])
+            }
+            Function::ReciprocalAbove { least } | Function::MinusLogAbove { least }
+                if least > 0.0 =>
+            {
+                let bends = vec![Bend::Straight, Bend::Convex];
+                Some(Curve::new(function, vec![least], bends, &[])?.steep())
+            }
+            Function::InverseRoot => {
+                Some(Curve::new(function, vec![], vec![Bend::Convex], &[])?.steep())
             }
             _ => None,
         }
@@ -165,10 +203,18 @@ impl Curve {
             }
             Unary::Swish { .. } => (vec![], vec![Straight], vec![]),
             Unary::Mish => (MISH_INFLECTIONS.to_vec(), gate(1.0).to_vec(), vec![]),
+            Unary::Exp => (vec![], vec![Convex], vec![]),
+            Unary::Log | Unary::Sqrt => (vec![], vec![Concave], vec![]),
+            Unary::Reciprocal => (vec![0.0], vec![Concave, Convex], vec![]),
             _ => return None,
         };
         let known = !matches!(unary, Unary::Swish { alpha } if !alpha.is_finite());
         let curve = Curve::new(Function::Unary(unary), breaks, bends, &parameters);
+        let is_steep = matches!(
+            unary,
+            Unary::Exp | Unary::Log | Unary::Sqrt | Unary::Reciprocal
+        );
+        let curve = curve.map(|curve| if is_steep { curve.steep() } else { curve });
         curve.filter(|_| known)
     }
 
@@ -188,17 +234,44 @@ impl Curve {
                 .iter()
                 .fold(1.0, |size: f64, p| size.max(p.abs())),
             is_computed: false,
-            is_composed: false,
+            noise: Noise::Activation,
+            is_steep: false,
         })
+    }
+
+    /// This curve, of a function with unbounded slopes, whose rounding is relative to its values.
+    fn steep(self) -> Curve {
+        Curve {
+            noise: Noise::Relative,
+            is_steep: true,
+            ..self
+        }
+    }
+
+    /// This curve with other rounding errors of a runtime.
+    pub(super) fn with_noise(self, noise: Noise) -> Curve {
+        Curve { noise, ..self }
+    }
+
+    /// Whether values and slopes grow without bound over the numbers that there are.
+    pub(super) fn is_steep(&self) -> bool {
+        self.is_steep
+    }
+
+    /// Whether the function is defined on all of [low, high].
+    pub(super) fn is_defined(&self, low: f64, high: f64) -> bool {
+        match self.function {
+            Function::Unary(Unary::Log) | Function::InverseRoot => low > 0.0,
+            Function::Unary(Unary::Sqrt) => low >= 0.0,
+            Function::Unary(Unary::Reciprocal) => low > 0.0 || high < 0.0,
+            _ => true,
+        }
     }
 
     /// This curve, but with the larger rounding errors of a runtime that computes the function by
     /// several operators, each of which rounds.
     pub(super) fn of_operators(self) -> Curve {
-        Curve {
-            is_composed: true,
-            ..self
-        }
+        self.with_noise(Noise::Composed)
     }
 
     /// The function that an operator with a weight is of each of its values, for the weight's number
@@ -256,6 +329,14 @@ impl Curve {
                 let inside = 2.0 * alpha * x + beta;
                 return (x * gate, if piece == 1 { inside } else { gate.round() });
             }
+            Function::ReciprocalAbove { least } if piece == 0 => return (1.0 / least, 0.0),
+            Function::ReciprocalAbove { .. } => Unary::Reciprocal,
+            Function::MinusLogAbove { least } if piece == 0 => return (-least.ln(), 0.0),
+            Function::MinusLogAbove { .. } => return (-x.ln(), -1.0 / x),
+            Function::InverseRoot => {
+                let value = 1.0 / x.sqrt();
+                return (value, -0.5 * value / x);
+            }
         };
         match unary {
             Unary::LeakyRelu { alpha } if piece == 0 => (alpha * x, alpha),
@@ -290,6 +371,10 @@ impl Curve {
                 (x * gate, gate + rise)
             }
             Unary::Mish => mish(x),
+            Unary::Exp => (x.exp(), x.exp()),
+            Unary::Log => (x.ln(), 1.0 / x),
+            Unary::Sqrt => (x.sqrt(), 0.5 / x.sqrt()),
+            Unary::Reciprocal => (1.0 / x, -1.0 / (x * x)),
             _ => (f64::NAN, f64::NAN),
         }
     }
@@ -298,12 +383,31 @@ impl Curve {
     /// operations.
     pub(super) fn slack(&self, low: f64, high: f64) -> f64 {
         let values = self.value(low).abs() + self.value(high).abs();
-        128.0 * f64::EPSILON * (self.size * (1.0 + low.abs() + high.abs()) + values)
+        let mut size = self.size * (1.0 + low.abs() + high.abs()) + values;
+        if self.is_steep {
+            // Of these functions the slope is the largest at one of the ends.
+            let slope = |x: f64| self.value_and_slope(self.piece(x), x).1.abs();
+            size += (slope(low) + slope(high)) * (low.abs() + high.abs());
+        }
+        128.0 * f64::EPSILON * size
     }
 
     /// How far a runtime's value can be from the function of its input, which lies in [low, high].
     pub(super) fn error(&self, rounding: &Rounding, low: f64, high: f64) -> f64 {
         let farthest = low.abs().max(high.abs());
+        let largest = || {
+            let [least, most] = self.range(low, high);
+            least.abs().max(most.abs())
+        };
+        match self.noise {
+            Noise::None => return 0.0,
+            Noise::Relative => return rounding.of_value(largest()),
+            Noise::Softmax { count, log } => {
+                let size = if log { largest() } else { 0.0 };
+                return rounding.of_softmax_inside(count, size);
+            }
+            Noise::Activation | Noise::Composed => {}
+        }
         match self.function {
             Function::Unary(Unary::Abs) => 0.0,
             // Its ends may be rounded, which changes nothing unless numbers reach them.
@@ -326,7 +430,9 @@ impl Curve {
             }
             // Below 0 it is less than 1.
             Function::Unary(Unary::Softplus) => rounding.of_activation(high.max(0.0)),
-            _ if self.is_composed => COMPOSED * self.size * rounding.of_activation(farthest),
+            _ if self.noise == Noise::Composed => {
+                COMPOSED * self.size * rounding.of_activation(farthest)
+            }
             _ => self.size * rounding.of_activation(farthest),
         }
     }

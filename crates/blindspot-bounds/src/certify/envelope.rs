@@ -41,6 +41,16 @@ struct Section<'a> {
 impl Curve {
     /// Lines below and above the function over [low, high].
     pub(super) fn linear_bounds(&self, low: f64, high: f64) -> LinearBounds {
+        if !self.is_defined(low, high) {
+            let line = |intercept: f64| Line {
+                slope: 0.0,
+                intercept,
+            };
+            return LinearBounds {
+                lower: line(f64::NEG_INFINITY),
+                upper: line(f64::INFINITY),
+            };
+        }
         let [lower, upper] = [1.0, -1.0].map(|sign| self.section(sign, low, high).line_below());
         LinearBounds {
             lower,
@@ -53,6 +63,9 @@ impl Curve {
 
     /// Bounds of the function's values over [low, high].
     pub(super) fn range(&self, low: f64, high: f64) -> [f64; 2] {
+        if !self.is_defined(low, high) {
+            return [f64::NEG_INFINITY, f64::INFINITY];
+        }
         let slack = self.slack(low, high);
         let [least, most] = [1.0, -1.0].map(|sign| self.section(sign, low, high).support(0.0));
         [least.intercept - slack, slack - most.intercept]

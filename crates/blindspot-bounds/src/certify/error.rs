@@ -29,6 +29,9 @@ pub enum CertifyError {
     /// The model's file can't be read again, or a constant in it has no bound of its rounding.
     #[error("{0}")]
     Model(String),
+    /// The time for certificates ran out before their bounds were prepared.
+    #[error("the time ran out before its bounds were prepared; give more time")]
+    Late,
     /// Certificates take more memory or time than allowed.
     #[error(transparent)]
     Budget(#[from] BudgetError),
@@ -66,6 +69,7 @@ impl CertifyError {
             CertifyError::Unsupported { .. }
             | CertifyError::Cut(_)
             | CertifyError::Model(_)
+            | CertifyError::Late
             | CertifyError::Budget(_)
             | CertifyError::Classes(_) => ErrorKind::Model,
             CertifyError::Input(_)

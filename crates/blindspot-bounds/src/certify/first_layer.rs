@@ -1,5 +1,7 @@
 //! The first affine layer, whose outputs have exact bounds.
 
+use std::time::Instant;
+
 use blindspot_model::Norm;
 
 use super::affine::AffineLayer;
@@ -22,13 +24,19 @@ struct Row {
 }
 
 impl FirstLayer {
+    #[cfg(test)]
     pub(super) fn new(layer: &AffineLayer) -> FirstLayer {
+        FirstLayer::until(layer, None).expect("there is no deadline")
+    }
+
+    /// The rows by a deadline; None if they don't come in time.
+    pub(super) fn until(layer: &AffineLayer, deadline: Option<Instant>) -> Option<FirstLayer> {
         let mut rows = Vec::with_capacity(layer.outputs);
-        layer.for_each_row(|row| rows.push(Row::new(row)));
-        FirstLayer {
+        let in_time = layer.for_each_row_until(deadline, |row| rows.push(Row::new(row)));
+        in_time.then(|| FirstLayer {
             rows,
             magnitude_norms: layer.magnitude_norms(Norm::default()),
-        }
+        })
     }
 
     /// Prepares the layer for radii in another norm.

@@ -95,12 +95,13 @@ impl MaxBounds {
 
 impl Relaxation {
     /// Replaces functions of the output of activation `at` by functions of its input that are never
-    /// larger. Values that pass through the activation keep their coefficients.
+    /// larger. Values that pass through the activation keep their coefficients. `magnitude` has the sizes
+    /// of that input's terms.
     pub(super) fn pull_back(
         &self,
         mut rows: Vec<f64>,
         layers: &AffineLayers,
-        at: usize,
+        (at, magnitude): (usize, &[f64]),
         constants: &mut [Constant],
     ) -> Vec<f64> {
         let (before, activated) = (&layers.affine[at], layers.activated[at]);
@@ -131,7 +132,7 @@ impl Relaxation {
                         let mut add = |at: u32, slope: f64| {
                             out[at as usize] += s * slope;
                             // Overlapping windows add to one position: that sum is rounded, too.
-                            size += s.abs() * slope * before.magnitude[at as usize];
+                            size += s.abs() * slope * magnitude[at as usize];
                         };
                         if s > 0.0 {
                             add(maximum.lower, 1.0);
@@ -157,7 +158,7 @@ impl Relaxation {
                         for &(at, slope) in &products.coefficients {
                             out[at as usize] += s * slope;
                             // A factor of many products: that sum is rounded, too.
-                            size += (s * slope).abs() * before.magnitude[at as usize];
+                            size += (s * slope).abs() * magnitude[at as usize];
                         }
                         terms += products.coefficients.len();
                         let part = s * products.intercept(s);

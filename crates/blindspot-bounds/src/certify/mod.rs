@@ -141,6 +141,7 @@ mod gates;
 mod interval;
 mod layer_relaxation;
 mod lipschitz;
+mod lowered;
 mod magnitude;
 mod outcome;
 mod part;
@@ -149,6 +150,7 @@ mod products;
 mod propagation;
 mod radius;
 mod refine;
+mod regions;
 mod relaxation;
 mod relu_branching;
 mod slabs;
@@ -166,6 +168,7 @@ use serde::{Deserialize, Serialize};
 pub use arithmetic::Arithmetic;
 pub use certifier::{Certifier, MAX_TIME};
 pub use error::CertifyError;
+pub use regions::{Claim, Gap, Proof, ProofLimits, Prover, RegionCertifier};
 
 /// An image's certified radius. It is displayed as the radius, as in `{:.4}`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

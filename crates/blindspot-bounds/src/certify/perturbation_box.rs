@@ -32,6 +32,30 @@ impl PerturbationBox {
         }
     }
 
+    /// The inputs between `lower` and `upper`, as perturbations of their middle in the Linf norm.
+    pub(super) fn between(lower: &[f64], upper: &[f64]) -> PerturbationBox {
+        let pairs = || lower.iter().zip(upper);
+        let image: Vec<f64> = pairs().map(|(l, u)| 0.5 * l + 0.5 * u).collect();
+        // Where an end and the middle nearly cancel, more than the rounding of both is added.
+        let side = |far: f64, near: f64| {
+            outward(far - near) + 4.0 * f64::EPSILON * (far.abs() + near.abs())
+        };
+        PerturbationBox {
+            down: lower
+                .iter()
+                .zip(&image)
+                .map(|(l, x)| side(*x, *l))
+                .collect(),
+            up: upper
+                .iter()
+                .zip(&image)
+                .map(|(u, x)| side(*u, *x))
+                .collect(),
+            image,
+            norm: Norm::Linf,
+        }
+    }
+
     /// These perturbations, measured in another norm.
     pub(super) fn in_norm(self, norm: Norm) -> PerturbationBox {
         PerturbationBox { norm, ..self }

@@ -57,10 +57,22 @@ pub(super) struct Relaxed {
 pub(super) struct Errors {
     /// For each affine layer, of its outputs, given its computed inputs.
     pub(super) layers: Vec<Vec<f64>>,
+    /// For each affine layer whose sizes are known for each radius only, the sizes of its terms.
+    measured: Vec<Option<Vec<f64>>>,
     /// For each activation, of its outputs, given its computed inputs.
     pub(super) activations: Vec<ActivationErrors>,
     /// Of any margin at the end of the network.
     pub(super) end: f64,
+}
+
+impl Errors {
+    /// The sizes of the terms of an affine layer's outputs.
+    pub(super) fn magnitude<'a>(&'a self, layers: &'a AffineLayers, i: usize) -> &'a [f64] {
+        match self.measured.get(i) {
+            Some(Some(sizes)) => sizes,
+            _ => &layers.affine[i].magnitude,
+        }
+    }
 }
 
 /// Linear functions of the input, one row of coefficients each.
@@ -72,6 +84,8 @@ struct InputFunctions {
 /// Lower bounds of linear functions, and the perturbations at which they are attained.
 pub(super) struct AttainedBounds {
     pub(super) bounds: Vec<f64>,
+    /// The coefficients of the input in the linear functions that bound them, one row after the other.
+    pub(super) rows: Vec<f64>,
     /// One perturbation after the other.
     pub(super) points: Vec<f64>,
 }
@@ -196,7 +210,8 @@ impl<'c> BoundPropagation<'c> {
                         .map(|window| MaxBounds::new(window, lower, upper))
                         .collect(),
                 ),
-                ActivationLayer::Products(sums) => {
+                ActivationLayer::Products(sums)
+                | ActivationLayer::Squares { squares: sums, .. } => {
                     let middles = Middles::of(&intervals);
                     let bounds = sums.iter();
                     Relaxation::Products(
@@ -233,11 +248,14 @@ impl<'c> BoundPropagation<'c> {
         errors: &mut Errors,
     ) -> Vec<f64> {
         let layer = &self.layers.affine[i];
+        let magnitudes = &mut self.magnitudes[i];
+        let is_measured = self.layers.is_measured(i);
         let Some(EndRounding { rounding, .. }) = &self.rounding else {
             errors.layers.push(Vec::new());
-            return layer.magnitude.clone();
+            let sizes = is_measured.then(|| magnitudes.at(largest, None));
+            errors.measured.push(sizes.clone());
+            return sizes.unwrap_or_else(|| layer.magnitude.clone());
         };
-        let magnitudes = &mut self.magnitudes[i];
         let sizes: Vec<f64> = if i == 0 {
             // All values that far would be farther than the radius together; but only that tells
             // whether numbers on the way overflow.
@@ -254,6 +272,7 @@ impl<'c> BoundPropagation<'c> {
         } else {
             magnitudes.at(largest, Some(rounding))
         };
+        errors.measured.push(is_measured.then(|| sizes.clone()));
         let relative = rounding.relative(layer.roundings);
         // Where the layer is the identity nothing is rounded, however large it is.
         let error = |size: &f64| if relative > 0.0 { relative * size } else { 0.0 };
@@ -341,7 +360,8 @@ impl<'c> BoundPropagation<'c> {
             ..
         } = relaxed;
         let functions = self.pull_back(i, rows, errors, |at, rows, constants| {
-            relaxations[at].pull_back(rows, layers, at, constants)
+            let before = (at, errors.magnitude(layers, at));
+            relaxations[at].pull_back(rows, layers, before, constants)
         });
         functions
             .rows
@@ -378,7 +398,11 @@ impl<'c> BoundPropagation<'c> {
                 constant.below(ball::min_value_at(row, domain, radius, scratch, point))
             })
             .collect();
-        AttainedBounds { bounds, points }
+        AttainedBounds {
+            bounds,
+            rows: functions.rows,
+            points,
+        }
     }
 
     /// Pulls linear functions of the output of affine layer `i`, one row each, back to the image;
@@ -430,7 +454,8 @@ impl<'c> BoundPropagation<'c> {
         let functions = rows.chunks_exact(layer.outputs).zip(constants.iter_mut());
         for (row, constant) in functions {
             let (mut sum, mut size) = (0.0, 0.0);
-            for ((&s, &bias), &magnitude) in row.iter().zip(&layer.bias).zip(&layer.magnitude) {
+            let magnitudes = errors.magnitude(self.layers, at);
+            for ((&s, &bias), &magnitude) in row.iter().zip(&layer.bias).zip(magnitudes) {
                 sum += s * bias;
                 size += s.abs() * magnitude;
             }

@@ -166,7 +166,7 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
             let function =
                 |trial: &Trial| &functions[trial.subproblem.function * outputs..][..outputs];
             let rows = trials.iter().flat_map(function).copied().collect();
-            let AttainedBounds { bounds, points } = self.bound(rows, &trials);
+            let AttainedBounds { bounds, points, .. } = self.bound(rows, &trials);
             let values = self.unit_values_at(&points, &trials);
             let mut found = bounds.iter().zip(points.chunks_exact(inputs)).zip(&values);
             trials.retain_mut(|trial| {
@@ -198,7 +198,8 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
         } = self;
         let through_units = |layer: usize, rows: Vec<f64>, constants: &mut [Constant]| {
             coefficients[layer].clone_from(&rows);
-            let mut out = relaxations[layer].pull_back(rows, layers, layer, constants);
+            let before = (layer, errors.magnitude(layers, layer));
+            let mut out = relaxations[layer].pull_back(rows, layers, before, constants);
             let own = units_of_layer(units, layer);
             if own.is_empty() {
                 return out;

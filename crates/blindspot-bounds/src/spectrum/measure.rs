@@ -279,6 +279,29 @@ pub(super) fn of_circular(
     }
 }
 
+/// The multiplications and additions that [`norm_bound`] takes, about: ten times those of products of the
+/// matrices that it decomposes with themselves.
+pub(crate) fn steps_of_norm<T: Real>(layer: &Layer<'_, T>) -> f64 {
+    let decomposed =
+        |rows: usize, cols: usize| 10.0 * rows as f64 * cols as f64 * rows.min(cols) as f64;
+    match &layer.linear {
+        Linear::Matrix { .. } => {
+            let [rows, cols] = [0, 1].map(|axis| layer.shape.get(axis).copied().unwrap_or(1));
+            if rows.min(cols) <= MAX_EXPLICIT_SIDE {
+                decomposed(rows, cols)
+            } else {
+                rows as f64 * cols as f64
+            }
+        }
+        Linear::Convolution(convolution) => {
+            let sides = layer.input.iter().flat_map(|input| input.iter().skip(1));
+            let positions: f64 = sides.map(|&side| side as f64).product();
+            let groups = convolution.groups as f64;
+            positions * groups * decomposed(convolution.features, convolution.channels)
+        }
+    }
+}
+
 /// An upper bound of the largest singular value of a layer as it runs, rounding included; None if
 /// none is known.
 ///

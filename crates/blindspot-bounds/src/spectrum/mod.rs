@@ -88,7 +88,7 @@ use blindspot_run::monitor::{Monitor, Unwatched};
 pub(crate) use dense::{Matrix, clear_upper_registers};
 use layers::{Layer, Unmeasured};
 use measure::measure;
-pub(crate) use measure::norm_bound;
+pub(crate) use measure::{norm_bound, steps_of_norm};
 use record::LayerRecord;
 
 /// What is measured, and how thoroughly.

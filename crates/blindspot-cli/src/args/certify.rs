@@ -10,22 +10,54 @@ use blindspot::search::{Grouping, Norm};
 use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
 use super::parse::{parse_box, parse_seconds, parse_shard};
 
+const PROPERTY: &str = "A property in place of images";
+
+/// What has no meaning for a property.
+const OF_IMAGES: [&str; 14] = [
+    "images",
+    "data",
+    "resize",
+    "crop",
+    "exif",
+    "skip_broken",
+    "classes",
+    "samples",
+    "shuffle",
+    "correct_only",
+    "norm",
+    "group",
+    "box",
+    "shard",
+];
+
 /// For each image a certified radius, below which no perturbation changes the answer, and the smallest
-/// perturbation found
+/// perturbation found; or whether a property from a VNN-LIB file holds
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   blindspot certify model.onnx --data mnist:test --samples 1000 --out certified.npz
   blindspot certify model.onnx --data mnist:test --norm linf --out certified.npz
+  blindspot certify acasxu.onnx --property prop_3.vnnlib --time-limit 60 --counterexample result.txt
 
 FILE.npz has the arrays index, label, certificate (no image of the box within this distance gets
 another answer; 0 where the image is wrong as it is, or rounding may make it so), by the name of the
 norm that of the smallest perturbation found (infinite where none was, 0 where the image is wrong as
 it is) and lipschitz (the certificate by the product of the layers' bounds alone; NaN where it is not
-known); FILE.json has the options, hashes and a summary, FILE.svg a plot.")]
+known); FILE.json has the options, hashes and a summary, FILE.svg a plot.
+
+With --property the verdict is holds, violated (with the counterexample) or unknown, and the exit code is
+0 for each of them. --out and --counterexample are optional then.")]
 pub(crate) struct Certify {
     #[command(flatten)]
     pub(crate) model: ModelArgs,
+    /// Verify this property in place of images: a VNN-LIB 1.0 file, plain or gzipped, that says which outputs are
+    /// unsafe for which boxes of inputs. The model's inputs and outputs are taken as they are
+    #[arg(help_heading = PROPERTY, long, value_name = "FILE.vnnlib", conflicts_with_all = OF_IMAGES)]
+    pub(crate) property: Option<PathBuf>,
+    /// Write what VNN-COMP reads: unsat (the property holds), sat (violated), timeout or unknown on a line, and
+    /// behind sat the counterexample
+    #[arg(help_heading = PROPERTY, long, value_name = "FILE", requires = "property")]
+    pub(crate) counterexample: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) images: ImageArgs,
     #[command(flatten)]
@@ -47,7 +79,8 @@ pub(crate) struct Certify {
     pub(crate) r#box: InputBox,
     /// Raise the certificates by branch and bound, in L2 where units are smooth after curvature bounds, until so
     /// many seconds have gone into them, or no more is to be had; with --shard, into those of each shard.
-    /// How far each gets depends on the machine then; that it holds does not
+    /// How far each gets depends on the machine then; that it holds does not. With --property, how long the whole may
+    /// take: without, the work is bounded, and the verdict is the same on any machine
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) time_limit: Option<f64>,
     /// The arithmetic in which a certificate holds. runtime: in exact arithmetic on the file's numbers and in
@@ -60,12 +93,17 @@ pub(crate) struct Certify {
     pub(crate) seed: u64,
     /// The file to write; FILE.json and FILE.svg are written beside it. What is done is kept in
     /// FILE.npz.journal until then: the same command goes on from there. With --shard the folder for its
-    /// journal
-    #[arg(long, short, value_name = "FILE.npz|DIR")]
-    pub(crate) out: PathBuf,
+    /// journal. With --property a file ending in .json
+    #[arg(
+        long,
+        short,
+        value_name = "FILE.npz|DIR|FILE.json",
+        required_unless_present = "property"
+    )]
+    pub(crate) out: Option<PathBuf>,
     /// Also write a page with the answer in a sentence, examples, curves and all numbers: one file of HTML,
     /// index.html if a folder is given
-    #[arg(long, value_name = "FILE.html|DIR")]
+    #[arg(long, value_name = "FILE.html|DIR", conflicts_with = "property")]
     pub(crate) report: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) replace: ReplaceArgs,

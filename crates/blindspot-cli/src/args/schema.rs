@@ -40,4 +40,6 @@ pub(crate) enum Described {
     Units,
     /// FILE.json beside the perturbation
     Universal,
+    /// FILE.json of certify --property
+    Property,
 }

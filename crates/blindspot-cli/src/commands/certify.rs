@@ -1,9 +1,11 @@
 //! `blindspot certify`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use blindspot::certify::{About, Arithmetic, Bracket, Bracketing, Certifier, Record, Summary};
+use blindspot::certify::{
+    About, Arithmetic, Bracket, Bracketing, Certifier, MAX_TIME, Record, Summary,
+};
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot::search::{SearchOptions, Target};
 use blindspot_data::ImageRequest;
@@ -14,14 +16,20 @@ use super::load;
 use super::out::{beside, listing, refuse_inputs, refuse_other_results};
 use super::page;
 use super::part::Part;
+use super::verify;
 use crate::args::{Certify, Common, Merge};
 use crate::errors::Usage;
 use crate::print::{json, say};
 use crate::progress::Progress;
 
 pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> anyhow::Result<()> {
+    if let Some(property) = &command.property {
+        return verify::run(command, property, common, progress);
+    }
+    let no_out = || Usage("--out is missing: say which file to write".into());
+    let out = command.out.as_deref().ok_or_else(no_out)?;
     let data = command.images.in_place_of(&command.data);
-    let written = written(&command.out)?;
+    let written = written(out)?;
     let read = [command.model.files(), data.files()].concat();
     refuse_inputs(&written, &read)?;
     let request = ImageRequest {
@@ -33,7 +41,16 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     let images = load::images(&request, Some(&model), common, progress)?;
     let chosen = load::Chosen::of(images, &model, command.correct_only, common)?;
     let (images, labels) = (&chosen.images, &*chosen.labels);
-    let certifier = Certifier::new(&model)?
+    // What bounds need is made within the time, too.
+    let began = Instant::now();
+    let limit = command.time_limit.map(Duration::from_secs_f64);
+    let certifier = match limit {
+        Some(limit) => {
+            Certifier::in_box_until(&model, model.input_box(), began + limit.min(MAX_TIME))?
+        }
+        None => Certifier::new(&model)?,
+    };
+    let certifier = certifier
         .norm(command.norm)
         .grouping(command.group)
         .arithmetic(command.arithmetic);
@@ -55,13 +72,12 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     if command.shard.is_none() {
         refuse_other_results(&written, &about, command.replace.overwrite)?;
     }
-    let mut part = Part::open(&about, images.len(), command.shard, &command.out, common)?;
+    let mut part = Part::open(&about, images.len(), command.shard, out, common)?;
     let remaining = part.remaining();
     // What was done before a kill had its time.
     let share = remaining.len() as f64 / part.range().len().max(1) as f64;
-    let time = command
-        .time_limit
-        .map(|seconds| Duration::from_secs_f64(seconds * share));
+    let prepared = began.elapsed();
+    let time = limit.map(|limit| limit.mul_f64(share).saturating_sub(prepared));
     let bracketing = Bracketing {
         certifier: &certifier,
         classifier: &model,
@@ -83,10 +99,10 @@ pub(super) fn run(command: &Certify, common: &Common, progress: &Progress) -> an
     };
     match part.end(worked.map(|()| true), common, |entries| {
         let subject = command.model.model.display().to_string();
-        write(entries, &command.out, command.report.as_deref(), &subject)
+        write(entries, out, command.report.as_deref(), &subject)
     })? {
         Some(record) => {
-            let files = files_of(&command.out, command.report.as_deref())?;
+            let files = files_of(out, command.report.as_deref())?;
             tell(&record, &speed, &files, common)
         }
         None => Ok(()),

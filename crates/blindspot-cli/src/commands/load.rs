@@ -91,12 +91,24 @@ pub(super) fn model(
         }
         read => read?,
     };
+    tell_notes(&model, common);
+    Ok(model)
+}
+
+/// Reads a model that no images go with; the file has to say the size of its input, or the user.
+pub(super) fn model_alone(source: &Source<'_>, common: &Common) -> Result<Model, ModelError> {
+    let model = source.read(source.interface.clone())?;
+    tell_notes(&model, common);
+    Ok(model)
+}
+
+/// Says how a model's file was read.
+fn tell_notes(model: &Model, common: &Common) {
     if !common.quiet {
         for note in model.notes() {
             print::warning(&format!("note: {note}"));
         }
     }
-    Ok(model)
 }
 
 /// The shape of images as an input that has `rank` axes, the batch's included, takes them.

@@ -20,6 +20,7 @@ mod train;
 mod transfer;
 mod units;
 mod universal;
+mod verify;
 
 use anyhow::Context;
 

@@ -1,7 +1,7 @@
 //! `blindspot schema`.
 
 use blindspot::units::SurveyRecord;
-use blindspot::{certify, examples, inspect, universal};
+use blindspot::{certify, examples, inspect, property, universal};
 use blindspot_paper::results::Results;
 use blindspot_report::{SpectrumRecord, TransferRecord};
 use clap::ValueEnum;
@@ -34,10 +34,15 @@ pub(super) fn run(command: &args::Schema) -> anyhow::Result<()> {
         Described::Transfer => of::<TransferRecord>(),
         Described::Units => of::<SurveyRecord>(),
         Described::Universal => of::<universal::Record>(),
+        Described::Property => of::<property::Record>(),
     };
     let named = command.command.to_possible_value();
     let name = named.as_ref().map_or("", |value| value.get_name());
-    schema.insert("title".into(), format!("Result of blindspot {name}").into());
+    let title = match command.command {
+        Described::Property => "Result of blindspot certify --property".to_owned(),
+        _ => format!("Result of blindspot {name}"),
+    };
+    schema.insert("title".into(), title.into());
     Ok(print::text(&serde_json::to_string_pretty(&schema)?)?)
 }
 

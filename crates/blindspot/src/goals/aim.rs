@@ -118,14 +118,13 @@ impl OutputGoal {
                 let file = || formula.file.clone();
                 let network = formula.network.as_ref();
                 let network = network.ok_or_else(|| GoalError::NoFormula(file()))?;
-                let (takes, gives) = (network.input_len(), network.output_len());
-                if (takes, gives) == (outputs, 1) {
+                let takes = network.input_len();
+                if takes == outputs {
                     Ok(())
                 } else {
                     Err(GoalError::Formula {
                         file: file(),
                         takes,
-                        gives,
                         outputs,
                     })
                 }
@@ -198,12 +197,12 @@ impl OutputGoal {
             }
             OutputGoal::Margin(formula) => {
                 let network = formula.network.as_ref();
-                let network = network.expect("the goal was checked").cast();
-                one(
-                    head.formula(&network).expect("the goal was checked"),
-                    1.0,
-                    0.0,
-                )
+                let network: Network<f64> = network.expect("the goal was checked").cast();
+                let numbers = 0..network.output_len();
+                let margins: Vec<Linear> =
+                    numbers.map(|number| Linear::of(number, 1.0, 0.0)).collect();
+                let head = head.formula(&network).expect("the goal was checked");
+                head.margins(&margins, every)
             }
         };
         Ok(Aim {
@@ -260,7 +259,7 @@ impl OutputGoal {
                 let network = network.cast::<f64>();
                 let mut evaluator = Evaluator::new(&network);
                 evaluator.input(1).copy_from_slice(after);
-                evaluator.forward()[0] > 0.0
+                evaluator.forward().iter().all(|&number| number > 0.0)
             }),
         }
     }

@@ -39,16 +39,14 @@ pub enum GoalError {
     NoFormula(String),
     /// The network of one's own doesn't fit the model.
     #[error(
-        "{file} takes {takes} numbers and gives {gives}; the margin of this model takes its {outputs} \
-         outputs and gives one number"
+        "{file} takes {takes} numbers; the margin of this model takes its {outputs} outputs and gives one \
+         number, or several that are all to be above 0"
     )]
     Formula {
         /// The file.
         file: String,
         /// Numbers it takes.
         takes: usize,
-        /// Numbers it gives.
-        gives: usize,
         /// Outputs of the model.
         outputs: usize,
     },

@@ -4,9 +4,9 @@ use blindspot_net::ops::{Binary, Gemm, Reduce, ReduceKind, Reshape};
 use blindspot_net::{Graph, Network, Op, Operand, ValueId};
 
 /// A margin as a linear function: a factor for each of some numbers, and a constant.
-pub(super) struct Linear {
-    pub(super) factors: Vec<(usize, f64)>,
-    pub(super) constant: f64,
+pub(crate) struct Linear {
+    pub(crate) factors: Vec<(usize, f64)>,
+    pub(crate) constant: f64,
 }
 
 impl Linear {
@@ -20,7 +20,7 @@ impl Linear {
 }
 
 /// A network under way, from a model's outputs to margins.
-pub(super) struct HeadBuilder {
+pub(crate) struct HeadBuilder {
     graph: Graph,
     weights: Vec<Vec<f64>>,
     /// What comes next is made of this.
@@ -31,7 +31,7 @@ pub(super) struct HeadBuilder {
 
 impl HeadBuilder {
     /// Begins with a model's outputs, of this shape.
-    pub(super) fn new(shape: &[usize]) -> HeadBuilder {
+    pub(crate) fn new(shape: &[usize]) -> HeadBuilder {
         let graph = Graph::new("outputs of the model", shape).expect("a model gives such outputs");
         let mut head = HeadBuilder {
             value: graph.input(),
@@ -101,25 +101,46 @@ impl HeadBuilder {
             graph: first,
         };
         let shape = vec![head.numbers];
-        head.put("number of the formula", Op::Reshape(Reshape { shape }), &[]);
+        head.put(
+            "numbers of the formula",
+            Op::Reshape(Reshape { shape }),
+            &[],
+        );
         Some(head)
     }
 
     /// 0, then the margins; or, where every one of them has to be positive, their negatives, so that 0 then leads them all.
-    pub(super) fn margins(mut self, margins: &[Linear], every: bool) -> Network<f64> {
+    pub(crate) fn margins(self, margins: &[Linear], every: bool) -> Network<f64> {
         let sign = if every { -1.0 } else { 1.0 };
-        let columns = margins.len() + 1;
+        let nothing = Linear {
+            factors: Vec::new(),
+            constant: 0.0,
+        };
+        let signed = margins.iter().map(|margin| Linear {
+            factors: margin
+                .factors
+                .iter()
+                .map(|&(number, factor)| (number, sign * factor))
+                .collect(),
+            constant: sign * margin.constant,
+        });
+        self.functions(&std::iter::once(nothing).chain(signed).collect::<Vec<_>>())
+    }
+
+    /// Linear functions of the numbers.
+    pub(crate) fn functions(mut self, functions: &[Linear]) -> Network<f64> {
+        let columns = functions.len();
         let mut factors = vec![0.0; self.numbers * columns];
         let mut constants = vec![0.0; columns];
-        for (i, margin) in margins.iter().enumerate() {
-            for &(number, factor) in &margin.factors {
-                factors[number * columns + i + 1] = sign * factor;
+        for (i, function) in functions.iter().enumerate() {
+            for &(number, factor) in &function.factors {
+                factors[number * columns + i] = factor;
             }
-            constants[i + 1] = sign * margin.constant;
+            constants[i] = function.constant;
         }
         let factors = self.weight("factors", &[self.numbers, columns], factors);
         let constants = self.weight("constants", &[columns], constants);
-        self.put("0 and the margins", gemm(), &[factors, constants]);
+        self.put("linear functions", gemm(), &[factors, constants]);
         Network::new(self.graph, self.weights).expect("the weights fit and are finite")
     }
 }

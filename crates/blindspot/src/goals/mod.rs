@@ -29,7 +29,7 @@
 mod aim;
 mod certify;
 mod error;
-mod head;
+pub(crate) mod head;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -109,7 +109,7 @@ pub enum OutputGoal {
         /// The other image.
         template: Template,
     },
-    /// `margin:FILE`: a network of one's own, from the outputs to one number, is above 0.
+    /// `margin:FILE`: a network of one's own, from the outputs to one number, is above 0; or to several, all above 0.
     Margin(Formula),
 }
 
@@ -123,12 +123,12 @@ pub struct Template {
     pub outputs: Arc<[f64]>,
 }
 
-/// A number that is made of a model's outputs.
+/// Numbers that are made of a model's outputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Formula {
     /// The file that it comes from.
     pub file: String,
-    /// From all outputs of the model to one number; None until it is known ([`OutputGoal::with_formula`]).
+    /// From all outputs of the model to one number or several; None until it is known ([`OutputGoal::with_formula`]).
     pub network: Option<Arc<Network<f32>>>,
 }
 
@@ -177,7 +177,7 @@ impl OutputGoal {
         }
     }
 
-    /// The goal with its network of one's own, from all outputs of the model to one number.
+    /// The goal with its network of one's own, from all outputs of the model to one number or several.
     #[must_use]
     pub fn with_formula(mut self, network: Network<f32>) -> OutputGoal {
         if let OutputGoal::Margin(formula) = &mut self {
@@ -188,6 +188,13 @@ impl OutputGoal {
 
     /// Whether every margin has to be positive; otherwise one of them is enough.
     pub(crate) fn asks_for_all(&self) -> bool {
-        matches!(self, OutputGoal::Labels(_) | OutputGoal::Enters { .. })
+        match self {
+            OutputGoal::Labels(_) | OutputGoal::Enters { .. } => true,
+            OutputGoal::Margin(formula) => {
+                let network = formula.network.as_ref();
+                network.is_some_and(|network| network.output_len() > 1)
+            }
+            _ => false,
+        }
     }
 }

@@ -21,15 +21,17 @@
 mod constants;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use blindspot_net::ops::{Binary, PoolKind, ReduceKind, Unary};
-use blindspot_net::{Budget, ExactNetwork, Graph, Node, Op, Operand, ValueId};
+use blindspot_net::{ExactNetwork, Graph, Node, Op, Operand, ValueId};
 
 use super::arithmetic::{Rounding, Roundings};
+use super::certifier::{MAX_TIME, Preparation};
 use super::error::{CertifyError, unsupported};
 use super::magnitude;
 use crate::spectrum::layers::{Layer, Linear, layers};
-use crate::spectrum::{Matrix, norm_bound};
+use crate::spectrum::{Matrix, norm_bound, steps_of_norm};
 use constants::{
     broadcasts_no_value, kernel_norm, matrix_norm, of_weight, pool_constant, repeated_norm,
     unary_constant, unary_rounds,
@@ -130,11 +132,25 @@ struct Walk {
     largest: Vec<Line>,
 }
 
+/// The steps of a decomposition that are taken for granted in a second.
+const STEPS_PER_SECOND: f64 = 5e8;
+
+/// How long the bound of a layer's norm takes, about.
+fn time_of_norm(layer: &Layer<'_, f64>) -> Duration {
+    let seconds = steps_of_norm(layer) / STEPS_PER_SECOND;
+    Duration::try_from_secs_f64(seconds).unwrap_or(MAX_TIME)
+}
+
 /// Covers the relative rounding error of sums and products of a few dozen numbers.
 const OUTWARD: f64 = 1.0 + 1e-9;
 
 impl Lipschitz {
-    pub(super) fn new(exact: &ExactNetwork, budget: &Budget) -> Result<Lipschitz, CertifyError> {
+    /// Of a layer whose norm would come too late its magnitudes' counts.
+    pub(super) fn new(
+        exact: &ExactNetwork,
+        preparation: &Preparation<'_>,
+    ) -> Result<Lipschitz, CertifyError> {
+        let budget = preparation.budget;
         let network = exact.network();
         let graph = network.graph();
         let (found, _) = layers(network, None);
@@ -157,8 +173,11 @@ impl Lipschitz {
                 continue;
             }
             steps.push(match layer {
+                Some(layer) if !preparation.has_time_for(time_of_norm(layer)) => {
+                    Step::linear(exact, node, None)
+                }
                 Some(layer) => match norm_bound(layer, budget)? {
-                    Some(bound) => Step::linear(exact, node, bound),
+                    Some(bound) => Step::linear(exact, node, Some(bound)),
                     None => return Err(unsupported(graph, node, "no bound of its norm is known")),
                 },
                 None => Step::new(exact, node)?,
@@ -329,8 +348,8 @@ impl LastMatrix {
 }
 
 impl Step {
-    /// A linear layer with this norm.
-    fn linear(exact: &ExactNetwork, node: &Node, factor: f64) -> Step {
+    /// A linear layer with this norm; with that of its magnitudes, if it is not known.
+    fn linear(exact: &ExactNetwork, node: &Node, factor: Option<f64>) -> Step {
         let graph = exact.network().graph();
         let weights = node.inputs.iter().filter_map(|operand| match operand {
             Operand::Weight(id) => Some(*id),
@@ -350,7 +369,7 @@ impl Step {
             .map_or(0.0, |(_, sizes)| repeated_norm(&sizes, count));
         Step {
             // The weights are rounded to double precision.
-            factor: factor + 16.0 * f64::EPSILON * norm,
+            factor: factor.unwrap_or(norm) + 16.0 * f64::EPSILON * norm,
             rounds: Rounds::Sums {
                 norm,
                 constant,

@@ -2,7 +2,7 @@
 
 use blindspot_model::Norm;
 use blindspot_net::Operand;
-use blindspot_net::ops::{MatMul, Reduce, ReduceKind, Transpose};
+use blindspot_net::ops::{MatMul, Normalize, Reduce, ReduceKind, Softmax, Transpose};
 
 use super::norms::corner;
 use super::*;
@@ -10,6 +10,7 @@ use crate::certify::affine::AffineLayers;
 use crate::certify::arithmetic::Rounding;
 use crate::certify::curve;
 use crate::certify::first_layer::FirstLayer;
+use crate::certify::lowered::Lowered;
 use crate::certify::perturbation_box::PerturbationBox;
 use crate::certify::propagation::BoundPropagation;
 
@@ -31,6 +32,21 @@ enum Units {
     Gated(Unary),
     /// Of each three numbers the scalar products with each other three.
     ScalarProducts,
+    /// The Softmax of each three numbers, along the last axis or the first.
+    Softmax {
+        last: bool,
+        log: bool,
+    },
+    /// Numbers brought to variance 1, and mean 0 if so.
+    Normalized {
+        centred: bool,
+    },
+    /// The same, written out.
+    NormalizedByParts,
+    /// Each number over one that is above 0.
+    Quotients,
+    /// Attention of rows of three numbers to each other.
+    Attention,
 }
 
 fn kinds() -> Vec<Units> {
@@ -42,6 +58,11 @@ fn kinds() -> Vec<Units> {
     all.extend([Binary::Max, Binary::Mul].map(Units::Both));
     all.extend(GATES.map(|(gate, _)| Units::Gated(gate)));
     all.extend([Units::LargestOfThree, Units::Squares, Units::ScalarProducts]);
+    let softmaxes = [(true, false), (false, false), (true, true)];
+    all.extend(softmaxes.map(|(last, log)| Units::Softmax { last, log }));
+    all.extend([true, false].map(|centred| Units::Normalized { centred }));
+    all.extend([Units::NormalizedByParts, Units::Quotients, Units::Attention]);
+    all.push(Units::Unary(Unary::Exp));
     all
 }
 
@@ -77,11 +98,6 @@ fn network(units: Units, depth: usize, gain: f32, seed: usize) -> Network<f32> {
             }
             Units::ScalarProducts => {
                 let count = width / 3;
-                let shape = |shape: &[usize]| {
-                    Op::Reshape(Reshape {
-                        shape: shape.to_vec(),
-                    })
-                };
                 let permutation = vec![1, 0];
                 let rows = stack.add(shape(&[count, 3]), &[], 1.0);
                 let first = rows.top;
@@ -90,6 +106,43 @@ fn network(units: Units, depth: usize, gain: f32, seed: usize) -> Network<f32> {
                 below = count * count;
                 let products = columns.node(Op::MatMul(MatMul), vec![first, second], &[], 1.0);
                 products.add(shape(&[below]), &[], 1.0)
+            }
+            Units::Softmax { last, log } => {
+                let rows = stack.add(shape(&[width / 3, 3]), &[], 1.0);
+                let axis = usize::from(last);
+                let softmax = rows.add(Op::Softmax(Softmax { axis, log }), &[], 1.0);
+                softmax.add(shape(&[width]), &[], 1.0)
+            }
+            Units::Normalized { centred } => {
+                let normalize = Normalize {
+                    axis: 0,
+                    epsilon: 1e-5,
+                    centred,
+                };
+                stack.add(Op::Normalize(normalize), &[], 1.0)
+            }
+            Units::NormalizedByParts => normalized_by_parts(stack),
+            Units::Quotients => {
+                let first = stack.top;
+                let divisors = stack.dense(width, width).activation(Unary::Softplus);
+                let second = divisors.top;
+                divisors.node(Op::Binary(Binary::Div), vec![first, second], &[], 1.0)
+            }
+            Units::Attention => {
+                let count = width / 3;
+                let rows = stack.add(shape(&[count, 3]), &[], 1.0);
+                let values = rows.top;
+                let permutation = vec![1, 0];
+                let keys = rows.add(Op::Transpose(Transpose { permutation }), &[], 1.0);
+                let second = keys.top;
+                let scores = keys.node(Op::MatMul(MatMul), vec![values, second], &[], 1.0);
+                let softmax = Softmax {
+                    axis: 1,
+                    log: false,
+                };
+                let weights = scores.add(Op::Softmax(softmax), &[], 1.0);
+                let weighted = weights.with(Op::MatMul(MatMul), values);
+                weighted.add(shape(&[width]), &[], 1.0)
             }
             Units::LargestOfThree => {
                 let rows = Op::Reshape(Reshape {
@@ -110,6 +163,36 @@ fn network(units: Units, depth: usize, gain: f32, seed: usize) -> Network<f32> {
         weight.iter_mut().for_each(|w| *w *= gain);
     }
     stack.network()
+}
+
+fn shape(shape: &[usize]) -> Op {
+    Op::Reshape(Reshape {
+        shape: shape.to_vec(),
+    })
+}
+
+/// Layer normalisation as files write it out.
+fn normalized_by_parts(stack: Stack) -> Stack {
+    let mean = || {
+        Op::Reduce(Reduce {
+            kind: ReduceKind::Mean,
+            axes: vec![0],
+            keep_axes: true,
+        })
+    };
+    let whole = stack.top;
+    let stack = stack.add(mean(), &[], 1.0);
+    let middle = stack.top;
+    let stack = stack.node(Op::Binary(Binary::Sub), vec![whole, middle], &[], 1.0);
+    let centred = stack.top;
+    let stack = stack
+        .with(Op::Binary(Binary::Mul), centred)
+        .add(mean(), &[], 1.0);
+    let mut stack = stack.add(Op::Binary(Binary::Add), &[&[1]], 1.0);
+    *stack.weights.last_mut().unwrap() = vec![1e-5];
+    let stack = stack.activation(Unary::Sqrt);
+    let deviation = stack.top;
+    stack.node(Op::Binary(Binary::Div), vec![centred, deviation], &[], 1.0)
 }
 
 /// Gates with the functions that they make of a number.
@@ -217,7 +300,8 @@ fn no_margin_is_below_its_linear_bound_or_its_bound_by_intervals() {
         for (depth, gain) in [(1, 1.0), (2, 1.0), (2, 6.0), (1, 1e3), (2, 1e-3)] {
             let network = network(units, depth, gain, n);
             let exact: blindspot_net::ExactNetwork = (&network).into();
-            let layers = AffineLayers::new(&exact, 1.0, &Rounding::SINGLE).unwrap();
+            let layers =
+                AffineLayers::new(&Lowered::new(&exact).unwrap(), 1.0, &Rounding::SINGLE).unwrap();
             let mut first = FirstLayer::new(&layers.affine[0]);
             let (images, labels) = images(&network, 4, n);
             let wide = network.cast::<f64>();

@@ -65,3 +65,35 @@ fn cheap_bounds_come_in_time_and_the_better_ones_when_there_is_some() {
     let took = tries.min().expect("there are five");
     assert!(took < long / 4, "{took:?} of {long:?}");
 }
+
+/// Without any time the layers' norms are those of their magnitudes, and nothing else is prepared.
+#[test]
+fn what_bounds_need_is_made_within_the_time() {
+    let network = wide();
+    let (images, labels) = images(&network, 3, 95);
+    let model = Model::from_network(network).unwrap();
+    let whole = Certifier::new(&model).unwrap();
+    let late = Certifier::in_box_until(&model, InputBox::default(), Instant::now()).unwrap();
+    assert_eq!(late.without_linear(), Some(&CertifyError::Late));
+    assert!(late.limits(true)[0].contains("the time ran out"));
+    let all = [0, 1, 2];
+    let [whole, late] = [whole, late].map(|certifier| {
+        let found = certifier.certify_inputs(&images, &labels, &all, &Unwatched);
+        found.unwrap()
+    });
+    for (whole, late) in whole.iter().zip(&late) {
+        let (by_norms, by_magnitudes) = (whole.lipschitz.unwrap(), late.lipschitz.unwrap());
+        assert!(
+            0.0 < by_magnitudes && by_magnitudes < by_norms,
+            "{late:?} {whole:?}"
+        );
+        assert_eq!(late.radius, by_magnitudes);
+    }
+    // With an hour all is prepared.
+    let hour = Instant::now() + Duration::from_secs(3600);
+    let enough = Certifier::in_box_until(&model, InputBox::default(), hour).unwrap();
+    let enough = enough
+        .certify_inputs(&images, &labels, &all, &Unwatched)
+        .unwrap();
+    assert_eq!(enough, whole);
+}

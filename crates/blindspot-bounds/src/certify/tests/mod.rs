@@ -2,6 +2,7 @@
 
 mod activations;
 mod deadline;
+mod lowered;
 mod networks;
 mod norms;
 mod refined;

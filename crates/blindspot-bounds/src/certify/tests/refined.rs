@@ -7,6 +7,7 @@ use crate::certify::affine::AffineLayers;
 use crate::certify::arithmetic::Rounding;
 use crate::certify::curvature::CurvatureBound;
 use crate::certify::first_layer::FirstLayer;
+use crate::certify::lowered::Lowered;
 use crate::certify::outcome::Outcome;
 use crate::certify::perturbation_box::PerturbationBox;
 use crate::certify::propagation::BoundPropagation;
@@ -38,7 +39,12 @@ fn no_point_of_the_ball_has_a_margin_below_its_quadratic_bound() {
     for (seed, unary) in [Unary::Sigmoid, Unary::Tanh].into_iter().enumerate() {
         for depth in [1, 2] {
             let network = smooth(20, unary, depth, seed);
-            let layers = AffineLayers::new(&(&network).into(), 1.0, &Rounding::SINGLE).unwrap();
+            let layers = AffineLayers::new(
+                &Lowered::new(&(&network).into()).unwrap(),
+                1.0,
+                &Rounding::SINGLE,
+            )
+            .unwrap();
             let first = FirstLayer::new(&layers.affine[0]);
             let curvature = CurvatureBound::new(&layers).unwrap();
             let mut propagation = BoundPropagation::new(&layers, &first);
@@ -114,7 +120,12 @@ fn slabs_find_the_minimum_of_a_quadratic_bound_in_a_corner() {
     let (mut verified, mut falsified, mut whole) = (0, 0, 0);
     for seed in 0..40 {
         let network = smooth(2, Unary::Tanh, 1, seed);
-        let layers = AffineLayers::new(&(&network).into(), 1.0, &Rounding::SINGLE).unwrap();
+        let layers = AffineLayers::new(
+            &Lowered::new(&(&network).into()).unwrap(),
+            1.0,
+            &Rounding::SINGLE,
+        )
+        .unwrap();
         let first = FirstLayer::new(&layers.affine[0]);
         let curvature = CurvatureBound::new(&layers).unwrap();
         let mut propagation = BoundPropagation::new(&layers, &first);

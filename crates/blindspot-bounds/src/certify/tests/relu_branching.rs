@@ -8,6 +8,7 @@ use crate::certify::activation::ActivationLayer;
 use crate::certify::affine::AffineLayers;
 use crate::certify::arithmetic::Rounding;
 use crate::certify::first_layer::FirstLayer;
+use crate::certify::lowered::Lowered;
 use crate::certify::outcome::Outcome;
 use crate::certify::perturbation_box::PerturbationBox;
 use crate::certify::propagation::BoundPropagation;
@@ -154,7 +155,12 @@ fn walk(layers: &AffineLayers, bounds: &mut BoundPropagation<'_>, input: &[f64])
 fn no_point_of_a_subproblem_has_a_margin_below_its_bound() {
     let (mut parts, mut inside) = (0, 0);
     for (n, network) in networks().iter().enumerate() {
-        let layers = AffineLayers::new(&network.into(), 1.0, &Rounding::SINGLE).unwrap();
+        let layers = AffineLayers::new(
+            &Lowered::new(&network.into()).unwrap(),
+            1.0,
+            &Rounding::SINGLE,
+        )
+        .unwrap();
         if !has_relus(&layers) {
             continue;
         }
@@ -223,7 +229,12 @@ fn no_point_of_a_subproblem_has_a_margin_below_its_bound() {
 #[test]
 fn what_is_stopped_is_not_verified() {
     let network = flat(1);
-    let layers = AffineLayers::new(&(&network).into(), 1.0, &Rounding::SINGLE).unwrap();
+    let layers = AffineLayers::new(
+        &Lowered::new(&(&network).into()).unwrap(),
+        1.0,
+        &Rounding::SINGLE,
+    )
+    .unwrap();
     let first = FirstLayer::new(&layers.affine[0]);
     let mut propagation = BoundPropagation::new(&layers, &first);
     let (images, labels) = images(&network, 8, 700);
