@@ -61,12 +61,28 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
         domain: &'b PerturbationBox,
         radius: f64,
     ) -> Option<ReluBranching<'b, 'c>> {
+        let relaxed = propagation.relax(domain, radius)?;
+        Some(ReluBranching::of_relaxed(
+            propagation,
+            domain,
+            radius,
+            relaxed,
+        ))
+    }
+
+    /// Goes on from all pre-activations' bounds.
+    pub(super) fn of_relaxed(
+        propagation: &'b mut BoundPropagation<'c>,
+        domain: &'b PerturbationBox,
+        radius: f64,
+        relaxed: Relaxed,
+    ) -> ReluBranching<'b, 'c> {
         let layers = propagation.layers();
         let Relaxed {
             mut relaxations,
             errors,
             ..
-        } = propagation.relax(domain, radius)?;
+        } = relaxed;
         let (mut units, mut slopes) = (Vec::new(), Vec::new());
         let pairs = relaxations.iter_mut().zip(&layers.activations);
         for (layer, (relaxation, activation)) in pairs.enumerate() {
@@ -83,7 +99,7 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
                 }
             }
         }
-        Some(ReluBranching {
+        ReluBranching {
             propagation,
             layers,
             domain,
@@ -93,7 +109,7 @@ impl<'b, 'c> ReluBranching<'b, 'c> {
             relaxations,
             errors,
             coefficients: vec![Vec::new(); layers.activations.len()],
-        })
+        }
     }
 
     /// Whether functions of the network's output, one row each, are above 0 in the whole ball,

@@ -8,8 +8,11 @@ use super::super::layer_relaxation::Constant;
 use super::super::outcome::Outcome;
 use super::super::perturbation_box::PerturbationBox;
 use super::super::propagation::{AttainedBounds, BoundPropagation, Relaxed};
-use super::super::relu_branching::ReluBranching;
+use super::super::relu_branching::{self, ReluBranching};
 use super::Claim;
+
+/// Subproblems of a part and a clause in which some ReLUs are active or inactive, at most.
+const BRANCHES: usize = 24;
 
 /// The memory of one thread.
 pub(super) struct Worker<'c> {
@@ -95,8 +98,9 @@ impl Worker<'_> {
         let mut numbers: Vec<usize> = clauses().flatten().copied().collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let found = match self.propagation.relax(&domain, radius) {
-            Some(relaxed) => self.bounds((&numbers, 1.0), &relaxed, &domain, radius),
+        let relaxed = self.propagation.relax(&domain, radius);
+        let found = match &relaxed {
+            Some(relaxed) => self.bounds((&numbers, 1.0), relaxed, &domain, radius),
             None => AttainedBounds {
                 bounds: vec![f64::NEG_INFINITY; numbers.len()],
                 rows: vec![0.0; numbers.len() * inputs],
@@ -152,7 +156,40 @@ impl Worker<'_> {
             .map(|&clause| claim.clauses[clause as usize].clone())
             .collect();
         examined.largest = self.largest_at(&examined.point, &left);
+        let has_relus = relu_branching::has_relus(self.propagation.layers());
+        let is_open = examined.largest.iter().all(|&largest| largest > 0.0);
+        if has_relus
+            && is_open
+            && examined.best.len() == left.len()
+            && let Some(relaxed) = relaxed
+        {
+            self.branch_a_little(&domain, radius, relaxed, &mut examined);
+        }
         examined
+    }
+
+    /// Takes the clauses off whose best numbers are proved above 0 by branching on some ReLUs, which takes little beside
+    /// the bounds of the units.
+    fn branch_a_little(
+        &mut self,
+        domain: &PerturbationBox,
+        radius: f64,
+        relaxed: Relaxed,
+        examined: &mut Examined,
+    ) {
+        let outputs = self.propagation.layers().classes();
+        let mut branching =
+            ReluBranching::of_relaxed(&mut self.propagation, domain, radius, relaxed);
+        let is_proved = examined.best.iter().map(|&number| {
+            let rows = unit_rows(&[number], outputs, 1.0);
+            branching.verify(&rows, BRANCHES, |_| false, &|| false) == Outcome::Verified
+        });
+        let is_proved: Vec<bool> = is_proved.collect();
+        let open = |place: &usize| !is_proved[*place];
+        let left: Vec<usize> = (0..is_proved.len()).filter(open).collect();
+        examined.clauses = left.iter().map(|&i| examined.clauses[i]).collect();
+        examined.best = left.iter().map(|&i| examined.best[i]).collect();
+        examined.largest = left.iter().map(|&i| examined.largest[i]).collect();
     }
 
     /// Lower bounds of the network's outputs at these positions, each times `sign`, by the lines of a relaxation.

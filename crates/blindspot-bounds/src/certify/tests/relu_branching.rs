@@ -138,7 +138,7 @@ fn walk(layers: &AffineLayers, bounds: &mut BoundPropagation<'_>, input: &[f64])
                 let pairs = active.iter().zip(curves.iter().cycle());
                 pairs.map(|(z, curve)| curve.value(*z)).collect()
             }
-            ActivationLayer::Products(sums) => {
+            ActivationLayer::Products(sums) | ActivationLayer::Squares { squares: sums, .. } => {
                 let product = |&[a, b]: &[u32; 2]| active[a as usize] * active[b as usize];
                 let sums = sums.iter();
                 sums.map(|pairs| pairs.iter().map(product).sum()).collect()
