@@ -45,8 +45,8 @@ norm that of the smallest perturbation found (infinite where none was, 0 where t
 it is) and lipschitz (the certificate by the product of the layers' bounds alone; NaN where it is not
 known); FILE.json has the options, hashes and a summary, FILE.svg a plot.
 
-With --property the verdict is holds, violated (with the counterexample) or unknown, and the exit code is
-0 for each of them. --out and --counterexample are optional then.")]
+With --property the verdict is holds, violated (with the counterexample) or unknown, and the exit
+code is 0 for each of them. --out and --counterexample are optional then.")]
 pub(crate) struct Certify {
     #[command(flatten)]
     pub(crate) model: ModelArgs,

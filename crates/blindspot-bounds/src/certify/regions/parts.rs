@@ -12,7 +12,7 @@ use super::super::relu_branching::{self, ReluBranching};
 use super::Claim;
 
 /// Subproblems of a part and a clause in which some ReLUs are active or inactive, at most.
-const BRANCHES: usize = 24;
+const BRANCHES: usize = 8;
 
 /// The memory of one thread.
 pub(super) struct Worker<'c> {
@@ -115,6 +115,7 @@ impl Worker<'_> {
             largest: Vec::new(),
         };
         let (mut lowest, mut at) = (f64::INFINITY, None);
+        let mut bounds = Vec::new();
         for (&clause, members) in part.clauses.iter().zip(clauses()) {
             let places = members
                 .iter()
@@ -129,6 +130,7 @@ impl Worker<'_> {
                 continue;
             };
             examined.best.push(numbers[best]);
+            bounds.push(bound);
             let row = &found.rows[best * inputs..][..inputs];
             let sides = part.upper.iter().zip(&part.lower);
             for (fall, (slope, (upper, lower))) in
@@ -157,9 +159,11 @@ impl Worker<'_> {
             .collect();
         examined.largest = self.largest_at(&examined.point, &left);
         let has_relus = relu_branching::has_relus(self.propagation.layers());
-        let is_open = examined.largest.iter().all(|&largest| largest > 0.0);
+        // Where bounds are far off, branching does not bring them above 0.
+        let mut pairs = examined.largest.iter().zip(&bounds);
+        let is_near = pairs.all(|(largest, bound)| *largest > 0.0 && largest + bound > 0.0);
         if has_relus
-            && is_open
+            && is_near
             && examined.best.len() == left.len()
             && let Some(relaxed) = relaxed
         {
