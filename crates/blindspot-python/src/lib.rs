@@ -37,6 +37,7 @@ mod _native {
     use crate::units::{Surveyed, layers, units};
     #[pymodule_export]
     use crate::universal::{Universal, halves, universal};
+    #[pymodule_export]
     use crate::verify::{Verified, verified};
 
     /// The package's version.
