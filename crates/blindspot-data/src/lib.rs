@@ -31,6 +31,7 @@
 
 mod arrays;
 mod cifar;
+mod columns;
 mod crops;
 mod decode;
 mod encode;
@@ -51,6 +52,7 @@ mod suggest;
 mod table;
 
 pub use arrays::{Array, arrays};
+pub use columns::{Column, ColumnKind, Columns, Direction, Schema, SchemaSource, Value};
 pub use decode::{Fit, Interpolation, Resize};
 pub use encode::png;
 pub use error::DataError;
@@ -64,3 +66,4 @@ pub use request::{Choice, ImageRequest};
 pub use set::{Broken, ImageSet, random_positions};
 pub use spec::DataSpec;
 pub use suggest::suggest;
+pub use table::table_in_memory;

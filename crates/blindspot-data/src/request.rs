@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::columns::SchemaSource;
 use crate::decode::Fit;
 
 /// Which images, and how they are made fit.
@@ -17,6 +18,9 @@ pub struct ImageRequest {
     pub skip_broken: bool,
     /// The file of the classes' names, that of class 0 first.
     pub classes: Option<PathBuf>,
+    /// What the columns of a table are; `None` to take all for numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<SchemaSource>,
     /// Which images of the set; `None` for all.
     pub choice: Option<Choice>,
 }

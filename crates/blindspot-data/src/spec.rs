@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::cifar::read_cifar10;
+use crate::columns::Schema;
 use crate::error::DataError;
 use crate::fetch::{Download, Locations, PARTS, Silent, find};
 use crate::folder::{Labels, list_images, name};
@@ -111,6 +112,9 @@ impl FromStr for DataSpec {
                     return Ok(DataSpec::Npz { path, axes });
                 }
                 "csv" => {
+                    if let Some(why) = other_table(&path) {
+                        return Err(refused(why));
+                    }
                     let label = option.map(str::to_owned);
                     return Ok(DataSpec::Csv { path, label });
                 }
@@ -142,6 +146,24 @@ impl FromStr for DataSpec {
     }
 }
 
+/// Tables that are no CSV, and the line of Python that makes one of them.
+const OTHER_TABLES: [(&str, &str); 4] = [
+    ("parquet", "read_parquet"),
+    ("feather", "read_feather"),
+    ("arrow", "read_feather"),
+    ("xlsx", "read_excel"),
+];
+
+/// What to do with a table that is no CSV.
+fn other_table(path: &Path) -> Option<String> {
+    let ending = path.extension()?.to_ascii_lowercase();
+    let (kind, read) = OTHER_TABLES.iter().find(|(known, _)| ending == *known)?;
+    Some(format!(
+        "tables are read from CSV, and not from {kind}; write one with pandas.{read}(FILE).to_csv(\"table.csv\", \
+         index=False)"
+    ))
+}
+
 /// What somebody meant who gave an address, or the mere path of something that is there.
 fn meant(text: &str) -> Option<String> {
     if text.contains("://") {
@@ -151,11 +173,16 @@ fn meant(text: &str) -> Option<String> {
     }
     let path = Path::new(text);
     let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let other = other_table(path);
+    if other.is_some() {
+        return other;
+    }
     let form = match ending.to_str().unwrap_or_default() {
         _ if path.is_dir() && path.join("data_batch_1.bin").is_file() => "cifar10",
         _ if path.is_dir() => "folder",
         _ if !path.is_file() => return None,
         "npz" => "npz",
+        "csv" | "tsv" => "csv",
         "bin" => "cifar10",
         "png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp" | "tif" | "tiff" | "ppm" | "pgm" => "files",
         "gz" => "idx",
@@ -164,6 +191,7 @@ fn meant(text: &str) -> Option<String> {
     };
     let more = match form {
         "idx" => ",LABELS",
+        "csv" => ",COLUMN",
         _ => "",
     };
     Some(format!("did you mean `{form}:{text}{more}`?"))
@@ -251,7 +279,30 @@ impl DataSpec {
             DataSpec::Files(files) => ImageSet::of_image_files(files.clone()),
             DataSpec::Npz { path, axes } => read_npz(path, *axes, limit),
             DataSpec::Cifar10 { path, train } => read_cifar10(path, *train),
-            DataSpec::Csv { path, label } => read_table(path, label.as_deref(), limit),
+            DataSpec::Csv { path, label } => read_table(path, label.as_deref(), None, limit),
+        }
+    }
+}
+
+impl DataSpec {
+    /// Reads a table whose columns are described: no more inputs are given than a limit allows, but all rows are read
+    /// for what is found of the columns.
+    ///
+    /// # Errors
+    /// [`DataError`], also where the specification names no table.
+    pub fn load_described(
+        &self,
+        schema: &Schema,
+        limit: &ReadLimit,
+    ) -> Result<ImageSet, DataError> {
+        match self {
+            DataSpec::Csv { path, label } => {
+                read_table(path, label.as_deref(), Some(schema), limit)
+            }
+            _ => Err(DataError::Unfit {
+                set: "the set".into(),
+                why: "columns are those of a table; name one, as in csv:FILE,COLUMN".into(),
+            }),
         }
     }
 }
@@ -338,6 +389,7 @@ mod tests {
             ("b.JPG", "files:"),
             ("t10k.gz", "idx:"),
             ("1.bin", "cifar10:"),
+            ("t.csv", "csv:"),
         ] {
             let path = folder.path().join(name);
             std::fs::write(&path, "").unwrap();
@@ -353,6 +405,13 @@ mod tests {
         assert!(error.contains(&format!("`folder:{text}`")), "{error}");
         let error = "https://example.com/x.npz".parse::<DataSpec>().unwrap_err();
         assert!(error.to_string().contains("fetch them first"), "{error}");
+        for text in ["t.parquet", "parquet:t.parquet", "csv:t.parquet,class"] {
+            let error = text.parse::<DataSpec>().unwrap_err().to_string();
+            assert!(
+                error.contains("pandas.read_parquet(FILE).to_csv"),
+                "{error}"
+            );
+        }
         let error = "missing.npz".parse::<DataSpec>().unwrap_err().to_string();
         assert!(error.contains("There are mnist:train"), "{error}");
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::columns::Columns;
 use crate::decode::{Fit, MAX_FILE_BYTES, Planes, Resize, decode, fit_planes};
 use crate::error::DataError;
 use crate::files::read_limited;
@@ -42,6 +43,8 @@ pub struct ImageSet {
     /// Of the images chosen.
     labels: Option<Vec<usize>>,
     classes: Option<Arc<Vec<String>>>,
+    /// Of a table that is described.
+    columns: Option<Arc<Columns>>,
     hashes: Vec<(String, String)>,
     /// What a user should know of the set, in words.
     notes: Vec<String>,
@@ -112,6 +115,7 @@ impl ImageSet {
             indices: (0..count).collect(),
             labels,
             classes: None,
+            columns: None,
             hashes,
             notes: Vec::new(),
         })
@@ -134,6 +138,7 @@ impl ImageSet {
             fit: None,
             labels,
             classes: classes.map(Arc::new),
+            columns: None,
             hashes,
             notes,
         };
@@ -302,6 +307,16 @@ impl ImageSet {
         }
         set.classes = Some(Arc::new(names));
         Ok(set)
+    }
+
+    /// What the columns are, of a table that was read with a description of them.
+    pub fn columns(&self) -> Option<&Columns> {
+        self.columns.as_deref()
+    }
+
+    pub(crate) fn with_columns(self, columns: Columns) -> ImageSet {
+        let columns = Some(Arc::new(columns));
+        ImageSet { columns, ..self }
     }
 
     /// The index in the data set of the image at each position: its place in the set as it was loaded.
