@@ -33,6 +33,33 @@ pub(crate) struct SearchOptions {
     /// What the outputs of a model that is no classifier were to do, as the command takes it, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     goal: Option<String>,
+    /// The columns of the table that was searched, where these were known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    columns: Option<Vec<Column>>,
+}
+
+/// A column of a table.
+#[derive(JsonSchema)]
+struct Column {
+    /// Its name; of several one-hot columns, that of the group.
+    name: String,
+    /// What its values are: `number`, `integer` or `category`.
+    kind: String,
+    /// Of numbers, the smallest and the largest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    range: Option<[f32; 2]>,
+    /// Of categories, their names in the order of the input's values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    categories: Option<Vec<String>>,
+    /// Which way values may change: `any`, `up`, `down` or `none`.
+    direction: String,
+    /// What counts as a change by 1: so many of its units; a change of category counts as 1 / scale.
+    scale: f64,
+    /// What a number counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
+    /// Places of its values in an input: one, or one for each category.
+    inputs: Vec<usize>,
 }
 
 /// Which answers count as adversarial.

@@ -151,6 +151,7 @@ impl Searcher<'_> {
             own_method: None,
             boxes: self.boxes.clone(),
             begin,
+            lattice: self.lattice,
         };
         let one = Originals {
             values: original.to_vec(),

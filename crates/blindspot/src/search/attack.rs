@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blindspot_data::ImageSet;
+use blindspot_data::{Columns, ImageSet};
 use blindspot_model::InputBox;
 use blindspot_model::classifier::Classifier;
 use blindspot_model::inputs::Inputs;
@@ -153,6 +153,14 @@ impl Attack {
     /// Sets the valid range of every input value, in place of the classifier's own.
     pub fn input_box(mut self, lower: f32, upper: f32) -> Attack {
         self.input_box = Some(InputBox { lower, upper });
+        self
+    }
+
+    /// Sets the columns of a table whose rows are attacked: how each may change, and in which scale
+    /// ([`SearchOptions::columns`]).
+    pub fn columns(mut self, columns: Columns) -> Attack {
+        self.options = self.options.columns(columns);
+        self.input_box = Some(self.options.input_box);
         self
     }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::SearchOptions;
 use super::bounds::{FeasibleBox, FeasibleBoxes};
+use super::columns::Lattice;
 use super::example::{Block, Example};
 use super::objective::Goal;
 use super::pipeline::{self, Job, MakeMethod};
@@ -33,6 +34,8 @@ pub(super) struct Searcher<'a> {
     pub(super) boxes: FeasibleBoxes,
     /// Where the searches begin, if not at the originals: of a searcher of one image.
     pub(super) begin: Option<Vec<f32>>,
+    /// The whole numbers and categories that examples consist of, of a searcher of one row of a table.
+    pub(super) lattice: Option<&'a Lattice<'a>>,
 }
 
 /// The originals of a block.
@@ -102,6 +105,9 @@ impl Searcher<'_> {
         originals: &Originals<'_>,
         stop: StopCondition<'_>,
     ) -> Result<Block, ClassifierError> {
+        if let Some(columns) = &self.options.columns {
+            return self.search_columns(columns, originals, stop);
+        }
         if let Some(goal) = &self.options.goal {
             return self.search_goal(goal, originals, stop);
         }
@@ -137,6 +143,9 @@ impl Searcher<'_> {
         if stop.monitor.cancelled() {
             // They might have been found yet.
             block.leave_out(&refuted);
+        }
+        if let Some(lattice) = self.lattice {
+            lattice.settle(self, &mut block, stop)?;
         }
         Ok(block)
     }

@@ -126,7 +126,7 @@ pub(super) struct FeasibleBox {
 }
 
 impl FeasibleBox {
-    fn new(lower: Vec<f32>, upper: Vec<f32>) -> FeasibleBox {
+    pub(super) fn new(lower: Vec<f32>, upper: Vec<f32>) -> FeasibleBox {
         let ranges = upper.iter().zip(&lower);
         let widest = ranges.fold(0.0, |widest, (upper, lower)| {
             f64::max(widest, f64::from(upper - lower))

@@ -116,6 +116,20 @@ pub enum SearchError {
         /// The norm asked for.
         norm: Norm,
     },
+    /// The method knows no whole numbers and no categories.
+    #[error("the method {0} knows no whole numbers and no categories; use sqp")]
+    Discrete(Method),
+    /// The columns of a table are no input of the classifier.
+    #[error(
+        "the table's columns make {columns} values, one for each number and each category, and the network takes \
+         {network}; leave the columns out that are none of its inputs"
+    )]
+    Columns {
+        /// Values of the columns.
+        columns: usize,
+        /// Values of the classifier's input.
+        network: usize,
+    },
     /// The goal for the outputs can't be searched for.
     #[error(transparent)]
     Goal(#[from] GoalError),
@@ -141,8 +155,10 @@ impl SearchError {
             | SearchError::Confidence(_)
             | SearchError::Levels(_)
             | SearchError::Norm { .. }
+            | SearchError::Discrete(_)
             | SearchError::TimeLimit(_) => ErrorKind::Usage,
             SearchError::Size { .. }
+            | SearchError::Columns { .. }
             | SearchError::Input(_)
             | SearchError::NoLabels
             | SearchError::Labels { .. }

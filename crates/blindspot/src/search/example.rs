@@ -38,14 +38,15 @@ pub struct Example {
     pub refuted: bool,
     /// The adversarial image, within its bounds; the original where nothing was found or needed.
     pub adversarial: Vec<f32>,
-    /// L2 norm of the perturbation, in the unit of the input's values; 0 where there is none.
+    /// L2 norm of the perturbation, in the unit of the input's values, or of a table's columns, each in its scale; 0
+    /// where there is none.
     pub l2: f64,
     /// Linf norm of the perturbation, in the same unit.
     pub linf: f64,
     /// L1 norm of the perturbation, in the same unit.
     pub l1: f64,
     /// How many values, or pixels where these were counted ([`Grouping`](super::Grouping)), the
-    /// perturbation changes.
+    /// perturbation changes; of a table, how many columns.
     pub l0: f64,
     /// Evaluations of the classifier, over all targets tried.
     pub evaluations: u64,
@@ -56,7 +57,7 @@ pub struct Example {
     /// was perturbed. In L2 the distance to the nearest point that would succeed (the natural residual
     /// of the Karush-Kuhn-Tucker conditions); in Linf and L1 how much smaller the smallest perturbation
     /// there is, which a linear program gives (a duality gap); in L0 how many fewer inputs would do for
-    /// each of the margins that bind.
+    /// each of the margins that bind. Of whole numbers and categories of a table it says nothing: they count as fixed.
     #[serde(rename = "kkt")]
     pub kkt_residual: f64,
     /// How far a margin at the adversarial image can be from the exact one in the arithmetic of the

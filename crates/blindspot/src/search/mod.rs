@@ -121,6 +121,7 @@ pub mod attacks;
 mod batch;
 mod block;
 mod bounds;
+mod columns;
 mod eight_bit;
 mod error;
 mod example;
@@ -175,6 +176,7 @@ pub use perturbation::norm;
 pub use shared::search_over;
 pub use target::{Criterion, Target};
 
+use blindspot_data::Columns;
 use blindspot_model::classifier::Classifier;
 use blindspot_model::inputs::Inputs;
 use blindspot_run::BlockSizer;
@@ -249,6 +251,12 @@ fn searcher<'a>(
 ) -> Result<Searcher<'a>, SearchError> {
     options.check(classifier.classes())?;
     let length = classifier.input_len();
+    if let Some(columns) = options.columns.as_ref().map(Columns::inputs)
+        && columns != length
+    {
+        let network = length;
+        return Err(SearchError::Columns { columns, network });
+    }
     let bounds = options.bounds_for(length);
     bounds.check(length)?;
     Ok(Searcher {
@@ -258,6 +266,7 @@ fn searcher<'a>(
         own_method,
         boxes: FeasibleBoxes::new(bounds),
         begin: None,
+        lattice: None,
     })
 }
 

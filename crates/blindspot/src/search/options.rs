@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use blindspot_data::Columns;
 use blindspot_model::InputBox;
 use blindspot_run::random::Stream;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,10 @@ pub struct SearchOptions {
     /// What the outputs are to do, of a model that is no classifier; then there are no targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub goal: Option<OutputGoal>,
+    /// What the columns of a table are, whose rows are searched from: how each may change, and the scales in which
+    /// perturbations are measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Columns>,
     /// Limits of each input value, in place of `input_box`.
     #[serde(skip)]
     pub bounds: Option<Arc<Bounds>>,
@@ -74,6 +79,7 @@ impl Default for SearchOptions {
             time_limit: None,
             enough: None,
             goal: None,
+            columns: None,
             bounds: None,
         }
     }
@@ -164,6 +170,28 @@ impl SearchOptions {
         self.goal = goal.into();
         if self.goal.is_some() {
             self.target = Target::Untargeted;
+        }
+        self
+    }
+
+    /// Sets the columns of a table, whose ranges take the place of the input box: perturbations keep to what a column
+    /// may be, and norms are those of the columns' changes, each in its scale. `None` for inputs of values that are
+    /// all alike.
+    #[must_use]
+    pub fn columns(mut self, columns: impl Into<Option<Columns>>) -> Self {
+        self.columns = columns.into();
+        if let Some(columns) = &self.columns {
+            let [lower, upper] = columns.reach();
+            // A table of one constant has no width.
+            let upper = if upper > lower { upper } else { lower + 1.0 };
+            self.input_box = InputBox { lower, upper };
+            let [lower, upper] = columns.ranges();
+            let max_perturbation = vec![f32::INFINITY; lower.len()];
+            self.bounds = Some(Arc::new(Bounds {
+                lower,
+                upper,
+                max_perturbation,
+            }));
         }
         self
     }
@@ -314,6 +342,10 @@ impl SearchOptions {
         if !self.method.norms().contains(&self.norm) {
             let (method, norm) = (self.method, self.norm);
             return Err(SearchError::Norm { method, norm });
+        }
+        let are_discrete = self.columns.as_ref().is_some_and(Columns::are_discrete);
+        if are_discrete && self.method != Method::Sqp {
+            return Err(SearchError::Discrete(self.method));
         }
         match self.time_limit {
             Some(limit) if limit.is_nan() || limit <= 0.0 => Err(SearchError::TimeLimit(limit)),
