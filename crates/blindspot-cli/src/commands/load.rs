@@ -9,7 +9,8 @@ use blindspot::preprocess::{Layout, Preprocess};
 use blindspot::provenance::Provenance;
 use blindspot::run::monitor::Monitor;
 use blindspot_data::{
-    Choice, DataError, DataSpec, ImageRequest, ImageSet, Locations, ReadLimit, read_classes,
+    Choice, Columns, DataError, DataSpec, ImageRequest, ImageSet, Locations, ReadLimit,
+    SchemaSource, read_classes,
 };
 use blindspot_net::onnx::OnnxError;
 use blindspot_net::{Budget, Network};
@@ -79,7 +80,7 @@ pub(super) fn model(
             source: OnnxError::OpenShape { shape, .. },
             ..
         }) if interface.input_shape.is_none() => {
-            let mut images = first_of_set(1, &request.data, common, progress)?;
+            let mut images = first_of(1, request, common, progress)?;
             if let Some(fit) = &request.fit {
                 images = images.fitted(fit)?;
             }
@@ -148,14 +149,38 @@ fn alexnet(path: &Path) -> Option<Network<f32>> {
 /// The image set that a specification names, as it is. What a user should know of it goes to standard
 /// error.
 pub(super) fn set(spec: &str, common: &Common, progress: &Progress) -> anyhow::Result<ImageSet> {
-    first_of_set(usize::MAX, spec, common, progress)
+    first_of_set(usize::MAX, (spec, None), common, progress)
+}
+
+/// The columns of a table as they are described, or found; and the hash of the description's file.
+pub(super) fn columns(
+    spec: &str,
+    source: &SchemaSource,
+    common: &Common,
+    progress: &Progress,
+) -> anyhow::Result<(Columns, Option<String>)> {
+    let hash = source.read()?.sha256().map(str::to_owned);
+    let table = first_of_set(1, (spec, Some(source)), common, progress)?;
+    let columns = table.columns().cloned().unwrap_or_default();
+    Ok((columns, hash))
+}
+
+/// The first images that are asked for, as they are.
+fn first_of(
+    images: usize,
+    request: &ImageRequest,
+    common: &Common,
+    progress: &Progress,
+) -> anyhow::Result<ImageSet> {
+    let set = (&*request.data, request.columns.as_ref());
+    first_of_set(images, set, common, progress)
 }
 
 /// The first images of such a set; no more than these are read from a file that has them one after the
-/// other.
+/// other. Of a table whose columns are described, all rows are.
 fn first_of_set(
     images: usize,
-    spec: &str,
+    (spec, columns): (&str, Option<&SchemaSource>),
     common: &Common,
     progress: &Progress,
 ) -> anyhow::Result<ImageSet> {
@@ -163,7 +188,10 @@ fn first_of_set(
     let locations = Locations::new(common.data_dir.clone());
     let memory = common.budget().memory;
     let limit = ReadLimit { images, memory };
-    let images = spec.load_within(&limit, &locations, &mut Download(progress))?;
+    let images = match columns {
+        Some(source) => spec.load_described(&source.read()?, &limit)?,
+        None => spec.load_within(&limit, &locations, &mut Download(progress))?,
+    };
     for note in images.notes().iter().filter(|_| !common.quiet) {
         print::warning(&format!("{}: {note}", images.name()));
     }
@@ -183,7 +211,7 @@ pub(super) fn images(
         Some(Choice { count, seed: None }) => count,
         _ => usize::MAX,
     };
-    let mut images = first_of_set(first, &request.data, common, progress)?;
+    let mut images = first_of(first, request, common, progress)?;
     images = match (model, request.fit) {
         (Some(model), fit) => model.fit(&images, fit)?,
         (None, Some(fit)) => images.fitted(&fit)?,

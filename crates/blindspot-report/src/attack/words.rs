@@ -13,11 +13,13 @@ pub(crate) struct Unit {
     factor: f64,
     grey: bool,
     pixels: bool,
+    /// Whether norms are those of a table's columns, in their scales.
+    scaled: bool,
 }
 
 impl Unit {
-    /// Grey levels where an input is an image between black and white; else percent of the input's range. In L0
-    /// values or pixels.
+    /// Grey levels where an input is an image between black and white; else percent of the input's range; of rows of a
+    /// known table their columns' scales. In L0 values, pixels or columns.
     pub(crate) fn of(record: &Record, shape: [usize; 3]) -> Unit {
         let options = &record.origin.options;
         let input_box = options.input_box;
@@ -26,9 +28,11 @@ impl Unit {
         let is_picture = shape[1] > 1 && [1, 3].contains(&shape[0]);
         let grey = is_picture && Signal::of(shape).is_none();
         let levels = if grey { 255.0 } else { 100.0 };
+        let scaled = options.columns.is_some();
         Unit {
             norm: options.norm,
             factor: match options.norm {
+                _ if scaled => 1.0,
                 Norm::L2 => levels / (range * values.sqrt()),
                 Norm::Linf => levels / range,
                 Norm::L1 => levels / (range * values),
@@ -36,6 +40,7 @@ impl Unit {
             },
             grey,
             pixels: options.grouping == Grouping::Pixel,
+            scaled,
         }
     }
 
@@ -46,6 +51,8 @@ impl Unit {
 
     pub(crate) fn name(&self) -> &'static str {
         match (self.norm, self.grey) {
+            (Norm::L0, _) if self.scaled => "columns changed",
+            _ if self.scaled => "in the columns' scales",
             (Norm::L2 | Norm::L1, true) => "grey levels (of 255) a pixel",
             (Norm::L2 | Norm::L1, false) => "percent of the range a value",
             (Norm::Linf, true) => "grey levels (of 255) at most",
@@ -59,6 +66,8 @@ impl Unit {
     pub(crate) fn of_norm(&self, norm: f64) -> String {
         let value = digits(self.value(norm));
         match (self.norm, self.grey) {
+            (Norm::L0, _) if self.scaled => format!("{value} columns"),
+            _ if self.scaled => format!("{value} in the columns' scales"),
             (Norm::L2 | Norm::L1, true) => format!("{value} grey levels a pixel"),
             (Norm::L2 | Norm::L1, false) => format!("{value}% of the range a value"),
             (Norm::Linf, true) => format!("{value} grey levels at most"),
@@ -71,6 +80,8 @@ impl Unit {
     /// What of all changes the size is.
     fn of_all(&self) -> &'static str {
         match self.norm {
+            Norm::L2 if self.scaled => " (the root of the sum of squares)",
+            Norm::L1 if self.scaled => " (the sum of all changes)",
             Norm::L2 => " (root mean square)",
             Norm::Linf => " (the largest change)",
             Norm::L1 => " (the mean of all changes)",

@@ -13,15 +13,16 @@ use std::time::Instant;
 use blindspot::certify::Certifier;
 use blindspot::examples::{About, Layout, Origin};
 use blindspot::goals::OutputGoal;
+use blindspot::model::InputBox;
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::search::{Bounds as Ranges, Criterion, SearchOptions, Target};
-use blindspot_data::ImageRequest;
 use blindspot_data::files;
 use blindspot_data::suggest;
+use blindspot_data::{Columns, ImageRequest, SchemaSource};
 use blindspot_net::Network;
 
 use self::work::{Bounds, Work};
-use self::written::{Identity, Known, Written, tell, write};
+use self::written::{Files, Identity, Known, Written, tell, write};
 use super::load;
 use super::out::{refuse_inputs, refuse_other_results};
 use super::page;
@@ -44,22 +45,33 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         save_images: command.save_images.as_deref(),
         report: command.report.as_deref(),
         smallest: command.smallest,
-        ..Written::new(&command.out, command.certify, !command.epsilon.is_empty())?
+        ..Written::new(&command.out, Files::of(command))?
     };
     let (mask, bounds) = (command.mask.clone(), command.bounds.clone());
+    let schema = command.columns.as_ref().and_then(SchemaSource::file);
     let read = [command.model.files(), data.files()].concat();
     let formula = command.goal.as_ref().and_then(OutputGoal::formula);
     let read = read.into_iter().chain(mask).chain(bounds);
+    let read = read.chain(schema.map(PathBuf::from));
     let read: Vec<PathBuf> = read.chain(formula.map(PathBuf::from)).collect();
     refuse_inputs(&written.all(), &read)?;
     let request = ImageRequest {
         choice: Some(command.choice.choice(command.seed)?),
+        columns: command.columns.clone(),
         ..data.request(&command.model.preprocess)?
     };
-    let mut source = load::Source::of(&command.model, command.r#box, common)?;
+    let columns = command.columns.as_ref();
+    let columns = columns.map(|source| load::columns(&data.data, source, common, progress));
+    let (columns, columns_sha256) = columns.transpose()?.unzip();
+    let input_box = columns.as_ref().map_or(command.r#box, reach);
+    let mut source = load::Source::of(&command.model, input_box, common)?;
     let goal = command.goal.as_ref();
     source.outputs = goal.map_or(source.outputs, OutputGoal::outputs);
     let model = load::model(&source, &request, common, progress)?;
+    if columns.is_some() && model.takes_whole_numbers() {
+        let why = "the model takes bytes, as images have them: columns are those of a table; leave --columns out";
+        return Err(Usage(why.into()).into());
+    }
     let images = load::images(&request, Some(&model), common, progress)?;
     let chosen = match goal {
         Some(_) => load::Chosen::without_classes(images),
@@ -88,10 +100,12 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
             .flatten()
             .map(|hash| ("margin".to_owned(), hash)),
     );
+    let columns_sha256 = columns_sha256.flatten();
+    ranges_sha256.extend(columns_sha256.map(|hash| ("columns".to_owned(), hash)));
     let options = SearchOptions::default()
         .target(target)
         .seed(command.seed)
-        .input_box(command.r#box)
+        .input_box(input_box)
         .method(command.method)
         .norm(command.norm)
         .grouping(command.group)
@@ -103,7 +117,8 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         .time_limit(command.time_limit)
         .enough(command.enough)
         .goal(goal)
-        .bounds(ranges);
+        .bounds(ranges)
+        .columns(columns);
     options.check_labels(network.output_len(), labels)?;
     let certifier = match &options.goal {
         _ if !command.certify => None,
@@ -170,9 +185,14 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         progress,
     });
     match part.end(filled, common, |entries| write(entries, &written))? {
-        Some(record) => tell(common, &record, &written),
+        Some(told) => tell(common, &told, &written),
         None => Ok(()),
     }
+}
+
+/// The range that all values of a table lie in.
+fn reach(columns: &Columns) -> InputBox {
+    SearchOptions::default().columns(columns.clone()).input_box
 }
 
 /// The target that a word names: a kind of targets, a class by its number, or one of the `classes` by its name.

@@ -5,14 +5,15 @@ use blindspot::search::{Grouping, Norm};
 use blindspot_report::digits;
 
 use super::ONNXRUNTIME;
-use super::written::Written;
+use super::written::{Told, Written};
 use crate::commands::load::right_in_words;
 use crate::commands::out::{beside, listing};
 use crate::commands::page;
 use crate::print::of;
 
 /// The summary for people.
-pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
+pub(super) fn text(told: &Told, written: &Written<'_>) -> String {
+    let record = &told.record;
     let Summary {
         samples,
         right,
@@ -36,7 +37,12 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
         ],
         None => vec![
             format!(
-                "{samples} images of {data}, target {}",
+                "{samples} {} of {data}, target {}",
+                if record.origin.options.columns.is_some() {
+                    "rows"
+                } else {
+                    "images"
+                },
                 record.origin.options.target
             ),
             if record.origin.answers_as_labels {
@@ -68,29 +74,41 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
     }
     let options = &record.origin.options;
     let found = if goal.is_some() { "reached" } else { "fooled" };
-    let measured = norms.filter(|_| options.norm != Norm::L2);
+    let is_table = options.columns.is_some();
+    let measured = norms.filter(|_| options.norm != Norm::L2 || is_table);
     lines.extend(measured.map(|norms| {
         let title = match (options.norm, options.grouping) {
+            (Norm::L0, _) if is_table => "columns changed".into(),
+            _ if is_table => format!("distance ({})", options.norm.title()),
             (Norm::L0, Grouping::Pixel) => "pixels changed".into(),
             (norm, _) => format!("{} norm", norm.title()),
         };
         format!(
-            "{title:<18} mean {}, median {} of the {fooled} {found}",
+            "{title:<18} mean {}, median {} of the {fooled} {found}{}",
             digits(norms.mean),
-            digits(norms.median)
+            digits(norms.median),
+            if is_table && options.norm != Norm::L0 {
+                ", in the columns' scales"
+            } else {
+                ""
+            }
         )
     }));
-    lines.push(match distortion {
-        Some(distortion) => format!(
+    lines.extend(match distortion {
+        Some(_) if is_table => None,
+        Some(distortion) => Some(format!(
             "distortion         mean {}, pooled {}, median {} of the {fooled} {found}\n\
              L2 norm            mean {} of these",
             digits(distortion.mean),
             digits(distortion.pooled),
             digits(distortion.median),
             digits(distortion.l2_mean)
-        ),
-        None if goal.is_some() => "distortion         none, as no input reaches the goal".into(),
-        None => "distortion         none, as no image was fooled".into(),
+        )),
+        None if goal.is_some() => {
+            Some("distortion         none, as no input reaches the goal".into())
+        }
+        None if is_table => Some("distance           none, as no row was fooled".into()),
+        None => Some("distortion         none, as no image was fooled".into()),
     });
     lines.push(match evaluations_mean.zip(gradients_mean) {
         Some((evaluations, gradients)) => format!(
@@ -162,6 +180,11 @@ pub(super) fn text(record: &Record, written: &Written<'_>) -> String {
             dir.display(),
             index.display()
         ));
+    }
+    lines.extend(told.changes.iter().cloned());
+    let more = fooled.saturating_sub(told.changes.len());
+    if let Some(file) = written.changes.as_deref().filter(|_| more > 0) {
+        lines.push(format!("and {more} more in {}", file.display()));
     }
     let page = written.report.map(page::file);
     lines.push(listing(&written.files(), page.as_deref()));

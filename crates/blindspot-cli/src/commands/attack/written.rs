@@ -11,16 +11,19 @@ use blindspot::model::Model;
 use blindspot::run::journal::{Entries, Work as _};
 use blindspot_data::ImageSet;
 use blindspot_data::files;
-use blindspot_report::{AttackPage, Made, SavedImages, attack_page, save_images};
+use blindspot_report::{AttackPage, Made, SavedImages, attack_page, save_images, table_changes};
 use serde::Serialize;
 
 use super::text::text;
-use crate::args::{Common, Merge};
+use crate::args::{Attack, Common, Merge};
 use crate::commands::out::{beside, refuse_other_results};
 use crate::commands::page;
 use crate::errors::Usage;
 use crate::print::{json, say};
 use crate::progress::Progress;
+
+/// Rows of a table that are told of on the terminal.
+const SENTENCES: usize = 10;
 
 /// What tells the examples of one command from those of another: fields of [`Record`].
 #[derive(Serialize)]
@@ -39,12 +42,40 @@ pub(super) struct Written<'a> {
     pub(super) svg: Option<PathBuf>,
     /// The curve of robust accuracy as a table and a plot, where it was asked for.
     pub(super) robust: Option<[PathBuf; 2]>,
+    /// The rows of a table before and after, where its columns are known.
+    pub(super) changes: Option<PathBuf>,
     pub(super) save_images: Option<&'a Path>,
     pub(super) report: Option<&'a Path>,
     /// How many of the images fooled are kept, those with the smallest perturbations; all images if None.
     pub(super) smallest: Option<usize>,
     /// Only the search itself has this at hand.
     pub(super) known: Option<Known<'a>>,
+}
+
+/// What is written beside arrays and record.
+#[derive(Clone, Copy)]
+pub(super) struct Files {
+    certificates: bool,
+    robust: bool,
+    changes: bool,
+}
+
+impl Files {
+    /// What a command asks for.
+    pub(super) fn of(command: &Attack) -> Files {
+        Files {
+            certificates: command.certify,
+            robust: !command.epsilon.is_empty(),
+            changes: command.columns.is_some(),
+        }
+    }
+}
+
+/// What was written, and what is told of it.
+pub(super) struct Told {
+    pub(super) record: Record,
+    /// Of a table, what changes in its first rows, in sentences.
+    pub(super) changes: Vec<String>,
 }
 
 /// What a page says besides what is kept of a search.
@@ -56,22 +87,17 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Written<'a> {
-    pub(super) fn new(
-        out: &'a Path,
-        certificates: bool,
-        robust: bool,
-    ) -> Result<Written<'a>, Usage> {
-        let svg = certificates.then(|| beside(out, "svg")).transpose()?;
-        let robust = if robust {
-            Some([beside(out, "robust.csv")?, beside(out, "robust.svg")?])
-        } else {
-            None
-        };
+    pub(super) fn new(out: &'a Path, files: Files) -> Result<Written<'a>, Usage> {
+        let named = |is_there: bool, ending| is_there.then(|| beside(out, ending)).transpose();
+        let svg = named(files.certificates, "svg")?;
+        let robust = named(files.robust, "robust.csv")?.zip(named(files.robust, "robust.svg")?);
+        let robust = robust.map(|(table, plot)| [table, plot]);
         Ok(Written {
             out,
             json: beside(out, "json")?,
             svg,
             robust,
+            changes: named(files.changes, "changes.csv")?,
             save_images: None,
             report: None,
             smallest: None,
@@ -92,7 +118,8 @@ impl<'a> Written<'a> {
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let files = [Some(self.out), Some(&*self.json), self.svg.as_deref()];
         let files = files.into_iter().flatten().map(Path::to_owned);
-        files.chain(self.robust.iter().flatten().cloned()).collect()
+        let files = files.chain(self.robust.iter().flatten().cloned());
+        files.chain(self.changes.clone()).collect()
     }
 
     /// All files, the record first, with the folder of images and the page.
@@ -106,7 +133,7 @@ impl<'a> Written<'a> {
 }
 
 /// Writes the files of the examples that journals hold.
-pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Record> {
+pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<Told> {
     let About {
         origin,
         layout,
@@ -150,7 +177,25 @@ pub(super) fn write(entries: &Entries, written: &Written<'_>) -> anyhow::Result<
         let page = page_of(&examples, &record, image_shape, report, written)?;
         page::write(report, &page)?;
     }
-    Ok(record)
+    let changes = write_changes(&kept, &record, written)?;
+    Ok(Told { record, changes })
+}
+
+/// Writes the rows of a table before and after; gives what changes in the first of them, in sentences.
+fn write_changes(
+    kept: &StoredExamples<'_>,
+    record: &Record,
+    written: &Written<'_>,
+) -> anyhow::Result<Vec<String>> {
+    let answers = written.answers(record, kept.layout());
+    let goal = record.origin.options.goal.as_ref().map(ToString::to_string);
+    let changes = table_changes(record, answers.as_deref(), goal.as_deref());
+    let Some((changes, file)) = changes.zip(written.changes.as_deref()) else {
+        return Ok(Vec::new());
+    };
+    let csv = changes.csv(kept)?;
+    files::write_atomically(file, |sink| sink.write_all(csv.as_bytes()))?;
+    Ok(changes.first(kept, SENTENCES)?)
 }
 
 /// Writes the folder of adversarial images. Its page has no command: it is the same for any number of shards.
@@ -244,8 +289,11 @@ pub(in crate::commands) fn merge(
         smallest: command.smallest,
         ..Written::new(
             &command.out,
-            layout.certificate,
-            !origin.epsilons.is_empty(),
+            Files {
+                certificates: layout.certificate,
+                robust: !origin.epsilons.is_empty(),
+                changes: origin.options.columns.is_some(),
+            },
         )?
     };
     let identity = Identity {
@@ -256,14 +304,14 @@ pub(in crate::commands) fn merge(
     refuse_other_results(&written.all(), &identity, command.replace.overwrite)?;
     files::check_writable(&command.out)?;
     page::check(command.report.as_deref())?;
-    let record = write(entries, &written)?;
-    tell(common, &record, &written)
+    let told = write(entries, &written)?;
+    tell(common, &told, &written)
 }
 
 /// Says what was found.
-pub(super) fn tell(common: &Common, record: &Record, written: &Written<'_>) -> anyhow::Result<()> {
-    say(common, &text(record, written))?;
-    json(common, record)
+pub(super) fn tell(common: &Common, told: &Told, written: &Written<'_>) -> anyhow::Result<()> {
+    say(common, &text(told, written))?;
+    json(common, &told.record)
 }
 
 /// The files of images by their indices: by their names without folders, where these are different ones.
