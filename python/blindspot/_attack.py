@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from blindspot import _native
 from blindspot._classifier import Classifier
 from blindspot._errors import DataError, UsageError, ended
-from blindspot._images import Choice, Given, Images, Labels, given, whole
+from blindspot._images import Choice, Given, Images, Labels, TableColumns, given, whole
 from blindspot._model import AnyModel, Model, as_classifier, native_of
 from blindspot._results import ROWS, Columns, cell, ending_in, html_table, picture
 from blindspot._watch import Progress, watching
@@ -168,8 +168,8 @@ class Examples(Columns):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes what the command writes: the arrays as `path`, an .npz, a record beside it as .json and,
-        with certificates, their plot as .svg."""
-        self._found.save(ending_in(".npz", path), self._data.about())
+        with certificates, their plot as .svg; of a table, its rows before and after as .changes.csv."""
+        self._found.save(ending_in(".npz", path), self._data.about(), self._class_names())
 
     def report(self, path: str | os.PathLike[str]) -> None:
         """Writes the page that the command's `--report` asks for, one file of HTML: what was found in a sentence,
@@ -181,7 +181,25 @@ class Examples(Columns):
         self._found.report(ending_in(".html", path), self._data.about(), shape, self._class_names())
 
     def _class_names(self) -> list[str] | None:
-        return self._model.class_names if isinstance(self._model, Model) else None
+        own = self._model.class_names if isinstance(self._model, Model) else None
+        if own is None and isinstance(self._data.images, _native.Images):
+            return self._data.images.classes
+        return own
+
+    @property
+    def sentences(self) -> list[str]:
+        """What changes in each row of a table (`columns`), in a sentence."""
+        sentences = self._found.sentences(self._class_names())
+        if sentences is None:
+            raise UsageError("the inputs are no rows of a table: say what its columns are by columns=")
+        return sentences
+
+    @property
+    def table(self) -> list[dict[str, Any]] | None:
+        """What the columns of the table are, as they were described or found; None of other inputs."""
+        images = self._data.images
+        text = images.columns if isinstance(images, _native.Images) else None
+        return None if text is None else json.loads(text)
 
     def save_images(
         self,
@@ -295,6 +313,7 @@ def attack(
     mask: Any = None,
     bounds: Limits | None = None,
     box: tuple[float, float] | None = None,
+    columns: TableColumns | None = None,
     seed: int = 0,
     verify: Literal["onnxruntime"] | None = None,
     certify: bool = False,
@@ -339,6 +358,11 @@ def attack(
         bounds: arrays of the input's shape by the names lower, upper (each value's range) and change (how far
             it may move), or an .npz file of such; each may be missing.
         box: the range that input values stay in, in place of the model's.
+        columns: what the columns of a table are, the images being a frame of pandas or Polars, "csv:FILE,COLUMN", or
+            an array of rows (its columns are called x0, x1, ...): a file in TOML as the command takes it, or a
+            dictionary of dictionaries with the same names (kind, range, direction, scale, unit, categories, one_hot);
+            "found" where nothing is to be said. Whole numbers stay whole, categories are one of those that there are,
+            and norms are those of the columns' changes in their scales.
         seed: where random choices come from.
         verify: "onnxruntime" asks that runtime about the final images; what it refutes is no success.
         certify: also give each image a certified radius in the norm; for ONNX models.
@@ -364,7 +388,11 @@ def attack(
     if goal is not None and target != "untargeted":
         raise UsageError("a goal takes no target beside it; leave one of them out")
     classifier = as_classifier(model, images, goal)
-    choice = Choice(samples, shuffle, whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir)
+    if columns is not None and (mask is not None or bounds is not None or box is not None or certify):
+        raise UsageError("columns have ranges of their own: leave mask, bounds, box and certify out")
+    choice = Choice(
+        samples, shuffle, whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir, columns
+    )
     lower, upper, change = _limits(mask, bounds, classifier.shape)
     options: _native.AttackOptions = {
         "target": target_words(target, classifier),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, Union
 
@@ -26,7 +27,10 @@ list of such; a folder; or a specification as the command takes it (`mnist:test`
 Labels = Union[Sequence[int], NDArray[Any], Any]
 """The true class of each image: whole numbers, in a list, an array or a PyTorch tensor."""
 
-FORMS = ("mnist:", "folder:", "npz:", "cifar10:", "idx:", "files:")
+TableColumns = Union[str, "os.PathLike[str]", Mapping[str, Mapping[str, Any]]]
+"""What the columns of a table are: a file in TOML as the command takes it, the same as dictionaries, or "found"."""
+
+FORMS = ("mnist:", "folder:", "npz:", "cifar10:", "idx:", "files:", "csv:")
 
 
 def whole(name: str, value: Any) -> int:
@@ -55,6 +59,7 @@ class Choice:
     skip_broken: bool = False
     classes: Sequence[str] | str | os.PathLike[str] | None = None
     data_dir: str | os.PathLike[str] | None = None
+    columns: TableColumns | None = None
 
     def __post_init__(self) -> None:
         if self.samples is not None and self.samples < 1:
@@ -133,6 +138,8 @@ def given(
         found = _of_set(named, choice, model, watch)
         # As it was named, not what it is called: records say it so.
         found.name = os.fspath(named)
+    elif choice.columns is not None:
+        found = _of_set(_table(images, schema_of(choice.columns)), choice, model, watch)
     elif _is_pictures(images):
         found = _of_set(_pictures(images, shape), choice, model, watch)
     else:
@@ -140,6 +147,36 @@ def given(
     if labels is not None:
         found.labels = class_numbers(labels, found.places, None if choice.samples else found.total, choice.shuffle)
     return found
+
+
+def schema_of(columns: TableColumns) -> _native.Schema:
+    """What is said of a table's columns, as the native half takes it."""
+    if isinstance(columns, Mapping):
+        try:
+            return _native.Schema.parse(json.dumps({name: dict(said) for name, said in columns.items()}))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"columns: give what is said of each column as a dictionary ({error})") from error
+    return _native.Schema.parse("{}") if columns == "found" else _native.Schema.open(columns)
+
+
+def _table(table: Any, schema: _native.Schema) -> _native.Images:
+    """The rows of a frame, or of an array whose columns are named `x0`, `x1` and so on."""
+    if hasattr(table, "to_csv"):
+        text = table.to_csv(index=False)
+    elif hasattr(table, "write_csv"):
+        text = table.write_csv()
+    else:
+        rows = as_array(table)
+        if rows.ndim != 2:
+            raise DataError(f"the table has the shape {rows.shape}; give rows of numbers, or a frame")
+        # Enough digits for any number of double precision.
+        lines = (",".join(f"{value:.17g}" for value in row) for row in rows.tolist())
+        text = "\n".join([",".join(f"{name}" for name in _names(rows.shape[1])), *lines])
+    return _native.Images.of_table(text.encode(), schema)
+
+
+def _names(count: int) -> list[str]:
+    return [f"x{number}" for number in range(count)]
 
 
 def class_numbers(labels: Labels, places: Sequence[int], total: int | None, shuffled: bool) -> list[int]:
@@ -262,6 +299,8 @@ def _named(images: str | os.PathLike[str]) -> str | os.PathLike[str]:
         return f"folder:{text}"
     if text.endswith(".npz"):
         return f"npz:{text}"
+    if text.endswith(".csv"):
+        return f"csv:{text}"
     if os.path.isfile(text):
         return f"files:{text}"
     raise UsageError(f"`{text}` is no folder, and no set as in {', '.join(form + '…' for form in FORMS)}")
@@ -275,7 +314,8 @@ def _of_set(
 ) -> Given:
     if isinstance(images, (str, os.PathLike)):
         first = None if choice.shuffle else choice.samples
-        images = _native.Images.load(os.fspath(images), choice.data_dir, first, model)
+        schema = None if choice.columns is None else schema_of(choice.columns)
+        images = _native.Images.load(os.fspath(images), choice.data_dir, first, model, schema)
     for note in images.notes:
         warnings.warn(f"{images.name}: {note}", stacklevel=4)
     resize = [choice.resize] if isinstance(choice.resize, int) else choice.resize

@@ -125,6 +125,9 @@ pub(crate) fn attack<'py>(
     };
     let classifier = any.classifier();
     let (searched, selection, interrupt) = Given::with(images, |images| {
+        if let Some(columns) = images.columns() {
+            options = std::mem::take(&mut options).columns(columns.clone());
+        }
         if let Some(goal) = options.goal.take() {
             options.goal =
                 Some(with_template(goal, classifier, images).map_err(|e| any.failure(e))?);

@@ -16,7 +16,7 @@ use blindspot::model;
 use blindspot::run::monitor::{Monitor, Unwatched};
 use blindspot::search::{Block, EightBit, Example, SearchError, SearchOptions, eight_bit};
 use blindspot_data::files::write_atomically;
-use blindspot_report::{AttackPage, Made, SavedImages, attack_page, save_images};
+use blindspot_report::{AttackPage, Made, SavedImages, TableChanges, attack_page, save_images};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -258,6 +258,32 @@ impl Found {
     }
 }
 
+/// What answers and goal are called where rows of a table are told of.
+struct Told {
+    answers: Option<Vec<String>>,
+    goal: Option<String>,
+}
+
+impl Told {
+    fn changes<'a>(&'a self, options: &'a SearchOptions) -> Option<TableChanges<'a>> {
+        let columns = options.columns.as_ref()?;
+        let (answers, goal) = (self.answers.as_deref(), self.goal.as_deref());
+        Some(TableChanges::new(columns, answers, goal, options.norm))
+    }
+}
+
+impl Found {
+    /// With these names of the classes, if they are known.
+    fn told(&self, classes: Option<Vec<String>>) -> Told {
+        let goal = self.options.goal.as_ref();
+        let outputs = self.layout().outputs;
+        Told {
+            answers: goal.map(|goal| goal.answers(outputs)).or(classes),
+            goal: goal.map(ToString::to_string),
+        }
+    }
+}
+
 #[pymethods]
 impl Found {
     /// The arrays of one number an example, by their names in files.
@@ -356,11 +382,40 @@ impl Found {
         Ok(arrays)
     }
 
-    /// Writes what the command writes: the arrays, the record beside them, and with certificates
-    /// their plot.
-    fn save(&self, py: Python<'_>, path: PathBuf, about: About) -> Result<(), Failure> {
+    /// What changes in each row of a table, in a sentence; None of inputs that are no rows of a known table.
+    fn sentences(&self, classes: Option<Vec<String>>) -> Option<Vec<String>> {
+        let told = self.told(classes);
+        let changes = told.changes(&self.options)?;
+        let rows = self.originals.chunks_exact(self.input_len());
+        let rows = self.examples.iter().zip(rows);
+        Some(
+            rows.map(|(example, row)| changes.sentence(example, row))
+                .collect(),
+        )
+    }
+
+    /// Writes what the command writes: the arrays, the record beside them, with certificates their plot, and of a
+    /// table its rows before and after.
+    fn save(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        about: About,
+        classes: Option<Vec<String>>,
+    ) -> Result<(), Failure> {
         let (origin, layout) = (self.origin(py, about)?, self.layout());
         py.detach(|| write_found(&path, &layout, self.contents(&layout), Some(origin)))?;
+        let told = self.told(classes);
+        if let Some(changes) = told.changes(&self.options) {
+            let file = path.with_extension("changes.csv");
+            let write = |stored: &StoredExamples<'_>| -> Result<(), Failure> {
+                let csv = changes.csv(stored)?;
+                Ok(write_atomically(&file, |sink| {
+                    sink.write_all(csv.as_bytes())
+                })?)
+            };
+            py.detach(|| with_stored(&path, &layout, self.contents(&layout), write))?;
+        }
         if let Some(certificates) = &self.certificates {
             let norm = self.options.norm;
             let norms: Vec<f64> = self.examples.iter().map(|e| e.norm(norm)).collect();

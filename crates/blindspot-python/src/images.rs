@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use blindspot::ErrorKind;
 use blindspot::inputs::{InputError, Inputs};
-use blindspot_data::{DataSpec, Fit, ImageSet, Locations, ReadLimit, Resize, Silent, read_classes};
+use blindspot_data::{
+    Columns, DataSpec, Fit, ImageSet, Locations, ReadLimit, Resize, Silent, read_classes,
+    table_in_memory,
+};
 use blindspot_net::Budget;
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -12,6 +15,32 @@ use pyo3::prelude::*;
 use crate::errors::{Failure, fail};
 use crate::model::Model;
 use crate::work::{Watch, run_whole};
+
+/// What the columns of a table are.
+#[pyclass(frozen, module = "blindspot._native")]
+pub(crate) struct Schema(blindspot_data::Schema);
+
+#[pymethods]
+impl Schema {
+    /// A description that is a file in TOML.
+    #[staticmethod]
+    fn open(path: PathBuf) -> Result<Schema, Failure> {
+        Ok(Schema(blindspot_data::Schema::open(&path)?))
+    }
+
+    /// A description in JSON.
+    #[staticmethod]
+    fn parse(json: &str) -> Result<Schema, Failure> {
+        let schema = blindspot_data::Schema::parse_json(json);
+        Ok(Schema(schema.map_err(|why| fail(ErrorKind::Data, why))?))
+    }
+
+    /// The SHA-256 of the file.
+    #[getter]
+    fn sha256(&self) -> Option<&str> {
+        self.0.sha256()
+    }
+}
 
 /// Images of one shape, perhaps with their classes.
 #[pyclass(frozen, module = "blindspot._native")]
@@ -41,6 +70,7 @@ impl Images {
         data_dir: Option<PathBuf>,
         first: Option<usize>,
         model: Option<&Model>,
+        columns: Option<&Schema>,
     ) -> Result<Images, Failure> {
         let spec: DataSpec = spec
             .parse()
@@ -51,10 +81,23 @@ impl Images {
             memory: budget.memory,
         };
         let locations = Locations::new(data_dir);
-        let set = py.detach(|| spec.load_within(&limit, &locations, &mut Silent))?;
+        let set = match columns {
+            Some(Schema(schema)) => py.detach(|| spec.load_described(schema, &limit))?,
+            None => py.detach(|| spec.load_within(&limit, &locations, &mut Silent))?,
+        };
         Ok(Images {
             pictures: set.is_of_files(),
             set,
+        })
+    }
+
+    /// The rows of a table, CSV in memory.
+    #[staticmethod]
+    fn of_table(py: Python<'_>, content: &[u8], columns: &Schema) -> Result<Images, Failure> {
+        let set = py.detach(|| table_in_memory(content, &columns.0));
+        Ok(Images {
+            set: set.map_err(|why| fail(ErrorKind::Data, why))?,
+            pictures: false,
         })
     }
 
@@ -178,6 +221,13 @@ impl Images {
         self.set.classes().map(<[String]>::to_vec)
     }
 
+    /// What the columns are, of a table that is described, in JSON.
+    #[getter]
+    fn columns(&self) -> Option<String> {
+        let columns = self.set.columns()?;
+        Some(serde_json::to_string(columns).expect("columns are JSON"))
+    }
+
     /// Channels, height and width.
     #[getter]
     fn shape(&self) -> [usize; 3] {
@@ -231,6 +281,14 @@ impl Given<'_> {
 }
 
 impl Given<'_> {
+    /// What the columns are, of a table that is described.
+    pub(crate) fn columns(&self) -> Option<&Columns> {
+        match self {
+            Given::Set(images) => images.columns(),
+            Given::Rows(..) => None,
+        }
+    }
+
     /// The inputs as images of channels, height and width, with their classes.
     pub(crate) fn as_set(
         &self,

@@ -28,7 +28,7 @@ mod _native {
     #[pymodule_export]
     use crate::found::Found;
     #[pymodule_export]
-    use crate::images::Images;
+    use crate::images::{Images, Schema};
     #[pymodule_export]
     use crate::model::{Model, inspect};
     #[pymodule_export]
