@@ -8,7 +8,8 @@ use blindspot_bounds::certify::Certifier;
 use blindspot_bounds::spectrum::Spectrum;
 use blindspot_data::numpy::{NpzWriter, open_array, write_array};
 use blindspot_data::{
-    DataSpec, ImageSet, Locations, ReadLimit, Silent, parse_idx, parse_npz, read_classes,
+    DataSpec, ImageSet, Locations, ReadLimit, Schema, Silent, parse_idx, parse_npz, read_classes,
+    table_in_memory,
 };
 use blindspot_net::{Budget, Evaluator, Network, onnx};
 use blindspot_run::journal::{Entries, Header, Journal, Shard};
@@ -91,6 +92,12 @@ pub(crate) const READERS: [Reader; 20] = [
             read_set(file, folder, "table.csv", "csv:", "");
             read_set(file, folder, "table.csv", "csv:", ",class");
         },
+    },
+    Reader {
+        name: "columns",
+        corpus: columns,
+        make: by_bytes,
+        read: read_columns,
     },
     Reader {
         name: "preprocessing",
@@ -398,6 +405,27 @@ fn tables() -> Vec<Vec<u8>> {
     ]
     .map(|text| text.as_bytes().to_vec())
     .to_vec()
+}
+
+fn columns() -> Vec<Vec<u8>> {
+    [
+        "a,b_x,b_y,c\n1,0,1,red\n2.5,1,0,blue\n",
+        "[a]\nkind = \"integer\"\nrange = [0, 9]\nscale = 2\nunit = \"EUR\"\ndirection = \"up\"\n",
+        "[b]\nkind = \"category\"\none_hot = [\"b_x\", \"b_y\"]\n[c]\nkind = \"category\"\ncategories = [\"red\"]\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec()
+}
+
+/// A description of columns for a table, and a table with its columns found.
+fn read_columns(file: &[u8], _: &Path) {
+    let schema = Schema::parse(&String::from_utf8_lossy(file)).unwrap_or_default();
+    for table in [file, b"a,b_x,b_y,c\n1,0,1,red\n2.5,1,0,blue\n"] {
+        if let Ok(set) = table_in_memory(table, &schema) {
+            let columns = set.columns().expect("they are described").to_toml();
+            Schema::parse(&columns).expect("what is written is read");
+        }
+    }
 }
 
 fn preprocessing() -> Vec<Vec<u8>> {
