@@ -58,9 +58,12 @@ fn write(dir: &Path) {
     for (name, op) in [("mean", ops::Binary::Sub), ("std", ops::Binary::Div)] {
         let weight = graph.weight(name, &[INPUTS]).unwrap();
         let operands = [Operand::Value(value), Operand::Weight(weight)];
-        value = graph.node(name, Op::Binary(op), &operands, name).unwrap();
+        let scaled = format!("by {name}");
+        value = graph
+            .node(name, Op::Binary(op), &operands, &scaled)
+            .unwrap();
     }
-    let mut dense = |graph: &mut Graph, value, name: &str, takes, gives| {
+    let dense = |graph: &mut Graph, value, name: &str, takes, gives| {
         let weight = graph.weight(&format!("{name}.w"), &[takes, gives]).unwrap();
         let bias = graph.weight(&format!("{name}.b"), &[gives]).unwrap();
         let operands = [

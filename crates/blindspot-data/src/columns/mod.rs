@@ -178,6 +178,12 @@ impl Columns {
     }
 }
 
+impl FromIterator<Column> for Columns {
+    fn from_iter<I: IntoIterator<Item = Column>>(columns: I) -> Columns {
+        Columns(columns.into_iter().collect())
+    }
+}
+
 impl<'a> IntoIterator for &'a Columns {
     type Item = &'a Column;
     type IntoIter = std::slice::Iter<'a, Column>;

@@ -12,7 +12,7 @@ mod tests;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use blindspot_data::{ColumnKind, Columns, Direction};
+use blindspot_data::{Column, ColumnKind, Columns, Direction};
 use blindspot_model::classifier::ClassifierError;
 use blindspot_run::monitor::Silenced;
 use rayon::prelude::*;
@@ -78,7 +78,10 @@ impl Searcher<'_> {
                 indices: vec![originals.indices[i]],
                 labels: originals.labels,
             };
-            let example = self.search_row(columns, (row, &one), &options, stop)?;
+            let mut example = self.search_row(columns, (row, &one), &options, stop)?;
+            if let (Norm::L0, Some(found)) = (options.norm, &mut example) {
+                self.shorten(columns, (row, &one), found, stop)?;
+            }
             stop.monitor
                 .progress(1 + done.fetch_add(1, Ordering::Relaxed), "");
             Ok(example.map(|example| (example, row)))
@@ -95,6 +98,49 @@ impl Searcher<'_> {
             }
         }
         Ok(block)
+    }
+
+    /// Of a row with as few columns changed as can be, makes these change by less: in L2, with all other columns as they
+    /// are.
+    fn shorten(
+        &self,
+        columns: &Columns,
+        (row, one): (&[f32], &Originals<'_>),
+        found: &mut Example,
+        stop: StopCondition<'_>,
+    ) -> Result<(), ClassifierError> {
+        if !found.success || found.already_misclassified {
+            return Ok(());
+        }
+        let changes = changes(columns, row, &found.adversarial);
+        let held = columns.iter().zip(changes).map(|(column, change)| Column {
+            direction: if change > 0.0 {
+                column.direction
+            } else {
+                Direction::None
+            },
+            ..column.clone()
+        });
+        let options = SearchOptions {
+            columns: None,
+            bounds: None,
+            ..self.options.clone().norm(Norm::L2)
+        };
+        let shorter = self.search_row(&held.collect(), (row, one), &options, stop)?;
+        let Some(shorter) = shorter.filter(|shorter| shorter.success) else {
+            return Ok(());
+        };
+        let evaluations = found.evaluations + shorter.evaluations;
+        let gradients = found.gradients + shorter.gradients;
+        if shorter.l0 <= found.l0 && shorter.l2 < found.l2 {
+            let kkt_residual = found.kkt_residual;
+            *found = Example {
+                kkt_residual,
+                ..shorter
+            };
+        }
+        (found.evaluations, found.gradients) = (evaluations, gradients);
+        Ok(())
     }
 
     /// Searches from one row, which is `one` in its own coordinates; gives no example where the work was cancelled.
