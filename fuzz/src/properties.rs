@@ -52,12 +52,12 @@ fn condition(random: &mut Random, text: &mut String, depth: usize, left: &mut us
     }
     *left = left.saturating_sub(1);
     if depth == 0 || *left == 0 || random.once_in(3) {
-        *text += random.of(&["(<= ", "(>= "]);
+        *text += *random.of(&["(<= ", "(>= "]);
         term(random, text, 3);
         *text += " ";
         term(random, text, 3);
     } else {
-        *text += random.of(&["(and", "(or"]);
+        *text += *random.of(&["(and", "(or"]);
         for _ in 0..1 + random.below(5) {
             *text += " ";
             condition(random, text, depth - 1, left);
@@ -77,7 +77,7 @@ fn term(random: &mut Random, text: &mut String, depth: usize) {
         *text += ATOMS[random.below(known)];
         return;
     }
-    *text += random.of(&["(+", "(-", "(*"]);
+    *text += *random.of(&["(+", "(-", "(*"]);
     for _ in 0..1 + random.below(3) {
         *text += " ";
         term(random, text, depth - 1);

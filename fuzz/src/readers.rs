@@ -29,7 +29,7 @@ pub(crate) struct Reader {
     pub(crate) read: fn(&[u8], &Path),
 }
 
-pub(crate) const READERS: [Reader; 20] = [
+pub(crate) const READERS: [Reader; 21] = [
     Reader {
         name: "onnx-bytes",
         corpus: networks,

@@ -224,9 +224,10 @@ impl<'n> Builder<'n> {
                 permutation: permutation.clone(),
             })
         };
-        let x = match axis == last {
-            true => x,
-            false => self.exact_part((name, "axis last"), swap(), &[Operand::Value(x)])?,
+        let x = if axis == last {
+            x
+        } else {
+            self.exact_part((name, "axis last"), swap(), &[Operand::Value(x)])?
         };
         let shape = self.shape(x).to_vec();
         let count = shape[last];

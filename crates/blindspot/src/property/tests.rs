@@ -164,7 +164,7 @@ fn random_property(network: &Network<f32>, stream: &mut Stream) -> Property {
                     "({relation} (+ Y_{a} (* {factor:?} Y_{b})) {bound:?}) "
                 );
             }
-            let _ = write!(cases, "(and {text}{conditions})\n");
+            let _ = writeln!(cases, "(and {text}{conditions})");
         }
     }
     property(&format!(

@@ -86,7 +86,7 @@ impl Searcher<'_> {
                 .progress(1 + done.fetch_add(1, Ordering::Relaxed), "");
             Ok(example.map(|example| (example, row)))
         });
-        let found: Vec<Result<Option<(Example, &[f32])>, ClassifierError>> = found.collect();
+        let found: Vec<Result<_, ClassifierError>> = found.collect();
         let mut block = Block {
             examples: Vec::with_capacity(found.len()),
             originals: Vec::with_capacity(originals.values.len()),
