@@ -119,7 +119,7 @@ print(max(float(session.run(None, {'input': row[None]})[0].ravel()[0]) for row i
     let first: f64 = outputs.split_whitespace().next().unwrap().parse().unwrap();
     assert!(first >= most, "{outputs} {most}");
 
-    let far = most + 0.5 * most.abs();
+    let far = most + 3.0 * most.abs();
     write_property(dir, "holds.vnnlib", 0.4, &format!("(>= Y_0 {far})"));
     let (exit, said, error) = run(
         dir,

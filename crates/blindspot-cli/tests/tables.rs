@@ -7,7 +7,7 @@ use std::path::Path;
 
 use blindspot_net::{Graph, Network, Op, Operand, onnx, ops};
 use blindspot_testing::{Noise, python, run_python, skip};
-use common::{folder, run};
+use common::{blindspot, folder, outcome, run};
 
 /// income, age, children, region (north, south, east), owner.
 const INPUTS: usize = 7;
@@ -135,9 +135,14 @@ fn what_is_found_is_a_row_of_the_table_that_onnxruntime_answers_otherwise() {
     let folder = folder();
     let dir = folder.path();
     write(dir);
+    let run = |words: &str| {
+        let mut command = blindspot(dir);
+        command.env("BLINDSPOT_PYTHON", python().unwrap());
+        outcome(command.args(words.split_whitespace()))
+    };
     let words =
         "attack loans.onnx --data csv:loans.csv,granted --columns loans.toml --verify onnxruntime";
-    let (exit, said, error) = run(dir, &format!("{words} --out changes.npz"));
+    let (exit, said, error) = run(&format!("{words} --out changes.npz"));
     assert_eq!(exit, 0, "{error}");
     assert!(said.contains("40 rows of csv:loans.csv,granted"), "{said}");
     assert!(said.contains("in the columns' scales"), "{said}");
@@ -171,16 +176,16 @@ fn what_is_found_is_a_row_of_the_table_that_onnxruntime_answers_otherwise() {
         record["ranges_sha256"]["columns"].as_str().unwrap().len(),
         64
     );
-    let (_, schema, _) = run(dir, "schema attack");
+    let (_, schema, _) = run("schema attack");
     let schema = serde_json::from_str(&schema).unwrap();
     assert_eq!(common::schema::check(&schema, &record), Ok(()));
 
     // In parts, the same files come out.
     for shard in 0..2 {
-        let (exit, _, error) = run(dir, &format!("{words} --shard {shard}/2 --out parts"));
+        let (exit, _, error) = run(&format!("{words} --shard {shard}/2 --out parts"));
         assert_eq!(exit, 0, "{error}");
     }
-    let (exit, _, error) = run(dir, "merge parts --out merged.npz");
+    let (exit, _, error) = run("merge parts --out merged.npz");
     assert_eq!(exit, 0, "{error}");
     let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
     assert_eq!(read("changes.npz"), read("merged.npz"));
@@ -202,8 +207,17 @@ fn what_a_table_has_is_shown_and_can_be_edited() {
     ] {
         assert!(said.contains(line), "{said}");
     }
-    let (exit, _, error) = run(dir, "data columns csv:loans.csv,granted --out found.toml");
-    assert_eq!(exit, 5, "{error}");
+    // The same again is, an edited one is not.
+    let words = "data columns csv:loans.csv,granted --out found.toml";
+    assert_eq!(run(dir, words).0, 0);
+    let found = std::fs::read_to_string(dir.join("found.toml")).unwrap();
+    std::fs::write(dir.join("found.toml"), format!("# mine\n{found}")).unwrap();
+    let (exit, _, error) = run(dir, words);
+    assert_eq!(exit, 2, "{error}");
+    assert!(error.contains("--overwrite"), "{error}");
+    assert_eq!(run(dir, &format!("{words} --overwrite")).0, 0);
+    let replaced = std::fs::read_to_string(dir.join("found.toml")).unwrap();
+    assert_eq!(replaced, found);
     let attack = |columns: &str, out: &str| {
         let words = format!(
             "attack loans.onnx --data csv:loans.csv,granted --samples 6 --columns {columns} --norm l0 --out {out}.npz"

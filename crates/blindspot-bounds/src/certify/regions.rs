@@ -257,7 +257,7 @@ impl Prover<'_> {
                 if found.clauses.is_empty() {
                     continue;
                 }
-                match part.cut(&found) {
+                match part.cut(&found, claim) {
                     Some(halves) => waiting.extend(halves),
                     None => return Proof::Undecided(Gap::Rounding, Some(found.point)),
                 }

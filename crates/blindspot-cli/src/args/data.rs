@@ -22,6 +22,8 @@ pub(crate) enum Data {
         /// Also write it as a description in TOML, to be edited, for `blindspot attack --columns`
         #[arg(long, short, value_name = "FILE.toml")]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        replace: ReplaceArgs,
     },
 }
 

@@ -84,7 +84,7 @@ pub(super) fn run(command: &Data, common: &Common, progress: &Progress) -> anyho
             }
             json(common, &paths)
         }
-        Data::Columns { data, out } => {
+        Data::Columns { data, out, replace } => {
             let (columns, _) = load::columns(data, &SchemaSource::Found, common, progress)?;
             let mut text = print::table(&table_of(data, &columns));
             if let Some(out) = out {
@@ -95,12 +95,14 @@ pub(super) fn run(command: &Data, common: &Common, progress: &Progress) -> anyho
                     .map(PathBuf::from)
                     .collect();
                 refuse_inputs(std::slice::from_ref(out), &read)?;
-                if out.exists() {
-                    let why = "a description of columns may have been edited".into();
+                let schema = columns.to_toml();
+                let other =
+                    out.exists() && std::fs::read(out).ok().as_deref() != Some(schema.as_bytes());
+                if other && !replace.overwrite {
+                    let why = "it may have been edited".into();
                     let path = out.clone();
                     return Err(Exists { path, why }.into());
                 }
-                let schema = columns.to_toml();
                 files::write_atomically(out, |sink| sink.write_all(schema.as_bytes()))?;
                 text += &format!("Written: {}", out.display());
             }

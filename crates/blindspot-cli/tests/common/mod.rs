@@ -23,10 +23,12 @@ pub(crate) fn blindspot(folder: &Path) -> Command {
 
 /// Runs it with words, gives its exit code and what it said.
 pub(crate) fn run(folder: &Path, words: &str) -> (i32, String, String) {
-    let output = blindspot(folder)
-        .args(words.split_whitespace())
-        .output()
-        .unwrap();
+    outcome(blindspot(folder).args(words.split_whitespace()))
+}
+
+/// Runs a command, gives its exit code and what it said.
+pub(crate) fn outcome(command: &mut Command) -> (i32, String, String) {
+    let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
         output.status.code().unwrap_or(-1),

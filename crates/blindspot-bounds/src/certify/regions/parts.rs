@@ -12,7 +12,10 @@ use super::super::relu_branching::{self, ReluBranching};
 use super::Claim;
 
 /// Subproblems of a part and a clause in which some ReLUs are active or inactive, at most.
-const BRANCHES: usize = 8;
+const BRANCHES: usize = 24;
+
+/// How many times longer a side may be than the one that is cut, both by what is left of the claim's.
+const MAX_ELONGATION: f64 = 4.0;
 
 /// The memory of one thread.
 pub(super) struct Worker<'c> {
@@ -53,18 +56,23 @@ impl Part {
         }
     }
 
-    /// Both halves, cut across the side along which bounds fall the most; None if no side has two numbers of single
-    /// precision.
-    pub(super) fn cut(self, found: &Examined) -> Option<[Part; 2]> {
+    /// Both halves, cut across the side along which bounds fall the most, of those that are not much shorter than the
+    /// longest, by what is left of the claim's; None if no side has two numbers of single precision.
+    ///
+    /// The lines that bound a network may be level along a side that their distance from it comes from.
+    pub(super) fn cut(self, found: &Examined, claim: &Claim<'_>) -> Option<[Part; 2]> {
         let (lower, upper) = (&self.lower, &self.upper);
         let can_be_cut = |&i: &usize| upper[i] as f32 > (lower[i] as f32).next_up();
+        let sides = || (0..lower.len()).filter(can_be_cut);
+        let left = |i: usize| (upper[i] - lower[i]) / (claim.upper[i] - claim.lower[i]);
+        let longest = sides().map(left).fold(0.0, f64::max);
         let by_fall = |a: &usize, b: &usize| {
-            let width = |i: usize| upper[i] - lower[i];
-            found.falls[*a]
-                .total_cmp(&found.falls[*b])
-                .then(width(*a).total_cmp(&width(*b)))
+            let falls = &found.falls;
+            let by_length = left(*a).total_cmp(&left(*b));
+            falls[*a].total_cmp(&falls[*b]).then(by_length)
         };
-        let side = (0..lower.len()).filter(can_be_cut).max_by(by_fall)?;
+        let long = sides().filter(|&i| left(i) * MAX_ELONGATION >= longest);
+        let side = long.max_by(by_fall)?;
         let middle = 0.5 * lower[side] + 0.5 * upper[side];
         let Part { lower, upper, .. } = self;
         let clauses = &found.clauses;

@@ -69,7 +69,11 @@ fn cheap_bounds_come_in_time_and_the_better_ones_when_there_is_some() {
 /// Without any time the layers' norms are those of their magnitudes, and nothing else is prepared.
 #[test]
 fn what_bounds_need_is_made_within_the_time() {
-    let network = wide();
+    let network = Stack::new(&[60], 95)
+        .dense(60, 250)
+        .activation(Unary::Relu)
+        .dense(250, 5)
+        .network();
     let (images, labels) = images(&network, 3, 95);
     let model = Model::from_network(network).unwrap();
     let whole = Certifier::new(&model).unwrap();

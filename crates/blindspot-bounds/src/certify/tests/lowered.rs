@@ -10,7 +10,8 @@ use crate::certify::curve::{Curve, Function};
 use crate::certify::interval::Intervals;
 use crate::certify::lowered::Lowered;
 
-/// The functions that are not defined everywhere, over intervals where they are: lines on their sides, near in the middle.
+/// The functions that are not defined everywhere, over intervals where they are: lines on their sides, that touch
+/// in the middle.
 #[test]
 fn lines_of_steep_functions_stay_on_their_side() {
     let unary = [Unary::Exp, Unary::Log, Unary::Sqrt, Unary::Reciprocal].map(Function::Unary);
@@ -21,7 +22,7 @@ fn lines_of_steep_functions_stay_on_their_side() {
     ];
     for function in unary.into_iter().chain(others) {
         let curve = Curve::of(function).unwrap();
-        let mut nearest: f64 = 0.0;
+        let mut touched = 0;
         for seed in 0..2_000 {
             let mut stream = Stream::new(41, "intervals of a test", seed);
             let scale = [1e-6, 0.1, 3.0, 100.0][seed % 4];
@@ -45,12 +46,16 @@ fn lines_of_steep_functions_stay_on_their_side() {
                     "{function:?} [{low}, {high}] {x}: {below} {y} {above}"
                 );
                 assert!(least <= y && y <= most, "{function:?} [{low}, {high}] {x}");
-                if i == 50 && scale == 0.1 {
-                    nearest = nearest.max((y - below).min(above - y) / (above - below + 1e-300));
+                // In the middle of a piece that is bent one way, one of the lines touches.
+                if i == 50 && curve.piece(low) == curve.piece(high) {
+                    let gap = (y - below).min(above - y);
+                    let slack = 3.0 * curve.slack(low, high) + 1e-5 * (above - below);
+                    assert!(gap <= slack, "{function:?} [{low}, {high}]: {gap} {slack}");
+                    touched += 1;
                 }
             }
         }
-        assert!(nearest < 0.5, "{function:?}");
+        assert!(touched > 500, "{function:?}: {touched}");
     }
     // Where a function is not defined there is no line.
     for (function, low, high) in [

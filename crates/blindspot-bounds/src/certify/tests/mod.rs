@@ -325,13 +325,13 @@ fn images_that_are_wrong_or_outside_have_no_distance_and_others_say_what_is_wron
 
     let unknown = Stack::new(&[6], 0)
         .dense(6, 6)
-        .activation(Unary::Exp)
+        .activation(Unary::Sinh)
         .dense(6, 2)
         .network();
     let error = Certifier::for_network(&unknown, InputBox::default())
         .map(|_| ())
         .unwrap_err();
-    assert!(error.to_string().contains("(Exp)"), "{error}");
+    assert!(error.to_string().contains("(Sinh)"), "{error}");
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! All choices of the categories are tried where they are few. Of many, those with one category changed come first, then
 //! one more is changed in those that were nearest, and so on.
 //!
+//! Where nothing is found so, all whole numbers and categories are judged if they are few.
+//!
 //! What is kept has been judged by the classifier as it is, whole numbers and categories and all.
 
 use std::collections::BTreeSet;
@@ -35,6 +37,8 @@ const KEPT: usize = 8;
 /// Searches between whole numbers for one row at most, once something is found; and before that.
 const SEARCHES: usize = 400;
 const SEARCHES_WITHOUT: usize = 2000;
+/// Whole numbers and categories together that are all judged where no search found any.
+const ENUMERATED: usize = 1 << 12;
 /// What is not nearer by this share is not nearer.
 const NEARER: f64 = 1.0 - 1e-7;
 
@@ -62,6 +66,9 @@ impl Lattice<'_> {
             }
             let mut tree = Tree::new(self, searcher, example, stop)?;
             tree.search(example)?;
+            if tree.best.is_none() {
+                tree.enumerate()?;
+            }
             tree.polish()?;
             if stop.monitor.cancelled() {
                 unfinished.push(example.position);
@@ -133,6 +140,23 @@ struct Node {
     /// The values that are fixed, 0 for the others.
     point: Vec<f32>,
     fixed: Vec<bool>,
+}
+
+/// Each node with each value set.
+fn each<T: Copy>(
+    nodes: &[Node],
+    values: impl Iterator<Item = T> + Clone,
+    set: impl Fn(&mut Node, T),
+) -> Vec<Node> {
+    let pairs = nodes
+        .iter()
+        .flat_map(|node| values.clone().map(move |value| (node, value)));
+    let with = |(node, value): (&Node, T)| {
+        let mut node = node.clone();
+        set(&mut node, value);
+        node
+    };
+    pairs.map(with).collect()
 }
 
 /// What a search between whole numbers found, and how far it is.
@@ -295,6 +319,51 @@ impl<'t> Tree<'t> {
             .map_err(|error| error.of_input(|_| index))?;
         self.effort.evaluations += 1;
         Ok(self.objective.margin(self.judge.exact_outputs()))
+    }
+
+    /// Judges all whole numbers and categories, where they are few, with the other values as the row has them; keeps the
+    /// nearest.
+    fn enumerate(&mut self) -> Result<(), ClassifierError> {
+        let (lattice, groups) = (self.lattice, self.lattice.groups());
+        let mut nodes = vec![self.root()];
+        for input in lattice.integers() {
+            let [lower, upper] = lattice.moves.limits(input);
+            let count = f64::from(upper.floor()) - f64::from(lower.ceil()) + 1.0;
+            if count * nodes.len() as f64 > ENUMERATED as f64 {
+                return Ok(());
+            }
+            let values = (0..count as usize).map(|i| lower.ceil() + i as f32);
+            nodes = each(&nodes, values, |node, value| {
+                node.point[input] = lattice.moves.to(input, value);
+                node.fixed[input] = true;
+            });
+        }
+        for group in groups {
+            if group.len() * nodes.len() > ENUMERATED {
+                return Ok(());
+            }
+            nodes = each(&nodes, 0..group.len(), |node, category| {
+                lattice.choose(group, category, &mut node.point);
+            });
+        }
+        let mut reached = Vec::new();
+        for node in nodes {
+            if self.is_over() {
+                break;
+            }
+            self.margin(&node.point)?;
+            if self.judge.reached(self.objective) {
+                reached.push((lattice.distance(&self.options, &node.point), node));
+            }
+        }
+        reached.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+        for (_, node) in reached {
+            self.offer(&node, node.point.clone())?;
+            if self.best.is_some() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Whether no more is to be searched.
