@@ -109,6 +109,7 @@ class Given:
             self,
             images=images.only(positions) if isinstance(images, _native.Images) else images[positions],
             labels=None if self.labels is None else [self.labels[at] for at in positions],
+            places=[self.places[at] for at in positions],
         )
 
     def about(self) -> About:

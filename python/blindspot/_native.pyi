@@ -12,6 +12,7 @@ __all__ = [
     "Found",
     "Images",
     "Model",
+    "Schema",
     "Surveyed",
     "Universal",
     "Verified",
@@ -130,6 +131,7 @@ class UniversalOptions(TypedDict):
 class Judged(TypedDict):
     images: Images | NDArray[np.float32]
     labels: list[int]
+    places: list[int] | None
     about: About
     shape: tuple[int, int, int] | None
     classes: list[str] | None
@@ -177,6 +179,7 @@ class Schema:
     @property
     def sha256(self) -> str | None: ...
 
+@final
 class Images:
     @staticmethod
     def load(

@@ -204,6 +204,7 @@ def _as_judged(model: Model | Classifier, images: Given) -> _native.Judged:
     return {
         "images": images.images,
         "labels": images.labels or [],
+        "places": None if isinstance(images.images, _native.Images) else list(images.places),
         "about": images.about(),
         "shape": shape,
         "classes": None if names is None else list(names),

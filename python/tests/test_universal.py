@@ -71,10 +71,8 @@ def test_functions_with_a_gradient_are_fooled_too(many: Any) -> None:
     images, labels = many
 
     def answers(batch: NDArray[np.float32]) -> Any:
-        rows = batch.reshape(len(batch), -1)
-        return (rows @ Linear.weights + Linear.bias).astype(np.float32), lambda g: (g @ Linear.weights.T).astype(
-            np.float32
-        )
+        outputs = (batch.reshape(len(batch), -1) @ Linear.weights + Linear.bias).astype(np.float32)
+        return outputs, lambda g: (g @ Linear.weights.T).astype(np.float32).reshape(batch.shape)
 
     model = bs.Classifier(answers, Linear.shape, 3)
     found = bs.universal(model, images, labels, epsilon=0.4, held_out=images[:20], held_out_labels=labels[:20])
@@ -86,7 +84,7 @@ def test_wrong_use_says_what_to_do(linear_file: Path, many: Any) -> None:
     for options, words in [
         ({}, "give epsilon"),
         ({"epsilon": 1.0, "share": 0.5}, "one of them"),
-        ({"epsilon": 1.0, "norm": "l1"}, "l2"),
+        ({"epsilon": 1.0, "norm": "l1"}, "L2 or Linf"),
         ({"share": 2.0}, "above 0 and at most 1"),
         ({"epsilon": 1.0, "held_out_labels": labels}, "held_out"),
         ({"epsilon": 1.0, "target": "random"}, "untargeted"),

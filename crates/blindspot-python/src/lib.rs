@@ -38,7 +38,7 @@ mod _native {
     #[pymodule_export]
     use crate::universal::{Universal, halves, universal};
     #[pymodule_export]
-    use crate::verify::{Verified, verified};
+    use crate::verify::{Verified, verify};
 
     /// The package's version.
     #[pymodule_export]

@@ -75,6 +75,8 @@ impl Options {
 pub(crate) struct Judged<'py> {
     images: Bound<'py, PyAny>,
     labels: Vec<usize>,
+    /// Of the rows of an array, where they are in what was given.
+    places: Option<Vec<usize>>,
     about: About,
     /// Channels, height and width, where the images are pictures.
     shape: Option<[usize; 3]>,
@@ -114,9 +116,15 @@ pub(crate) fn universal(
             let (found, interrupt) = searched(py, &own, &others, sets, options, &watch)?;
             let Searched {
                 found,
-                verdicts,
+                mut verdicts,
                 summary,
             } = found;
+            let places = [&training.places, &held_out.places];
+            for (verdicts, places) in verdicts.iter_mut().zip(places) {
+                for (verdict, place) in verdicts.iter_mut().zip(places.iter().flatten()) {
+                    verdict.index = *place;
+                }
+            }
             let target = found.options.class();
             let fooled = verdicts[1].iter().enumerate();
             let fooled = fooled.filter(|(_, verdict)| verdict.fooled(target));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use blindspot::ErrorKind;
 use blindspot::certify::Arithmetic;
 use blindspot::property::{
-    About, Property, PropertyError, Record, VerifyOptions, verify, write_counterexample,
+    About, Property, PropertyError, Record, VerifyOptions, write_counterexample,
 };
 use blindspot_data::files::write_atomically;
 use pyo3::prelude::*;
@@ -24,8 +24,8 @@ pub(crate) struct Options {
 }
 
 /// Verifies the property of a file.
-#[pyfunction(name = "verify")]
-pub(crate) fn verified(
+#[pyfunction]
+pub(crate) fn verify(
     py: Python<'_>,
     model: PyRef<'_, Model>,
     property: PathBuf,
@@ -48,7 +48,7 @@ pub(crate) fn verified(
     let model = model.model();
     let record = run_whole(py, &watch, |monitor| {
         let property = Property::open(&property)?;
-        let found = verify(model, &property, &options, monitor)?;
+        let found = blindspot::property::verify(model, &property, &options, monitor)?;
         Ok::<Record, PropertyError>(Record::new(About::of(model, &property, &options), found))
     })?;
     Ok(Verified { record })
