@@ -57,6 +57,24 @@ impl Local {
         Local::until_enough(search, task, options)
     }
 
+    /// The search from so many starts around a point that reaches the objective, a local minimum; in L2 and L0 the
+    /// search from that point.
+    pub(super) fn around(
+        point: &[f32],
+        starts: u32,
+        task: &Task<'_>,
+        options: &SearchOptions,
+        recycled: Option<Local>,
+    ) -> Self {
+        match task.measure.norm {
+            Norm::Linf | Norm::L1 => {
+                let search = Slp::around(point, starts, task, options);
+                Local::until_enough(Kind::Slp(Box::new(search)), task, options)
+            }
+            Norm::L2 | Norm::L0 => Local::from(point, task, options, recycled),
+        }
+    }
+
     fn until_enough(search: Kind, task: &Task<'_>, options: &SearchOptions) -> Self {
         let enough = options.enough.map(|norm| Enough {
             norm,

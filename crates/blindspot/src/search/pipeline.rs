@@ -10,6 +10,7 @@ use super::batch::{self, Search};
 use super::iterate::Iterate;
 use super::local::Local;
 use super::method::Method;
+use super::norms::Norm;
 use super::objective::Objective;
 use super::penalty::Penalty;
 use super::task::{Found, StopCondition, Task, share};
@@ -34,10 +35,30 @@ const OTHER_STARTS: [(Method, f64); 3] = [
 const AS_PUBLISHED: [Method; 4] = [Method::Ddn, Method::DeepFool, Method::Pgd, Method::Fgsm];
 /// Evaluations that must be left for that.
 const FEWEST_LEFT: u64 = 30;
-/// The search does not go on from what is farther than the best by this factor.
-const MUCH_FARTHER: f64 = 1.2;
-/// Steps of decoupled direction and norm at most.
+/// Steps of decoupled direction and norm at most, where they are the only ones; and on the way to a minimum in another
+/// norm.
 const DDN_STEPS: usize = 100;
+const FEW_DDN_STEPS: usize = 30;
+/// The share of the evaluations left that a search in L2 may take on the way to one in another norm.
+const L2_SHARE: f64 = 0.4;
+
+/// The search does not go on from what is farther than the best by this factor. In Linf and L1 the ends of other
+/// searches, which mostly make another norm small, lie far off and lead to the nearest minima.
+fn much_farther(norm: Norm) -> f64 {
+    match norm {
+        Norm::L2 | Norm::L0 => 1.2,
+        Norm::Linf | Norm::L1 => f64::INFINITY,
+    }
+}
+
+/// How many descents begin around the best perturbation without a limit of evaluations.
+fn starts_around(norm: Norm) -> u32 {
+    match norm {
+        Norm::L2 | Norm::L0 => 0,
+        Norm::Linf => 3,
+        Norm::L1 => 6,
+    }
+}
 
 /// One task and what has been found for it so far; `None` where its search was not begun, or was
 /// cancelled.
@@ -151,8 +172,16 @@ pub(super) fn run(
         },
     };
     others.where_nothing_was_found(jobs)?;
+    let starts = starts_around(options.norm);
+    if starts > 0 {
+        others.by_way_of_l2(jobs)?;
+        others.around(starts, jobs)?;
+    }
     if options.max_evaluations.is_some() {
         others.with_what_is_left(jobs)?;
+        if starts > 0 {
+            others.around(u32::MAX, jobs)?;
+        }
     }
     Ok(())
 }
@@ -170,7 +199,7 @@ impl Others<'_> {
     fn where_nothing_was_found(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
         let unsolved = |job: &Job<'_>| job.is_unsolved();
         for (method, part) in LAST_RESORTS {
-            let begin = |job: &Job<'_>, _| along_margin(method, &job.part(part));
+            let begin = |job: &Job<'_>, _| along_margin((method, DDN_STEPS), &job.part(part));
             self.try_from(jobs, unsolved, begin)?;
         }
         let penalty = |job: &Job<'_>, recycled| Penalty::new(&job.rest(), self.options, recycled);
@@ -215,14 +244,52 @@ impl Others<'_> {
         values.collect()
     }
 
+    /// Whether more is to be looked for: something was found, not near enough, and evaluations are left.
+    fn goes_on(&self, job: &Job<'_>) -> bool {
+        let enough = self.options.enough.unwrap_or(f64::NEG_INFINITY);
+        job.norm().is_some_and(|norm| norm > enough) && job.evaluations_left() >= FEWEST_LEFT
+    }
+
+    /// Goes on from what is smallest in L2, by the search and by a few steps of a published one: from the original the way
+    /// to a minimum in a norm that is not smooth leads over more kinks.
+    fn by_way_of_l2(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+        let goes_on = |job: &Job<'_>| self.goes_on(job);
+        let options = SearchOptions {
+            enough: None,
+            ..self.options.clone().norm(Norm::L2)
+        };
+        let in_l2 = |job: &Job<'_>, recycled| {
+            let task = job.part(L2_SHARE);
+            let measure = task.measure.with(Norm::L2);
+            Local::new(&Task { measure, ..task }, &options, recycled)
+        };
+        self.try_from(jobs, goes_on, in_l2)?;
+        let ddn =
+            |job: &Job<'_>, _| along_margin((Method::Ddn, FEW_DDN_STEPS), &job.part(L2_SHARE));
+        self.try_from(jobs, goes_on, ddn)
+    }
+
+    /// Descents from starts around the best perturbations.
+    fn around(&self, starts: u32, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+        let mut chosen: Vec<&mut Job<'_>> =
+            jobs.iter_mut().filter(|job| self.goes_on(job)).collect();
+        if chosen.is_empty() || self.stop.timed_out() {
+            return Ok(());
+        }
+        let begin = |job: &Job<'_>, recycled| {
+            let best = job.adversarial().unwrap_or(job.task.original);
+            Local::around(best, starts, &job.rest(), self.options, recycled)
+        };
+        let found = stage(self.classifier, &chosen, begin, self.stop)?;
+        add(&mut chosen, found, self.stop);
+        Ok(())
+    }
+
     /// Spends the evaluations that are left on what other methods lead to: other local minima.
     fn with_what_is_left(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
-        let enough = self.options.enough.unwrap_or(f64::NEG_INFINITY);
-        let goes_on = |job: &Job<'_>| {
-            job.norm().is_some_and(|norm| norm > enough) && job.evaluations_left() >= FEWEST_LEFT
-        };
+        let goes_on = |job: &Job<'_>| self.goes_on(job);
         for (method, part) in OTHER_STARTS {
-            let begin = |job: &Job<'_>, _| along_margin(method, &job.part(part));
+            let begin = |job: &Job<'_>, _| along_margin((method, DDN_STEPS), &job.part(part));
             self.try_from(jobs, goes_on, begin)?;
         }
         self.as_published(jobs, goes_on)
@@ -256,7 +323,8 @@ impl Others<'_> {
             job.add(found);
             let near = |end: &Vec<f32>| {
                 before.is_none_or(|before| {
-                    job.task.measure.of(job.task.original, end) < MUCH_FARTHER * before
+                    job.task.measure.of(job.task.original, end)
+                        < much_farther(job.task.measure.norm) * before
                 })
             };
             if let Some(end) = end.filter(near)
@@ -282,15 +350,15 @@ impl Others<'_> {
 }
 
 /// The search by a published method that follows the margin, with a schedule that fits into the
-/// task's evaluations.
-fn along_margin(method: Method, task: &Task<'_>) -> MethodSearch {
+/// task's evaluations; of one whose steps are a schedule, in so many.
+fn along_margin((method, schedule): (Method, usize), task: &Task<'_>) -> MethodSearch {
     let steps = |usual: usize| {
         let left = usize::try_from(task.max_evaluations).unwrap_or(usize::MAX);
         usual.min(left.saturating_sub(1).max(1))
     };
     let method: Box<dyn AttackMethod> = match method {
         Method::Ddn => Box::new(AlongMargin(Ddn::new(
-            DdnOptions::default().steps(steps(DDN_STEPS)),
+            DdnOptions::default().steps(steps(schedule)),
         ))),
         Method::DeepFool => Box::<DeepFool>::default(),
         Method::Pgd => Box::new(AlongMargin(Pgd::default())),

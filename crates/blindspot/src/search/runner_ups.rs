@@ -97,11 +97,6 @@ impl RunnerUps {
         self.all.first().copied()
     }
 
-    /// Begins again with the first runner-up.
-    pub(super) fn restart(&mut self) {
-        self.current = 0;
-    }
-
     /// Goes on to the next runner-up; whether there is one for this objective.
     pub(super) fn advance(&mut self, objective: Objective) -> bool {
         self.current += 1;

@@ -136,11 +136,6 @@ impl Descent {
         self.keeps_cuts = true;
     }
 
-    /// Whether it does.
-    pub(super) fn keeps_cuts(&self) -> bool {
-        self.keeps_cuts
-    }
-
     /// Whether no point was evaluated since the last restart.
     pub(super) fn is_fresh(&self) -> bool {
         !self.begun

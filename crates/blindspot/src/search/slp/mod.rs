@@ -10,8 +10,10 @@
 //! more, the iterate is a local minimum to first order.
 //!
 //! At kinks (of ReLUs, of max pooling) no step along the tangents may be taken, though the nearest point lies farther
-//! on: the tangents know nothing of what is behind the kink. Where a descent has ended so, all of them are made once
-//! more, and points that are refused leave their tangents as cuts, which the next steps have to satisfy, too.
+//! on: the tangents know nothing of what is behind the kink. From the original descents end there soon, so that few
+//! classes are searched; the nearest minima are found from elsewhere: from the ends of other searches ([`Slp::from`]) and
+//! around the best of them ([`Slp::around`]; [`restarts`]). There, points that are refused leave their tangents as cuts,
+//! which the next steps have to satisfy, too.
 //!
 //! All runner-ups of the label are ranked by their linearised distances and searched, the nearest
 //! first; one that is seen to end farther than the best so far is given up. At the end the best
@@ -19,6 +21,7 @@
 
 mod descent;
 pub(super) mod program;
+mod restarts;
 mod simplex;
 
 use super::SearchOptions;
@@ -29,19 +32,26 @@ use super::state::State;
 use super::task::{Effort, Task, share};
 pub(super) use descent::write_intervals;
 use descent::{Descent, Progress};
+use restarts::Restarts;
 
 /// Shares of the evaluations that are left which the descent for one class may take, once an objective was
 /// reached and before, so that a small budget is divided; a large one is not touched by them.
 const DESCENT_SHARE: f64 = 0.4;
 const UNREACHED_SHARE: f64 = 0.7;
+/// From the original no further class is searched after so many descents that ended at kinks.
+const MAX_KINKS: u32 = 3;
+/// The first trust region from another point, as a part of the farthest move there: what is near that point counts.
+const REGION: f64 = 0.4;
 
 /// Where a search stands.
 #[derive(Debug)]
 enum Phase {
     /// At the original, for the linearised distance of the runner-up at this rank.
     Ranking(usize),
-    /// At the original, before a search for a target class goes on from another point.
+    /// At the original, before a search goes on from another point.
     Start,
+    /// At the best point of other searches, before descents begin around it.
+    Best,
     /// Along the linearised boundary of one class.
     Descent,
     /// Between the original and the best point.
@@ -58,8 +68,10 @@ pub(super) struct Slp {
     descent_end: u64,
     /// Whether the class that is searched is the last one.
     last: bool,
-    /// Whether a descent has ended at a kink.
-    kinked: bool,
+    /// Descents that have ended at a kink.
+    kinks: u32,
+    /// Around the best point of other searches, where descents begin.
+    restarts: Option<Restarts>,
 }
 
 impl Slp {
@@ -67,9 +79,23 @@ impl Slp {
     pub(super) fn from(point: &[f32], task: &Task<'_>, options: &SearchOptions) -> Self {
         let mut search = Self::new(task, options);
         search.state.start = Some(point.to_vec());
-        if matches!(search.phase, Phase::Descent) {
+        search.descent.keep_cuts();
+        // Of several classes that are to lead, the linearised distances say which.
+        if search.state.problem.top_k() == 1 {
             search.phase = Phase::Start;
         }
+        search
+    }
+
+    /// The search from so many starts around a point that reaches the objective, a local minimum.
+    pub(super) fn around(
+        point: &[f32],
+        starts: u32,
+        task: &Task<'_>,
+        options: &SearchOptions,
+    ) -> Self {
+        let mut search = Self::from(point, task, options);
+        search.restarts = Some(Restarts::new(starts, options.seed, task.index));
         search
     }
 
@@ -91,7 +117,8 @@ impl Slp {
             descent,
             descent_end: share(UNREACHED_SHARE, task.max_evaluations),
             last: false,
-            kinked: false,
+            kinks: 0,
+            restarts: None,
         }
     }
 
@@ -113,7 +140,10 @@ impl Slp {
     fn resume(&mut self) -> Option<Phase> {
         self.state.point = self.state.start.take()?;
         self.last = true;
-        Some(self.descend())
+        match self.restarts {
+            Some(_) => Some(Phase::Best),
+            None => Some(self.descend()),
+        }
     }
 
     /// From the point along the linearised boundary.
@@ -123,29 +153,39 @@ impl Slp {
             None => UNREACHED_SHARE,
         };
         self.descent_end = self.state.effort.evaluations + share(part, self.state.left()).max(1);
-        let (original, norm) = (
-            &self.state.problem.original,
-            self.state.problem.measure.norm,
-        );
-        self.descent
-            .restart(norm, original, &self.state.point, f64::INFINITY);
+        let State { problem, point, .. } = &self.state;
+        let (original, norm) = (&problem.original, problem.measure.norm);
+        let moves = point.iter().zip(original).map(|(p, x)| (p - x).abs());
+        let farthest = f64::from(moves.fold(0.0, f32::max));
+        let radius = if farthest > 0.0 {
+            REGION * farthest
+        } else {
+            f64::INFINITY
+        };
+        self.descent.restart(norm, original, point, radius);
         Phase::Descent
     }
 
-    /// From the original along the linearised boundary of the next runner-up, if there is one; after the last one of all
-    /// of them once more, with cuts, where one has ended at a kink.
-    fn next_class(&mut self) -> Phase {
-        if self.last || !self.state.runner_ups.advance(self.state.problem.objective) {
-            if self.last || !self.kinked || self.descent.keeps_cuts() {
-                return self.shrink();
+    /// From the original along the linearised boundary of the next runner-up, if there is one that is worth it; of a search
+    /// around a point, from its next start.
+    fn next_descent(&mut self) -> Phase {
+        let goes_on = if let Some(restarts) = &mut self.restarts {
+            restarts.place(&mut self.state)
+        } else {
+            let objective = self.state.problem.objective;
+            let next =
+                !self.last && self.kinks < MAX_KINKS && self.state.runner_ups.advance(objective);
+            if next {
+                let State { problem, point, .. } = &mut self.state;
+                point.copy_from_slice(&problem.original);
             }
-            self.descent.keep_cuts();
-            self.state.runner_ups.restart();
+            next
+        };
+        if goes_on {
+            self.descend()
+        } else {
+            self.shrink()
         }
-        self.state
-            .point
-            .copy_from_slice(&self.state.problem.original);
-        self.descend()
     }
 
     /// To the boundary along the ray of the best perturbation, unless it is there already.
@@ -170,6 +210,10 @@ impl Search for Slp {
     fn take_outputs(&mut self, outputs: &[f32], gradient: &mut [f32]) {
         self.state.take_outputs(outputs);
         match (&self.phase, self.state.problem.objective.goal) {
+            (Phase::Start, Goal::Untargeted { .. }) => {
+                self.state.class_at(0, outputs);
+                gradient.fill(0.0);
+            }
             (&Phase::Ranking(rank), Goal::Untargeted { .. }) => {
                 let class = self.state.class_at(rank, outputs);
                 self.descent
@@ -196,6 +240,7 @@ impl Search for Slp {
         self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Ranking(rank) => self.rank(rank, gradient),
             Phase::Start => self.resume().unwrap_or(Phase::Done),
+            Phase::Best => self.next_descent(),
             Phase::Descent => {
                 let before = self.descent.gradients();
                 let known = (self.state.at, self.state.best.norm());
@@ -208,8 +253,8 @@ impl Search for Slp {
                         Phase::Descent
                     }
                     progress => {
-                        self.kinked |= progress == Progress::Kink;
-                        self.next_class()
+                        self.kinks += u32::from(progress == Progress::Kink);
+                        self.next_descent()
                     }
                 }
             }
