@@ -48,6 +48,11 @@ pub(super) trait Search: Send {
 
     /// What the search has taken so far.
     fn effort(&self) -> Effort;
+
+    /// Whether it has ended at kinks, which other minima may lie behind.
+    fn is_kinked(&self) -> bool {
+        false
+    }
 }
 
 /// Runs `count` searches to their ends; gives what each has found, in order. `start` makes search
@@ -113,6 +118,7 @@ impl Board {
         let found = Found {
             adversarial: search.best().map(<[f32]>::to_vec),
             effort: search.effort(),
+            is_kinked: search.is_kinked(),
         };
         self.results()[index] = Some(found);
     }

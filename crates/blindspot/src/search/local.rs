@@ -138,4 +138,8 @@ impl Search for Local {
     fn effort(&self) -> Effort {
         self.search().effort()
     }
+
+    fn is_kinked(&self) -> bool {
+        self.search().is_kinked()
+    }
 }

@@ -51,12 +51,13 @@ fn much_farther(norm: Norm) -> f64 {
     }
 }
 
-/// How many descents begin around the best perturbation without a limit of evaluations.
-fn starts_around(norm: Norm) -> u32 {
-    match norm {
-        Norm::L2 | Norm::L0 => 0,
-        Norm::Linf => 3,
-        Norm::L1 => 6,
+/// How many descents begin around the best perturbation, where the first search has ended at kinks and elsewhere.
+fn starts_around(norm: Norm, is_kinked: bool) -> u32 {
+    match (norm, is_kinked) {
+        (Norm::L2 | Norm::L0, _) | (Norm::Linf, false) => 0,
+        (Norm::L1, false) => 2,
+        (Norm::Linf, true) => 3,
+        (Norm::L1, true) => 6,
     }
 }
 
@@ -172,16 +173,9 @@ pub(super) fn run(
         },
     };
     others.where_nothing_was_found(jobs)?;
-    let starts = starts_around(options.norm);
-    if starts > 0 {
-        others.by_way_of_l2(jobs)?;
-        others.around(starts, jobs)?;
-    }
+    others.at_kinks(jobs)?;
     if options.max_evaluations.is_some() {
         others.with_what_is_left(jobs)?;
-        if starts > 0 {
-            others.around(u32::MAX, jobs)?;
-        }
     }
     Ok(())
 }
@@ -250,10 +244,16 @@ impl Others<'_> {
         job.norm().is_some_and(|norm| norm > enough) && job.evaluations_left() >= FEWEST_LEFT
     }
 
-    /// Goes on from what is smallest in L2, by the search and by a few steps of a published one: from the original the way
-    /// to a minimum in a norm that is not smooth leads over more kinks.
-    fn by_way_of_l2(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
-        let goes_on = |job: &Job<'_>| self.goes_on(job);
+    /// Where a search in Linf or L1 has ended at kinks, goes on from what is smallest in L2, by the search and by a few
+    /// steps of a published one, as from the original the way to a minimum in a norm that is not smooth leads over more
+    /// kinks; then around the best.
+    fn at_kinks(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+        let norm = self.options.norm;
+        if starts_around(norm, true) == 0 {
+            return Ok(());
+        }
+        let is_kinked = |job: &Job<'_>| job.found.as_ref().is_some_and(|found| found.is_kinked);
+        let goes_on = |job: &Job<'_>| is_kinked(job) && self.goes_on(job);
         let options = SearchOptions {
             enough: None,
             ..self.options.clone().norm(Norm::L2)
@@ -266,19 +266,24 @@ impl Others<'_> {
         self.try_from(jobs, goes_on, in_l2)?;
         let ddn =
             |job: &Job<'_>, _| along_margin((Method::Ddn, FEW_DDN_STEPS), &job.part(L2_SHARE));
-        self.try_from(jobs, goes_on, ddn)
+        self.try_from(jobs, goes_on, ddn)?;
+        self.around(jobs, |job| starts_around(norm, is_kinked(job)))
     }
 
-    /// Descents from starts around the best perturbations.
-    fn around(&self, starts: u32, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
-        let mut chosen: Vec<&mut Job<'_>> =
-            jobs.iter_mut().filter(|job| self.goes_on(job)).collect();
+    /// Descents from so many starts around the best perturbation of each job.
+    fn around(
+        &self,
+        jobs: &mut [Job<'_>],
+        starts: impl Fn(&Job<'_>) -> u32 + Sync,
+    ) -> Result<(), ClassifierError> {
+        let goes_on = |job: &&mut Job<'_>| starts(job) > 0 && self.goes_on(job);
+        let mut chosen: Vec<&mut Job<'_>> = jobs.iter_mut().filter(goes_on).collect();
         if chosen.is_empty() || self.stop.timed_out() {
             return Ok(());
         }
         let begin = |job: &Job<'_>, recycled| {
             let best = job.adversarial().unwrap_or(job.task.original);
-            Local::around(best, starts, &job.rest(), self.options, recycled)
+            Local::around(best, starts(job), &job.rest(), self.options, recycled)
         };
         let found = stage(self.classifier, &chosen, begin, self.stop)?;
         add(&mut chosen, found, self.stop);
@@ -292,7 +297,11 @@ impl Others<'_> {
             let begin = |job: &Job<'_>, _| along_margin((method, DDN_STEPS), &job.part(part));
             self.try_from(jobs, goes_on, begin)?;
         }
-        self.as_published(jobs, goes_on)
+        self.as_published(jobs, goes_on)?;
+        match self.options.norm {
+            Norm::L2 | Norm::L0 => Ok(()),
+            Norm::Linf | Norm::L1 => self.around(jobs, |_| u32::MAX),
+        }
     }
 
     /// Runs another search for some jobs, and goes on from what it finds to the nearest points of

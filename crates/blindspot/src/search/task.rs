@@ -49,6 +49,8 @@ pub(super) struct Found {
     /// The image with the smallest perturbation that reaches the objective, if any does.
     pub(super) adversarial: Option<Vec<f32>>,
     pub(super) effort: Effort,
+    /// Whether the first search has ended at kinks.
+    pub(super) is_kinked: bool,
 }
 
 /// When searches must end.

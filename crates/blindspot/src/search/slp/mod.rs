@@ -203,6 +203,10 @@ impl Search for Slp {
         self.state.effort
     }
 
+    fn is_kinked(&self) -> bool {
+        self.kinks > 0
+    }
+
     fn point(&self) -> &[f32] {
         &self.state.point
     }
