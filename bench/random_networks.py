@@ -39,7 +39,7 @@ ACTIVATIONS = (
     "Relu", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "HardSigmoid", "Clip", "Gelu", "Silu", "Erf",
 )
 # Seeds beyond those of the CI on which something failed once: they come first.
-FAILED_ONCE = (1627, 1771)
+FAILED_ONCE = (1627, 1771, 2038, 2879, 3265, 3330, 3616, 4241)
 BASELINES = {"untargeted": ("ddn", "deepfool", "pgd", "fgsm"), "random": ("cw",)}
 # Where sqp ends above a baseline, it is asked again with as many as all of them take together, and some more.
 EVALUATIONS = 3000
@@ -425,6 +425,9 @@ class Trial:
         # Within the rounding noise an answer is no answer.
         two = np.sort(logits_of(clean), 1)[:, -2:]
         clear = two[:, 1] - two[:, 0] > self.noises * result["noise"]
+        if self.facts["end"] == "LogSoftmax" and self.facts["dtype"] == "float64":
+            # Nor where both are one number of single precision, in which answers are told.
+            clear &= two[:, 1] - two[:, 0] > 2 * np.finfo(np.float32).eps * abs(two[:, 1])
         if self.facts["end"] in ("Softmax", "Sigmoid"):
             # Nor where the probabilities are as near as exponential functions of two runtimes may be apart.
             two = np.sort(clean, 1)[:, -2:]

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::graph::{GraphError, ValueId};
+use crate::graph::{GraphError, Operand, ValueId};
 use crate::network::{Network, WeightError, check_weights};
+use crate::precision::Precision;
 
 /// A network in double precision, with how far each of its weights can be from the number that a
 /// runtime computes with.
@@ -78,37 +79,42 @@ impl ExactNetwork {
     }
 
     /// The network in single precision as another runtime may have it: each weight that is computed
-    /// from numbers of the file is off by two roundings of its magnitude, up or down by chance. The
-    /// same chance each time. `None` where all weights are numbers of the file.
+    /// from numbers of the file is off by two roundings of its magnitude, in the format of the values that are made with
+    /// it, up or down by chance. The same chance each time. `None` where all weights are numbers of the file.
     pub fn refolded(&self) -> Option<Network<f32>> {
-        const ROUNDINGS: f64 = 2.0 / (1u32 << 24) as f64;
-        let weights = self.network.weights();
+        const ROUNDINGS: f64 = 2.0;
         if self.magnitudes.iter().all(Option::is_none) {
             return None;
         }
+        let graph = self.network.graph();
+        let mut formats = vec![Precision::Single; self.magnitudes.len()];
+        for node in graph.nodes() {
+            for operand in &node.inputs {
+                if let Operand::Weight(id) = operand {
+                    formats[id.0] = formats[id.0].max(graph.value(node.output).precision);
+                }
+            }
+        }
         let mut chance = 0u64;
-        let pairs = weights.iter().zip(&self.magnitudes);
-        let refolded = pairs.flat_map(|(weight, magnitudes)| {
-            weight
-                .iter()
-                .enumerate()
-                .map(move |(i, &w)| match magnitudes {
-                    Some(magnitudes) => (w, ROUNDINGS * magnitudes[i]),
-                    None => (w, 0.0),
-                })
-        });
-        let refolded: Vec<f32> = refolded
-            .map(|(w, error)| {
+        let mut refolded = Vec::with_capacity(self.network.parameters());
+        let weights = self.network.weights().iter().zip(&self.magnitudes);
+        for ((weight, magnitudes), format) in weights.zip(formats) {
+            let step = ROUNDINGS * format.unit_roundoff();
+            for (i, &w) in weight.iter().enumerate() {
+                let error = magnitudes
+                    .as_ref()
+                    .map_or(0.0, |magnitudes| step * magnitudes[i]);
                 // The bits of a Weyl sequence, mixed.
                 chance = chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
                 let mixed = (chance ^ (chance >> 31)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                (if mixed >> 63 == 0 {
+                let moved = if mixed >> 63 == 0 {
                     w + error
                 } else {
                     w - error
-                }) as f32
-            })
-            .collect();
+                };
+                refolded.push(moved as f32);
+            }
+        }
         let mut network = self.network.cast::<f32>();
         network.set_weights(refolded);
         Some(network)
@@ -155,6 +161,33 @@ impl From<Network<f64>> for ExactNetwork {
         ExactNetwork {
             magnitudes: vec![None; network.weights().len()],
             network,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Graph, Op, ops::Gemm};
+
+    #[test]
+    fn computed_weights_are_off_by_roundings_of_the_format_they_are_used_in() {
+        for format in [Precision::Single, Precision::Half, Precision::Brain] {
+            let mut graph = Graph::new("x", &[1]).unwrap();
+            let x = Operand::Value(graph.input());
+            let weight = Operand::Weight(graph.weight("w", &[1, 1]).unwrap());
+            let bias = Operand::Weight(graph.weight("b", &[1]).unwrap());
+            let gemm = Op::Gemm(Gemm { trans_b: false });
+            graph.node("y", gemm, &[x, weight, bias], "y").unwrap();
+            let network = Network::new(graph, vec![vec![0.5], vec![0.25]]).unwrap();
+            let network = network.kept_in(format);
+            // The shift is what is left of numbers of 100 together.
+            let exact = ExactNetwork::new(network, vec![vec![0.5], vec![100.0]]).unwrap();
+            let refolded = exact.refolded().unwrap();
+            assert_eq!(refolded.weights()[0], [0.5]);
+            let error = f64::from(refolded.weights()[1][0]) - 0.25;
+            let wanted = 2.0 * format.unit_roundoff() * 100.0;
+            assert!((error.abs() - wanted).abs() < 1e-6, "{format:?}: {error}");
         }
     }
 }

@@ -13,6 +13,16 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// The largest relative error of rounding a number to the format, within its range: half the distance from 1 to the
+    /// next number.
+    pub fn unit_roundoff(self) -> f64 {
+        match self {
+            Precision::Single => 1.0 / f64::from(1u32 << 24),
+            Precision::Half => 1.0 / f64::from(1u32 << 11),
+            Precision::Brain => 1.0 / f64::from(1u32 << 8),
+        }
+    }
+
     /// The format's number nearest to `value`, of two the even one; infinite beyond its range.
     #[inline]
     pub fn round(self, value: f32) -> f32 {

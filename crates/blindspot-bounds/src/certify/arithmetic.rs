@@ -71,13 +71,13 @@ impl Rounding {
         match precision {
             Precision::Single => Rounding::SINGLE,
             Precision::Half => Rounding {
-                stored: 1.0 / (1 << 11) as f64,
+                stored: precision.unit_roundoff(),
                 floor: 1.0 / (1 << 14) as f64,
                 largest: 65504.0,
                 ..Rounding::SINGLE
             },
             Precision::Brain => Rounding {
-                stored: 1.0 / (1 << 8) as f64,
+                stored: precision.unit_roundoff(),
                 ..Rounding::SINGLE
             },
         }

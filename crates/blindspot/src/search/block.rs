@@ -11,6 +11,7 @@ use super::SearchOptions;
 use super::bounds::{FeasibleBox, FeasibleBoxes};
 use super::columns::Lattice;
 use super::example::{Block, Example};
+use super::method::Method;
 use super::objective::Goal;
 use super::pipeline::{self, Job, MakeMethod};
 use super::runtime::Runtime;
@@ -80,6 +81,15 @@ struct At<'a> {
     lead: f64,
 }
 
+/// The examples of a block, as far as they are settled.
+struct Settled {
+    block: Block,
+    /// Positions of images for which, at first, an example was found that is none where the classifier is used.
+    refuted: Vec<usize>,
+    /// Positions of images for which that was the last that was found, or was not looked into to the end.
+    unsettled: Vec<usize>,
+}
+
 /// An image that is searched, or found to need no search.
 struct Prepared<'a> {
     example: Example,
@@ -111,38 +121,17 @@ impl Searcher<'_> {
         if let Some(goal) = &self.options.goal {
             return self.search_goal(goal, originals, stop);
         }
-        let (mut block, mut refuted) = self.search_leading(originals, 1.0, stop)?;
-        let norm = self.options.norm;
-        let nearer = |a: &Example, b: &Example| a.norm(norm) < b.norm(norm);
-        for repeat in 1..=REPEATS {
-            if refuted.is_empty() || stop.monitor.cancelled() {
-                break;
-            }
-            let again = originals.of(&refuted, self.classifier.input_len());
-            let factor = REPEATED_LEAD.powi(repeat as i32);
-            let (found, still) = self.search_leading(&again, factor, stop)?;
-            let mut unsettled = refuted.clone();
-            for example in found.examples {
-                unsettled.retain(|&position| position != example.position);
-                let before = block.examples.iter_mut();
-                let mut before = before.filter(|before| before.position == example.position);
-                if let Some(before) = before.next() {
-                    let (evaluations, gradients) = (before.evaluations, before.gradients);
-                    let more = (example.evaluations, example.gradients);
-                    // What another method ended at may have succeeded before.
-                    if !before.success || example.success && nearer(&example, before) {
-                        *before = example;
-                    }
-                    before.evaluations = evaluations + more.0;
-                    before.gradients = gradients + more.1;
-                }
-            }
-            unsettled.extend(still);
-            refuted = unsettled;
+        let Settled {
+            mut block,
+            refuted,
+            unsettled,
+        } = self.search_repeatedly(originals, self.own_method, stop)?;
+        if self.own_method.is_none() && self.options.method == Method::Sqp {
+            self.by_published((originals, &refuted), &mut block, stop)?;
         }
         if stop.monitor.cancelled() {
             // They might have been found yet.
-            block.leave_out(&refuted);
+            block.leave_out(&unsettled);
         }
         if let Some(lattice) = self.lattice {
             lattice.settle(self, &mut block, stop)?;
@@ -150,23 +139,74 @@ impl Searcher<'_> {
         Ok(block)
     }
 
-    /// Searches from the images of a block for margins that exceed `factor` times what they should;
-    /// gives also the positions of images whose examples are none where the classifier is used.
+    /// Searches from the images of a block, and again, for larger margins, where examples are none where the classifier
+    /// is used.
+    fn search_repeatedly(
+        &self,
+        originals: &Originals<'_>,
+        method: Option<&MakeMethod>,
+        stop: StopCondition<'_>,
+    ) -> Result<Settled, ClassifierError> {
+        let (mut block, refuted) = self.search_leading(originals, (1.0, method), stop)?;
+        let mut unsettled = refuted.clone();
+        for repeat in 1..=REPEATS {
+            if unsettled.is_empty() || stop.monitor.cancelled() {
+                break;
+            }
+            let searched = unsettled.clone();
+            let again = originals.of(&searched, self.classifier.input_len());
+            let factor = REPEATED_LEAD.powi(repeat as i32);
+            let (found, still) = self.search_leading(&again, (factor, method), stop)?;
+            for example in found.examples {
+                unsettled.retain(|&position| position != example.position);
+                // What another method ended at may have succeeded before.
+                block.take_nearer(example, self.options.norm);
+            }
+            unsettled.extend(still);
+        }
+        Ok(Settled {
+            block,
+            refuted,
+            unsettled,
+        })
+    }
+
+    /// Of images for which something was found that is none where the classifier is used: the published attacks, each by
+    /// itself. What the search found nearer may have kept their ends from being asked about.
+    fn by_published(
+        &self,
+        (originals, refuted): (&Originals<'_>, &[usize]),
+        block: &mut Block,
+        stop: StopCondition<'_>,
+    ) -> Result<(), ClassifierError> {
+        for method in pipeline::published() {
+            let failed = block.examples.iter();
+            let failed =
+                failed.filter(|example| !example.success && refuted.contains(&example.position));
+            let failed: Vec<usize> = failed.map(|example| example.position).collect();
+            if failed.is_empty() || stop.monitor.cancelled() || stop.timed_out() {
+                break;
+            }
+            let again = originals.of(&failed, self.classifier.input_len());
+            let found = self.search_repeatedly(&again, Some(method), stop)?;
+            for example in found.block.examples {
+                block.take_nearer(example, self.options.norm);
+            }
+        }
+        Ok(())
+    }
+
+    /// Searches from the images of a block, by a method if there is one, for margins that exceed `factor` times what they
+    /// should; gives also the positions of images whose examples are none where the classifier is used.
     fn search_leading<'o>(
         &'o self,
         originals: &'o Originals<'_>,
-        factor: f64,
+        (factor, method): (f64, Option<&MakeMethod>),
         stop: StopCondition<'_>,
     ) -> Result<(Block, Vec<usize>), ClassifierError> {
         let (prepared, mut jobs) = self.prepare(originals, factor, stop)?;
         stop.monitor.begin("search", jobs.len() as u64);
-        pipeline::run(
-            self.classifier,
-            &mut jobs,
-            self.options,
-            self.own_method,
-            stop,
-        )?;
+        pipeline::run(self.classifier, &mut jobs, self.options, method, stop)?;
         self.settle(prepared, jobs, stop)
     }
 

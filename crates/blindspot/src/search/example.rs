@@ -112,6 +112,21 @@ impl Block {
         self.examples.sort_by_key(|example| example.position);
     }
 
+    /// Takes another example of an image that it has in place of the one there, if that fails or is farther in a norm.
+    /// What both took counts.
+    pub(super) fn take_nearer(&mut self, other: Example, norm: Norm) {
+        let mut own = self.examples.iter_mut();
+        let Some(own) = own.find(|own| own.position == other.position) else {
+            return;
+        };
+        let evaluations = own.evaluations + other.evaluations;
+        let gradients = own.gradients + other.gradients;
+        if !own.success || other.success && other.norm(norm) < own.norm(norm) {
+            *own = other;
+        }
+        (own.evaluations, own.gradients) = (evaluations, gradients);
+    }
+
     /// Takes out the examples of some positions.
     pub(super) fn leave_out(&mut self, positions: &[usize]) {
         let kept = |example: &Example| !positions.contains(&example.position);

@@ -61,6 +61,11 @@ fn starts_around(norm: Norm, is_kinked: bool) -> u32 {
     }
 }
 
+/// The published attacks that have the last word.
+pub(super) fn published() -> impl Iterator<Item = &'static MakeMethod> {
+    AS_PUBLISHED.into_iter().filter_map(attacks::baseline)
+}
+
 /// One task and what has been found for it so far; `None` where its search was not begun, or was
 /// cancelled.
 #[derive(Debug)]
@@ -214,7 +219,7 @@ impl Others<'_> {
         jobs: &mut [Job<'_>],
         wanted: impl Fn(&Job<'_>) -> bool,
     ) -> Result<(), ClassifierError> {
-        for make in AS_PUBLISHED.into_iter().filter_map(attacks::baseline) {
+        for make in published() {
             let begin = |job: &Job<'_>, _| MethodSearch::new(&job.rest(), make());
             self.try_from(jobs, &wanted, begin)?;
         }

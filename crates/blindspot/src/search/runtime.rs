@@ -17,11 +17,12 @@ const MOST_FOR_END: f64 = 0.25;
 /// an end of its own. Runtimes approximate exponential functions to a few units of rounding; numbers
 /// of fewer bits may be rounded to the same one if they are less than two steps apart.
 fn end_resolution(precision: Precision) -> f64 {
-    match precision {
-        Precision::Single => 4.0 / f64::from(1u32 << 24),
-        Precision::Half => 1.5 / f64::from(1u32 << 10),
-        Precision::Brain => 1.5 / f64::from(1u32 << 7),
-    }
+    let roundings = if precision == Precision::Single {
+        4.0
+    } else {
+        3.0
+    };
+    roundings * precision.unit_roundoff()
 }
 
 /// A classifier in all the forms that it is judged by.
