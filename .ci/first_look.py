@@ -27,9 +27,16 @@ def described(value, part, at=""):
     """Fields have the names and kinds that the schema gives."""
     while "$ref" in part:
         part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]]
-    if "anyOf" in part:
-        part = next(one for one in part["anyOf"] if one.get("type") != "null")
-        return value is None or described(value, part, at)
+    choices = part.get("anyOf") or part.get("oneOf")
+    if choices:
+        assert any(fits(value, choice, at) for choice in choices), f"{at}: {value} is none of {choices}"
+        return
+    if "enum" in part or "const" in part:
+        assert value in part.get("enum", [part.get("const")]), f"{at}: {value}"
+    if "type" in part:
+        kinds = {"null": type(None), "boolean": bool, "string": str, "array": list, "object": dict}
+        known = part["type"] if isinstance(part["type"], list) else [part["type"]]
+        assert isinstance(value, tuple(kinds.get(kind, (int, float)) for kind in known)), f"{at}: {value}"
     if isinstance(value, dict):
         assert "properties" in part or "additionalProperties" in part, at
         for name, field in value.items():
@@ -42,6 +49,14 @@ def described(value, part, at=""):
     elif isinstance(value, list):
         for item in value:
             described(item, part["items"], at)
+
+
+def fits(value, part, at):
+    try:
+        described(value, part, at)
+    except AssertionError:
+        return False
+    return True
 
 
 described(results, schema)
