@@ -6,7 +6,7 @@ use std::path::Path;
 
 use blindspot_net::{Graph, Network, Op, Operand, onnx, ops};
 use blindspot_testing::{Noise, python, run_python, skip};
-use common::{folder, run};
+use common::{dense, folder, run};
 
 const INPUTS: usize = 8;
 const HIDDEN: usize = 12;
@@ -29,17 +29,6 @@ fn write(dir: &Path) {
     ];
     for sigmoid in [false, true] {
         let mut graph = Graph::new("x", &[INPUTS]).unwrap();
-        let dense = |graph: &mut Graph, value, name: &str, takes, gives| {
-            let weight = graph.weight(&format!("{name}.w"), &[takes, gives]).unwrap();
-            let bias = graph.weight(&format!("{name}.b"), &[gives]).unwrap();
-            let operands = [
-                Operand::Value(value),
-                Operand::Weight(weight),
-                Operand::Weight(bias),
-            ];
-            let gemm = Op::Gemm(ops::Gemm { trans_b: false });
-            graph.node(name, gemm, &operands, name).unwrap()
-        };
         let input = graph.input();
         let sums = dense(&mut graph, input, "sums", INPUTS, HIDDEN);
         let relu = Op::Unary(ops::Unary::Relu);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use blindspot_net::{Graph, Network, Op, Operand, onnx, ops};
 use blindspot_testing::{Noise, python, run_python, skip};
-use common::{blindspot, folder, outcome, run};
+use common::{blindspot, dense, folder, outcome, run};
 
 /// income, age, children, region (north, south, east), owner.
 const INPUTS: usize = 7;
@@ -63,17 +63,6 @@ fn write(dir: &Path) {
             .node(name, Op::Binary(op), &operands, &scaled)
             .unwrap();
     }
-    let dense = |graph: &mut Graph, value, name: &str, takes, gives| {
-        let weight = graph.weight(&format!("{name}.w"), &[takes, gives]).unwrap();
-        let bias = graph.weight(&format!("{name}.b"), &[gives]).unwrap();
-        let operands = [
-            Operand::Value(value),
-            Operand::Weight(weight),
-            Operand::Weight(bias),
-        ];
-        let gemm = Op::Gemm(ops::Gemm { trans_b: false });
-        graph.node(name, gemm, &operands, name).unwrap()
-    };
     let sums = dense(&mut graph, value, "sums", INPUTS, HIDDEN);
     let relu = Op::Unary(ops::Unary::Relu);
     let hidden = [Operand::Value(sums)];

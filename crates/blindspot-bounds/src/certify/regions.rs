@@ -49,7 +49,8 @@ pub struct Claim<'a> {
 pub struct ProofLimits<'a> {
     /// When it ends; never, if None.
     pub deadline: Option<Instant>,
-    /// How many parts of boxes, or cuts at ReLUs, may still be bounded; what was used is taken off.
+    /// How many parts of boxes may still be bounded; what was used is taken off. Branching on ReLUs may take as many
+    /// subproblems, which are not.
     pub parts: u64,
     /// Whether the work is to stop.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
@@ -120,8 +121,8 @@ impl RegionCertifier {
     /// absolute values up to `largest`; by a deadline, if there is one.
     ///
     /// # Errors
-    /// [`CertifyError::Late`] if the time runs out, [`CertifyError::Model`] if the model's file can't be read again or the head doesn't take its outputs,
-    /// [`CertifyError`] if an operator has no linear bounds, or they take more memory than allowed.
+    /// [`CertifyError::Late`] if the time runs out, [`CertifyError::Model`] if the model's file can't be read again or the
+    /// head doesn't take its outputs, [`CertifyError`] if an operator has no linear bounds, or they take more memory than allowed.
     pub fn new(
         model: &Model,
         head: Network<f64>,

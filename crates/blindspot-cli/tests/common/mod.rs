@@ -6,6 +6,7 @@ pub(crate) mod schema;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use blindspot_net::{Graph, Op, Operand, ValueId, ops};
 use blindspot_testing::data_dir;
 
 /// The command with the machine's image sets and an empty cache.
@@ -72,4 +73,20 @@ pub(crate) fn small(dir: &Path) {
     let words = "train softmax3 --data npz:data.npz --iterations 5 --quiet --out model.onnx";
     let (exit, _, error) = run(dir, words);
     assert_eq!(exit, 0, "{error}");
+}
+
+/// Adds a fully connected layer, whose weights are `NAME.w` and `NAME.b`.
+pub(crate) fn dense(
+    graph: &mut Graph,
+    value: ValueId,
+    name: &str,
+    takes: usize,
+    gives: usize,
+) -> ValueId {
+    let weight = graph.weight(&format!("{name}.w"), &[takes, gives]).unwrap();
+    let bias = graph.weight(&format!("{name}.b"), &[gives]).unwrap();
+    let weights = [weight, bias].map(Operand::Weight);
+    let operands = [&[Operand::Value(value)], &weights[..]].concat();
+    let gemm = Op::Gemm(ops::Gemm { trans_b: false });
+    graph.node(name, gemm, &operands, name).unwrap()
 }

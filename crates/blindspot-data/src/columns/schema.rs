@@ -197,7 +197,7 @@ impl SchemaSource {
     /// Reads the description.
     ///
     /// # Errors
-    /// Those of [`Schema::open`].
+    /// [`DataError`] where the file can't be read, or is no description of columns.
     pub fn read(&self) -> Result<Schema, DataError> {
         self.file()
             .map_or_else(|| Ok(Schema::default()), Schema::open)

@@ -99,7 +99,7 @@ pub struct Verification {
     pub undecided: Option<Undecided>,
     /// What violates the property, if something does.
     pub counterexample: Option<Counterexample>,
-    /// Parts of boxes, or cuts at ReLUs, that were bounded.
+    /// Boxes and parts of them that were bounded; what branching on ReLUs bounds within one does not count.
     pub parts: u64,
     /// How long it took, in seconds.
     pub seconds: f64,

@@ -126,7 +126,8 @@ impl Searcher<'_> {
             refuted,
             unsettled,
         } = self.search_repeatedly(originals, self.own_method, stop)?;
-        if self.own_method.is_none() && self.options.method == Method::Sqp {
+        let is_limited = self.options.max_evaluations.is_some();
+        if self.own_method.is_none() && self.options.method == Method::Sqp && !is_limited {
             self.by_published((originals, &refuted), &mut block, stop)?;
         }
         if stop.monitor.cancelled() {

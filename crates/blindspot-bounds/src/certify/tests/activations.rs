@@ -41,7 +41,7 @@ enum Units {
     Normalized {
         centred: bool,
     },
-    /// The same, written out.
+    /// Numbers brought to mean 0 and variance 1 by the operators that files write it out in.
     NormalizedByParts,
     /// Each number over one that is above 0.
     Quotients,

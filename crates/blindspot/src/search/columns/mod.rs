@@ -8,6 +8,7 @@ mod lattice;
 mod moves;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

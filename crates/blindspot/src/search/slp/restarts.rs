@@ -17,7 +17,7 @@ pub(super) struct Restarts {
 }
 
 impl Restarts {
-    /// So many starts for the original at an index.
+    /// `count` starts, whose random halves are drawn from the seed for the original at this index of its set.
     pub(super) fn new(count: u32, seed: u64, index: usize) -> Restarts {
         Restarts {
             left: count,
