@@ -55,9 +55,8 @@ fn much_farther(norm: Norm) -> f64 {
 fn starts_around(norm: Norm, is_kinked: bool) -> u32 {
     match (norm, is_kinked) {
         (Norm::L2 | Norm::L0, _) | (Norm::Linf, false) => 0,
-        (Norm::L1, false) => 2,
         (Norm::Linf, true) => 3,
-        (Norm::L1, true) => 6,
+        (Norm::L1, _) => 6,
     }
 }
 
@@ -178,7 +177,7 @@ pub(super) fn run(
         },
     };
     others.where_nothing_was_found(jobs)?;
-    others.at_kinks(jobs)?;
+    others.by_way_of_l2(jobs)?;
     if options.max_evaluations.is_some() {
         others.with_what_is_left(jobs)?;
     }
@@ -249,16 +248,15 @@ impl Others<'_> {
         job.norm().is_some_and(|norm| norm > enough) && job.evaluations_left() >= FEWEST_LEFT
     }
 
-    /// Where a search in Linf or L1 has ended at kinks, goes on from what is smallest in L2, by the search and by a few
-    /// steps of a published one, as from the original the way to a minimum in a norm that is not smooth leads over more
-    /// kinks; then around the best.
-    fn at_kinks(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+    /// Goes on from what is smallest in L2, by the search and, at kinks, by a few steps of a published one; then around
+    /// the best. In Linf only where the first search has ended at kinks, over which the way from the original leads in a
+    /// norm that is not smooth; in L1 always, as the linearised distances that rank classes say little where a step
+    /// changes few values by much.
+    fn by_way_of_l2(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
         let norm = self.options.norm;
-        if starts_around(norm, true) == 0 {
-            return Ok(());
-        }
         let is_kinked = |job: &Job<'_>| job.found.as_ref().is_some_and(|found| found.is_kinked);
-        let goes_on = |job: &Job<'_>| is_kinked(job) && self.goes_on(job);
+        let starts = |job: &Job<'_>| starts_around(norm, is_kinked(job));
+        let goes_on = |job: &Job<'_>| starts(job) > 0 && self.goes_on(job);
         let options = SearchOptions {
             enough: None,
             ..self.options.clone().norm(Norm::L2)
@@ -271,8 +269,8 @@ impl Others<'_> {
         self.try_from(jobs, goes_on, in_l2)?;
         let ddn =
             |job: &Job<'_>, _| along_margin((Method::Ddn, FEW_DDN_STEPS), &job.part(L2_SHARE));
-        self.try_from(jobs, goes_on, ddn)?;
-        self.around(jobs, |job| starts_around(norm, is_kinked(job)))
+        self.try_from(jobs, |job| is_kinked(job) && goes_on(job), ddn)?;
+        self.around(jobs, starts)
     }
 
     /// Descents from so many starts around the best perturbation of each job.

@@ -3,8 +3,9 @@
 
 use super::bounds::FeasibleBox;
 use super::norms::{Measure, Norm};
-use super::slp::program::{Constraint, EXACT, Intervals, nearest, product, size};
+use super::slp::program::{Constraint, EXACT, Intervals, nearest, size};
 use super::slp::write_intervals;
+use super::vectors::product;
 
 /// The least norm of a perturbation that goes as far along the normals of the active constraints as the
 /// one from `original` to `adversarial` does. In L0 the most that any of the constraints needs

@@ -4,6 +4,7 @@
 use blindspot_net::vectorised;
 
 const LANES: usize = 16;
+pub(super) const LANES_OF_F64: usize = 8;
 
 /// Sum of products, in lanes of `f32`.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f64 {
@@ -64,6 +65,61 @@ pub(super) fn distance(a: &[f32], b: &[f32]) -> f64 {
                 .map(|(a, b)| (a - b) * (a - b))
                 .sum();
             f64::from(lanes.iter().sum::<f32>() + rest).sqrt()
+        },
+    )
+}
+
+/// Sum of products, in lanes of `f64`.
+pub(super) fn product(a: &[f64], b: &[f64]) -> f64 {
+    in_lanes(a, b, |sum, a, b| sum + a * b).iter().sum()
+}
+
+/// The sum of absolute values, in lanes of `f64`.
+pub(super) fn absolute_sum(vector: &[f64]) -> f64 {
+    in_lanes(vector, vector, |sum, v, _| sum + v.abs())
+        .iter()
+        .sum()
+}
+
+/// The largest absolute difference of two vectors.
+pub(super) fn farthest(a: &[f64], b: &[f64]) -> f64 {
+    let lanes = in_lanes(a, b, |most: f64, a, b| {
+        let difference = (a - b).abs();
+        if difference > most { difference } else { most }
+    });
+    lanes.into_iter().fold(0.0, f64::max)
+}
+
+/// The largest absolute value.
+pub(super) fn largest(vector: &[f64]) -> f64 {
+    let lanes = in_lanes(vector, vector, |most: f64, v, _| {
+        let value = v.abs();
+        if value > most { value } else { most }
+    });
+    lanes.into_iter().fold(0.0, f64::max)
+}
+
+/// Folds pairs of values from 0, every eighth pair into the same lane.
+pub(super) fn in_lanes(
+    a: &[f64],
+    b: &[f64],
+    step: impl Fn(f64, f64, f64) -> f64,
+) -> [f64; LANES_OF_F64] {
+    vectorised(
+        #[inline(always)]
+        move || {
+            let mut lanes = [0.0; LANES_OF_F64];
+            let (a_chunks, a_rest) = a.as_chunks::<LANES_OF_F64>();
+            let (b_chunks, b_rest) = b.as_chunks::<LANES_OF_F64>();
+            for (a, b) in a_chunks.iter().zip(b_chunks) {
+                for lane in 0..LANES_OF_F64 {
+                    lanes[lane] = step(lanes[lane], a[lane], b[lane]);
+                }
+            }
+            for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+                *lane = step(*lane, a, b);
+            }
+            lanes
         },
     )
 }

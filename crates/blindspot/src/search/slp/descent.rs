@@ -1,11 +1,14 @@
 //! Steps to the nearest point of the linearised boundary within a trust region, for one runner-up or
 //! one target class.
 
+use blindspot_net::vectorised;
+
 use super::super::bounds::FeasibleBox;
 use super::super::norms::Norm;
 use super::super::problem::{Evaluation, MAX_OVERSHOOT, Problem};
 use super::super::runner_ups::RunnerUps;
-use super::program::{Constraint, EXACT, Intervals, nearest, product, size};
+use super::super::vectors::{farthest, product};
+use super::program::{Constraint, EXACT, Intervals, nearest, size};
 
 /// Accepted steps at most, and points refused one after the other.
 const MAX_STEPS: u32 = 60;
@@ -231,8 +234,7 @@ impl Descent {
 
     /// The farthest that any value is moved.
     fn moved(&self) -> f64 {
-        let values = self.trial.iter().zip(&self.delta);
-        values.fold(0.0, |most, (trial, delta)| most.max((trial - delta).abs()))
+        farthest(&self.trial, &self.delta)
     }
 
     fn merit(&self, delta: &[f64], margin: f64, at: Evaluation) -> f64 {
@@ -407,12 +409,20 @@ impl Descent {
 
     /// Sets the point to the perturbation that is tried, moved into the box.
     fn place(&mut self, problem: &Problem, point: &mut [f32]) {
-        let values = point.iter_mut().zip(&mut self.trial);
-        for (i, ((point, trial), &x)) in values.zip(&problem.original).enumerate() {
-            let wanted = (f64::from(x) + *trial) as f32;
-            *point = problem.feasible_box.clip_value(i, wanted);
-            *trial = f64::from(*point) - f64::from(x);
-        }
+        let FeasibleBox { lower, upper, .. } = &*problem.feasible_box;
+        let (trial, original) = (&mut self.trial[..], &problem.original[..]);
+        vectorised(
+            #[inline(always)]
+            move || {
+                let values = point.iter_mut().zip(trial).zip(original);
+                for (((point, trial), &x), (&lower, &upper)) in values.zip(lower.iter().zip(upper))
+                {
+                    let x = f64::from(x);
+                    *point = ((x + *trial) as f32).max(lower).min(upper);
+                    *trial = f64::from(*point) - x;
+                }
+            },
+        );
     }
 }
 
@@ -425,13 +435,19 @@ pub(in super::super) fn write_intervals(
     intervals: &mut Intervals,
 ) {
     let Intervals { lower, upper } = intervals;
-    lower.clear();
-    upper.clear();
-    let values = || original.iter().zip(delta).enumerate();
-    lower.extend(values().map(|(i, (&x, delta))| {
-        (f64::from(feasible_box.lower[i]) - f64::from(x)).max(delta - radius)
-    }));
-    upper.extend(values().map(|(i, (&x, delta))| {
-        (f64::from(feasible_box.upper[i]) - f64::from(x)).min(delta + radius)
-    }));
+    lower.resize(original.len(), 0.0);
+    upper.resize(original.len(), 0.0);
+    vectorised(
+        #[inline(always)]
+        move || {
+            let values = original.iter().zip(delta);
+            let box_ends = feasible_box.lower.iter().zip(&feasible_box.upper);
+            let ends = lower.iter_mut().zip(upper);
+            for (((&x, delta), (&least, &most)), (lower, upper)) in values.zip(box_ends).zip(ends) {
+                let x = f64::from(x);
+                *lower = (f64::from(least) - x).max(delta - radius);
+                *upper = (f64::from(most) - x).min(delta + radius);
+            }
+        },
+    );
 }

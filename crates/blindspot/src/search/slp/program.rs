@@ -12,11 +12,17 @@
 //! sum; which vertex enters is asked of the same two closed forms, for the constraints weighted by
 //! the current multipliers. The answer is the mixture of at most one vertex more than constraints.
 
+use blindspot_net::vectorised;
+
 use super::simplex::Simplex;
 use crate::search::norms::Norm;
+use crate::search::vectors::{LANES_OF_F64, absolute_sum, in_lanes, largest, product};
 
 /// A gap that is none, as far as single precision can tell.
 pub(in crate::search) const EXACT: f64 = 1e-7;
+
+/// In L1 the values of a group gain more than the largest of them over this.
+const GROUP: f64 = 2.0;
 
 /// A linear constraint `normal . r >= offset`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -42,15 +48,20 @@ pub(in crate::search) struct Solution {
 }
 
 impl Intervals {
-    /// The value nearest to 0 at a place.
-    pub(super) fn base(&self, i: usize) -> f64 {
-        0f64.max(self.lower[i]).min(self.upper[i])
-    }
-
     /// The point nearest to 0.
     pub(super) fn write_base(&self, point: &mut Vec<f64>) {
-        point.clear();
-        point.extend((0..self.lower.len()).map(|i| self.base(i)));
+        let Intervals { lower, upper } = self;
+        point.resize(lower.len(), 0.0);
+        let point = &mut point[..];
+        vectorised(
+            #[inline(always)]
+            move || {
+                let ends = lower.iter().zip(upper);
+                for (value, (&lower, &upper)) in point.iter_mut().zip(ends) {
+                    *value = 0f64.max(lower).min(upper);
+                }
+            },
+        );
     }
 
     /// The end of a place's interval in the direction of a sign.
@@ -97,53 +108,45 @@ pub(in crate::search) fn nearest(
 /// The norm, Linf or L1, of a point.
 pub(in crate::search) fn size(norm: Norm, point: &[f64]) -> f64 {
     match norm {
-        Norm::Linf => point.iter().fold(0.0, |most, value| most.max(value.abs())),
-        _ => point.iter().map(|value| value.abs()).sum(),
+        Norm::Linf => largest(point),
+        _ => absolute_sum(point),
     }
-}
-
-/// Sum of products.
-pub(in crate::search) fn product(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Writes the point of the Linf ball of a size, cut to the intervals, that goes farthest along `normal`.
 fn farthest_in_ball(normal: &[f64], size: f64, intervals: &Intervals, point: &mut Vec<f64>) {
-    point.clear();
-    let values = normal.iter().enumerate();
-    point.extend(values.map(|(i, &a)| {
-        if a == 0.0 {
-            intervals.base(i)
-        } else {
-            (size * a.signum())
-                .max(intervals.lower[i])
-                .min(intervals.upper[i])
-        }
-    }));
+    let Intervals { lower, upper } = intervals;
+    point.resize(normal.len(), 0.0);
+    let point = &mut point[..];
+    vectorised(
+        #[inline(always)]
+        move || {
+            let ends = lower.iter().zip(upper);
+            for ((point, &a), (&lower, &upper)) in point.iter_mut().zip(normal).zip(ends) {
+                let wanted = if a == 0.0 { 0.0 } else { size.copysign(a) };
+                *point = wanted.max(lower).min(upper);
+            }
+        },
+    );
 }
 
 /// The size of the smallest Linf ball that meets the intervals.
 fn least_ball(intervals: &Intervals) -> f64 {
-    let ends = intervals.lower.iter().zip(&intervals.upper);
-    ends.fold(0.0, |most, (&lower, &upper)| most.max(lower).max(-upper))
+    let lanes = in_lanes(&intervals.lower, &intervals.upper, |most, lower, upper| {
+        let least = if lower > -upper { lower } else { -upper };
+        if least > most { least } else { most }
+    });
+    lanes.into_iter().fold(0.0, f64::max)
 }
 
 /// The nearest point in Linf for one constraint, with its multiplier and whether there is one.
 fn in_ball(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>) -> (f64, bool) {
     let Constraint { normal, offset } = constraint;
+    let reach = Reach::new(normal, intervals);
     let mut ball = least_ball(intervals);
     let mut multiplier = 0.0;
     let feasible = loop {
-        let (mut reached, mut slope) = (0.0, 0.0);
-        for (i, &a) in normal.iter().enumerate() {
-            let (lower, upper) = (intervals.lower[i], intervals.upper[i]);
-            let (end, size) = if a > 0.0 { (upper, a) } else { (-lower, -a) };
-            let near = if a > 0.0 { lower } else { -upper };
-            if a != 0.0 {
-                reached += size * ball.max(near).min(end);
-                slope += if ball < end { size } else { 0.0 };
-            }
-        }
+        let (reached, slope) = reach.of(ball);
         let missing = offset - reached;
         if missing <= 1e-12 * offset.abs() {
             break true;
@@ -162,6 +165,75 @@ fn in_ball(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>)
     (multiplier, feasible)
 }
 
+/// How far a growing Linf ball, cut to the intervals, goes along a vector.
+struct Reach {
+    /// For each value the vector's size, and the nearest and the farthest that the value may lie in its direction.
+    sizes: Vec<f64>,
+    nearest: Vec<f64>,
+    farthest: Vec<f64>,
+}
+
+impl Reach {
+    fn new(normal: &[f64], intervals: &Intervals) -> Reach {
+        let values = || {
+            let ends = intervals.lower.iter().zip(&intervals.upper);
+            normal.iter().zip(ends)
+        };
+        // What does not count is nowhere, so that open ends stay out of the sums.
+        let towards = |a: f64, up: f64, down: f64| {
+            if a > 0.0 {
+                up
+            } else if a < 0.0 {
+                -down
+            } else {
+                0.0
+            }
+        };
+        Reach {
+            sizes: normal.iter().map(|a| a.abs()).collect(),
+            nearest: values()
+                .map(|(&a, (&lower, &upper))| towards(a, lower, upper))
+                .collect(),
+            farthest: values()
+                .map(|(&a, (&lower, &upper))| towards(a, upper, lower))
+                .collect(),
+        }
+    }
+
+    /// How far the ball of a size goes, and how fast that grows with its size.
+    fn of(&self, ball: f64) -> (f64, f64) {
+        let Reach {
+            sizes,
+            nearest,
+            farthest,
+        } = self;
+        vectorised(
+            #[inline(always)]
+            move || {
+                let (mut reached, mut slope) = ([0.0; LANES_OF_F64], [0.0; LANES_OF_F64]);
+                let mut add = |lane: usize, size: f64, near: f64, far: f64| {
+                    let beyond = if ball > near { ball } else { near };
+                    reached[lane] += size * if beyond < far { beyond } else { far };
+                    slope[lane] += if ball < far { size } else { 0.0 };
+                };
+                let (size_chunks, sizes) = sizes.as_chunks::<LANES_OF_F64>();
+                let (near_chunks, nearest) = nearest.as_chunks::<LANES_OF_F64>();
+                let (far_chunks, farthest) = farthest.as_chunks::<LANES_OF_F64>();
+                for ((size, near), far) in size_chunks.iter().zip(near_chunks).zip(far_chunks) {
+                    for lane in 0..LANES_OF_F64 {
+                        add(lane, size[lane], near[lane], far[lane]);
+                    }
+                }
+                let rest = sizes.iter().zip(nearest).zip(farthest);
+                for (lane, ((&size, &near), &far)) in rest.enumerate() {
+                    add(lane, size, near, far);
+                }
+                (reached.iter().sum(), slope.iter().sum())
+            },
+        )
+    }
+}
+
 /// The nearest point in L1 for one constraint, with its multiplier and whether there is one.
 fn knapsack(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>) -> (f64, bool) {
     let Constraint { normal, offset } = constraint;
@@ -170,25 +242,19 @@ fn knapsack(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>
     if missing <= 0.0 {
         return (0.0, true);
     }
-    let has_room = |&i: &usize| normal[i] != 0.0 && intervals.end(i, normal[i]) != point[i];
-    let mut order: Vec<usize> = (0..normal.len()).filter(has_room).collect();
-    let falling = |&i: &usize, &j: &usize| {
-        let sizes = normal[j].abs().total_cmp(&normal[i].abs());
-        sizes.then(i.cmp(&j))
-    };
-    // Mostly few of the values are needed: they are put into order as they are.
-    let (mut sorted, mut chunk) = (0, 32);
-    let mut last = 0.0;
-    while sorted < order.len() {
-        let rest = &mut order[sorted..];
-        let count = chunk.min(rest.len());
-        if count < rest.len() {
-            rest.select_nth_unstable_by(count, falling);
-        }
-        rest[..count].sort_unstable_by(falling);
-        for &i in &rest[..count] {
+    // Mostly few values are needed: they are taken in groups, the largest gains first, so that only those are put into
+    // order.
+    let gains = gains(normal, intervals, point);
+    let (mut most, mut last) = (largest(&gains), 0.0);
+    let mut group: Vec<usize> = Vec::new();
+    while most > 0.0 {
+        let least = most / GROUP;
+        group.clear();
+        group.extend((0..gains.len()).filter(|&i| gains[i] > least && gains[i] <= most));
+        group.sort_unstable_by(|&i, &j| gains[j].total_cmp(&gains[i]).then(i.cmp(&j)));
+        for &i in &group {
             let room = (intervals.end(i, normal[i]) - point[i]).abs();
-            last = normal[i].abs();
+            last = gains[i];
             if room * last >= missing {
                 point[i] += normal[i].signum() * (missing / last);
                 return (1.0 / last, true);
@@ -196,13 +262,37 @@ fn knapsack(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>
             point[i] = intervals.end(i, normal[i]);
             missing -= room * last;
         }
-        sorted += count;
-        chunk *= 4;
+        let lanes = in_lanes(&gains, &gains, |most, gain, _| {
+            if gain <= least && gain > most {
+                gain
+            } else {
+                most
+            }
+        });
+        most = lanes.into_iter().fold(0.0, f64::max);
     }
     (
         if last > 0.0 { 1.0 / last } else { 0.0 },
         missing <= 1e-12 * offset.abs(),
     )
+}
+
+/// What moving each value in the direction of `normal` gains, 0 where it has no room.
+fn gains(normal: &[f64], intervals: &Intervals, point: &[f64]) -> Vec<f64> {
+    let Intervals { lower, upper } = intervals;
+    let mut gains = vec![0.0; normal.len()];
+    let out = &mut gains[..];
+    vectorised(
+        #[inline(always)]
+        move || {
+            let values = out.iter_mut().zip(normal).zip(point);
+            for (((gain, &a), &value), (&lower, &upper)) in values.zip(lower.iter().zip(upper)) {
+                let end = if a > 0.0 { upper } else { lower };
+                *gain = if end == value { 0.0 } else { a.abs() };
+            }
+        },
+    );
+    gains
 }
 
 /// Writes the vertex that maximises `direction . r - |r|` over the intervals.

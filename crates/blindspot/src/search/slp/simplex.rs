@@ -1,8 +1,9 @@
 //! Several linear constraints: the simplex method over mixtures of the vertices of norm and
 //! intervals together (Dantzig and Wolfe 1960).
 
-use super::program::{Constraint, Intervals, Solution, product, size, vertex};
+use super::program::{Constraint, Intervals, Solution, size, vertex};
 use crate::search::norms::Norm;
+use crate::search::vectors::product;
 
 /// Vertices that enter at most.
 const MAX_PIVOTS: usize = 400;
