@@ -1,9 +1,10 @@
-"""Compares universal perturbations: python universal.py BLINDSPOT IMAGES SHARE MODEL.onnx...
+"""Compares universal perturbations: python universal.py BLINDSPOT IMAGES SHARE NETWORK...
 
-Found on the first IMAGES of MNIST's training images, judged on as many test images, one thread each. For each network
-and norm, ours first looks for the smallest norm that fools SHARE of the training images; all methods then fool as many
-as they can within that norm. Shares are of the images that the network gets right; images are clipped to [0, 1] by all.
-Seconds are of processor time, of ours that of the whole command.
+A NETWORK is a chain for MNIST, as an ONNX file, or `cifar10`: the residual network of cifar.py, trained for 3 epochs.
+Perturbations are found on the first IMAGES training images (of CIFAR-10, on chosen ones) and judged on as many test
+images, one thread each. For each network and norm, ours first looks for the smallest norm that fools SHARE of the
+training images; all methods then fool as many as they can within that norm. Shares are of the images that the network
+gets right; images are clipped to [0, 1] by all. Seconds are of processor time, of ours that of the whole command.
 
 The published methods are implemented here after their papers:
 
@@ -17,8 +18,8 @@ SGD        Shafahi et al., Universal adversarial training, AAAI 2020, algorithm 
 Of each pass the perturbation with which most training images are fooled is kept.
 """
 
+import dataclasses
 import gzip
-import json
 import os
 import pathlib
 import resource
@@ -33,9 +34,41 @@ import torch
 from onnx import numpy_helper
 from torch.nn import functional
 
+from cifar import cifar, trained
+
 program, count, wanted, *models = sys.argv[1:]
 count = int(count)
 torch.set_num_threads(1)
+
+
+@dataclasses.dataclass
+class Task:
+    """A network, as a file and in PyTorch; images as ours takes them and as tensors, with their labels."""
+
+    name: str
+    path: pathlib.Path
+    net: torch.nn.Module
+    training: tuple[str, torch.Tensor, torch.Tensor]
+    held_out: tuple[str, torch.Tensor, torch.Tensor]
+
+
+def task(word, folder):
+    """The task of a NETWORK."""
+    if word != "cifar10":
+        path = pathlib.Path(word)
+        return Task(path.stem, path, Net(path), ("mnist:train", *mnist("train")), ("mnist:test", *mnist("t10k")))
+    pixels, labels, test, truth = cifar()
+    net = trained("residual", pixels, labels, epochs=3).cpu()
+    path = folder / "cifar10.onnx"
+    torch.onnx.export(net, torch.zeros(1, 3, 32, 32), path, dynamo=False, input_names=["input"],
+                      dynamic_axes={"input": {0: "n"}})
+    parts = []
+    for part, images, classes in (("train", pixels, labels), ("test", test, truth)):
+        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[:count]
+        images, classes = images[chosen].float() / 255, classes[chosen]
+        np.savez(folder / f"{part}.npz", x=images.numpy(), y=classes.numpy())
+        parts.append((f"npz:{folder / part}.npz,nchw", images, classes))
+    return Task("residual (CIFAR-10)", path, net, *parts)
 
 
 def mnist(part):
@@ -44,7 +77,7 @@ def mnist(part):
     def read(name, skipped):
         return np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8)[skipped:]
 
-    images = read(f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 784)[:count]
+    images = read(f"{part}-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28)[:count]
     labels = read(f"{part}-labels-idx1-ubyte.gz", 8)[:count]
     return torch.tensor(images.astype(np.float32) / np.float32(255)), torch.tensor(labels.astype(np.int64))
 
@@ -103,7 +136,7 @@ def fooled(net, x, y, delta):
 
 
 def by_deepfool(net, x, y, norm, epsilon, passes=5):
-    delta, best = torch.zeros(784), (-1.0, None)
+    delta, best = torch.zeros(x[0].shape), (-1.0, None)
     for turn in range(passes):
         for i in torch.randperm(len(x), generator=torch.Generator().manual_seed(turn)):
             start = (x[i] + delta).clamp(0, 1)
@@ -115,13 +148,15 @@ def by_deepfool(net, x, y, norm, epsilon, passes=5):
 
 def deepfool(net, image, label, norm, steps=50):
     """The change to the other side of the nearest boundary, for the perturbation's norm, with an overshoot."""
-    change = torch.zeros(784)
+    change = torch.zeros(image.shape)
     for _ in range(steps):
-        point = (image + 1.02 * change)[None].requires_grad_()
-        logits = net(point)[0]
+        # One copy for each class: all gradients come at once.
+        points = (image + 1.02 * change).repeat(10, *[1] * image.dim()).requires_grad_()
+        outputs = net(points)
+        logits = outputs[0].detach()
         if logits.argmax() != label:
             break
-        gradients = [torch.autograd.grad(logits[c], point, retain_graph=True)[0][0] for c in range(10)]
+        (gradients,) = torch.autograd.grad(outputs.diagonal().sum(), points)
         nearest = None
         for c in range(10):
             if c == label:
@@ -136,7 +171,7 @@ def deepfool(net, image, label, norm, steps=50):
 
 
 def by_sgd(net, x, y, norm, epsilon, iterations=1000, adam=False):
-    delta, best = torch.zeros(784, requires_grad=True), (-1.0, None)
+    delta, best = torch.zeros(x[0].shape, requires_grad=True), (-1.0, None)
     random = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam([delta], lr=epsilon / (10 if norm == "linf" else 200))
     batches = []
@@ -165,15 +200,15 @@ def children():
     return used.ru_utime + used.ru_stime
 
 
-def ours(model, norm, *aim):
+def ours(task, norm, *aim):
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "universal.npz"
-        command = [program, "universal", model, "--data", "mnist:train", "--held-out", "mnist:test", "--samples",
-                   str(count), "--norm", norm, *aim, "--threads", "1", "--quiet", "--out", out]
+        command = [program, "universal", task.path, "--data", task.training[0], "--held-out", task.held_out[0],
+                   "--samples", str(count), "--norm", norm, *aim, "--threads", "1", "--quiet", "--out", out]
         begun = children()
         subprocess.run(command, check=True)
         seconds = children() - begun
-        return torch.tensor(np.load(out)["delta"].reshape(784)), seconds
+        return torch.tensor(np.load(out)["delta"]).reshape(task.training[1][0].shape), seconds
 
 
 others = {
@@ -181,25 +216,34 @@ others = {
     "SGD, 1,000 steps": by_sgd,
     "SGD with Adam, 1,000 steps": lambda *given: by_sgd(*given, adam=True),
 }
-(x, y), (held_x, held_y) = mnist("train"), mnist("t10k")
-print(f"{count} training images and {count} test images; PyTorch {torch.__version__}, one thread.\n")
-print("| network | norm | method | size | fooled | fooled, held out | seconds |")
-print("|---|---|---|---:|---:|---:|---:|")
-for path in models:
-    net = Net(path)
-    with torch.no_grad():
-        right, held_right = net(x).argmax(1) == y, net(held_x).argmax(1) == held_y
+
+
+def compare(task):
+    net = task.net
+    parts = []
+    for _, x, y in (task.training, task.held_out):
+        with torch.no_grad():
+            right = net(x).argmax(1) == y
+        parts.append((x[right], y[right]))
     for norm in ("l2", "linf"):
         def tell(method, delta, seconds):
             size = delta.abs().max() if norm == "linf" else delta.norm()
-            shares = (fooled(net, x[right], y[right], delta), fooled(net, held_x[held_right], held_y[held_right], delta))
-            print(f"| {pathlib.Path(path).stem} | {norm} | {method} | {size:.4f} | {shares[0]:.1%} | {shares[1]:.1%} "
+            shares = [fooled(net, x, y, delta) for x, y in parts]
+            print(f"| {task.name} | {norm} | {method} | {size:.4f} | {shares[0]:.1%} | {shares[1]:.1%} "
                   f"| {seconds:.1f} |", flush=True)
             return size.item()
 
-        epsilon = tell(f"Blindspot, share {wanted}", *ours(path, norm, "--share", wanted))
-        tell("Blindspot, within this norm", *ours(path, norm, "--epsilon", str(epsilon)))
+        epsilon = tell(f"Blindspot, share {wanted}", *ours(task, norm, "--share", wanted))
+        tell("Blindspot, within this norm", *ours(task, norm, "--epsilon", str(epsilon)))
         for name, method in others.items():
             begun = time.process_time()
-            delta = method(net, x[right], y[right], norm, epsilon)
+            delta = method(net, *parts[0], norm, epsilon)
             tell(name, delta, time.process_time() - begun)
+
+
+print(f"{count} training images and {count} test images; PyTorch {torch.__version__}, one thread.\n")
+print("| network | norm | method | size | fooled | fooled, held out | seconds |")
+print("|---|---|---|---:|---:|---:|---:|")
+with tempfile.TemporaryDirectory() as folder:
+    for word in models:
+        compare(task(word, pathlib.Path(folder)))
