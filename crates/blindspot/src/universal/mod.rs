@@ -43,8 +43,9 @@
 //! taken for 128 images at a time, along the steepest direction of the norm (the gradient in L2, its signs in Linf) with
 //! momentum, of a length that falls as the climb goes on; then delta is moved back into the ball. Climbs begin in the
 //! direction in which margins rise at the images as they are, for any wrong class and for each of the likeliest ones
-//! (universal perturbations drive most images to few classes), and in a random one. The best of these on some images
-//! race, and the winner climbs on. What counts is the delta with which most images are fooled.
+//! (universal perturbations drive most images to few classes), and in a random one. All of these race, as the class that
+//! most images can be driven to shows only on the way, and the winner climbs on. What counts is the delta with which most
+//! images are fooled.
 //!
 //! Where the norm is to be small, it is adapted while the climb goes on: were margins straight lines from no delta to
 //! this one, there is a norm at which the share asked for would just be fooled, and that is the next one. At the end

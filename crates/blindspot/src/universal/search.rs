@@ -1,4 +1,4 @@
-//! The search: many starts, a race between the best of them, a long climb, the way back along the ray.
+//! The search: many starts, a race between them, a long climb, the way back along the ray.
 
 use std::cell::{Cell, RefCell};
 
@@ -13,8 +13,7 @@ use super::field::Field;
 use super::options::{Aim, UniversalOptions};
 use super::sure::Census;
 
-/// Candidates that race, and how long.
-const RACING: usize = 3;
+/// How long each start climbs in the race.
 const RACE: Length = Length {
     passes: 2,
     steps: 40,
@@ -122,14 +121,14 @@ pub(super) fn search(
     })
 }
 
-/// The best of some starts, after the most promising of them have climbed.
+/// The best of some starts, after all of them have climbed: how good they are where they begin tells little of where they
+/// come to.
 fn race(climb: &Climb<'_>, starts: &[Candidate]) -> Result<Option<Candidate>, ClassifierError> {
     let monitor = climb.field.limits.monitor;
-    let racers = &starts[..starts.len().min(RACING)];
-    let total = racers.len() * climb.steps(RACE) + climb.steps(CLIMB);
+    let total = starts.len() * climb.steps(RACE) + climb.steps(CLIMB);
     monitor.begin("universal", total as u64);
     let mut best: Option<Candidate> = None;
-    for start in racers {
+    for start in starts {
         let racer = climb.from(start, RACE)?;
         best = match best {
             Some(best) if best.merit >= racer.merit => Some(best),
