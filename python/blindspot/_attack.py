@@ -388,8 +388,8 @@ def attack(
     if goal is not None and target != "untargeted":
         raise UsageError("a goal takes no target beside it; leave one of them out")
     classifier = as_classifier(model, images, goal)
-    if columns is not None and (mask is not None or bounds is not None or box is not None or certify):
-        raise UsageError("columns have ranges of their own: leave mask, bounds, box and certify out")
+    if columns is not None and (mask is not None or bounds is not None or box is not None):
+        raise UsageError("columns have ranges of their own: leave mask, bounds and box out")
     choice = Choice(
         samples, shuffle, whole("seed", seed), resize, crop, exif, skip_broken, classes, data_dir, columns
     )

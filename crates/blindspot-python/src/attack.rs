@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use blindspot::ErrorKind;
-use blindspot::certify::Certifier;
+use blindspot::certify::ExampleCertifier;
 use blindspot::classifier::{CheckedEvaluator, Classifier};
 use blindspot::goals::{GoalError, OutputGoal};
 use blindspot::inputs::Inputs;
@@ -111,11 +111,8 @@ pub(crate) fn attack<'py>(
     }
     let mut options = options.read(&any)?;
     check_outputs(&any, &options)?;
-    let certifier = match (&any, certify) {
-        (AnyModel::Own(model), true) if options.goal.is_none() => {
-            let certifier = Certifier::in_box(model.model(), options.reach())?;
-            Some(certifier.norm(options.norm).grouping(options.grouping))
-        }
+    let certified = match (&any, certify) {
+        (AnyModel::Own(model), true) => Some(model.model()),
         (AnyModel::Python(_), true) => {
             let why = "certificates look inside of a network: give an ONNX file, or a model loaded from \
                        one";
@@ -124,7 +121,7 @@ pub(crate) fn attack<'py>(
         _ => None,
     };
     let classifier = any.classifier();
-    let (searched, selection, interrupt) = Given::with(images, |images| {
+    let (searched, radii, selection, interrupt) = Given::with(images, |images| {
         if let Some(columns) = images.columns() {
             options = std::mem::take(&mut options).columns(columns.clone());
         }
@@ -132,24 +129,37 @@ pub(crate) fn attack<'py>(
             options.goal =
                 Some(with_template(goal, classifier, images).map_err(|e| any.failure(e))?);
         }
+        let certifier = certified.map(|model| ExampleCertifier::new(model, &options));
+        let certifier = certifier.transpose()?;
         let search = |monitor: &dyn Monitor| search(classifier, images, &labels, &options, monitor);
         let ((searched, failed), interrupt) = run(py, &watch, search)?;
         // What was found before a model failed is worth as much as what was before Ctrl-C.
         let failed = failed.map(|error| PyErr::from(any.failure(error)));
-        Ok((searched, selection(images), interrupt.or(failed)))
+        let interrupt = interrupt.or(failed);
+        let certifier = certifier.filter(|_| interrupt.is_none());
+        let radii = certifier.map(|certifier| {
+            let Block {
+                examples,
+                originals,
+            } = &searched;
+            run_whole(py, &watch, |monitor| {
+                certifier.certify(examples, originals, monitor)
+            })
+        });
+        Ok((searched, radii.transpose()?, selection(images), interrupt))
     })?;
     let shape = classifier.input_shape().to_vec();
-    let mut found = Found::new(searched, shape, options, epsilons, selection, model);
-    if let (Some(certifier), None) = (certifier, &interrupt) {
-        run_whole(py, &watch, |monitor| found.certify(&certifier, monitor))?;
-    }
+    let mut found = Found::new(
+        (searched, radii),
+        shape,
+        options,
+        epsilons,
+        selection,
+        model,
+    );
     if found.options().goal.is_some() && interrupt.is_none() {
         run_whole(py, &watch, |_| found.evaluate(classifier))
             .map_err(|error| any.failure(error))?;
-        if let (AnyModel::Own(model), true) = (&any, certify) {
-            let model = model.model();
-            run_whole(py, &watch, |monitor| found.certify_goal(model, monitor))?;
-        }
     }
     Ok((found, interrupt))
 }

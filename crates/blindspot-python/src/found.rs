@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use blindspot::certify::{Certifier, CertifyError};
 use blindspot::classifier::{CheckedEvaluator, Classifier};
 use blindspot::examples::{
     Distance, Extra, Layout, Origin, Record, RobustAccuracy, SavedExample, StoredExamples,
     confidences, with_stored, write_found,
 };
-use blindspot::goals::GoalCertifier;
 use blindspot::inputs::InMemory;
 use blindspot::model;
 use blindspot::run::monitor::{Monitor, Unwatched};
@@ -20,7 +18,6 @@ use blindspot_report::{AttackPage, Made, SavedImages, TableChanges, attack_page,
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use rayon::prelude::*;
 
 use crate::about::About;
 use crate::classifier::AnyModel;
@@ -50,9 +47,9 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// What a search with a model has found.
+    /// What a search with a model has found, and the certified radii, where they were asked for.
     pub(crate) fn new(
-        found: Block,
+        (found, certificates): (Block, Option<Vec<f64>>),
         shape: Vec<usize>,
         options: SearchOptions,
         epsilons: Vec<f64>,
@@ -63,7 +60,7 @@ impl Found {
             examples: found.examples,
             originals: found.originals,
             shape,
-            certificates: None,
+            certificates,
             outputs: None,
             eight_bit: Mutex::new(None),
             options,
@@ -165,47 +162,6 @@ impl Found {
             };
             layout.content(example, original, extra)
         })
-    }
-
-    /// Gives each original a certificate, with what makes them.
-    pub(crate) fn certify(
-        &mut self,
-        certifier: &Certifier,
-        monitor: &dyn Monitor,
-    ) -> Result<(), CertifyError> {
-        let labels: Vec<usize> = self.examples.iter().map(|example| example.label).collect();
-        let all: Vec<usize> = (0..labels.len()).collect();
-        let certificates = certifier.certify_inputs(&self.originals(), &labels, &all, monitor)?;
-        let with = certificates.into_iter().zip(&self.examples);
-        let radius =
-            with.map(|(found, example)| found.of_answer(!example.already_misclassified).radius);
-        self.certificates = Some(radius.collect());
-        Ok(())
-    }
-
-    /// Gives each original a certificate that the goal is not reached nearer.
-    pub(crate) fn certify_goal(
-        &mut self,
-        model: &model::Model,
-        monitor: &dyn Monitor,
-    ) -> Result<(), CertifyError> {
-        let Some(goal) = &self.options.goal else {
-            return Ok(());
-        };
-        let certifier = GoalCertifier::new(model, goal, self.options.reach())?
-            .norm(self.options.norm)
-            .grouping(self.options.grouping);
-        let originals = self.originals.par_chunks_exact(self.input_len());
-        let radii = self.examples.par_iter().zip(originals);
-        let radii = radii.map(|(example, original)| {
-            if example.already_misclassified || monitor.cancelled() {
-                Ok(0.0)
-            } else {
-                certifier.certify(original)
-            }
-        });
-        self.certificates = Some(radii.collect::<Result<_, _>>()?);
-        Ok(())
     }
 
     /// Evaluates the originals and the adversarial images.

@@ -13,6 +13,7 @@ use super::affine::AffineLayers;
 use super::arithmetic::{Arithmetic, Rounding};
 use super::cost::check_linear;
 use super::curvature::CurvatureBound;
+use super::ends::Ends;
 use super::first_layer::FirstLayer;
 use super::lipschitz::Lipschitz;
 use super::lowered::Lowered;
@@ -46,6 +47,8 @@ pub struct Certifier {
     /// The values whose norms Lipschitz constants need.
     pub(super) values: Vec<ValueId>,
     pub(super) input_box: InputBox,
+    /// The smallest and the largest value of each input, where they are not those of the box.
+    pub(super) ranges: Option<[Vec<f64>; 2]>,
     pub(super) norm: Norm,
     /// How many values count as one in L0.
     pub(super) channels: usize,
@@ -166,7 +169,7 @@ impl Certifier {
     /// # Errors
     /// [`CertifyError`] as of [`new`](Certifier::new).
     pub fn in_box(model: &Model, input_box: InputBox) -> Result<Certifier, CertifyError> {
-        Certifier::of_model(model, input_box, None)
+        Certifier::of_model(model, Ends::default(), input_box, None)
     }
 
     /// Prepares the certificates of a model by a deadline, which is a part of the time that they may take: what bounds
@@ -182,49 +185,38 @@ impl Certifier {
         input_box: InputBox,
         deadline: Instant,
     ) -> Result<Certifier, CertifyError> {
-        Certifier::of_model(model, input_box, Some(deadline))
+        Certifier::of_model(model, Ends::default(), input_box, Some(deadline))
+    }
+
+    /// Prepares the certificates of a model with small networks at its ends, for inputs of the first one in a box.
+    ///
+    /// # Errors
+    /// [`CertifyError::Model`] if these don't fit the model, and [`CertifyError`] as of [`in_box`](Certifier::in_box).
+    pub fn with_ends(
+        model: &Model,
+        ends: Ends,
+        input_box: InputBox,
+    ) -> Result<Certifier, CertifyError> {
+        Certifier::of_model(model, ends, input_box, None)
     }
 
     fn of_model(
         model: &Model,
+        ends: Ends,
         input_box: InputBox,
         deadline: Option<Instant>,
     ) -> Result<Certifier, CertifyError> {
-        let ExactModel {
-            network,
-            softmax_left_out,
-        } = exact(model)?;
+        let model_itself = exact(model)?;
+        let budget = left(model, &model_itself.network);
         let rounding = Rounding::of(model.precision());
-        let end = if softmax_left_out {
-            rounding.of_softmax(network.network().output_len())
+        let end = if model_itself.softmax_left_out && ends.behind.is_none() {
+            rounding.of_softmax(model_itself.network.network().output_len())
         } else {
             0.0
         };
         let runtime = EndRounding { rounding, end };
-        let budget = left(model, &network);
-        Certifier::prepared(&network, input_box, runtime, &budget, deadline)
-    }
-
-    /// Prepares the certificates of a model with a small network, its head, behind its own outputs: of what
-    /// these amount to. The largest number of the head is the answer.
-    ///
-    /// # Errors
-    /// [`CertifyError::Model`] if the head doesn't take the model's outputs, and [`CertifyError`] as of
-    /// [`in_box`](Certifier::in_box).
-    pub fn with_head(
-        model: &Model,
-        head: Network<f64>,
-        input_box: InputBox,
-    ) -> Result<Certifier, CertifyError> {
-        let network = exact(model)?.network;
-        let budget = left(model, &network);
-        let whole = ExactNetwork::from(head).after((*network).clone());
-        let whole = whole.map_err(|error| CertifyError::Model(error.to_string()))?;
-        let runtime = EndRounding {
-            rounding: Rounding::of(model.precision()),
-            end: 0.0,
-        };
-        Certifier::with_rounding(&whole, input_box, runtime, &budget)
+        let whole = ends.around(model_itself.network)?;
+        Certifier::prepared(&whole, input_box, runtime, &budget, deadline)
     }
 
     /// Prepares the certificates of a network that gives logits, for images in an input box.
@@ -287,6 +279,7 @@ impl Certifier {
             values: [graph.input()].into_iter().chain(outputs).collect(),
             network: network.clone(),
             input_box,
+            ranges: None,
             norm: Norm::default(),
             channels: 1,
             arithmetic: Arithmetic::default(),
@@ -304,6 +297,23 @@ impl Certifier {
             linear.first.set_norm(&linear.layers.affine[0], norm);
         }
         Certifier { norm, ..self }
+    }
+
+    /// Gives each input value a range of its own, within the input box: perturbations beyond it don't count.
+    ///
+    /// # Errors
+    /// [`CertifyError::Size`] unless both ends have a number for each input value.
+    pub fn ranges(self, lower: Vec<f64>, upper: Vec<f64>) -> Result<Certifier, CertifyError> {
+        let network = self.input_len();
+        if let Some(ends) = [&lower, &upper]
+            .into_iter()
+            .find(|ends| ends.len() != network)
+        {
+            let image = ends.len();
+            return Err(CertifyError::Size { network, image });
+        }
+        let ranges = Some([lower, upper]);
+        Ok(Certifier { ranges, ..self })
     }
 
     /// What [`Norm::L0`] counts; values by default. A change of p pixels is one of at most p times the

@@ -134,6 +134,7 @@ mod cost;
 mod curvature;
 mod curve;
 mod decrease;
+mod ends;
 mod envelope;
 mod error;
 mod first_layer;
@@ -167,6 +168,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arithmetic::Arithmetic;
 pub use certifier::{Certifier, MAX_TIME};
+pub use ends::Ends;
 pub use error::CertifyError;
 pub use regions::{Claim, Gap, Proof, ProofLimits, Prover, RegionCertifier};
 

@@ -16,19 +16,21 @@ pub(super) struct PerturbationBox {
 impl PerturbationBox {
     /// Perturbations of `image` that stay between `lower` and `upper`, in the L2 norm.
     pub(super) fn new(image: &[f32], lower: f32, upper: f32) -> PerturbationBox {
-        let wide = |value: f32| f64::from(value);
+        let all = |end: f32| vec![f64::from(end); image.len()];
+        PerturbationBox::within(image, &all(lower), &all(upper))
+    }
+
+    /// Perturbations of `image` whose values stay each within its own range, in the L2 norm.
+    pub(super) fn within(image: &[f32], lower: &[f64], upper: &[f64]) -> PerturbationBox {
+        let image: Vec<f64> = image.iter().map(|&x| f64::from(x)).collect();
+        // The difference of two numbers is rounded: a larger box stays sound.
+        let down = image.iter().zip(lower).map(|(x, lower)| outward(x - lower));
+        let up = image.iter().zip(upper).map(|(x, upper)| outward(upper - x));
         PerturbationBox {
-            image: image.iter().map(|&x| wide(x)).collect(),
-            // The difference of two f32 numbers is rounded in f64: a larger box stays sound.
-            down: image
-                .iter()
-                .map(|&x| outward(wide(x) - wide(lower)))
-                .collect(),
-            up: image
-                .iter()
-                .map(|&x| outward(wide(upper) - wide(x)))
-                .collect(),
+            down: down.collect(),
+            up: up.collect(),
             norm: Norm::L2,
+            image,
         }
     }
 

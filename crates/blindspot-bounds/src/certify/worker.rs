@@ -50,8 +50,7 @@ impl Worker<'_> {
         let logits = self.logits(image);
         // Nothing is certified around an image that is misclassified, maybe so in a runtime, or
         // outside of the box.
-        let InputBox { lower, upper } = certifier.input_box;
-        let inside = image.iter().all(|x| (lower..=upper).contains(x));
+        let inside = certifier.has_inside(image);
         if argmax(&logits) != label || !inside || !self.is_certain(image, &logits, label) {
             return Radii {
                 radius: 0.0,
@@ -232,8 +231,25 @@ impl Worker<'_> {
 
 impl Certifier {
     fn domain(&self, image: &[f32]) -> PerturbationBox {
+        let domain = match &self.ranges {
+            Some([lower, upper]) => PerturbationBox::within(image, lower, upper),
+            None => {
+                let InputBox { lower, upper } = self.input_box;
+                PerturbationBox::new(image, lower, upper)
+            }
+        };
+        domain.in_norm(self.norm)
+    }
+
+    /// Whether an image lies in the box and the ranges.
+    fn has_inside(&self, image: &[f32]) -> bool {
         let InputBox { lower, upper } = self.input_box;
-        PerturbationBox::new(image, lower, upper).in_norm(self.norm)
+        let in_range = |[lower, upper]: &[Vec<f64>; 2]| {
+            let mut ends = image.iter().zip(lower.iter().zip(upper));
+            ends.all(|(&x, (lower, upper))| (*lower..=*upper).contains(&f64::from(x)))
+        };
+        image.iter().all(|x| (lower..=upper).contains(x))
+            && self.ranges.as_ref().is_none_or(in_range)
     }
 
     /// How far a value may move for a unit of the norm.

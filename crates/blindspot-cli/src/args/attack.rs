@@ -101,7 +101,7 @@ pub(crate) struct Attack {
     /// everything, is found in the table (`blindspot data columns` shows it). Whole numbers stay whole, categories are
     /// one of those that there are, norms are those of the columns' changes in their scales. FILE.changes.csv has each
     /// row before and after
-    #[arg(long, value_name = "FILE.toml|found", conflicts_with_all = ["mask", "bounds", "box", "certify", "save_images"])]
+    #[arg(long, value_name = "FILE.toml|found", conflicts_with_all = ["mask", "bounds", "box", "save_images"])]
     pub(crate) columns: Option<SchemaSource>,
     /// The range that input values stay in
     #[arg(long, value_name = "LOW,HIGH", default_value = "0,1", value_parser = parse_box, allow_hyphen_values = true)]

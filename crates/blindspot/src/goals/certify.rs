@@ -1,6 +1,7 @@
 //! Certificates for goals: how far an input must move at least before its goal can be reached.
 
-use blindspot_bounds::certify::{Certifier, CertifyError};
+use blindspot_bounds::certify::{Certifier, CertifyError, Ends};
+use blindspot_data::Columns;
 use blindspot_model::inputs::InMemory;
 use blindspot_model::{Grouping, InputBox, Model, Norm};
 use blindspot_net::{Evaluator, Network};
@@ -8,6 +9,7 @@ use blindspot_run::monitor::Unwatched;
 
 use super::aim::Original;
 use super::{GoalError, OutputGoal};
+use crate::search::Surroundings;
 
 /// Certifies that a goal can't be reached near an input.
 ///
@@ -19,6 +21,7 @@ pub struct GoalCertifier<'m> {
     input_box: InputBox,
     norm: Norm,
     grouping: Grouping,
+    columns: Option<&'m Columns>,
 }
 
 impl<'m> GoalCertifier<'m> {
@@ -42,6 +45,7 @@ impl<'m> GoalCertifier<'m> {
             input_box,
             norm: Norm::default(),
             grouping: Grouping::default(),
+            columns: None,
         })
     }
 
@@ -55,6 +59,12 @@ impl<'m> GoalCertifier<'m> {
     #[must_use]
     pub fn grouping(self, grouping: Grouping) -> Self {
         GoalCertifier { grouping, ..self }
+    }
+
+    /// The columns of the table whose rows are certified: then radii are in their scales, for rows that there may be.
+    #[must_use]
+    pub fn columns(self, columns: Option<&'m Columns>) -> Self {
+        GoalCertifier { columns, ..self }
     }
 
     /// The radius, in the norm, within which no perturbation of an input reaches the goal; 0 where it is reached
@@ -85,7 +95,15 @@ impl<'m> GoalCertifier<'m> {
             .aim(&original, &graph.value(graph.output()).shape)
             .map_err(|error| CertifyError::Model(error.to_string()))?;
         let label = aim.label(&outputs);
-        let certifier = Certifier::with_head(self.model, aim.head, self.input_box)?;
+        if let Some(columns) = self.columns {
+            let around = Surroundings::new(columns, input, self.norm);
+            return around.certify(self.model, Some(aim.head), label);
+        }
+        let ends = Ends {
+            behind: Some(aim.head),
+            ..Ends::default()
+        };
+        let certifier = Certifier::with_ends(self.model, ends, self.input_box)?;
         let certifier = certifier.norm(self.norm).grouping(self.grouping);
         let inputs = InMemory::new(input.to_vec(), input.len());
         let found = certifier.certify_inputs(&inputs, &[label], &[0], &Unwatched)?;

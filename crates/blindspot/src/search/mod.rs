@@ -163,6 +163,7 @@ use std::time::{Duration, Instant};
 pub use attack::Attack;
 pub use attacks::AttackMethod;
 pub use bounds::{Bounds, BoundsError};
+pub(crate) use columns::Surroundings;
 pub use eight_bit::{EightBit, eight_bit};
 pub use error::SearchError;
 pub use example::{Block, Example};

@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
-use blindspot::goals::{GoalCertifier, OutputGoal};
+use blindspot::goals::OutputGoal;
 use blindspot::model::{Model, Outputs};
-use blindspot::search::SearchOptions;
-use blindspot_data::{Choice, ImageRequest, ImageSet};
+use blindspot_data::{Choice, ImageRequest};
 use blindspot_net::Evaluator;
 
-use super::work::Bounds;
 use crate::args::Common;
 use crate::commands::load;
 use crate::errors::Usage;
@@ -71,23 +69,4 @@ fn outputs_of(
         *place = value.into();
     }
     Ok(evaluator.forward().to_vec())
-}
-
-/// What certifies that a goal is not reached, once it has been tried on the first image: what is not known of the model
-/// is said before a search.
-pub(super) fn bounds<'a>(
-    model: &'a Model,
-    goal: &'a OutputGoal,
-    options: &SearchOptions,
-    images: &ImageSet,
-) -> anyhow::Result<Bounds<'a>> {
-    let certifier = GoalCertifier::new(model, goal, options.reach())?
-        .norm(options.norm)
-        .grouping(options.grouping);
-    if !images.is_empty() && images.image_len() == model.input_len() {
-        let mut first = vec![0.0; images.image_len()];
-        images.read_image(0, &mut first)?;
-        certifier.certify(&first)?;
-    }
-    Ok(Bounds::OfGoal(Box::new(certifier)))
 }

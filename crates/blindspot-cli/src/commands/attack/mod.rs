@@ -10,18 +10,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use blindspot::certify::Certifier;
+use blindspot::certify::ExampleCertifier;
 use blindspot::examples::{About, Layout, Origin};
 use blindspot::goals::OutputGoal;
-use blindspot::model::InputBox;
+use blindspot::model::{InputBox, Model};
 use blindspot::range_files::{RangeFileError, apply_bounds, apply_mask};
 use blindspot::search::{Bounds as Ranges, Criterion, SearchOptions, Target};
 use blindspot_data::files;
 use blindspot_data::suggest;
-use blindspot_data::{Columns, ImageRequest, SchemaSource};
+use blindspot_data::{Columns, ImageRequest, ImageSet, SchemaSource};
 use blindspot_net::Network;
 
-use self::work::{Bounds, Work};
+use self::work::Work;
 use self::written::{Files, Identity, Known, Written, tell, write};
 use super::load;
 use super::out::{refuse_inputs, refuse_other_results};
@@ -120,15 +120,8 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         .bounds(ranges)
         .columns(columns);
     options.check_labels(network.output_len(), labels)?;
-    let certifier = match &options.goal {
-        _ if !command.certify => None,
-        Some(goal) => Some(goal::bounds(&model, goal, &options, images)?),
-        None => {
-            let certifier = Certifier::in_box(&model, options.reach())?;
-            let certifier = certifier.norm(command.norm).grouping(command.group);
-            Some(Bounds::OfClass(Box::new(certifier)))
-        }
-    };
+    let certifier = command.certify.then(|| certifier(&model, &options, images));
+    let certifier = certifier.transpose()?;
     let about = About {
         origin: Origin {
             options: options.clone(),
@@ -188,6 +181,21 @@ pub(super) fn run(command: &Attack, common: &Common, progress: &Progress) -> any
         Some(told) => tell(common, &told, &written),
         None => Ok(()),
     }
+}
+
+/// What certifies the images, once it has been tried on the first one.
+fn certifier<'a>(
+    model: &'a Model,
+    options: &'a SearchOptions,
+    images: &ImageSet,
+) -> anyhow::Result<ExampleCertifier<'a>> {
+    let certifier = ExampleCertifier::new(model, options)?;
+    if !images.is_empty() && images.image_len() == model.input_len() {
+        let mut first = vec![0.0; images.image_len()];
+        images.read_image(0, &mut first)?;
+        certifier.check(&first)?;
+    }
+    Ok(certifier)
 }
 
 /// The range that all values of a table lie in.

@@ -138,6 +138,16 @@ impl Words<'_> {
         })
     }
 
+    /// What perturbations are measured in.
+    fn measure(&self) -> String {
+        match (self.options.norm, self.options.grouping) {
+            (Norm::L0, _) if self.is_table => "columns changed".into(),
+            (norm, _) if self.is_table => format!("distance ({})", norm.title()),
+            (Norm::L0, Grouping::Pixel) => "pixels changed".into(),
+            (norm, _) => format!("{} norm", norm.title()),
+        }
+    }
+
     /// Norms other than those of images in L2, which the distortion is of.
     fn norms(&self) -> Option<String> {
         let (norm, is_table) = (self.options.norm, self.is_table);
@@ -145,12 +155,7 @@ impl Words<'_> {
             .summary
             .norms
             .filter(|_| norm != Norm::L2 || is_table)?;
-        let title = match (norm, self.options.grouping) {
-            (Norm::L0, _) if is_table => "columns changed".into(),
-            _ if is_table => format!("distance ({})", norm.title()),
-            (Norm::L0, Grouping::Pixel) => "pixels changed".into(),
-            (norm, _) => format!("{} norm", norm.title()),
-        };
+        let title = self.measure();
         let scales = if is_table && norm != Norm::L0 {
             ", in the columns' scales"
         } else {
@@ -210,8 +215,8 @@ impl Words<'_> {
         };
         let mean = match mean {
             Some(mean) => {
-                let norm = self.options.norm.title();
-                format!("mean {norm} norm {} of the {right} {before}", digits(mean))
+                let measure = self.measure();
+                format!("mean {measure} {} of the {right} {before}", digits(mean))
             }
             None if has_goal => "none, as all are there already".into(),
             None => "none, as no image is right".into(),

@@ -2,17 +2,15 @@
 
 use std::time::Instant;
 
-use blindspot::certify::{Certifier, CertifyError};
+use blindspot::certify::ExampleCertifier;
 use blindspot::classify::outputs;
 use blindspot::examples::{Extra, Layout};
-use blindspot::goals::GoalCertifier;
 use blindspot::inputs::InMemory;
 use blindspot::model::Model;
 use blindspot::run::communicator::{Communicator, Task, distribute};
 use blindspot::run::monitor::Monitor;
 use blindspot::search::{Block, EightBit, Example, SearchOptions, eight_bit, search_in_blocks};
 use blindspot_data::ImageSet;
-use rayon::prelude::*;
 
 use crate::interrupt::Finishing;
 use crate::onnxruntime::Onnxruntime;
@@ -28,53 +26,10 @@ pub(super) struct Work<'a> {
     pub(super) labels: &'a [usize],
     pub(super) options: &'a SearchOptions,
     pub(super) layout: &'a Layout,
-    pub(super) certifier: Option<Bounds<'a>>,
+    pub(super) certifier: Option<ExampleCertifier<'a>>,
     /// Who is asked about the final images.
     pub(super) other: Option<Onnxruntime>,
     pub(super) begun: Instant,
-}
-
-/// What certifies images.
-pub(super) enum Bounds<'a> {
-    /// That they keep their class.
-    OfClass(Box<Certifier>),
-    /// That a goal is not reached.
-    OfGoal(Box<GoalCertifier<'a>>),
-}
-
-impl Bounds<'_> {
-    /// The radius of each example; of some of them where the work is interrupted.
-    fn certify(
-        &self,
-        examples: &[Example],
-        originals: &[f32],
-        length: usize,
-    ) -> Result<Vec<f64>, CertifyError> {
-        match self {
-            Bounds::OfClass(certifier) => {
-                let inputs = InMemory::new(originals.to_vec(), length);
-                let labels: Vec<usize> = examples.iter().map(|example| example.label).collect();
-                let all: Vec<usize> = (0..examples.len()).collect();
-                let found = certifier.certify_inputs(&inputs, &labels, &all, &Finishing)?;
-                let radii = found
-                    .into_iter()
-                    .zip(examples)
-                    .map(|(found, example)| found.of_answer(!example.already_misclassified).radius);
-                Ok(radii.collect())
-            }
-            Bounds::OfGoal(certifier) => {
-                let each = examples.par_iter().zip(originals.par_chunks_exact(length));
-                each.map(|(example, original)| {
-                    if example.already_misclassified || Finishing.cancelled() {
-                        Ok(0.0)
-                    } else {
-                        certifier.certify(original)
-                    }
-                })
-                .collect()
-            }
-        }
-    }
 }
 
 impl Work<'_> {
@@ -157,7 +112,7 @@ impl Work<'_> {
             self.ask(other, (examples, originals), eight_bit.as_deref_mut())?;
         }
         let certificates = match &self.certifier {
-            Some(bounds) => Some(bounds.certify(examples, originals, length)?),
+            Some(certifier) => Some(certifier.certify(examples, originals, &Finishing)?),
             None => None,
         };
         if Finishing.cancelled() {

@@ -4,6 +4,7 @@
 //! ([`moves`]). There the row is 0, the norm is that of the columns' scales, and what must not change, or only up or
 //! down, is a box. Whole numbers and categories are searched for around what is found so ([`lattice`]).
 
+mod certify;
 mod lattice;
 mod moves;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use super::bounds::FeasibleBoxes;
 use super::runtime::Runtime;
 use super::task::StopCondition;
 use super::{Block, Example, Norm, SearchOptions};
+pub(crate) use certify::Surroundings;
 pub(super) use lattice::Lattice;
 use moves::{Moved, Moves};
 

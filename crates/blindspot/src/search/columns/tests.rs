@@ -1,6 +1,7 @@
 //! Rows of tables against closed forms and against brute force.
 
 use blindspot_data::{Columns, Direction, Schema, table_in_memory};
+use blindspot_model::Model;
 use blindspot_model::inputs::InMemory;
 use blindspot_net::{Evaluator, Graph, Network, Op, Operand, ops};
 use blindspot_paper::train::Recipe;
@@ -8,6 +9,7 @@ use blindspot_run::monitor::Unwatched;
 use blindspot_run::random::Stream;
 
 use super::*;
+use crate::certify::ExampleCertifier;
 use crate::search::{Attack, Target, search};
 
 /// Outputs 0 and `weights · x + bias`.
@@ -35,6 +37,14 @@ fn table(text: &str, schema: &str) -> (Columns, Vec<Vec<f32>>) {
         values
     });
     (set.columns().unwrap().clone(), rows.collect())
+}
+
+/// The certified radius of a row with its class, as the options of a search say.
+fn certified(network: &Network<f32>, attack: &Attack, (row, label): (&[f32], usize)) -> f64 {
+    let model = Model::from_network(network.clone()).unwrap();
+    let options = attack.options(&model);
+    let certifier = ExampleCertifier::new(&model, &options).unwrap();
+    certifier.own(row, label).unwrap()
 }
 
 fn answer(network: &Network<f32>, row: &[f32]) -> usize {
@@ -150,7 +160,7 @@ fn on_linear_models_distances_in_the_columns_scales_are_the_exact_ones() {
                 });
             }
             for norm in [Norm::L2, Norm::Linf, Norm::L1, Norm::L0] {
-                let attack = Attack::sqp()
+                let attack = &Attack::sqp()
                     .columns(columns.clone())
                     .untargeted()
                     .norm(norm);
@@ -184,6 +194,11 @@ fn on_linear_models_distances_in_the_columns_scales_are_the_exact_ones() {
                     "{case} {norm}: {size}, {exact}"
                 );
                 assert_eq!(answer(&network, &example.adversarial), 1 - label);
+                let radius = certified(&network, attack, (row, label));
+                assert!(
+                    radius <= exact * (1.0 + 1e-6) && radius >= exact * (1.0 - 1e-4) - resolution,
+                    "{case} {norm}: certified {radius}, {exact}"
+                );
                 for (column, limits) in columns.iter().zip(&limits) {
                     let input = column.inputs[0];
                     let moved = f64::from(example.adversarial[input]) - f64::from(row[input]);
@@ -274,6 +289,7 @@ fn whole_numbers_and_categories_are_as_near_as_brute_force_finds_them() {
     for (kind, networks) in [("linear", 30), ("FC100-100-10", 30)] {
         for norm in [Norm::L2, Norm::Linf, Norm::L1, Norm::L0] {
             let (mut ratios, mut nearest, mut missed) = (Vec::new(), 0, 0);
+            let (mut certificates, mut distances) = (0.0, 0.0);
             for case in 0..networks {
                 let network = if kind == "linear" {
                     let mut stream = Stream::new(4, "lattice", case);
@@ -294,12 +310,18 @@ fn whole_numbers_and_categories_are_as_near_as_brute_force_finds_them() {
                     let reached = reached.iter().filter(|to| answer(&network, to) != label);
                     let distance = |to: &Vec<f32>| norm_of(norm, &changes(&columns, row, to));
                     let brute = reached.map(distance).min_by(f64::total_cmp);
-                    let attack = Attack::sqp()
+                    let attack = &Attack::sqp()
                         .columns(columns.clone())
                         .untargeted()
                         .norm(norm);
                     let set = InMemory::new(row.clone(), inputs);
                     let example = attack.run_on(&network, &set, &[label]).unwrap().remove(0);
+                    let radius = certified(&network, attack, (row, label));
+                    assert!(
+                        radius <= brute.unwrap_or(f64::INFINITY) * (1.0 + 1e-9),
+                        "{kind} {norm}: certified {radius}, {brute:?}"
+                    );
+                    certificates += radius.min(brute.unwrap_or(0.0));
                     assert!(
                         is_feasible(&columns, row, &example.adversarial),
                         "{example:?}"
@@ -312,6 +334,7 @@ fn whole_numbers_and_categories_are_as_near_as_brute_force_finds_them() {
                     let size = distance(&example.adversarial);
                     assert_eq!(size, example.norm(norm));
                     let brute = brute.expect("what is found is one of all");
+                    distances += brute;
                     assert!(size >= brute - 1e-9, "{size} below {brute}");
                     ratios.push(size / brute);
                     nearest += usize::from(size <= brute * (1.0 + 1e-9));
@@ -324,7 +347,10 @@ fn whole_numbers_and_categories_are_as_near_as_brute_force_finds_them() {
             );
             assert!(ratios.len() > 30 && mean < 1.1, "{kind} {norm}: {mean}");
             assert!(missed * 50 <= ratios.len(), "{kind} {norm}: {missed}");
+            let part = certificates / distances;
+            println!("{kind} {norm}: certificates {part:.3} of brute force");
             if kind == "linear" {
+                assert!(part > 0.3, "{norm}: {part}");
                 assert_eq!((nearest, missed), (ratios.len(), 0), "{norm}");
             }
         }
