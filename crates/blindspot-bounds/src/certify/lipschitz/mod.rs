@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use blindspot_net::ops::{Binary, PoolKind, ReduceKind, Unary};
-use blindspot_net::{ExactNetwork, Graph, Node, Op, Operand, ValueId};
+use blindspot_net::{Budget, ExactNetwork, Graph, Node, Op, Operand, ValueId};
 
 use super::arithmetic::{Rounding, Roundings};
 use super::certifier::{MAX_TIME, Preparation};
@@ -174,10 +174,10 @@ impl Lipschitz {
             }
             steps.push(match layer {
                 Some(layer) if !preparation.has_time_for(time_of_norm(layer)) => {
-                    Step::linear(exact, node, None)
+                    Step::linear(exact, node, None, budget)?
                 }
                 Some(layer) => match norm_bound(layer, budget)? {
-                    Some(bound) => Step::linear(exact, node, Some(bound)),
+                    Some(bound) => Step::linear(exact, node, Some(bound), budget)?,
                     None => return Err(unsupported(graph, node, "no bound of its norm is known")),
                 },
                 None => Step::new(exact, node)?,
@@ -349,12 +349,25 @@ impl LastMatrix {
 
 impl Step {
     /// A linear layer with this norm; with that of its magnitudes, if it is not known.
-    fn linear(exact: &ExactNetwork, node: &Node, factor: Option<f64>) -> Step {
+    fn linear(
+        exact: &ExactNetwork,
+        node: &Node,
+        factor: Option<f64>,
+        budget: &Budget,
+    ) -> Result<Step, CertifyError> {
         let graph = exact.network().graph();
         let weights = node.inputs.iter().filter_map(|operand| match operand {
             Operand::Weight(id) => Some(*id),
             Operand::Value(_) => None,
         });
+        let numbers = weights
+            .clone()
+            .map(|id| exact.network().weights()[id.index()].len());
+        // As the file gives them, and as they are summed up.
+        let bytes = 2 * size_of::<f64>() * numbers.sum::<usize>();
+        budget.check(bytes as u64, || {
+            format!("the magnitudes of node `{}`", node.name)
+        })?;
         let mut weights = weights.map(|id| {
             let shape = &graph.weights()[id.index()].shape;
             (shape, magnitude::of_weight(exact, &node.op, id))
@@ -367,7 +380,7 @@ impl Step {
         let constant = weights
             .next()
             .map_or(0.0, |(_, sizes)| repeated_norm(&sizes, count));
-        Step {
+        Ok(Step {
             // The weights are rounded to double precision.
             factor: factor.unwrap_or(norm) + 16.0 * f64::EPSILON * norm,
             rounds: Rounds::Sums {
@@ -376,7 +389,7 @@ impl Step {
                 roundings: Roundings::of(exact, node),
             },
             ..Step::of_values(graph, node)
-        }
+        })
     }
 
     /// The values that a node takes, added up and not rounded.

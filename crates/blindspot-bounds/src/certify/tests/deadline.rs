@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use blindspot_net::Budget;
+
 use super::*;
+use crate::certify::certifier::Preparation;
+use crate::certify::lipschitz::Lipschitz;
 
 /// A network whose linear bounds take long: they are carried back from each unit of wide layers.
 fn wide() -> Network<f32> {
@@ -100,4 +104,25 @@ fn what_bounds_need_is_made_within_the_time() {
         .certify_inputs(&images, &labels, &all, &Unwatched)
         .unwrap();
     assert_eq!(enough, whole);
+}
+
+/// The magnitudes that stand for norms are memory, too.
+#[test]
+fn magnitudes_of_weights_are_asked_for_before_they_are_made() {
+    let exact = ExactNetwork::from(&wide());
+    let with = |memory: u64| {
+        let budget = Budget {
+            memory,
+            ..Budget::default()
+        };
+        let preparation = Preparation {
+            budget: &budget,
+            deadline: Some(Instant::now()),
+        };
+        Lipschitz::new(&exact, &preparation).err()
+    };
+    // Of 250 times 250 numbers and as many biases, both as the file gives them and as they are summed up.
+    let needs = 2 * 8 * (250 * 250 + 250);
+    assert_eq!(with(needs), None);
+    assert!(matches!(with(needs - 1), Some(CertifyError::Budget(_))));
 }
