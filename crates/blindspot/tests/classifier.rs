@@ -10,7 +10,8 @@ use blindspot::run::monitor::Unwatched;
 use blindspot::run::random::Stream;
 use blindspot::search::attacks::{Ddn, DdnOptions};
 use blindspot::search::{
-    Attack, AttackMethod, Iterate, Method, SearchError, SearchOptions, Target, eight_bit, search,
+    Attack, AttackMethod, Iterate, Method, Norm, SearchError, SearchOptions, Target, eight_bit,
+    search,
 };
 
 // Narrow enough for plain loops, whose order of sums is easy to follow.
@@ -335,4 +336,43 @@ fn one_large_batch_for_all_threads_finds_what_a_batch_on_each_does() {
     assert_eq!(alone, expected);
     // All images but the one that is wrong as it is.
     assert_eq!(device.largest.into_inner(), labels.len() - 1);
+}
+
+/// A classifier with the answer 0, as sure in all inputs, whose other class rises behind `cliff` of the first value.
+fn flat_before(cliff: f32) -> FnClassifier<'static, f32> {
+    let outputs = move |inputs: &[f32]| {
+        let of = |x: &[f32]| [1.0, 10.0 * (x[0] - cliff).max(0.0)];
+        Ok(inputs.chunks_exact(INPUTS).flat_map(of).collect())
+    };
+    let pull_back = move |inputs: &[f32], gradients: &[f32]| {
+        let rows = inputs.chunks_exact(INPUTS).zip(gradients.chunks_exact(2));
+        let of = |(x, gradient): (&[f32], &[f32])| {
+            let mut slopes = [0.0; INPUTS];
+            if x[0] > cliff {
+                slopes[0] = 10.0 * gradient[1];
+            }
+            slopes
+        };
+        Ok(rows.flat_map(of).collect())
+    };
+    FnClassifier::new(&[INPUTS], 2, outputs, pull_back)
+}
+
+#[test]
+fn where_all_is_flat_little_is_tried_and_where_it_is_not_the_rest_is() {
+    let images = InMemory::new([0.25; 20 * INPUTS].to_vec(), INPUTS);
+    for norm in [Norm::L2, Norm::Linf, Norm::L1, Norm::L0] {
+        let attack = Attack::sqp().untargeted().norm(norm);
+        let found = |cliff| attack.run_on(&flat_before(cliff), &images, &[0; 20]);
+        for example in found(2.0).unwrap() {
+            assert!(!example.success && example.no_gradient);
+            assert!(example.evaluations < 60, "{norm}: {}", example.evaluations);
+        }
+        // The boundary is at 0.6, or 0.35 from all of them; random points lie behind it now and then.
+        let far = found(0.5).unwrap();
+        let found: Vec<_> = far.iter().filter(|example| example.success).collect();
+        assert!(found.len() > 10, "{norm}: {}", found.len());
+        let linf = found.iter().map(|example| example.linf);
+        assert!(linf.fold(1.0, f64::min) >= 0.35, "{norm}");
+    }
 }

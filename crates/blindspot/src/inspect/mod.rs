@@ -32,7 +32,8 @@ pub use gradients::GradientCheck;
 pub use guesses::Guess;
 pub use profile::{Cost, KindProfile, NodeProfile, Profile};
 
-use crate::certify::Certifier;
+use crate::certify::{Certifier, CertifyError};
+use crate::search::SearchOptions;
 use crate::units::Layer;
 
 /// All that is known about a model. Its names are those of the JSON that it becomes.
@@ -329,22 +330,34 @@ fn milliseconds(mut run: impl FnMut()) -> f64 {
     times[times.len() / 2]
 }
 
+/// How long the bounds that certificates need may be prepared, to see whether there are any.
+const CERTIFY_TIME: Duration = Duration::from_secs(5);
+
 /// What can be done with a model.
 fn studies(model: &Model) -> Vec<Study> {
     let network = model.network();
-    let few = (network.output_len() < 2).then(|| "it has fewer than two classes".to_owned());
+    let classes = network.output_len();
+    let few = (classes < 2).then(|| "it has fewer than two classes".to_owned());
+    let unsearchable = SearchOptions::default().check_classes(classes).err();
+    let unsearchable = few.clone().or(unsearchable.map(|why| why.to_string()));
     let study = |name, problem, limit| Study {
         name,
         problem,
         limit,
     };
-    let (certify, limit) = match Certifier::new(model) {
+    let late = || format!("preparing its bounds takes more than {CERTIFY_TIME:?}");
+    let deadline = Instant::now() + CERTIFY_TIME;
+    let (certify, limit) = match Certifier::in_box_until(model, model.input_box(), deadline) {
         Ok(certifier) => {
-            let why = certifier.without_linear().map(|why| {
-                format!("radii rest on products of the layers' bounds alone, and are small: {why}")
+            let why = certifier.without_linear().map(|why| match why {
+                CertifyError::Late => late(),
+                why => format!(
+                    "radii rest on products of the layers' bounds alone, and are small: {why}"
+                ),
             });
             (None, why)
         }
+        Err(CertifyError::Late) => (None, Some(late())),
         Err(why) => (Some(why.to_string()), None),
     };
     let no_layer = Layer::all(network).is_empty();
@@ -352,7 +365,7 @@ fn studies(model: &Model) -> Vec<Study> {
     let not_linear = !has_linear_layer(network);
     let not_linear = not_linear.then(|| "it has no linear layer".to_owned());
     vec![
-        study("attack", few.clone(), None),
+        study("attack", unsearchable, None),
         study("transfer", few, None),
         study("certify", certify, limit),
         study("units", no_layer, None),

@@ -154,6 +154,15 @@ impl FeasibleBox {
         }
     }
 
+    /// How much a number with this gradient changes through the whole box at most, were it linear.
+    pub(super) fn linear_change(&self, gradient: &[f32]) -> f64 {
+        let ranges = self.lower.iter().zip(&self.upper).zip(gradient);
+        let changes = ranges.map(|((&lower, &upper), &slope)| {
+            (f64::from(upper) - f64::from(lower)) * f64::from(slope).abs()
+        });
+        changes.sum()
+    }
+
     /// The feasible value at a position that is nearest to `value`.
     #[inline(always)]
     pub(super) fn clip_value(&self, position: usize, value: f32) -> f32 {

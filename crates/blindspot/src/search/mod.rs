@@ -122,6 +122,7 @@ mod batch;
 mod block;
 mod bounds;
 mod columns;
+mod constant;
 mod eight_bit;
 mod error;
 mod example;

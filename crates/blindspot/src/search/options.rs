@@ -354,7 +354,7 @@ impl SearchOptions {
     }
 
     /// Checks target and criterion against a classifier's number of classes.
-    fn check_classes(&self, classes: usize) -> Result<(), SearchError> {
+    pub(crate) fn check_classes(&self, classes: usize) -> Result<(), SearchError> {
         if !(2..=MAX_CLASSES).contains(&classes) {
             return Err(SearchError::Classes(classes));
         }

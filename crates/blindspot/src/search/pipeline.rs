@@ -1,12 +1,14 @@
 //! From tasks to what was found: the stages of each method, over the jobs that a stage is for.
 
-use blindspot_model::classifier::{Classifier, ClassifierError};
+use blindspot_model::classifier::{CheckedEvaluator, Classifier, ClassifierError};
 use blindspot_run::monitor::Silenced;
 use blindspot_run::random::Stream;
+use rayon::prelude::*;
 
 use super::SearchOptions;
 use super::attacks::{self, AttackMethod, Ddn, DdnOptions, DeepFool, Fgsm, MethodSearch, Pgd};
 use super::batch::{self, Search};
+use super::constant::is_constant;
 use super::iterate::Iterate;
 use super::local::Local;
 use super::method::Method;
@@ -74,6 +76,8 @@ pub(super) struct Job<'a> {
     /// What other methods than the search itself ended at: it counts where rounding undoes what was
     /// found nearer.
     pub(super) ends: Vec<Vec<f32>>,
+    /// Whether the margin is the same all around the original.
+    is_constant: bool,
 }
 
 impl<'a> Job<'a> {
@@ -82,6 +86,7 @@ impl<'a> Job<'a> {
             task,
             found: None,
             ends: Vec::new(),
+            is_constant: false,
         }
     }
 
@@ -116,9 +121,10 @@ impl<'a> Job<'a> {
         Some(self.task.measure.of(self.task.original, image))
     }
 
-    /// True where a search has ended without success and with evaluations left.
+    /// True where a search has ended without success and with evaluations left, and another may succeed.
     fn is_unsolved(&self) -> bool {
-        self.found.is_some() && self.adversarial().is_none() && self.evaluations_left() > 0
+        let goes_on = !self.is_constant && self.evaluations_left() > 0;
+        goes_on && self.found.is_some() && self.adversarial().is_none()
     }
 
     /// Adds what another search has found; the smaller perturbation counts.
@@ -195,6 +201,7 @@ impl Others<'_> {
     /// Tries other searches, one after the other, for the jobs without success: the quick ones
     /// first, then the paper's from the original and from points around it, then the quick ones by their own losses.
     fn where_nothing_was_found(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+        self.look_around(jobs)?;
         let unsolved = |job: &Job<'_>| job.is_unsolved();
         for (method, part) in LAST_RESORTS {
             let begin = |job: &Job<'_>, _| along_margin((method, DDN_STEPS), &job.part(part));
@@ -210,6 +217,30 @@ impl Others<'_> {
             self.try_from(jobs, unsolved, begin)?;
         }
         self.as_published(jobs, unsolved)
+    }
+
+    /// Sees whether the margin is the same all around: the searches that remain would take thousands of evaluations to
+    /// find that out.
+    fn look_around(&self, jobs: &mut [Job<'_>]) -> Result<(), ClassifierError> {
+        if self.options.max_evaluations.is_some() {
+            return Ok(());
+        }
+        let unsolved: Vec<_> = jobs.iter_mut().filter(|job| job.is_unsolved()).collect();
+        unsolved.into_par_iter().try_for_each_init(
+            || CheckedEvaluator::new(self.classifier),
+            |evaluator, job| {
+                if self.stop.timed_out() || self.stop.monitor.cancelled() {
+                    return Ok(());
+                }
+                let Some(found) = &mut job.found else {
+                    return Ok(());
+                };
+                let points = (1..=STARTS).map(|start| self.start(&job.task, start));
+                let constant = is_constant(evaluator, &job.task, points, &mut found.effort);
+                job.is_constant = constant.map_err(|error| error.of_input(|_| job.task.index))?;
+                Ok(())
+            },
+        )
     }
 
     /// Runs published attacks by their own losses.

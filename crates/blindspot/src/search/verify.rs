@@ -203,11 +203,7 @@ impl Verifier<'_> {
         let mut direction = vec![0.0; outputs.len()];
         objective.descent(outputs, &mut direction);
         let gradient = self.evaluator.pull_back(&direction)?;
-        let FeasibleBox { lower, upper, .. } = candidate.feasible_box;
-        let ranges = lower.iter().zip(upper);
-        let widths = ranges.map(|(&lower, &upper)| f64::from(upper) - f64::from(lower));
-        let change = widths.zip(gradient);
-        let change: f64 = change.map(|(width, &g)| width * f64::from(g).abs()).sum();
+        let change = candidate.feasible_box.linear_change(gradient);
         // NaN leads nowhere, too.
         Ok(change.is_nan() || change <= FLAT * margin.abs())
     }
