@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import Linear
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
 import blindspot as bs
 
@@ -69,6 +70,31 @@ def test_ctrl_c_is_heard_while_originals_are_looked_at() -> None:
     with pytest.raises(KeyboardInterrupt):
         bs.attack(bs.Classifier(slower, Linear.shape, 3), images, labels)
     # All originals would have taken more than a minute; no time is asserted.
+
+
+def test_ctrl_c_is_heard_while_a_model_is_read(tmp_path: Path) -> None:
+    fill = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.01])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["image size"], ["constant image"], value=fill),
+        helper.make_node("ConstantOfShape", ["filter size"], ["filter"], value=fill),
+        helper.make_node("Conv", ["constant image", "filter"], ["filtered"]),
+        helper.make_node("ReduceSum", ["filtered"], ["total"], keepdims=0),
+        helper.make_node("Add", ["x", "total"], ["logits"]),
+    ]
+    sizes = {"image size": [1, 1, 2048, 2048], "filter size": [1, 1, 180, 180]}
+    graph = helper.make_graph(
+        nodes,
+        "long",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 3])],
+        [numpy_helper.from_array(np.array(size), name) for name, size in sizes.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    interrupt_soon(0.5)
+    with pytest.raises(KeyboardInterrupt):
+        bs.Model(model.SerializeToString(), reading_time=1000)
+    # The constant takes a good part of a minute; no time is asserted.
 
 
 def test_progress_is_told_and_what_it_raises_ends_the_work() -> None:

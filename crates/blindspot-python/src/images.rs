@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 
 use crate::errors::{Failure, fail};
 use crate::model::Model;
-use crate::work::{Watch, run_whole};
+use crate::work::{Watch, read, run_whole};
 
 /// What the columns of a table are.
 #[pyclass(frozen, module = "blindspot._native")]
@@ -81,10 +81,11 @@ impl Images {
             memory: budget.memory,
         };
         let locations = Locations::new(data_dir);
-        let set = match columns {
-            Some(Schema(schema)) => py.detach(|| spec.load_described(schema, &limit))?,
-            None => py.detach(|| spec.load_within(&limit, &locations, &mut Silent))?,
-        };
+        let schema = columns.map(|Schema(schema)| schema.clone());
+        let set = read(py, move || match schema {
+            Some(schema) => spec.load_described(&schema, &limit),
+            None => spec.load_within(&limit, &locations, &mut Silent),
+        })?;
         Ok(Images {
             pictures: set.is_of_files(),
             set,

@@ -1,6 +1,7 @@
 //! Models of our own: ONNX files, and bytes of such.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use blindspot::ErrorKind;
@@ -17,7 +18,7 @@ use pyo3::types::PyBytes;
 
 use crate::errors::{Failure, fail};
 use crate::images::Given;
-use crate::work::{Watch, run_whole};
+use crate::work::{Watch, read, run_whole};
 
 /// Where a model comes from.
 enum Source {
@@ -138,7 +139,7 @@ impl Source {
 #[pyclass(frozen, module = "blindspot._native")]
 pub(crate) struct Model {
     model: model::Model,
-    source: Source,
+    source: Arc<Source>,
     interface: Interface,
     /// How pictures become inputs, where a file says so.
     fit: Option<Fit>,
@@ -156,7 +157,7 @@ impl Model {
     /// The file's own network, without the preprocessing.
     pub(crate) fn file_network(&self) -> Result<Network<f32>, ModelError> {
         let budget = *self.model.budget();
-        match &self.source {
+        match &*self.source {
             Source::File(path) => Ok(model::read_network(path, &self.interface, &budget)?.0),
             Source::Bytes(..) => {
                 let options = model::Model::options().interface(self.interface.clone());
@@ -175,10 +176,11 @@ impl Model {
         name: &str,
         options: Options,
     ) -> Result<Model, Failure> {
-        let source = Source::of(source, name)?;
+        let source = Arc::new(Source::of(source, name)?);
         let said = options.read()?;
+        let opened = Arc::clone(&source);
         Ok(Model {
-            model: py.detach(|| source.open(said.options))?,
+            model: read(py, move || opened.open(said.options))?,
             source,
             interface: said.interface,
             fit: said.fit,

@@ -68,10 +68,7 @@ pub(crate) fn run<R: Send>(
     });
     match ended {
         Ok(given) => Ok((given, interrupt)),
-        Err(_) => Err(fail(
-            ErrorKind::Other,
-            "this is a bug of blindspot; standard error says where it is: please report it",
-        )),
+        Err(_) => Err(bug()),
     }
 }
 
@@ -85,6 +82,39 @@ pub(crate) fn run_whole<R: Send, E: Into<Failure> + Send>(
         (_, Some(interrupt)) => Err(interrupt.into()),
         (given, None) => given.map_err(Into::into),
     }
+}
+
+/// Reads a file without the GIL, on a thread of its own. What it reads may ask for seconds of work that nothing can
+/// stop, so after Ctrl-C the thread is left alone: it ends within the time that reading may take.
+pub(crate) fn read<R: Send + 'static, E: Into<Failure> + Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce() -> Result<R, E> + Send + 'static,
+) -> Result<R, Failure> {
+    let (sender, receiver) = channel();
+    let reader = thread::Builder::new().stack_size(STACK_BYTES);
+    let reader = reader.spawn(move || {
+        // Nobody may be waiting any more.
+        let _ = sender.send(work());
+    });
+    reader.map_err(|error| {
+        let why = format_args!("can't start a thread: {error}");
+        fail(ErrorKind::Usage, why)
+    })?;
+    loop {
+        match py.detach(|| receiver.recv_timeout(PERIOD)) {
+            Ok(given) => return given.map_err(Into::into),
+            Err(RecvTimeoutError::Timeout) => py.check_signals()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(bug()),
+        }
+    }
+}
+
+/// What a panic is told as.
+fn bug() -> Failure {
+    fail(
+        ErrorKind::Other,
+        "this is a bug of blindspot; standard error says where it is: please report it",
+    )
 }
 
 /// How far the work is.
