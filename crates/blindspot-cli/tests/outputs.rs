@@ -4,6 +4,7 @@ mod common;
 
 use std::path::Path;
 
+use blindspot_testing::{python, run_python, skip};
 use common::{folder, run, small};
 
 const ATTACK: &str = "attack model.onnx --data npz:data.npz --samples 6 --quiet";
@@ -264,5 +265,70 @@ fn what_was_found_before_a_signal_is_kept() {
         std::fs::remove_file(dir.join("a.json")).ok();
         std::fs::remove_file(dir.join("a.svg")).ok();
         std::fs::remove_dir_all(dir.join("images")).ok();
+    }
+}
+
+/// Writes a model with a constant that takes long to compute, and one after it that takes longer than anybody waits.
+const LONG: &str = r"
+import sys, numpy as np, onnx
+from onnx import TensorProto, helper, numpy_helper
+fill = helper.make_tensor('value', TensorProto.FLOAT, [1], [0.01])
+nodes, sizes, below = [], {}, 'x'
+for name, image, kernel in ('long', 2048, 180), ('longer', 4096, 1024):
+    sizes[f'{name}.image'], sizes[f'{name}.kernel'] = [1, 1, image, image], [1, 1, kernel, kernel]
+    nodes += [helper.make_node('ConstantOfShape', [f'{name}.{what}'], [f'{name}.{what} filled'], value=fill)
+              for what in ('image', 'kernel')]
+    nodes += [helper.make_node('Conv', [f'{name}.image filled', f'{name}.kernel filled'], [f'{name}.filtered']),
+              helper.make_node('ReduceMax', [f'{name}.filtered'], [f'{name}.largest'], keepdims=0),
+              helper.make_node('Add', [below, f'{name}.largest'], [f'{name}.sum'])]
+    below = f'{name}.sum'
+graph = helper.make_graph(nodes, 'long', [helper.make_tensor_value_info('x', TensorProto.FLOAT, ['n', 36])],
+                          [helper.make_tensor_value_info(below, TensorProto.FLOAT, ['n', 36])],
+                          [numpy_helper.from_array(np.array(size), name) for name, size in sizes.items()])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)])
+model.ir_version = 8
+onnx.save(model, sys.argv[1])
+";
+
+/// A signal is heeded while a constant is computed: unheard, the command would end with the next one's refusal.
+#[cfg(unix)]
+#[test]
+fn a_signal_is_heeded_while_a_model_is_read() {
+    use std::process::{Command, Stdio};
+
+    if let Err(why) = python() {
+        skip!("{why}");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    small(dir);
+    run_python(LONG, [dir.join("long.onnx")], "").unwrap();
+    for words in [
+        "inspect long.onnx",
+        "attack long.onnx --data npz:data.npz --out a.npz",
+        "transfer --models long.onnx --examples a.npz",
+        "spectrum long.onnx --out spectra",
+    ] {
+        if words.starts_with("transfer") {
+            succeeds(dir, &format!("{ATTACK} --out a.npz"));
+        }
+        let child = Command::new(env!("CARGO_BIN_EXE_blindspot"))
+            .args(words.split_whitespace())
+            .args(["--reading-time", "300"])
+            .current_dir(dir)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // By then it listens, and reads.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let kill = Command::new("kill")
+            .args(["-s", "INT", &child.id().to_string()])
+            .status();
+        assert!(kill.is_ok());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{words}: {error}");
+        assert!(error.contains("nothing was kept"), "{words}: {error}");
     }
 }

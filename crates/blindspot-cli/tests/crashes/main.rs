@@ -167,3 +167,20 @@ fn a_replication_does() {
     let words = "reproduce figure5 --model model.onnx --data npz:data.npz --quick --quiet --out r";
     survives(words, |_| {});
 }
+
+#[test]
+fn a_universal_perturbation_does() {
+    let words = "universal model.onnx --data npz:data.npz --epsilon 1 --quiet --out u.npz";
+    survives(words, |_| {});
+}
+
+#[test]
+fn a_study_of_units_does() {
+    let words = "units model.onnx --data npz:data.npz --layer logits --quiet --out units";
+    survives(words, |_| {});
+}
+
+#[test]
+fn spectra_do() {
+    survives("spectrum model.onnx --quiet --out spectra", |_| {});
+}
