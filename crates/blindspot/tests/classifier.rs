@@ -366,7 +366,8 @@ fn where_all_is_flat_little_is_tried_and_where_it_is_not_the_rest_is() {
         let found = |cliff| attack.run_on(&flat_before(cliff), &images, &[0; 20]);
         for example in found(2.0).unwrap() {
             assert!(!example.success && example.no_gradient);
-            assert!(example.evaluations < 60, "{norm}: {}", example.evaluations);
+            // What remained would take some 1,300 more.
+            assert!(example.evaluations < 600, "{norm}: {}", example.evaluations);
         }
         // The boundary is at 0.6, or 0.35 from all of them; random points lie behind it now and then.
         let far = found(0.5).unwrap();
