@@ -294,6 +294,40 @@ fn hardening_trains_and_says_what_it_can_not_do() {
 }
 
 #[test]
+fn certified_training_says_what_it_certifies_and_what_it_can_not_do() {
+    if data_dir().is_none() {
+        skip!("no folder of image sets; set BLINDSPOT_DATA");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    let cases = [
+        (
+            "FC100-100-10 --certified --epsilon 0",
+            "above 0 and at most 1",
+        ),
+        ("FC100-100-10 --certified --kappa 2", "from 0 to 1"),
+        ("AE400-10 --certified", "AE400-10"),
+        ("FC100-100-10 --certified --harden", "cannot be used with"),
+        ("FC100-100-10 --epsilon 0.1", "--certified"),
+    ];
+    for (words, says) in cases {
+        let (exit, _, error) = run(dir, &format!("train {words} --out certified.onnx"));
+        assert_eq!(exit, 2, "{words}: {error}");
+        assert!(error.contains(says), "{words}: {error}");
+    }
+    let words =
+        "train softmax1 --certified --epsilon 0.05 --iterations 2 --json --out certified.onnx";
+    let (exit, said, error) = run(dir, words);
+    assert_eq!(exit, 0, "{error}");
+    let summary: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(summary["iterations"], 938);
+    assert_eq!(summary["certified"]["epsilon"], 0.05);
+    let share = summary["certified"]["share"].as_f64().unwrap();
+    let error = summary["error"].as_f64().unwrap();
+    assert!(share > 0.5 && share + error < 1.0, "{summary}");
+}
+
+#[test]
 fn certificates_and_spectra_are_files_that_numpy_and_people_read() {
     if data_dir().is_none() {
         skip!("no folder of image sets; set BLINDSPOT_DATA");

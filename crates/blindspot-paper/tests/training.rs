@@ -7,7 +7,8 @@ use blindspot::classify::error;
 use blindspot::inputs::InMemory;
 use blindspot::run::monitor::{Monitor, Unwatched};
 use blindspot_paper::train::{
-    Architecture, MiniBatch, Recipe, TrainError, Trained, Training, train, train_in_batches,
+    Architecture, Certified, MiniBatch, Recipe, TrainError, Trained, Training, certified_share,
+    train, train_in_batches,
 };
 use blindspot_paper::{LabelledData, Session};
 use blindspot_testing::Noise;
@@ -172,6 +173,99 @@ fn mini_batches_learn_with_the_same_bits_however_they_are_run() {
         assert_eq!(resumed.loss.to_bits(), through.loss.to_bits());
         std::fs::remove_file(&checkpoint).unwrap();
     }
+}
+
+/// Images of 9 values that tell the class however each changes by 0.1, and of 60 that tell it only as they are.
+fn strong_and_weak() -> (InMemory, Vec<usize>) {
+    let mut noise = Noise::new(8);
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    for i in 0..1_500 {
+        labels.push(i % 3);
+        values.extend((0..69).map(|j| {
+            let size = if j < 9 { 0.3 } else { 0.03 };
+            let own = if j % 3 == i % 3 { size } else { -size };
+            0.4 + own + 0.2 * noise.unit()
+        }));
+    }
+    (InMemory::new(values, 69), labels)
+}
+
+/// A network for these, trained for certificates, or else plainly.
+fn strong_or_weak(
+    certified: Option<Certified>,
+    checkpoint: Option<&Path>,
+    monitor: &dyn Monitor,
+) -> Result<Trained, TrainError> {
+    let (inputs, labels) = strong_and_weak();
+    let options = MiniBatch {
+        batch: 100,
+        rate: 0.02,
+        certified,
+        ..MiniBatch::new(12)
+    };
+    let data = LabelledData::new(&inputs, &labels).with_hash("strong and weak");
+    let start = recipe("FC100-100-10").start(69, 3, 5);
+    let session = session(checkpoint, monitor);
+    train_in_batches(start, &data, &options, "strong and weak", &session)
+}
+
+#[test]
+fn certified_training_certifies_more_with_the_same_bits_however_it_is_run() {
+    let (inputs, labels) = strong_and_weak();
+    let data = LabelledData::new(&inputs, &labels);
+    let epsilon = 0.1;
+    let certified = |checkpoint: Option<&Path>, monitor: &dyn Monitor| {
+        strong_or_weak(Some(Certified::new(epsilon)), checkpoint, monitor)
+    };
+    let through = certified(None, &Unwatched).unwrap();
+    let plain = strong_or_weak(None, None, &Unwatched).unwrap();
+    let share = |network| certified_share(network, &data, epsilon).unwrap();
+    let [certified_part, plain_part] = [&through.network, &plain.network].map(share);
+    assert!(
+        certified_part > 0.9 && plain_part < 0.8 * certified_part,
+        "{certified_part} {plain_part}"
+    );
+    // What interval bounds certify is right as it is.
+    let right = 1.0 - error(&through.network, &inputs, &labels).unwrap();
+    assert!(certified_part <= right, "{certified_part} {right}");
+    for threads in [1, 3] {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let other = pool.install(|| certified(None, &Unwatched).unwrap());
+        assert_eq!(other.network, through.network, "{threads}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    certified(Some(&checkpoint), &CancelAfter(5, AtomicU64::new(0))).unwrap_err();
+    let resumed = certified(Some(&checkpoint), &Unwatched).unwrap();
+    assert_eq!(resumed.network, through.network);
+}
+
+#[test]
+fn certified_training_that_can_not_be_is_said() {
+    let (inputs, labels) = blobs();
+    let data = LabelledData::new(&inputs, &labels);
+    let start = recipe("FC100-100-10").start(12, 3, 5);
+    let said = |change: fn(&mut Certified)| {
+        let mut certified = Certified::new(0.1);
+        change(&mut certified);
+        let options = MiniBatch::certified(certified);
+        train_in_batches(start.clone(), &data, &options, "blobs", &Session::new(0))
+            .unwrap_err()
+            .to_string()
+    };
+    for epsilon in [0.0, -0.1, 1.5, f64::NAN] {
+        let options = MiniBatch::certified(Certified::new(epsilon));
+        let failed = train_in_batches(start.clone(), &data, &options, "blobs", &Session::new(0));
+        let failed = failed.unwrap_err().to_string();
+        assert!(failed.contains("above 0 and at most 1"), "{failed}");
+    }
+    assert!(said(|it| it.kappa = 1.1).contains("from 0 to 1"));
+    assert!(said(|it| it.warmup = 1.0).contains("below 1"));
+    assert!(said(|it| it.ramp = 0.0).contains("above 0"));
+    assert!(said(|it| (it.warmup, it.ramp) = (0.5, 0.6)).contains("at most 1"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command line: its commands, options and help.
 
 mod attack;
+mod certified;
 mod certify;
 mod data;
 mod harden;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::certified::CertifiedArgs;
 use super::harden::HardenArgs;
 use super::options::ReplaceArgs;
 use super::parse::count;
@@ -17,6 +18,7 @@ Examples:
   blindspot train conv --out conv.onnx
   blindspot train FC100-100-10 --harden --out hard.onnx
   blindspot train FC100-100-10 --harden --layers input,hidden2 --pool 5000 --out hard.onnx
+  blindspot train conv --certified --epsilon 0.1 --out certified.onnx
   blindspot train quocnet --data folder:images --input 32 --out quocnet.onnx
   blindspot train quocnet --data folder:photographs --input 32 --crops 50 --out quocnet.onnx
   blindspot train quocnet --trial --input 200 --field 18 --stride 1 --maps 8 --pooling 5
@@ -30,7 +32,7 @@ pub(crate) struct Train {
     /// The labelled images to train on
     #[arg(long, value_name = "DATA", default_value = "mnist:train")]
     pub(crate) data: String,
-    /// L-BFGS iterations at most, or passes over the data of conv, instead of the recipe's
+    /// L-BFGS iterations at most, or passes over the data of conv and --certified, instead of the recipe's
     #[arg(long, value_name = "N", conflicts_with = "harden", value_parser = count::<u32>(1..=1_000_000))]
     pub(crate) iterations: Option<u32>,
     /// Where the first weights come from
@@ -41,6 +43,8 @@ pub(crate) struct Train {
     pub(crate) decay: Decay,
     #[command(flatten)]
     pub(crate) harden: HardenArgs,
+    #[command(flatten)]
+    pub(crate) certified: CertifiedArgs,
     #[command(flatten)]
     pub(crate) quocnet: QuocNetArgs,
     /// The ONNX file to write

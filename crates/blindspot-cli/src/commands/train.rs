@@ -5,9 +5,9 @@ use std::slice;
 
 use blindspot::classify::error;
 use blindspot_data::{DataSpec, files};
-use blindspot_paper::harden::{PoolCount, layer_names};
+use blindspot_paper::harden::{Plan, PoolCount, layer_names};
 use blindspot_paper::models::{self, checkpoint_beside};
-use blindspot_paper::train::{Recipe, TrainError};
+use blindspot_paper::train::{Certified, Recipe, TrainError, certified_share};
 use blindspot_paper::{LabelledData, Session};
 use blindspot_report::digits;
 use schemars::JsonSchema;
@@ -36,11 +36,23 @@ pub(super) struct Summary {
     loss: f64,
     /// Error on the images that it was trained on, a fraction.
     error: f64,
+    /// Of a network trained for certificates: the part of these images that interval bounds certify.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certified: Option<CertifiedShare>,
     /// Seed of all that is random.
     seed: u64,
     /// What the pools of a hardening took.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pools: Vec<PoolCount>,
+}
+
+/// How many images are certified.
+#[derive(Serialize, JsonSchema)]
+struct CertifiedShare {
+    /// The largest change of a value.
+    epsilon: f64,
+    /// The images that are right whatever such a change is, by interval bounds, a fraction.
+    share: f64,
 }
 
 pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyhow::Result<()> {
@@ -68,13 +80,11 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         .with_monitor(progress)
         .with_ranks(ranks)
         .with_overwrite(command.replace.overwrite);
-    let (trained, pools) = if command.harden.harden {
+    let data = LabelledData::new(&images, labels);
+    let plan = plan(command, &recipe, &data, images.image_len());
+    let (trained, pools) = if let Some(plan) = &plan {
         one_process(command)?;
-        let classes = LabelledData::new(&images, labels).classes();
-        let start = recipe.start(images.image_len(), classes, seed);
-        let decay = recipe.decay_coefficients(classes);
-        let plan = command.harden.plan(layer_names(&start), decay);
-        models::harden_and_save(&recipe, &plan, &images, out, &session)?
+        models::harden_and_save(&recipe, plan, &images, out, &session)?
     } else {
         let trained = models::train_and_save(&recipe, &images, out, &session)?;
         (trained, Vec::new())
@@ -83,6 +93,14 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         return Ok(());
     }
     let error = error(&trained.network, &images, labels)?;
+    let certified = plan.and_then(|plan| plan.training.certified);
+    let share = |certified: Certified| -> anyhow::Result<CertifiedShare> {
+        Ok(CertifiedShare {
+            epsilon: certified.epsilon,
+            share: certified_share(&trained.network, &data, certified.epsilon)?,
+        })
+    };
+    let certified = certified.map(share).transpose()?;
     let summary = Summary {
         model: recipe.name.clone(),
         file: command.out().display().to_string(),
@@ -90,19 +108,21 @@ pub(super) fn run(command: &Train, common: &Common, progress: &Progress) -> anyh
         stopped: trained.stopped,
         loss: trained.loss,
         error,
+        certified,
         seed,
         pools,
     };
     say(
         common,
         &format!(
-            "{}: {} iterations ({}), loss {}, error {:.2}% on {}{}\nWritten: {}",
+            "{}: {} iterations ({}), loss {}, error {:.2}% on {}{}{}\nWritten: {}",
             summary.model,
             summary.iterations,
             summary.stopped,
             digits(summary.loss),
             100.0 * error,
             command.data,
+            certified_line(summary.certified.as_ref()),
             pool_lines(&summary.pools),
             summary.file
         ),
@@ -130,6 +150,19 @@ pub(super) fn keeping(command: &Train) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How the network is trained by mini-batches, where that is asked for in place of the recipe's own way.
+fn plan(command: &Train, recipe: &Recipe, data: &LabelledData<'_>, length: usize) -> Option<Plan> {
+    let decay = recipe.decay_coefficients(data.classes());
+    if command.certified.certified {
+        Some(command.certified.plan(command.iterations, decay))
+    } else if command.harden.harden {
+        let start = recipe.start(length, data.classes(), command.seed);
+        Some(command.harden.plan(layer_names(&start), decay))
+    } else {
+        None
+    }
+}
+
 /// Mini-batches are worked on by one process.
 fn one_process(command: &Train) -> Result<(), Usage> {
     match ranks::here().count() {
@@ -139,6 +172,14 @@ fn one_process(command: &Train) -> Result<(), Usage> {
             command.model
         ))),
     }
+}
+
+/// How many of the images are certified, a line.
+fn certified_line(certified: Option<&CertifiedShare>) -> String {
+    certified.map_or(String::new(), |&CertifiedShare { epsilon, share }| {
+        let percent = 100.0 * share;
+        format!("\nCertified by interval bounds, changes of at most {epsilon}: {percent:.2}%")
+    })
 }
 
 /// What the pools took, a line each.

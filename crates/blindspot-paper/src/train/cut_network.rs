@@ -125,7 +125,7 @@ impl CutNetwork {
 
     /// Loss and gradient summed over all batches; the same bits for any number of threads. What is
     /// dropped depends on the seed, the purpose and each input's key.
-    pub(crate) fn gradient(&mut self, batches: &[Batch], seed: u64, purpose: &str) -> &Partial {
+    pub(crate) fn gradient(&mut self, batches: &[Batch], seed: u64, purpose: &str) -> &mut Partial {
         let slices: Vec<(&Batch, Range<usize>)> = batches
             .iter()
             .flat_map(|batch| {
@@ -162,7 +162,7 @@ impl CutNetwork {
             }
         }
         self.partials = partials;
-        &self.partials[0]
+        &mut self.partials[0]
     }
 
     /// Adds loss and gradient of some inputs of a batch.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::adam::{Adam, cosine};
+use super::certified::{Certified, WorstCase};
 use super::checkpoint::{self, Clock};
 use super::cut_network::{Batch, CutNetwork};
 use super::{TrainError, Trained};
@@ -34,6 +35,9 @@ pub struct MiniBatch {
     /// Values, by name, of which numbers are set to 0 while training, each with this probability
     /// in [0, 1); the others grow to keep the expectation.
     pub dropout: Vec<(String, f64)>,
+    /// Trains for certificates; not with batches besides those of the training set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certified: Option<Certified>,
 }
 
 impl MiniBatch {
@@ -45,6 +49,16 @@ impl MiniBatch {
             rate: 1e-3,
             decay: Vec::new(),
             dropout: Vec::new(),
+            certified: None,
+        }
+    }
+
+    /// 20 passes for certificates, in batches of 128 with a rate of 0.002.
+    pub fn certified(certified: Certified) -> MiniBatch {
+        MiniBatch {
+            rate: 2e-3,
+            certified: Some(certified),
+            ..MiniBatch::new(20)
         }
     }
 
@@ -57,7 +71,7 @@ impl MiniBatch {
         {
             format!("the dropout of `{value}` is {p}, but must be from 0 to below 1")
         } else {
-            return Ok(());
+            return self.certified.map_or(Ok(()), |certified| certified.check());
         };
         Err(TrainError::Options(wrong))
     }
@@ -235,7 +249,7 @@ impl<E: ExtraBatch> State<E> {
         }))
     }
 
-    /// Mean cross entropy of the pass under way.
+    /// Mean loss of the pass under way.
     fn mean_loss(&self) -> f64 {
         self.loss / self.inputs.max(1) as f64
     }
@@ -252,6 +266,7 @@ struct Trainer<'a, E> {
     options: &'a MiniBatch,
     seed: u64,
     network: CutNetwork,
+    worst_case: Option<WorstCase>,
     state: State<E>,
     /// The pass that an order of the inputs is known for, and that order.
     order: Option<(u64, Vec<usize>)>,
@@ -273,6 +288,10 @@ impl<'a, E: ExtraBatch> Trainer<'a, E> {
         let cuts: Vec<(&str, f64)> = entries.chain(dropped).collect();
         let start = network.weights().to_vec();
         let fingerprint = fingerprint(&start, options, &extra, data.data_hash, session.seed);
+        let worst_case = options
+            .certified
+            .map(|certified| WorstCase::new(&network, certified));
+        let worst_case = worst_case.transpose()?;
         let cut = CutNetwork::cut(network, &cuts);
         let mut network = cut.map_err(|error| TrainError::Options(error.to_string()))?;
         let state = State::load(session, fingerprint, start, extra)?;
@@ -282,6 +301,7 @@ impl<'a, E: ExtraBatch> Trainer<'a, E> {
             options,
             seed: session.seed,
             network,
+            worst_case,
             state,
             order: None,
         })
@@ -321,6 +341,9 @@ impl<'a, E: ExtraBatch> Trainer<'a, E> {
         let inputs: usize = batches.iter().map(|batch| batch.labels.len()).sum();
         let purpose = format!("dropout {epoch}");
         let sum = self.network.gradient(&batches, self.seed, &purpose);
+        if let Some(worst_case) = &mut self.worst_case {
+            worst_case.mix_into(sum, &batches[0], &self.state.adam.weights, fraction);
+        }
         if !sum.loss.is_finite() {
             return Ok(false);
         }

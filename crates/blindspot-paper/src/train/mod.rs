@@ -6,9 +6,11 @@
 
 mod adam;
 mod autoencoder;
+mod certified;
 pub(crate) mod checkpoint;
 mod cut_network;
 mod dense;
+mod interval_network;
 mod minibatch;
 mod minimise;
 mod objective;
@@ -27,6 +29,7 @@ use blindspot_net::{GraphError, Network};
 use blindspot_solve::LbfgsOptions;
 
 pub(crate) use adam::{Adam, cosine};
+pub use certified::{Certified, certified_share};
 pub(crate) use cut_network::{Batch, CutNetwork};
 pub(crate) use minibatch::{ExtraBatch, train_mixed};
 pub use minibatch::{MiniBatch, train_in_batches};
@@ -47,8 +50,8 @@ pub struct Trained {
     pub iterations: usize,
     /// Why the last stage stopped, for people.
     pub stopped: String,
-    /// The last stage's loss, decay included; of mini-batches, the mean cross entropy of the last
-    /// pass.
+    /// The last stage's loss, decay included; of mini-batches, the mean of the last pass, without
+    /// decay.
     pub loss: f64,
 }
 

@@ -9,6 +9,7 @@ mod refined;
 mod relu_branching;
 mod rounding;
 mod soundness;
+mod trained;
 
 use blindspot::search::{Method, SearchOptions, Target, search};
 use blindspot_data::{DataSpec, ErrorKind, ImageSet, Locations, Silent};
