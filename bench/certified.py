@@ -54,4 +54,5 @@ for name in networks:
                 cells.append("{:.1f} / {:.1f}".format(*(100 * share for share in shares)))
         means = ", ".join(f"{mean:.3f}" for mean in means)
         trained = "plainly" if epsilon == "-" else f"Linf {epsilon}"
-        print(f"| {network}, {trained} | {seconds:.0f} | {100 * right:.1f} | " + " | ".join(cells) + f" | {means} |", flush=True)
+        row = [f"{network}, {trained}", f"{seconds:.0f}", f"{100 * right:.1f}", *cells, means]
+        print("| " + " | ".join(row) + " |", flush=True)

@@ -175,7 +175,7 @@ fn mini_batches_learn_with_the_same_bits_however_they_are_run() {
     }
 }
 
-/// Images of 9 values that tell the class however each changes by 0.1, and of 60 that tell it only as they are.
+/// Images of 9 values that tell the class however each changes by 0.15, and of 60 that tell it only as they are.
 fn strong_and_weak() -> (InMemory, Vec<usize>) {
     let mut noise = Noise::new(8);
     let (mut values, mut labels) = (Vec::new(), Vec::new());
@@ -199,9 +199,9 @@ fn strong_or_weak(
     let (inputs, labels) = strong_and_weak();
     let options = MiniBatch {
         batch: 100,
-        rate: 0.02,
+        rate: 0.05,
         certified,
-        ..MiniBatch::new(12)
+        ..MiniBatch::new(40)
     };
     let data = LabelledData::new(&inputs, &labels).with_hash("strong and weak");
     let start = recipe("FC100-100-10").start(69, 3, 5);
@@ -213,7 +213,7 @@ fn strong_or_weak(
 fn certified_training_certifies_more_with_the_same_bits_however_it_is_run() {
     let (inputs, labels) = strong_and_weak();
     let data = LabelledData::new(&inputs, &labels);
-    let epsilon = 0.1;
+    let epsilon = 0.15;
     let certified = |checkpoint: Option<&Path>, monitor: &dyn Monitor| {
         strong_or_weak(Some(Certified::new(epsilon)), checkpoint, monitor)
     };
