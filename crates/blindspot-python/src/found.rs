@@ -10,7 +10,6 @@ use blindspot::examples::{
     confidences, with_stored, write_found,
 };
 use blindspot::inputs::InMemory;
-use blindspot::model;
 use blindspot::run::monitor::{Monitor, Unwatched};
 use blindspot::search::{Block, EightBit, Example, SearchError, SearchOptions, eight_bit};
 use blindspot_data::files::write_atomically;

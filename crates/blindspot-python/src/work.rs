@@ -90,7 +90,7 @@ pub(crate) fn read<R: Send + 'static, E: Into<Failure> + Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<R, E> + Send + 'static,
 ) -> Result<R, Failure> {
-    let (sender, receiver) = channel();
+    let (sender, mut receiver) = channel();
     let reader = thread::Builder::new().stack_size(STACK_BYTES);
     let reader = reader.spawn(move || {
         // Nobody may be waiting any more.
@@ -101,7 +101,9 @@ pub(crate) fn read<R: Send + 'static, E: Into<Failure> + Send + 'static>(
         fail(ErrorKind::Usage, why)
     })?;
     loop {
-        match py.detach(|| receiver.recv_timeout(PERIOD)) {
+        let (given, same) = py.detach(move || (receiver.recv_timeout(PERIOD), receiver));
+        receiver = same;
+        match given {
             Ok(given) => return given.map_err(Into::into),
             Err(RecvTimeoutError::Timeout) => py.check_signals()?,
             Err(RecvTimeoutError::Disconnected) => return Err(bug()),

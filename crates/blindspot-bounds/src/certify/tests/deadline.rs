@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use blindspot_net::Budget;
+use blindspot_net::{Budget, ExactNetwork};
 
 use super::*;
 use crate::certify::certifier::Preparation;
