@@ -102,13 +102,14 @@ pub(super) fn run(
     let (verdicts, summary) = judged(command, &found, (&model, &others), sets)?;
     let record = Record { about, summary };
     let [training, held_out] = &verdicts;
+    // The record first: by it the same command, after a kill, takes what is there for its own.
+    write_record(&written[0], &record)?;
     write_universal(
         &command.out,
         &found,
         model.input_shape(),
         [training, held_out],
     )?;
-    write_record(&written[0], &record)?;
     if let Some(report) = &command.report {
         let classes = model.classes().or(held_out_set.images.classes());
         let page = page_of(&record, &found, held_out, &held_out_set.images, classes)?;
