@@ -83,28 +83,25 @@ pub(super) fn absolute_sum(vector: &[f64]) -> f64 {
 
 /// The largest absolute difference of two vectors.
 pub(super) fn farthest(a: &[f64], b: &[f64]) -> f64 {
-    let lanes = in_lanes(a, b, |most: f64, a, b| {
-        let difference = (a - b).abs();
-        if difference > most { difference } else { most }
-    });
-    lanes.into_iter().fold(0.0, f64::max)
+    most(a, b, |a, b| (a - b).abs())
 }
 
 /// The largest absolute value.
 pub(super) fn largest(vector: &[f64]) -> f64 {
-    let lanes = in_lanes(vector, vector, |most: f64, v, _| {
-        let value = v.abs();
-        if value > most { value } else { most }
+    most(vector, vector, |v, _| v.abs())
+}
+
+/// The largest number that pairs of values give; 0 where none is above.
+pub(super) fn most(a: &[f64], b: &[f64], number: impl Fn(f64, f64) -> f64) -> f64 {
+    let lanes = in_lanes(a, b, move |most, a, b| {
+        let number = number(a, b);
+        if number > most { number } else { most }
     });
     lanes.into_iter().fold(0.0, f64::max)
 }
 
 /// Folds pairs of values from 0, every eighth pair into the same lane.
-pub(super) fn in_lanes(
-    a: &[f64],
-    b: &[f64],
-    step: impl Fn(f64, f64, f64) -> f64,
-) -> [f64; LANES_OF_F64] {
+fn in_lanes(a: &[f64], b: &[f64], step: impl Fn(f64, f64, f64) -> f64) -> [f64; LANES_OF_F64] {
     vectorised(
         #[inline(always)]
         move || {

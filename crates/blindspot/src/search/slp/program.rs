@@ -16,7 +16,7 @@ use blindspot_net::vectorised;
 
 use super::simplex::Simplex;
 use crate::search::norms::Norm;
-use crate::search::vectors::{LANES_OF_F64, absolute_sum, in_lanes, largest, product};
+use crate::search::vectors::{LANES_OF_F64, absolute_sum, largest, most, product};
 
 /// A gap that is none, as far as single precision can tell.
 pub(in crate::search) const EXACT: f64 = 1e-7;
@@ -132,11 +132,9 @@ fn farthest_in_ball(normal: &[f64], size: f64, intervals: &Intervals, point: &mu
 
 /// The size of the smallest Linf ball that meets the intervals.
 fn least_ball(intervals: &Intervals) -> f64 {
-    let lanes = in_lanes(&intervals.lower, &intervals.upper, |most, lower, upper| {
-        let least = if lower > -upper { lower } else { -upper };
-        if least > most { least } else { most }
-    });
-    lanes.into_iter().fold(0.0, f64::max)
+    most(&intervals.lower, &intervals.upper, |lower, upper| {
+        if lower > -upper { lower } else { -upper }
+    })
 }
 
 /// The nearest point in Linf for one constraint, with its multiplier and whether there is one.
@@ -245,12 +243,12 @@ fn knapsack(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>
     // Mostly few values are needed: they are taken in groups, the largest gains first, so that only those are put into
     // order.
     let gains = gains(normal, intervals, point);
-    let (mut most, mut last) = (largest(&gains), 0.0);
+    let (mut top, mut last) = (largest(&gains), 0.0);
     let mut group: Vec<usize> = Vec::new();
-    while most > 0.0 {
-        let least = most / GROUP;
+    while top > 0.0 {
+        let least = top / GROUP;
         group.clear();
-        group.extend((0..gains.len()).filter(|&i| gains[i] > least && gains[i] <= most));
+        group.extend((0..gains.len()).filter(|&i| gains[i] > least && gains[i] <= top));
         group.sort_unstable_by(|&i, &j| gains[j].total_cmp(&gains[i]).then(i.cmp(&j)));
         for &i in &group {
             let room = (intervals.end(i, normal[i]) - point[i]).abs();
@@ -262,14 +260,13 @@ fn knapsack(constraint: &Constraint, intervals: &Intervals, point: &mut Vec<f64>
             point[i] = intervals.end(i, normal[i]);
             missing -= room * last;
         }
-        let lanes = in_lanes(&gains, &gains, |most, gain, _| {
-            if gain <= least && gain > most {
-                gain
-            } else {
-                most
-            }
-        });
-        most = lanes.into_iter().fold(0.0, f64::max);
+        top = most(
+            &gains,
+            &gains,
+            move |gain, _| {
+                if gain <= least { gain } else { 0.0 }
+            },
+        );
     }
     (
         if last > 0.0 { 1.0 / last } else { 0.0 },
