@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use blindspot_model::InputBox;
+use blindspot_net::vectorised;
 
 /// Limits of each input value: its valid range, and how far it may move from the original. Each
 /// list has one number for each value of an input.
@@ -161,6 +162,19 @@ impl FeasibleBox {
             (f64::from(upper) - f64::from(lower)) * f64::from(slope).abs()
         });
         changes.sum()
+    }
+
+    /// Moves each value of a point to the nearest feasible one.
+    pub(super) fn clip(&self, point: &mut [f32]) {
+        vectorised(
+            #[inline(always)]
+            move || {
+                let ranges = self.lower.iter().zip(&self.upper);
+                for (value, (&lower, &upper)) in point.iter_mut().zip(ranges) {
+                    *value = value.max(lower).min(upper);
+                }
+            },
+        );
     }
 
     /// The feasible value at a position that is nearest to `value`.

@@ -43,9 +43,7 @@ impl Iterate<'_> {
 
     /// Moves each value of a point into its valid range.
     pub fn clip(&self, point: &mut [f32]) {
-        for (i, value) in point.iter_mut().enumerate() {
-            *value = self.feasible_box.clip_value(i, *value);
-        }
+        self.feasible_box.clip(point);
     }
 
     /// Moves a point by `step` (L2) against the gradient's values that the box doesn't hold, and

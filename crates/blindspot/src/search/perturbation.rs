@@ -20,9 +20,10 @@ pub(super) fn interpolate(
     out: &mut [f32],
 ) {
     let fraction = fraction as f32;
-    for (i, ((out, &from), &to)) in out.iter_mut().zip(original).zip(end).enumerate() {
-        *out = feasible_box.clip_value(i, from + fraction * (to - from));
+    for ((out, &from), &to) in out.iter_mut().zip(original).zip(end) {
+        *out = from + fraction * (to - from);
     }
+    feasible_box.clip(out);
 }
 
 /// The successful image with the smallest perturbation, in L2 unless another norm is named, of those offered.

@@ -35,11 +35,17 @@ pub(super) fn masked_dot(a: &[f32], b: &[f32], mask: &[f32]) -> f64 {
         #[inline(always)]
         move || {
             let mut lanes = [0.0f32; LANES];
-            let chunks = a.chunks(LANES).zip(b.chunks(LANES)).zip(mask.chunks(LANES));
-            for ((a, b), mask) in chunks {
-                for (lane, ((a, b), mask)) in a.iter().zip(b).zip(mask).enumerate() {
-                    lanes[lane] += a * b * mask;
+            let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+            let (b_chunks, b_rest) = b.as_chunks::<LANES>();
+            let (masks, mask_rest) = mask.as_chunks::<LANES>();
+            for ((a, b), mask) in a_chunks.iter().zip(b_chunks).zip(masks) {
+                for lane in 0..LANES {
+                    lanes[lane] += a[lane] * b[lane] * mask[lane];
                 }
+            }
+            let rest = a_rest.iter().zip(b_rest).zip(mask_rest);
+            for (lane, ((a, b), mask)) in lanes.iter_mut().zip(rest) {
+                *lane += a * b * mask;
             }
             lanes.iter().map(|&lane| f64::from(lane)).sum()
         },

@@ -4,7 +4,7 @@ use blindspot::examples::{CertificateSummary, Record, Share, Summary};
 use blindspot::search::{Grouping, Norm, SearchOptions};
 use blindspot_report::digits;
 
-use super::ONNXRUNTIME;
+use super::inputs::ONNXRUNTIME;
 use super::written::{Told, Written};
 use crate::commands::load::right_in_words;
 use crate::commands::out::{beside, listing};

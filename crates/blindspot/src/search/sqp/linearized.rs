@@ -2,7 +2,7 @@
 
 use super::super::problem::{Evaluation, MAX_OVERSHOOT, Problem};
 use super::super::runner_ups::RunnerUps;
-use super::super::vectors::{distance, dot};
+use super::super::vectors::{distance, dot, subtract};
 use super::anderson::Anderson;
 use super::constraints::{LinearizedConstraints, MAX_CONSTRAINTS};
 
@@ -251,11 +251,11 @@ impl Linearized {
 
     /// Sets the point to the perturbation, moved into the box.
     fn place(&mut self, problem: &Problem, point: &mut [f32]) {
-        let values = point.iter_mut().zip(&mut self.delta);
-        for (i, ((point, delta), &x)) in values.zip(&problem.original).enumerate() {
-            *point = problem.feasible_box.clip_value(i, x + *delta);
-            *delta = *point - x;
+        for ((point, delta), x) in point.iter_mut().zip(&self.delta).zip(&problem.original) {
+            *point = x + delta;
         }
+        problem.feasible_box.clip(point);
+        subtract(point, &problem.original, &mut self.delta);
     }
 
     /// Whether this class can't give a perturbation smaller than the best any more.
