@@ -319,6 +319,7 @@ def units(
     about: About,
     watch: Watch,
 ) -> Surveyed: ...
+def goal_of(examples: Found | str) -> str | None: ...
 def transfer(
     examples: list[tuple[str, Found | str]],
     models: list[tuple[str, object]],

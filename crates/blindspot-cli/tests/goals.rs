@@ -13,21 +13,32 @@ const HIDDEN: usize = 12;
 const OUTPUTS: usize = 3;
 const COUNT: usize = 20;
 
-/// Writes a small network, with a Sigmoid at its end if asked for, a formula of three outputs, and inputs for them.
+fn numbers(noise: &mut Noise, count: usize, size: f32) -> Vec<f32> {
+    (0..count)
+        .map(|_| (f32::from(noise.byte()) / 127.5 - 1.0) * size)
+        .collect()
+}
+
+fn weights(noise: &mut Noise) -> Vec<Vec<f32>> {
+    vec![
+        numbers(noise, INPUTS * HIDDEN, 1.0),
+        numbers(noise, HIDDEN, 0.3),
+        numbers(noise, HIDDEN * OUTPUTS, 1.0),
+        numbers(noise, OUTPUTS, 0.3),
+    ]
+}
+
+/// Writes a small network, the same with a Sigmoid at its end, another one of its shape, a formula of three outputs,
+/// and inputs for them.
 fn write(dir: &Path) {
     let mut noise = Noise::new(3);
-    let mut numbers = |count: usize, size: f32| -> Vec<f32> {
-        (0..count)
-            .map(|_| (f32::from(noise.byte()) / 127.5 - 1.0) * size)
-            .collect()
-    };
-    let weights = vec![
-        numbers(INPUTS * HIDDEN, 1.0),
-        numbers(HIDDEN, 0.3),
-        numbers(HIDDEN * OUTPUTS, 1.0),
-        numbers(OUTPUTS, 0.3),
-    ];
-    for sigmoid in [false, true] {
+    let own = weights(&mut noise);
+    let other = weights(&mut Noise::new(4));
+    for (name, weights, sigmoid) in [
+        ("numbers.onnx", &own, false),
+        ("labels.onnx", &own, true),
+        ("other.onnx", &other, false),
+    ] {
         let mut graph = Graph::new("x", &[INPUTS]).unwrap();
         let input = graph.input();
         let sums = dense(&mut graph, input, "sums", INPUTS, HIDDEN);
@@ -43,11 +54,6 @@ fn write(dir: &Path) {
                 .unwrap();
         }
         let network = Network::new(graph, weights.clone()).unwrap();
-        let name = if sigmoid {
-            "labels.onnx"
-        } else {
-            "numbers.onnx"
-        };
         std::fs::write(dir.join(name), onnx::write(&network, &Default::default())).unwrap();
     }
     // Twice the first output less the product of the others is above 0.4.
@@ -99,7 +105,7 @@ fn write(dir: &Path) {
     )
     .unwrap();
 
-    let inputs = numbers(COUNT * INPUTS, 0.5);
+    let inputs = numbers(&mut noise, COUNT * INPUTS, 0.5);
     let data = |sink: &mut dyn blindspot_data::files::Sink| {
         let mut npz = blindspot_data::numpy::NpzWriter::new(sink);
         npz.add(
@@ -213,7 +219,7 @@ fn what_reaches_a_goal_reaches_it_in_onnxruntime() {
 }
 
 #[test]
-fn a_goal_goes_through_shards_and_saved_images_and_is_no_transfer() {
+fn a_goal_goes_through_shards_and_saved_images() {
     let folder = folder();
     let dir = folder.path();
     write(dir);
@@ -230,9 +236,95 @@ fn a_goal_goes_through_shards_and_saved_images_and_is_no_transfer() {
     done("merge parts -o merged.npz -q");
     let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
     assert!(read("whole.npz") == read("merged.npz"));
-    let (exit, _, error) = run(dir, "transfer --examples whole.npz --models numbers.onnx");
-    assert_eq!(exit, 3, "{error}");
-    assert!(error.contains("goal for a model's outputs"), "{error}");
+}
+
+/// How many images reach a goal, of a file of examples, on each of some models: as they are, and changed.
+const TRANSFERRED: &str = "
+import json, sys
+import numpy as np, onnxruntime as ort
+folder, name, goal, *models = sys.argv[1:]
+found, record = np.load(f'{folder}/{name}.npz'), json.load(open(f'{folder}/{name}/transfer.json'))
+word, _, rest = goal.partition(':')
+for at, model in enumerate(models):
+    session = ort.InferenceSession(f'{folder}/{model}')
+    y = lambda x: session.run(None, {'x': x.reshape(len(x), 8).astype(np.float32)})[0].astype(float)
+    before, after = y(found['original']), y(found['adversarial'])
+    threshold = 0.5 if model == 'labels.onnx' else 0.0
+    reached = {
+        'flips': lambda y: ((before > threshold) != (y > threshold)).any(1),
+        'moves': lambda y: np.linalg.norm(y - before, axis=1) > float(rest),
+        'enters': lambda y: (y[:, 1] > 0.2) & (y[:, 1] < 0.3),
+        'margin': lambda y: 2 * y[:, 0] - y[:, 1] * y[:, 2] > 0.4,
+    }[word]
+    for key, y in (('rates', after), ('clean', before)):
+        rate = record[key][0][at]
+        assert (rate['wrong'], rate['images']) == (reached(y).sum(), 20), (goal, model, key, rate, reached(y).sum())
+assert record['rates'][0][0]['wrong'] > 5, goal
+assert record['examples'][0]['goal'] == goal
+print('held')
+";
+
+#[test]
+fn other_models_are_judged_by_whether_their_own_outputs_reach_the_goal() {
+    if let Err(why) = python() {
+        skip!("{why}");
+    }
+    let folder = folder();
+    let dir = folder.path();
+    write(dir);
+    for (at, (models, goal)) in [
+        (["labels.onnx", "other.onnx"], "flips"),
+        (["numbers.onnx", "other.onnx"], "moves:0.3"),
+        (["other.onnx", "numbers.onnx"], "enters:0.2..0.3:1"),
+        (["numbers.onnx", "other.onnx"], "margin:formula.onnx"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (first, words) = (models[0], models.join(" "));
+        let attack = format!("attack {first} --data npz:data.npz --goal {goal} -o {at}.npz -q");
+        let transfer = format!(
+            "transfer --examples {at}.npz --models {words} --amplify-by 2 --out {at} --report {at}.html"
+        );
+        for words in [attack, transfer] {
+            let (exit, _, error) = run(dir, &words);
+            assert_eq!(exit, 0, "{words}: {error}");
+        }
+        let name = at.to_string();
+        let arguments = [dir.to_str().unwrap(), &name, goal, models[0], models[1]];
+        let held = run_python(TRANSFERRED, arguments, "");
+        assert_eq!(
+            held.unwrap_or_else(|why| panic!("{goal}: {why}")).trim(),
+            "held"
+        );
+        let table = std::fs::read_to_string(dir.join(format!("{at}/transfer.md"))).unwrap();
+        assert!(table.contains("reaches the goal"), "{table}");
+    }
+}
+
+#[test]
+fn a_goal_that_other_models_cannot_be_judged_by_is_no_transfer() {
+    let folder = folder();
+    let dir = folder.path();
+    write(dir);
+    for (name, goal) in [
+        ("near", "near:0.4:3"),
+        ("rises", "rises:0.3"),
+        ("flips", "flips"),
+    ] {
+        let words =
+            format!("attack numbers.onnx --data npz:data.npz --goal {goal} -o {name}.npz -q");
+        assert_eq!(run(dir, &words).0, 0);
+    }
+    let refused = |words: &str, code: i32, part: &str| {
+        let (exit, _, error) = run(dir, &format!("transfer {words} --models other.onnx"));
+        assert_eq!(exit, code, "{words}: {error}");
+        assert!(error.contains(part), "{words}: {error}");
+    };
+    refused("--examples near.npz", 3, "attack each model");
+    refused("--examples rises.npz flips.npz", 2, "one kind at a time");
+    std::fs::remove_file(dir.join("rises.json")).unwrap();
+    refused("--examples rises.npz", 3, "rises.json");
 }
 
 #[test]

@@ -72,9 +72,8 @@ fn chunk_len(classifier: &dyn Classifier) -> usize {
     1 << most.ilog2()
 }
 
-/// The class that the users of any classifier are answered for each input in memory: that of the
-/// largest of the outputs that they see, which are others than its own where it is
-/// [answering](Classifier::answering) by these, or [rounded](Classifier::rounded).
+/// The class that the users of any classifier are answered for each input in memory: that of the largest of the
+/// [outputs that they see](answered).
 ///
 /// # Errors
 /// [`ClassifierError`] if the classifier fails, or returns NaN, infinities (with the position of the
@@ -83,30 +82,42 @@ pub fn answers(
     classifier: &impl Classifier,
     inputs: &InMemory,
 ) -> Result<Vec<usize>, ClassifierError> {
+    let outputs = answered(classifier, inputs)?;
+    let rows = outputs.values().chunks_exact(outputs.input_len());
+    Ok(rows.map(argmax).collect())
+}
+
+/// The outputs that the users of any classifier see for each input in memory: others than its own where it is
+/// [answering](Classifier::answering) by these, or [rounded](Classifier::rounded).
+///
+/// # Errors
+/// [`ClassifierError`] if the classifier fails, or returns NaN, infinities (with the position of the
+/// input) or the wrong number of outputs.
+pub fn answered(
+    classifier: &impl Classifier,
+    inputs: &InMemory,
+) -> Result<InMemory, ClassifierError> {
     let seen = classifier.answering().or_else(|| classifier.rounded());
     let seen = seen.as_deref().unwrap_or(classifier);
     let precision = classifier.input_precision();
-    let (length, chunk_len) = (classifier.input_len(), chunk_len(seen));
-    let mut answers = vec![0; inputs.len()];
-    answers
-        .par_chunks_mut(chunk_len)
+    let (length, classes, chunk_len) = (classifier.input_len(), seen.classes(), chunk_len(seen));
+    let mut answered = vec![0.0; inputs.len() * classes];
+    answered
+        .par_chunks_mut(chunk_len * classes)
         .zip(inputs.values().par_chunks(chunk_len * length))
         .enumerate()
-        .try_for_each(|(chunk, (answers, inputs))| {
+        .try_for_each(|(chunk, (answered, inputs))| {
             let mut evaluator = CheckedEvaluator::new(seen).letting_infinities();
-            let place = evaluator.input(answers.len())?;
+            let place = evaluator.input(inputs.len() / length)?;
             for (place, &value) in place.iter_mut().zip(inputs) {
                 *place = precision.round(value);
             }
             let outputs = evaluator.outputs();
             let outputs = outputs.map_err(|error| error.of_input(|i| chunk * chunk_len + i))?;
-            let outputs = outputs.chunks_exact(seen.classes());
-            for (answer, outputs) in answers.iter_mut().zip(outputs) {
-                *answer = argmax(outputs);
-            }
+            answered.copy_from_slice(outputs);
             Ok(())
         })?;
-    Ok(answers)
+    Ok(InMemory::new(answered, classes))
 }
 
 /// The class that a network gives each input: its largest logit's.

@@ -110,7 +110,7 @@ pub(crate) fn attack<'py>(
         return Err(fail(ErrorKind::Usage, "epsilon takes norms from 0"));
     }
     let mut options = options.read(&any)?;
-    check_outputs(&any, &options)?;
+    check_outputs(&any, options.goal.as_ref())?;
     let certified = match (&any, certify) {
         (AnyModel::Own(model), true) => Some(model.model()),
         (AnyModel::Python(_), true) => {
@@ -192,12 +192,9 @@ fn with_template(
     Ok(goal.with_template(&outputs))
 }
 
-/// Whether a model was opened for what its outputs are asked to do.
-fn check_outputs(any: &AnyModel<'_>, options: &SearchOptions) -> Result<(), Failure> {
-    let wanted = options
-        .goal
-        .as_ref()
-        .map_or(Outputs::Classes, OutputGoal::outputs);
+/// Whether a model was opened for what its outputs are asked to do: to reach a goal, or to be those of classes.
+pub(crate) fn check_outputs(any: &AnyModel<'_>, goal: Option<&OutputGoal>) -> Result<(), Failure> {
+    let wanted = goal.map_or(Outputs::Classes, OutputGoal::outputs);
     let AnyModel::Own(model) = any else {
         return Ok(());
     };

@@ -32,7 +32,7 @@ mod _native {
     #[pymodule_export]
     use crate::model::{Model, inspect};
     #[pymodule_export]
-    use crate::studies::{near_chance, spectrum, transfer, write_files};
+    use crate::studies::{goal_of, near_chance, spectrum, transfer, write_files};
     #[pymodule_export]
     use crate::units::{Surveyed, layers, units};
     #[pymodule_export]

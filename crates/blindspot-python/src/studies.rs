@@ -14,6 +14,7 @@ use blindspot_data::files;
 use blindspot_report::{Artifact, SpectrumIdentity, SpectrumRecord, TransferRecord};
 use pyo3::prelude::*;
 
+use crate::attack::check_outputs;
 use crate::classifier::AnyModel;
 use crate::errors::{Failure, fail};
 use crate::found::Found;
@@ -148,6 +149,16 @@ impl TransferOptions {
     }
 }
 
+/// The goal for a model's outputs that examples are of, if they are of one.
+#[pyfunction]
+pub(crate) fn goal_of(examples: Examples<'_>) -> Result<Option<String>, Failure> {
+    let goal = match &examples {
+        Examples::Found(found) => found.get().options().goal.clone(),
+        Examples::File(path) => SavedExamples::open(path)?.goal().cloned(),
+    };
+    Ok(goal.map(|goal| goal.to_string()))
+}
+
 /// What examples do to other models.
 #[pyfunction]
 pub(crate) fn transfer<'py>(
@@ -175,25 +186,38 @@ pub(crate) fn transfer<'py>(
     }
     let (mut sets, mut hashes) = (Vec::new(), BTreeMap::new());
     for ((name, examples), originals) in examples.iter().zip(&originals) {
-        let (count, image_len);
+        let (count, image_len, goal);
         match (examples, originals) {
             (Examples::Found(found), Some(originals)) => {
                 let examples = found.get().examples();
                 (count, image_len) = (examples.len(), originals.input_len());
-                study = study.examples(name, MemoryExamples::new(examples, originals));
+                goal = found.get().options().goal.clone();
+                let source = MemoryExamples::new(examples, originals);
+                study = study.examples(
+                    name,
+                    match &found.get().options().goal {
+                        Some(goal) => source.of_goal(goal),
+                        None => source,
+                    },
+                );
             }
             (Examples::File(path), _) => {
                 let file = SavedExamples::open(path)?;
                 (count, image_len) = (file.count(), file.image_len());
+                goal = file.goal().cloned();
                 hashes.insert(name.clone(), files::sha256_of(path)?);
                 study = study.examples(name, file);
             }
             (Examples::Found(_), None) => continue,
         }
+        for (_, model) in &models {
+            check_outputs(model, goal.as_ref())?;
+        }
         sets.push(ExampleSet {
             name: name.clone(),
             count,
             image_len,
+            goal,
         });
     }
     for (name, model) in &models {

@@ -82,7 +82,18 @@ pub struct TransferRecord {
 impl TransferRecord {
     /// The matrix as a table.
     pub fn table(&self) -> Table {
-        transfer_matrix(&self.matrix, self.about.correct_only)
+        let mut table = transfer_matrix(&self.matrix, self.about.correct_only);
+        let sets = self.about.examples.iter();
+        let goals = sets.filter_map(|set| Some(format!("{} ({})", set.name, set.goal.as_ref()?)));
+        let goals: Vec<String> = goals.collect();
+        if !goals.is_empty() {
+            let of = goals.join(", ");
+            table.note += &format!(
+                " Wrong is what reaches the goal for the outputs, from those that the network gives for the image as it \
+                 is, of {of}."
+            );
+        }
+        table
     }
 
     /// How it was made, without a command.

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use blindspot::examples;
-use blindspot::model::{Interface, Model, Norm, read_network};
+use blindspot::goals::OutputGoal;
+use blindspot::model::{Interface, Model, Norm, Outputs, read_network};
 use blindspot::preprocess::Preprocess;
 use blindspot::provenance::versions;
 use blindspot::run::journal::Entries;
@@ -50,11 +51,12 @@ pub(super) fn run(command: &Transfer, common: &Common, progress: &Progress) -> a
     for (name, path) in named(&command.examples) {
         examples.push((name, SavedExamples::open(path)?));
     }
+    let outputs = outputs(&examples)?;
     let records = command.examples.iter().filter_map(|path| record(path));
     let records: Vec<examples::Record> = records.collect();
     let (mut networks, mut models) = (Vec::new(), Vec::new());
     for (name, path) in named(&command.models) {
-        let model = seen_through(command, &records, path, common)?;
+        let model = seen_through(command, &records, (path, outputs), common)?;
         models.push(ModelFile {
             file: name.clone(),
             sha256: model.sha256().to_owned(),
@@ -121,17 +123,31 @@ fn record(path: &Path) -> Option<examples::Record> {
     serde_json::from_slice(&bytes).ok()
 }
 
+/// What the models' outputs have to be, so that all the examples can be judged by them.
+fn outputs(examples: &[(String, SavedExamples)]) -> Result<Outputs, Usage> {
+    let of = |file: &SavedExamples| file.goal().map_or(Outputs::Classes, OutputGoal::outputs);
+    let mut outputs = examples.iter().map(|(_, file)| of(file));
+    let first = outputs.next().unwrap_or_default();
+    if outputs.all(|other| other == first) {
+        return Ok(first);
+    }
+    let why = "a model's outputs are classes, labels or numbers, and the examples are not all of goals for the same: \
+               give those of one kind at a time";
+    Err(Usage(why.into()))
+}
+
 /// Reads a model with its preprocessing: the one that the command names; or that of the record of
 /// the examples that were made for this model; or the one that all records agree on.
 fn seen_through(
     command: &Transfer,
     records: &[examples::Record],
-    path: &Path,
+    (path, outputs): (&Path, Outputs),
     common: &Common,
 ) -> anyhow::Result<Model> {
     let interface = Interface::from(&command.interface);
     let budget = common.budget();
     let options = Model::options().interface(interface.clone()).budget(budget);
+    let options = options.outputs(outputs);
     if let Some(preprocess) = command.preprocess.given()? {
         return Ok(options.preprocess(preprocess).open(path)?);
     }

@@ -8,6 +8,9 @@
 //! images that the network gets right as they are, those that it misclassifies in the end. Gaussian noise of
 //! the same size is the control, as the paper has it.
 //!
+//! Examples of a [goal](crate::goals) for a model's outputs have no class. A network is wrong about them where its own
+//! outputs reach the goal, from those that it gives for the original.
+//!
 //! [`Transfer`] makes such a table of any examples and any networks. Each [`Variant`] adds a row: the examples
 //! as they are, their perturbations amplified to a given distortion (table 4's x + 0.1 (x' - x) / rms(x' - x)),
 //! or Gaussian noise in place of the perturbations. A [`Rate`] has the 95% confidence interval of

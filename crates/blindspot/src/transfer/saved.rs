@@ -5,12 +5,18 @@ use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use blindspot_data::ErrorKind;
 use blindspot_data::numpy::{NpzArray, NpzReader, Order};
+use blindspot_data::{ErrorKind, files};
 use blindspot_model::classifier::ClassifierError;
 use blindspot_model::inputs::InputError;
+use blindspot_model::{Model, Outputs};
 
 use super::source::{BLOCK_VALUES, ExampleBlock};
+use crate::examples::Record;
+use crate::goals::{GoalError, OutputGoal};
+
+/// Bytes of a record at most.
+const MAX_RECORD: u64 = 1 << 26;
 
 /// Why a set of examples can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +56,24 @@ pub enum SavedError {
         /// Number of classes of the model.
         classes: usize,
     },
+    /// The goal that the examples are to reach can't be told.
+    #[error("{}: its examples are of a goal for a model's outputs, {why}", path.display())]
+    UnknownGoal {
+        /// The file of the examples.
+        path: PathBuf,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// A model's outputs are not such as the examples' goal is for.
+    #[error("{}: for the model {model}: {source}", path.display())]
+    Goal {
+        /// The file of the examples.
+        path: PathBuf,
+        /// The model's name.
+        model: String,
+        /// What does not fit.
+        source: GoalError,
+    },
     /// The original of an example can't be read.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -79,13 +103,16 @@ pub struct SavedExamples {
     path: PathBuf,
     count: usize,
     length: usize,
+    goal: Option<OutputGoal>,
 }
 
 impl SavedExamples {
-    /// Opens a file and checks its arrays' shapes; the values are read later.
+    /// Opens a file and checks its arrays' shapes; the values are read later. Of examples of a goal for a model's
+    /// outputs the record beside the file, as `attack` wrote it, names the goal.
     ///
     /// # Errors
-    /// [`SavedError::Unreadable`] if it is not a file of examples.
+    /// [`SavedError::Unreadable`] if it is not a file of examples, [`SavedError::UnknownGoal`] if they are of a goal that
+    /// can't be told.
     pub fn open(path: &Path) -> Result<SavedExamples, SavedError> {
         let mut archive = archive(path)?;
         let mut shape = |name: &str| -> Result<Vec<u64>, SavedError> {
@@ -99,10 +126,7 @@ impl SavedExamples {
                 Err(error) => Err(unreadable(path, error.to_string())),
             }
         };
-        if shape("outputs_before").is_ok() {
-            let why = "it holds examples of a goal for a model's outputs, which have no class to be judged by";
-            return Err(unreadable(path, why.to_owned()));
-        }
+        let is_of_goal = shape("outputs_before").is_ok();
         let (labels, originals) = (shape("label")?, shape("original")?);
         let adversarial = shape("adversarial")?;
         let image = originals.get(1..).unwrap_or_default();
@@ -119,6 +143,7 @@ impl SavedExamples {
                     path: path.to_owned(),
                     count: usize::try_from(labels[0]).unwrap_or(usize::MAX),
                     length,
+                    goal: is_of_goal.then(|| goal_of(path)).transpose()?,
                 })
             }
             _ => Err(unreadable(
@@ -131,6 +156,11 @@ impl SavedExamples {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The goal for a model's outputs that they are of, if they are of one.
+    pub fn goal(&self) -> Option<&OutputGoal> {
+        self.goal.as_ref()
     }
 
     /// Number of examples; never 0.
@@ -211,6 +241,35 @@ impl SavedExamples {
         }
         Ok(())
     }
+}
+
+/// The goal that the record beside a file of examples names, complete.
+fn goal_of(path: &Path) -> Result<OutputGoal, SavedError> {
+    let unknown = |why: String| SavedError::UnknownGoal {
+        path: path.to_owned(),
+        why,
+    };
+    let record = path.with_extension("json");
+    let content = files::read_limited(&record, MAX_RECORD);
+    let content =
+        content.map_err(|error| unknown(format!("which the record beside it names: {error}")))?;
+    let found: Record = serde_json::from_slice(&content)
+        .map_err(|error| unknown(format!("and {} is no record: {error}", record.display())))?;
+    let goal = found.origin.options.goal.ok_or_else(|| {
+        let record = record.display();
+        unknown(format!("and {record} names none: is it of another run?"))
+    })?;
+    let Some(file) = goal.formula().map(str::to_owned) else {
+        return Ok(goal);
+    };
+    let opened = Model::options().outputs(Outputs::Numbers).open(&file);
+    let formula =
+        opened.map_err(|error| unknown(format!("whose network can't be read: {error}")))?;
+    let known = found.origin.ranges_sha256.get("margin");
+    if known.is_some_and(|known| known != formula.sha256()) {
+        return Err(unknown(format!("and {file} has changed since then")));
+    }
+    Ok(goal.with_formula(formula.network().clone()))
 }
 
 fn unreadable(path: &Path, why: String) -> SavedError {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use blindspot_model::inputs::{Inputs, read_batch};
 
 use super::saved::{SavedError, SavedExamples};
+use crate::goals::OutputGoal;
 use crate::search::Example;
 
 /// Values of a block's images, about: 16 MiB of `f32`.
@@ -38,6 +39,13 @@ pub trait ExampleSource: Sync {
     /// The file that holds the examples, or a description, for error messages.
     fn path(&self) -> PathBuf;
 
+    /// The goal for a model's outputs that the examples are to reach: then a network is judged by whether its own
+    /// outputs reach it from those that it gives for the original, and labels don't count. None of examples that are
+    /// to be misclassified.
+    fn goal(&self) -> Option<&OutputGoal> {
+        None
+    }
+
     /// Reads the examples at positions `range` in order and passes them to `take` block by block, until
     /// it returns false.
     ///
@@ -63,6 +71,10 @@ impl<S: ExampleSource + ?Sized> ExampleSource for Box<S> {
         (**self).path()
     }
 
+    fn goal(&self) -> Option<&OutputGoal> {
+        (**self).goal()
+    }
+
     fn blocks(
         &self,
         range: Range<usize>,
@@ -85,6 +97,10 @@ impl ExampleSource for SavedExamples {
         SavedExamples::path(self).to_owned()
     }
 
+    fn goal(&self) -> Option<&OutputGoal> {
+        SavedExamples::goal(self)
+    }
+
     fn blocks(
         &self,
         range: Range<usize>,
@@ -99,12 +115,24 @@ impl ExampleSource for SavedExamples {
 pub struct MemoryExamples<'a> {
     examples: &'a [Example],
     images: &'a dyn Inputs,
+    goal: Option<&'a OutputGoal>,
 }
 
 impl<'a> MemoryExamples<'a> {
     /// Examples that a search found for `images`.
     pub fn new(examples: &'a [Example], images: &'a dyn Inputs) -> MemoryExamples<'a> {
-        MemoryExamples { examples, images }
+        MemoryExamples {
+            examples,
+            images,
+            goal: None,
+        }
+    }
+
+    /// The goal that the search was for, complete: with its template or its formula, if it has one.
+    #[must_use]
+    pub fn of_goal(self, goal: &'a OutputGoal) -> MemoryExamples<'a> {
+        let goal = Some(goal);
+        MemoryExamples { goal, ..self }
     }
 }
 
@@ -119,6 +147,10 @@ impl ExampleSource for MemoryExamples<'_> {
 
     fn path(&self) -> PathBuf {
         PathBuf::from("the examples in memory")
+    }
+
+    fn goal(&self) -> Option<&OutputGoal> {
+        self.goal
     }
 
     fn blocks(

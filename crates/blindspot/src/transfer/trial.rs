@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use blindspot_model::classifier::Classifier;
-use blindspot_model::classify::answers;
+use blindspot_model::classifier::{Classifier, ClassifierError};
+use blindspot_model::classify::{answered, answers};
 use blindspot_model::inputs::InMemory;
 use blindspot_model::preprocess::Preprocess;
 use blindspot_net::Network;
@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 use super::saved::{SavedError, SavedExamples};
 use super::source::{ExampleBlock, ExampleSource};
 use super::variant::Variant;
+use crate::goals::OutputGoal;
 
 /// A set of examples, by name and size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ExampleSet {
     /// The set's name.
     pub name: String,
@@ -27,6 +28,10 @@ pub struct ExampleSet {
     pub count: usize,
     /// Number of values of an image.
     pub image_len: usize,
+    /// The goal for a model's outputs that they are to reach; not written of examples that are to be misclassified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub goal: Option<OutputGoal>,
 }
 
 /// A model, by name and hash.
@@ -71,7 +76,8 @@ impl Work for About {
 }
 
 /// Number of bytes of the answers to an example: its label (u32) and each network's answer to its original
-/// (u32), then for each variant the L2 norm of the perturbation (f64) and each network's answer (u32).
+/// (u32), then for each variant the L2 norm of the perturbation (f64) and each network's answer (u32). Of a goal the
+/// label is 0, and an answer is 1 where the goal is reached, else 0.
 fn content_len(variants: usize, networks: usize) -> usize {
     4 + 4 * networks + variants * (8 + 4 * networks)
 }
@@ -109,6 +115,7 @@ impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
             name: name.clone(),
             count: file.count(),
             image_len: file.image_len(),
+            goal: file.goal().cloned(),
         };
         self.files.iter().map(set).collect()
     }
@@ -181,6 +188,21 @@ impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
                         network: network.input_len(),
                     });
                 }
+                let Some(goal) = file.goal() else { continue };
+                if let Some(image) = goal.template() {
+                    let why = format!(
+                        "{goal}: it is measured from the outputs for image {image}, and each model gives others for \
+                         that; attack each model with this goal by itself"
+                    );
+                    let path = file.path();
+                    return Err(SavedError::UnknownGoal { path, why });
+                }
+                goal.check(network.classes())
+                    .map_err(|source| SavedError::Goal {
+                        path: file.path(),
+                        model: model.clone(),
+                        source,
+                    })?;
             }
         }
         Ok(())
@@ -193,9 +215,19 @@ impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
         file: &S,
         factors: &[f64],
     ) -> Result<Vec<Vec<u8>>, SavedError> {
+        let originals = InMemory::new(block.originals.clone(), file.image_len());
+        let judge = match file.goal() {
+            Some(goal) => Judge::Goal(goal, self.outputs_for(&originals, block.first)?),
+            None => Judge::Class,
+        };
+        let unclassified = vec![0; block.labels.len()];
+        let labels = match judge {
+            Judge::Goal(..) => &unclassified,
+            Judge::Class => &block.labels,
+        };
         for (model, network) in self.networks {
             let classes = network.classes();
-            if let Some(&label) = block.labels.iter().find(|&&label| label >= classes) {
+            if let Some(&label) = labels.iter().find(|&&label| label >= classes) {
                 return Err(SavedError::Label {
                     path: file.path(),
                     label,
@@ -211,7 +243,7 @@ impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
             content.extend((label as u32).to_le_bytes());
             content
         };
-        let mut contents: Vec<Vec<u8>> = block.labels.iter().map(begin).collect();
+        let mut contents: Vec<Vec<u8>> = labels.iter().map(begin).collect();
         let add = |contents: &mut [Vec<u8>], answers: &[Vec<usize>]| {
             for (i, content) in contents.iter_mut().enumerate() {
                 for answers in answers {
@@ -219,27 +251,83 @@ impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
                 }
             }
         };
-        let originals = InMemory::new(block.originals.clone(), file.image_len());
-        add(&mut contents, &self.answers_to(&originals, block.first)?);
+        add(
+            &mut contents,
+            &self.answers_to(&originals, block.first, &judge)?,
+        );
         for (&variant, &factor) in self.variants.iter().zip(factors) {
             let (changed, norms) = variant.apply(block, file.image_len(), factor, self.seed);
             for (content, norm) in contents.iter_mut().zip(norms) {
                 content.extend(norm.to_le_bytes());
             }
-            add(&mut contents, &self.answers_to(&changed, block.first)?);
+            let found = self.answers_to(&changed, block.first, &judge)?;
+            add(&mut contents, &found);
         }
         Ok(contents)
     }
 
     /// Each network's answers to images, of which the first is the example at position `first`.
-    fn answers_to(&self, images: &InMemory, first: usize) -> Result<Vec<Vec<usize>>, SavedError> {
+    fn answers_to(
+        &self,
+        images: &InMemory,
+        first: usize,
+        judge: &Judge<'_>,
+    ) -> Result<Vec<Vec<usize>>, SavedError> {
+        let Judge::Goal(goal, before) = judge else {
+            return self.by_each(first, |network| answers(network, images));
+        };
+        let after = self.outputs_for(images, first)?;
+        let reached = before.iter().zip(&after).zip(self.networks);
+        let reached = reached.map(|((before, after), (_, network))| {
+            let classes = network.classes();
+            // The outputs that users see of labels are probabilities, or logits.
+            let threshold = if network.answering().is_some() {
+                0.5
+            } else {
+                0.0
+            };
+            let rows = before
+                .chunks_exact(classes)
+                .zip(after.chunks_exact(classes));
+            let reached = rows.map(|(before, after)| goal.is_reached(before, after, threshold));
+            reached.map(usize::from).collect()
+        });
+        Ok(reached.collect())
+    }
+
+    /// The outputs that each network's users see for images, of which the first is the example at position `first`.
+    fn outputs_for(&self, images: &InMemory, first: usize) -> Result<Vec<Vec<f64>>, SavedError> {
+        self.by_each(first, |network| {
+            let outputs = answered(network, images)?;
+            Ok(outputs
+                .values()
+                .iter()
+                .map(|&output| output.into())
+                .collect())
+        })
+    }
+
+    /// What is asked of each network, about images of which the first is the example at position `first`.
+    fn by_each<A: Send>(
+        &self,
+        first: usize,
+        ask: impl Fn(&N) -> Result<A, ClassifierError> + Sync,
+    ) -> Result<Vec<A>, SavedError> {
         let networks = self.networks.par_iter();
         let answers = networks.map(|(model, network)| {
-            answers(network, images).map_err(|source| SavedError::Classifier {
+            ask(network).map_err(|source| SavedError::Classifier {
                 model: model.clone(),
                 source: source.of_input(|i| first + i),
             })
         });
         answers.collect()
     }
+}
+
+/// What a network's answer to an image is compared with.
+enum Judge<'a> {
+    /// The image's class.
+    Class,
+    /// A goal, from the outputs that each network gives for the originals.
+    Goal(&'a OutputGoal, Vec<Vec<f64>>),
 }
