@@ -59,6 +59,23 @@ def test_a_function_of_ones_own_has_goals(linear_outputs: Path) -> None:
         np.testing.assert_allclose(ours.l2, theirs.l2, rtol=1e-3, atol=1e-6)
 
 
+def test_other_models_are_judged_by_their_own_outputs(linear_outputs: Path, tmp_path: Path) -> None:
+    found = bs.attack(linear_outputs, INPUTS, goal="rises:0.25:1")
+    found.save(tmp_path / "found.npz")
+
+    def half(inputs: np.ndarray):  # type: ignore[no-untyped-def,type-arg]
+        return inputs.reshape(-1, 3) @ WEIGHTS.T / 2, lambda gradients: gradients @ WEIGHTS / 2
+
+    models = {"whole": linear_outputs, "half": bs.Classifier(half, (3,), 2)}
+    for examples in (found, tmp_path / "found.npz"):
+        # Half of the rise is too little, unless the change is larger than twice.
+        moved = bs.transfer(examples, models, amplify_by=2.1)
+        assert moved.error.tolist() == [[1.0, 0.0], [1.0, 1.0]]
+        assert moved.clean.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    with pytest.raises(bs.UsageError, match="outputs"):
+        bs.transfer(found, [bs.load(linear_outputs)])
+
+
 def test_what_does_not_fit_is_said(linear_outputs: Path) -> None:
     with pytest.raises(bs.UsageError, match="use flips"):
         bs.attack(linear_outputs, INPUTS, goal="flip")

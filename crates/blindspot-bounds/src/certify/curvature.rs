@@ -79,6 +79,8 @@ struct DenseLayer {
 
 /// The largest number of units of the first layer.
 const MAX_FIRST_UNITS: usize = 1024;
+/// The largest number of units of the first layer of a network whose bound takes some tenths of a second at most.
+const MAX_QUICK_UNITS: usize = 512;
 /// The largest number of entries of a layer's matrix.
 const MAX_MATRIX_ENTRIES: usize = 1 << 24;
 
@@ -112,6 +114,11 @@ pub(super) struct CurvatureAxes {
 }
 
 impl CurvatureBound {
+    /// Whether the bound takes so little time that an image gets it without being given any.
+    pub(super) fn is_quick(&self) -> bool {
+        self.layers[0].matrix.rows <= MAX_QUICK_UNITS
+    }
+
     /// Prepares the bound; None for other networks than those of one or two fully connected layers
     /// of smooth units below the last.
     pub(super) fn new(layers: &AffineLayers) -> Option<CurvatureBound> {

@@ -1,11 +1,11 @@
 //! Refining: larger certificates for more time.
 //!
-//! Networks of smooth units get the quadratic bound of the margin first
-//! ([`curvature`](super::curvature)), then branch and bound on it ([`slabs`](super::slabs), and
-//! spherical caps with quadratic bounds of their own); networks with ReLUs get branch and bound on
-//! these ([`relu_branching`](super::relu_branching)). Each step queries a radius a little beyond
-//! the last one. The rounds have budgets that grow fourfold. A certificate that can't be raised is
-//! kept, so certificates only grow.
+//! Networks of smooth units get branch and bound on the quadratic bound of the margin
+//! ([`curvature`](super::curvature), [`slabs`](super::slabs), and spherical caps with quadratic bounds
+//! of their own); networks with ReLUs get branch and bound on these
+//! ([`relu_branching`](super::relu_branching)). Each step queries a radius a little beyond the last
+//! one. The rounds have budgets that grow fourfold. A certificate that can't be raised is kept, so
+//! certificates only grow.
 
 use std::time::Instant;
 
@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 use super::Certificate;
 use super::certifier::Certifier;
+use super::curvature::CurvatureBound;
 use super::outcome::Outcome;
 use super::radius::RadiusSearch;
 use super::relu_branching;
@@ -29,7 +30,7 @@ const ROUNDS: u32 = 9;
 const FIRST_BUDGET: usize = 32;
 /// The relative tolerance of the radius that the quadratic bound alone certifies: the steps of
 /// branch and bound that follow are no finer.
-const QUADRATIC_TOLERANCE: f64 = 1e-2;
+const QUADRATIC_TOLERANCE: f64 = 2e-2;
 /// A query's radius is this much larger than the certificate at first, as a fraction of it.
 const FIRST_STEP: f64 = 0.04;
 /// The smallest such step.
@@ -37,13 +38,23 @@ const LAST_STEP: f64 = 2e-3;
 
 /// How far an image's certificate has been refined.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Progress {
+pub(super) struct Progress {
     /// How far beyond the certificate the next query is, as a fraction of it.
     step: f64,
     /// The smallest radius that was given up.
     falsified: f64,
     /// Whether another round may raise the certificate.
     unfinished: bool,
+}
+
+impl Progress {
+    pub(super) fn new() -> Progress {
+        Progress {
+            step: FIRST_STEP,
+            falsified: f64::INFINITY,
+            unfinished: true,
+        }
+    }
 }
 
 impl Certifier {
@@ -73,19 +84,14 @@ impl Certifier {
             return Ok(());
         }
         let stop = || monitor.cancelled() || Instant::now() >= deadline;
-        let begin = Progress {
-            step: FIRST_STEP,
-            falsified: f64::INFINITY,
-            unfinished: true,
-        };
         let mut waiting: Vec<(&mut Certificate, Progress)> = certificates
             .iter_mut()
             .filter(|certificate| certificate.radius > 0.0)
-            .map(|certificate| (certificate, begin))
+            .map(|certificate| (certificate, Progress::new()))
             .collect();
-        // Round 0 is the quadratic bound's.
-        let first = if self.curvature().is_some() { 0 } else { 1 };
-        for round in first..=ROUNDS {
+        // Round 0 is the quadratic bound's, where certificates don't come with it.
+        let comes_with_it = self.curvature().is_none_or(CurvatureBound::is_quick);
+        for round in u32::from(comes_with_it)..=ROUNDS {
             waiting.retain(|(_, progress)| progress.unfinished);
             if waiting.is_empty() || stop() {
                 break;
@@ -106,11 +112,12 @@ impl Certifier {
                     let mut image = vec![0.0; self.input_len()];
                     inputs.read(certificate.position, &mut image)?;
                     let near = worker.neighbourhood(&image, certificate.label);
+                    let radius = &mut certificate.radius;
                     if round == 0 {
-                        worker.raise_by_quadratic_bound(certificate, &near, &stop);
+                        worker.raise_by_quadratic_bound(radius, &near, &stop);
                     } else {
                         let budget = FIRST_BUDGET << (2 * (round - 1));
-                        worker.raise_by_branching(certificate, progress, &near, budget, &stop);
+                        worker.raise_by_branching(radius, progress, &near, budget, &stop);
                     }
                     let done = 1 + done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     monitor.progress(done, "");
@@ -125,10 +132,10 @@ impl Certifier {
 }
 
 impl Worker<'_> {
-    /// Raises a certificate by the quadratic bound alone.
-    fn raise_by_quadratic_bound(
+    /// Raises a certified radius by the quadratic bound alone.
+    pub(super) fn raise_by_quadratic_bound(
         &mut self,
-        certificate: &mut Certificate,
+        radius: &mut f64,
         near: &Neighbourhood,
         stop: &(dyn Fn() -> bool + Sync),
     ) {
@@ -137,7 +144,7 @@ impl Worker<'_> {
         };
         let search = RadiusSearch {
             margin_at_zero: nearest.margin,
-            first: (1.2 * certificate.radius).max(0.6 * nearest.distance),
+            first: (1.2 * *radius).max(0.6 * nearest.distance),
             linear_root: nearest.distance,
             max: near.domain.max_norm(),
             tolerance: QUADRATIC_TOLERANCE,
@@ -149,13 +156,13 @@ impl Worker<'_> {
                 self.quadratic_margin(near, radius)
             }
         });
-        certificate.radius = certificate.radius.max(found);
+        *radius = radius.max(found);
     }
 
-    /// Raises a certificate by branch and bound, until a query takes more than `budget`.
-    fn raise_by_branching(
+    /// Raises a certified radius by branch and bound, until a query takes more than `budget`.
+    pub(super) fn raise_by_branching(
         &mut self,
-        certificate: &mut Certificate,
+        certified: &mut f64,
         progress: &mut Progress,
         near: &Neighbourhood,
         budget: usize,
@@ -163,7 +170,7 @@ impl Worker<'_> {
     ) {
         let max_norm = near.domain.max_norm();
         while progress.unfinished && !stop() {
-            let reached = certificate.radius;
+            let reached = *certified;
             if reached >= max_norm {
                 progress.unfinished = false;
                 return;
@@ -183,7 +190,7 @@ impl Worker<'_> {
             };
             match self.verify(&query) {
                 Outcome::Verified => {
-                    certificate.radius = radius;
+                    *certified = radius;
                     progress.step *= 1.5;
                 }
                 Outcome::Falsified => progress.falsified = radius,

@@ -7,10 +7,12 @@ use blindspot_net::{Evaluator, ValueId, argmax};
 
 use super::arithmetic::{Arithmetic, Rounding};
 use super::certifier::Certifier;
+use super::curvature::CurvatureBound;
 use super::decrease::dual_norm;
 use super::perturbation_box::PerturbationBox;
 use super::propagation::{BoundPropagation, EndRounding};
 use super::radius::RadiusSearch;
+use super::refine::Progress;
 use super::verify::{Neighbourhood, RunnerUp};
 
 /// The relative tolerance of the radius that linear bounds certify.
@@ -22,6 +24,10 @@ const INTERVAL_TOLERANCE: f64 = 2e-2;
 /// The radius that is tried first with intervals, as a part of that at which a linear network would
 /// answer otherwise.
 const FIRST_BY_INTERVALS: f64 = 0.02;
+/// The subproblems of one query of branch and bound on ReLUs where no time is given.
+const BRANCHES_AT_ONCE: usize = 8;
+/// The steps of propagating all margins up to which a network is branched on where no time is given.
+const MAX_STEPS_AT_ONCE: f64 = (1 << 21) as f64;
 
 /// What is certified of one image, as in a [`Certificate`](super::Certificate).
 pub(super) struct Radii {
@@ -62,8 +68,10 @@ impl Worker<'_> {
             Some(_) => self.interval_radius(image, &logits, label),
             None => 0.0,
         };
-        let linear = self.linear_radius(image, &logits, label);
+        let near = self.neighbourhood_of(image, &logits, label);
+        let linear = self.linear_radius(&near);
         let radius = linear.max(cheap).max(lipschitz.unwrap_or(0.0));
+        let radius = self.raised_at_once(&near, radius, deadline);
         Radii {
             radius: certifier.as_radius(radius),
             lipschitz: lipschitz.map(|radius| certifier.as_radius(radius)),
@@ -151,19 +159,17 @@ impl Worker<'_> {
     }
 
     /// The radius by linear bounds around an image that is classified right; 0 without any.
-    fn linear_radius(&mut self, image: &[f32], logits: &[f64], label: usize) -> f64 {
-        if self
-            .propagation
-            .as_ref()
-            .is_none_or(|propagation| propagation.is_late())
-        {
-            return 0.0;
-        }
-        let runners_up = self.runners_up(logits, label);
-        let Some(propagation) = &mut self.propagation else {
+    fn linear_radius(&mut self, near: &Neighbourhood) -> f64 {
+        let Neighbourhood {
+            domain,
+            label,
+            runners_up,
+        } = near;
+        let label = *label;
+        let propagation = self.propagation.as_mut();
+        let Some(propagation) = propagation.filter(|propagation| !propagation.is_late()) else {
             return 0.0;
         };
-        let domain = self.certifier.domain(image);
         let least = |numbers: &mut dyn Iterator<Item = f64>| numbers.fold(f64::INFINITY, f64::min);
         let nearest = least(&mut runners_up.iter().map(|other| other.distance));
         let is_affine = propagation.layers().activations.is_empty();
@@ -178,18 +184,47 @@ impl Worker<'_> {
                 TOLERANCE
             },
         };
-        let found = search.run(|radius| propagation.margin(&domain, label, radius));
+        let found = search.run(|radius| propagation.margin(domain, label, radius));
         let next = found.floor() + 1.0;
-        if domain.norm == Norm::L0 && propagation.margin(&domain, label, next) > 0.0 {
+        if domain.norm == Norm::L0 && propagation.margin(domain, label, next) > 0.0 {
             return next;
         }
         found
     }
 
+    /// What better bounds make of a radius by the deadline, or in some milliseconds if there is none: the quadratic
+    /// bound, or on a small network with ReLUs a few branchings. The same bits come out if no deadline ends it.
+    fn raised_at_once(
+        &mut self,
+        near: &Neighbourhood,
+        mut radius: f64,
+        deadline: Option<Instant>,
+    ) -> f64 {
+        let certifier = self.certifier;
+        let stop = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        if radius <= 0.0 || stop() {
+            return radius;
+        }
+        let margins = certifier.network.graph().steps() * certifier.classes() as f64;
+        let curvature = certifier.curvature();
+        if curvature.is_some_and(CurvatureBound::is_quick) {
+            self.raise_by_quadratic_bound(&mut radius, near, &stop);
+        } else if curvature.is_none() && certifier.refines() && margins <= MAX_STEPS_AT_ONCE {
+            let budget = BRANCHES_AT_ONCE;
+            self.raise_by_branching(&mut radius, &mut Progress::new(), near, budget, &stop);
+        }
+        radius
+    }
+
     /// What a query about an image needs.
     pub(super) fn neighbourhood(&mut self, image: &[f32], label: usize) -> Neighbourhood {
         let logits = self.logits(image);
-        let mut runners_up = self.runners_up(&logits, label);
+        self.neighbourhood_of(image, &logits, label)
+    }
+
+    /// The same of the image whose logits were computed last.
+    fn neighbourhood_of(&mut self, image: &[f32], logits: &[f64], label: usize) -> Neighbourhood {
+        let mut runners_up = self.runners_up(logits, label);
         runners_up.sort_by(|a, b| a.distance.total_cmp(&b.distance));
         Neighbourhood {
             domain: self.certifier.domain(image),
