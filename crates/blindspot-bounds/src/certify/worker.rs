@@ -159,7 +159,7 @@ impl Worker<'_> {
     }
 
     /// The radius by linear bounds around an image that is classified right; 0 without any.
-    fn linear_radius(&mut self, near: &Neighbourhood) -> f64 {
+    pub(super) fn linear_radius(&mut self, near: &Neighbourhood) -> f64 {
         let Neighbourhood {
             domain,
             label,

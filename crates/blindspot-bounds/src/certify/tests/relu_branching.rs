@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::refined::{far, grown};
+use super::refined::{by_linear_bounds, far, grown};
 use super::*;
 use crate::certify::activation::ActivationLayer;
 use crate::certify::affine::AffineLayers;
@@ -92,7 +92,7 @@ fn with_time_the_certificate_is_nearly_the_exact_distance() {
             if nearest < 1.0 {
                 let ratio = after.radius / nearest;
                 assert!(ratio <= 1.0 && ratio > 0.98, "{seed}: {after:?} {nearest}");
-                first += before.radius / nearest;
+                first += by_linear_bounds(&certifier, image, after.label) / nearest;
                 last += ratio;
                 seen += 1;
             }
