@@ -30,7 +30,7 @@ const ROUNDS: u32 = 9;
 const FIRST_BUDGET: usize = 32;
 /// The relative tolerance of the radius that the quadratic bound alone certifies: the steps of
 /// branch and bound that follow are no finer.
-const QUADRATIC_TOLERANCE: f64 = 2e-2;
+const QUADRATIC_TOLERANCE: f64 = 5e-2;
 /// A query's radius is this much larger than the certificate at first, as a fraction of it.
 const FIRST_STEP: f64 = 0.04;
 /// The smallest such step.
