@@ -19,6 +19,7 @@ __all__ = [
     "__version__",
     "attack",
     "certify",
+    "goal_of",
     "halves",
     "inspect",
     "layers",

@@ -37,6 +37,7 @@ mod words;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use blindspot_model::classifier::Classifier;
 use blindspot_model::{Answer, Model, Outputs};
 use blindspot_net::Network;
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,15 @@ pub struct Formula {
     pub file: String,
     /// From all outputs of the model to one number or several; None until it is known ([`OutputGoal::with_formula`]).
     pub network: Option<Arc<Network<f32>>>,
+}
+
+/// What labels are on above in the outputs that a classifier's users see: 1/2 of probabilities, 0 of logits.
+pub(crate) fn answering_threshold(classifier: &(impl Classifier + ?Sized)) -> f64 {
+    if classifier.answering().is_some() {
+        0.5
+    } else {
+        0.0
+    }
 }
 
 impl OutputGoal {

@@ -14,7 +14,7 @@ use super::eight_bit::{self, EightBit};
 use super::runtime::{Judge, Runtime};
 use super::task::StopCondition;
 use super::{Block, Example, SearchError, SearchOptions, Target};
-use crate::goals::{Original, OutputGoal};
+use crate::goals::{Original, OutputGoal, answering_threshold};
 
 /// How far from an original the way to a goal is looked for that has no gradient there, as a fraction of the unit of
 /// its box.
@@ -47,13 +47,12 @@ fn aim<'c>(
     judge
         .evaluate(original, 0.0)
         .map_err(|error| error.of_input(|_| index))?;
-    let probabilities = classifier.answering().is_some();
     let original = Original {
         index,
         exact: judge.exact_outputs(),
         rounded: judge.outputs(),
         threshold: 0.0,
-        answering_threshold: if probabilities { 0.5 } else { 0.0 },
+        answering_threshold: answering_threshold(classifier),
     };
     let aim = goal.aim(&original, &[classifier.classes()]);
     let aim = aim.map_err(|error| ClassifierError::Failed(error.to_string()))?;

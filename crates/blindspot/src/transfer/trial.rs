@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::saved::{SavedError, SavedExamples};
 use super::source::{ExampleBlock, ExampleSource};
 use super::variant::Variant;
-use crate::goals::OutputGoal;
+use crate::goals::{OutputGoal, answering_threshold};
 
 /// A set of examples, by name and size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -280,12 +280,7 @@ impl<S: ExampleSource, N: Classifier> Trial<'_, S, N> {
         let reached = before.iter().zip(&after).zip(self.networks);
         let reached = reached.map(|((before, after), (_, network))| {
             let classes = network.classes();
-            // The outputs that users see of labels are probabilities, or logits.
-            let threshold = if network.answering().is_some() {
-                0.5
-            } else {
-                0.0
-            };
+            let threshold = answering_threshold(network);
             let rows = before
                 .chunks_exact(classes)
                 .zip(after.chunks_exact(classes));
