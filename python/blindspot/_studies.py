@@ -219,8 +219,8 @@ def transfer(
     """Says how often examples made for one model fool others.
 
     Args:
-        examples: what `attack` gave, or a file of such; or several, in a list or by name. Of examples of a goal a model is
-            wrong about those with which its own outputs reach it.
+        examples: what `attack` gave, or a file of such; or several, in a list or by name. Of examples of a goal a model
+            is wrong about those with which its own outputs reach it.
         models: one or several models of any kind that `attack` takes.
         amplify: also all perturbations times one factor, to this mean distortion of those that are not 0.
         norm: what `amplify` brings to that in place of the distortion: the mean norm, "l2", "linf" or "l1".
@@ -242,9 +242,10 @@ def transfer(
     ]
     first = next((source for _, source in sources if isinstance(source, Examples)), None)
     shaped = first.original[:1] if first is not None and len(first) else None
-    goals = [goal for _, source in found if (goal := _native.goal_of(source)) is not None]
+    goals = (_native.goal_of(source) for _, source in found)
+    goal = next((goal for goal in goals if goal is not None), None)
     judges = [
-        (name, as_classifier(model, shaped, next(iter(goals), None)))
+        (name, as_classifier(model, shaped, goal))
         for name, model in named(models, "model", (str, bytes, os.PathLike))
     ]
     options: _native.TransferOptions = {

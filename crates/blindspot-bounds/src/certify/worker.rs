@@ -222,7 +222,7 @@ impl Worker<'_> {
         self.neighbourhood_of(image, &logits, label)
     }
 
-    /// The same of the image whose logits were computed last.
+    /// What a query about an image needs, with its logits, which were computed last.
     fn neighbourhood_of(&mut self, image: &[f32], logits: &[f64], label: usize) -> Neighbourhood {
         let mut runners_up = self.runners_up(logits, label);
         runners_up.sort_by(|a, b| a.distance.total_cmp(&b.distance));
