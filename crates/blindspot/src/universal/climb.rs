@@ -7,17 +7,11 @@ use blindspot_model::classifier::ClassifierError;
 use blindspot_run::random::Stream;
 
 use super::ball::{l2, norm, project, scale, steepest};
-use super::field::{Field, Margin};
+use super::field::{Field, Margin, Rise};
 use super::options::Aim;
 
-/// Images of a step.
-const BATCH: usize = 128;
-/// How much of the way of the step before is kept.
-const MOMENTUM: f64 = 0.9;
-/// The first and the last step, as fractions of the perturbation's norm.
-const STEPS: [f64; 2] = [0.4, 0.02];
-/// The first and the last temperature, as fractions of the mean absolute margin.
-const TEMPERATURES: [f64; 2] = [0.5, 0.05];
+/// How often all images are evaluated at least where the norm is free.
+const LOOKS: usize = 20;
 /// By how much the norm may change at once.
 const CHANGE: f64 = 1.25;
 
@@ -31,13 +25,31 @@ pub(super) struct Candidate {
     pub(super) merit: f64,
 }
 
-/// How long a climb is.
+/// How a climb goes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Length {
+pub(super) struct Course {
+    pub(super) rise: Rise,
+    /// Images of a step.
+    pub(super) batch: usize,
+    /// How much of the way of the step before is kept.
+    pub(super) momentum: f64,
+    /// The first and the last step, as fractions of the perturbation's norm.
+    pub(super) strides: [f64; 2],
+    /// The first and the last temperature, as fractions of the mean absolute margin.
+    pub(super) temperatures: [f64; 2],
     /// Times that each image is looked at.
     pub(super) passes: usize,
     /// Steps at least, where there are few images.
-    pub(super) steps: usize,
+    pub(super) least_steps: usize,
+    /// How often all images are evaluated, at most.
+    pub(super) looks: usize,
+}
+
+impl Course {
+    /// How many steps it has on so many images.
+    pub(super) fn steps(&self, images: usize) -> usize {
+        (self.passes * images.div_ceil(self.batch)).max(self.least_steps)
+    }
 }
 
 /// What all candidates are measured against.
@@ -53,79 +65,91 @@ pub(super) struct Climb<'a> {
     pub(super) clean: f64,
     /// Evaluations at which no step is begun.
     pub(super) budget: u64,
-    /// Steps done, for whoever watches.
+    /// Images of the steps done, for whoever watches.
     pub(super) done: Cell<usize>,
     /// Where the norm is free: the shortest perturbation so far that fools as many images as wanted, and its norm.
     pub(super) shortest: RefCell<Option<(f64, Vec<f32>)>>,
 }
 
 impl Climb<'_> {
-    /// The best perturbation on a climb from a candidate, which is never worse.
+    /// The best perturbation on a climb from a candidate, by what it does to these images; never a worse one.
     pub(super) fn from(
         &self,
         start: &Candidate,
-        length: Length,
+        images: &[usize],
+        course: &Course,
     ) -> Result<Candidate, ClassifierError> {
-        let count = self.field.len();
-        let in_a_pass = count.div_ceil(BATCH);
-        let total = self.steps(length);
-        let looks = (total / 20).max(in_a_pass);
+        let total = course.steps(images.len());
+        let looks = match self.aim {
+            Aim::Epsilon(_) => course.looks,
+            // Each changes the norm.
+            Aim::Share(_) => course.looks.max(LOOKS),
+        };
+        let between_looks = (total / looks).max(1);
         let mut here = start.clone();
         if self.stopped() {
             return Ok(here);
         }
-        // Starts were compared on a few images.
-        let Some(mut best) = self.look(&mut here)? else {
+        // It may have been compared on other images.
+        let Some(mut best) = self.look(&mut here, images)? else {
             return Ok(start.clone());
         };
         let mut order = Stream::new(self.seed, "universal order", total);
         let mut momentum = vec![0.0; here.delta.len()];
         let mut leads = self.clean.abs();
-        let mut positions = Vec::new();
+        let mut waiting = Vec::new();
         for step in 0..total {
             if self.stopped() {
                 break;
             }
-            if positions.is_empty() {
-                positions = order.order(count);
+            if waiting.is_empty() {
+                waiting = order.order(images.len());
+                waiting.iter_mut().for_each(|at| *at = images[*at]);
             }
-            let batch = positions.split_off(positions.len().saturating_sub(BATCH));
+            let batch = waiting.split_off(waiting.len().saturating_sub(course.batch));
             let part = step as f64 / total as f64;
-            let temperature = leads * between(TEMPERATURES, part);
-            self.done.set(self.done.get() + 1);
-            let slope =
-                self.field
-                    .slope(&batch, &here.delta, temperature.max(f64::MIN_POSITIVE))?;
+            let temperature = leads * between(course.temperatures, part);
+            self.done.set(self.done.get() + batch.len());
+            let slope = self.field.slope(
+                &batch,
+                &here.delta,
+                course.rise,
+                temperature.max(f64::MIN_POSITIVE),
+            )?;
             leads = slope.leads / batch.len() as f64;
             self.step(
                 &mut here,
                 &mut momentum,
                 &slope.gradient,
-                between(STEPS, part),
+                course.momentum,
+                between(course.strides, part),
             );
-            if (step + 1) % looks == 0 || step + 1 == total {
-                let Some(seen) = self.look(&mut here)? else {
+            if (step + 1) % between_looks == 0 || step + 1 == total {
+                let Some(seen) = self.look(&mut here, images)? else {
                     break;
                 };
                 if seen.merit >= best.merit {
                     best = seen;
                 }
-                self.tell(&best);
+                self.tell(&best, images);
             }
         }
         Ok(best)
     }
 
-    /// How many steps a climb of this length has.
-    pub(super) fn steps(&self, length: Length) -> usize {
-        let in_a_pass = self.field.len().div_ceil(BATCH);
-        (length.passes * in_a_pass).max(length.steps)
+    /// How good a candidate is by what it does to these images; None where the work is cancelled.
+    pub(super) fn merit(
+        &self,
+        of: &Candidate,
+        images: &[usize],
+    ) -> Result<Option<f64>, ClassifierError> {
+        Ok(self.look(&mut of.clone(), images)?.map(|seen| seen.merit))
     }
 
     /// Tells whoever watches how far the work is, and how good the best is.
-    fn tell(&self, best: &Candidate) {
+    fn tell(&self, best: &Candidate, images: &[usize]) {
         let how = match self.aim {
-            Aim::Epsilon(_) => format!("{} of {} fooled", best.merit, self.field.len()),
+            Aim::Epsilon(_) => format!("{} of {} fooled", best.merit, images.len()),
             Aim::Share(_) => format!("norm {:.4}", -best.merit),
         };
         let monitor = self.field.limits.monitor;
@@ -138,14 +162,21 @@ impl Climb<'_> {
     }
 
     /// A step of a length that is given as a fraction of the norm.
-    fn step(&self, here: &mut Candidate, momentum: &mut [f64], gradient: &[f64], size: f64) {
+    fn step(
+        &self,
+        here: &mut Candidate,
+        momentum: &mut [f64],
+        gradient: &[f64],
+        kept: f64,
+        size: f64,
+    ) {
         let unit = match self.norm {
             Norm::Linf => gradient.iter().map(|g| g.abs()).sum::<f64>(),
             _ => l2(gradient),
         };
         if unit > 0.0 {
             for (m, g) in momentum.iter_mut().zip(gradient) {
-                *m = MOMENTUM * *m + g / unit;
+                *m = kept * *m + g / unit;
             }
         }
         let way = steepest(self.norm, momentum, size * here.radius);
@@ -163,11 +194,14 @@ impl Climb<'_> {
         project(self.norm, delta, radius);
     }
 
-    /// The candidate as all images see it, with how good it is; None where the work is cancelled. Where its norm is free,
-    /// it is of the norm that would do from then on.
-    fn look(&self, here: &mut Candidate) -> Result<Option<Candidate>, ClassifierError> {
-        let all: Vec<usize> = (0..self.field.len()).collect();
-        let Some(margins) = self.field.margins(&all, &here.delta)? else {
+    /// The candidate as these images see it, with how good it is; None where the work is cancelled. Where its norm is
+    /// free, it is of the norm that would do from then on.
+    fn look(
+        &self,
+        here: &mut Candidate,
+        images: &[usize],
+    ) -> Result<Option<Candidate>, ClassifierError> {
+        let Some(margins) = self.field.margins(images, &here.delta)? else {
             return Ok(None);
         };
         let radius = here.radius;
@@ -189,7 +223,9 @@ impl Climb<'_> {
                 let lead = lead_of(margins, wanted(share, margins.len()));
                 let size = norm(self.norm, &here.delta);
                 let mut shortest = self.shortest.borrow_mut();
-                if lead > 0.0 && shortest.as_ref().is_none_or(|(least, _)| size < *least) {
+                let by_all = margins.len() == self.field.len();
+                if by_all && lead > 0.0 && shortest.as_ref().is_none_or(|(least, _)| size < *least)
+                {
                     *shortest = Some((size, here.delta.clone()));
                 }
                 // Were margins straight lines from none, this is where as many images as wanted would fool.
@@ -199,8 +235,10 @@ impl Climb<'_> {
                 } else {
                     f64::INFINITY
                 };
+                // Margins far along the ray are no straight lines: as much as the norm may change is what it tells.
+                let crossing = crossing.max(1.0 / CHANGE);
                 here.merit = -size * crossing;
-                here.radius *= crossing.clamp(1.0 / CHANGE, CHANGE);
+                here.radius *= crossing.min(CHANGE);
             }
         }
     }

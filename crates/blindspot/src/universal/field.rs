@@ -13,6 +13,10 @@ use super::options::UniversalOptions;
 
 /// Images evaluated at once, at most: the order of the sums over images follows from it.
 const CHUNK: usize = 32;
+/// Parts of a step's images, as chunks of their own.
+const PARTS: usize = 4;
+/// Temperatures by which an image fools well enough.
+const ENOUGH: f64 = 5.0;
 /// Chunks of each thread between two looks at whether the work should stop.
 const CHUNKS: usize = 4;
 /// Bytes that one thread's activations may take.
@@ -88,14 +92,51 @@ impl Margin {
     }
 }
 
-/// The chance that an image fools, in place of whether it does: smooth, so that it has a slope.
-fn chance(lead: f64, temperature: f64) -> f64 {
-    1.0 / (1.0 + (-lead / temperature).exp())
+/// What is raised in place of the number of images that fool: smooth, so that it has a slope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rise {
+    /// The chance that an image fools, 1 / (1 + exp(-lead / temperature)): images far from the boundary, on either side,
+    /// count little.
+    Chance,
+    /// The cross entropy, -ln(1 - p), p what a softmax at the temperature gives to what fools: images that fool go on
+    /// counting, until their lead is [`ENOUGH`] temperatures, and those that are far from it don't.
+    Surprise,
+}
+
+/// The slope of the surprise by an image's outputs, times the temperature.
+fn surprise(
+    outputs: &[f32],
+    label: usize,
+    target: Option<usize>,
+    temperature: f64,
+    out: &mut [f32],
+) {
+    let largest = outputs
+        .iter()
+        .fold(f32::NEG_INFINITY, |most, &y| most.max(y));
+    let odds = |y: f32| ((f64::from(y) - f64::from(largest)) / temperature).exp();
+    let of = target.unwrap_or(label);
+    let own = odds(outputs[of]);
+    let others = outputs.iter().enumerate().filter(|&(class, _)| class != of);
+    let rest: f64 = others.map(|(_, &y)| odds(y)).sum();
+    // Untargeted, the label is what doesn't fool: all others rise by as much as it falls.
+    let strength = match target {
+        Some(_) => own / (own + rest),
+        None => -rest / (own + rest),
+    };
+    for (class, (out, &y)) in out.iter_mut().zip(outputs).enumerate() {
+        let part = if class == of {
+            1.0
+        } else {
+            -odds(y) / rest.max(f64::MIN_POSITIVE)
+        };
+        *out = (strength * part) as f32;
+    }
 }
 
 /// What a perturbation does to a batch.
 pub(super) struct Slope {
-    /// The direction in which the sum of the chances rises, one number for each input value. Its length says nothing.
+    /// The direction in which the sum over the images rises, one number for each input value. Its length says nothing.
     pub(super) gradient: Vec<f64>,
     /// The sum of the leads' absolute values.
     pub(super) leads: f64,
@@ -164,20 +205,39 @@ impl<'a> Field<'a> {
         &self,
         positions: &[usize],
         delta: &[f32],
+        rise: Rise,
         temperature: f64,
     ) -> Result<Slope, ClassifierError> {
-        let parts = self.by_chunks(positions, |evaluator, chunk| {
+        // A step of few images is for several threads, too.
+        let length = positions.len().div_ceil(PARTS).min(self.chunk_len());
+        let parts = self.by_chunks_of(length, positions, |evaluator, chunk| {
             self.place(evaluator.input(chunk.len())?, chunk, delta);
             let margins = self.margins_of(evaluator, chunk)?;
-            let weight = |margin: &Margin| {
-                let chance = chance(margin.lead, temperature);
-                chance * (1.0 - chance)
-            };
             let leads: f64 = margins.iter().map(|margin| margin.lead.abs()).sum();
-            Ok((
-                self.pulled(evaluator, chunk, delta, &margins, weight)?,
-                leads,
-            ))
+            let by_outputs = match rise {
+                Rise::Chance => {
+                    let chance = |lead: f64| 1.0 / (1.0 + (-lead / temperature).exp());
+                    by_margins(evaluator.classes(), &margins, |margin| {
+                        let chance = chance(margin.lead);
+                        chance * (1.0 - chance)
+                    })
+                }
+                Rise::Surprise => {
+                    let classes = evaluator.classes();
+                    let outputs = evaluator.outputs()?.to_vec();
+                    let mut by_outputs = vec![0.0; outputs.len()];
+                    let rows = outputs
+                        .chunks_exact(classes)
+                        .zip(by_outputs.chunks_exact_mut(classes));
+                    for ((row, out), (margin, &at)) in rows.zip(margins.iter().zip(chunk)) {
+                        if margin.lead < ENOUGH * temperature {
+                            surprise(row, self.labels[at], self.target, temperature, out);
+                        }
+                    }
+                    by_outputs
+                }
+            };
+            Ok((self.pulled(evaluator, chunk, delta, &by_outputs)?, leads))
         })?;
         self.evaluated
             .fetch_add(positions.len() as u64, Ordering::Relaxed);
@@ -211,7 +271,12 @@ impl<'a> Field<'a> {
                 let margins = rows().zip(chunk);
                 let margins = margins.map(|(row, &at)| Margin::of(row, self.labels[at], goal));
                 let margins: Vec<Margin> = margins.collect();
-                self.pulled(evaluator, chunk, &delta, &margins, |_| 1.0)
+                self.pulled(
+                    evaluator,
+                    chunk,
+                    &delta,
+                    &by_margins(classes, &margins, |_| 1.0),
+                )
             });
             each.collect::<Result<Vec<_>, _>>()
         })?;
@@ -234,8 +299,16 @@ impl<'a> Field<'a> {
         positions: &[usize],
         work: impl Fn(&mut CheckedEvaluator<'_, f32>, &[usize]) -> Result<R, ClassifierError> + Sync,
     ) -> Result<Vec<R>, ClassifierError> {
+        self.by_chunks_of(self.chunk_len(), positions, work)
+    }
+
+    fn by_chunks_of<R: Send>(
+        &self,
+        length: usize,
+        positions: &[usize],
+        work: impl Fn(&mut CheckedEvaluator<'_, f32>, &[usize]) -> Result<R, ClassifierError> + Sync,
+    ) -> Result<Vec<R>, ClassifierError> {
         let evaluator = || CheckedEvaluator::new(self.classifier);
-        let length = self.chunk_len();
         if self.classifier.one_batch().is_some() {
             let mut evaluator = evaluator();
             let chunks = positions.chunks(length);
@@ -276,24 +349,16 @@ impl<'a> Field<'a> {
         Ok(margins.collect())
     }
 
-    /// The sum of the gradients of the images' margins by the perturbation, each times its weight. Where an image is
-    /// clipped, the perturbation changes nothing.
+    /// The sum over images of what has this slope by their outputs, by the perturbation. Where an image is clipped, the
+    /// perturbation changes nothing.
     fn pulled(
         &self,
         evaluator: &mut CheckedEvaluator<'_, f32>,
         chunk: &[usize],
         delta: &[f32],
-        margins: &[Margin],
-        weight: impl Fn(&Margin) -> f64,
+        by_outputs: &[f32],
     ) -> Result<Vec<f64>, ClassifierError> {
-        let classes = evaluator.classes();
-        let mut by_outputs = vec![0.0f32; chunk.len() * classes];
-        for (row, margin) in by_outputs.chunks_exact_mut(classes).zip(margins) {
-            let weight = weight(margin) as f32;
-            row[margin.up] += weight;
-            row[margin.down] -= weight;
-        }
-        let gradients = evaluator.pull_back(&by_outputs)?;
+        let gradients = evaluator.pull_back(by_outputs)?;
         let InputBox { lower, upper } = self.input_box;
         let mut sum = vec![0.0; delta.len()];
         for (gradient, &at) in gradients.chunks_exact(delta.len()).zip(chunk) {
@@ -310,6 +375,17 @@ impl<'a> Field<'a> {
     }
 }
 
+/// The slope by the outputs of the images' margins, each times its weight.
+fn by_margins(classes: usize, margins: &[Margin], weight: impl Fn(&Margin) -> f64) -> Vec<f32> {
+    let mut by_outputs = vec![0.0; margins.len() * classes];
+    for (row, margin) in by_outputs.chunks_exact_mut(classes).zip(margins) {
+        let weight = weight(margin) as f32;
+        row[margin.up] += weight;
+        row[margin.down] -= weight;
+    }
+    by_outputs
+}
+
 fn add(sum: &mut [f64], other: &[f64]) {
     for (sum, other) in sum.iter_mut().zip(other) {
         *sum += other;
@@ -321,5 +397,47 @@ pub(super) fn perturb(image: &[f32], delta: &[f32], input_box: InputBox, out: &m
     let InputBox { lower, upper } = input_box;
     for ((out, &x), &d) in out.iter_mut().zip(image).zip(delta) {
         *out = (x + d).max(lower).min(upper);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use blindspot_run::random::Stream;
+
+    use super::surprise;
+
+    /// The slope is that of -ln(1 - p) by finite differences, p what a softmax at the temperature gives to what fools.
+    #[test]
+    fn the_slope_of_the_surprise_is_right() {
+        let mut random = Stream::new(3, "outputs of a test", 0);
+        for (target, temperature) in [(None, 0.3), (None, 4.0), (Some(2), 0.3), (Some(2), 4.0)] {
+            let outputs: Vec<f32> = (0..5).map(|_| random.normal() as f32).collect();
+            let rises = |outputs: &[f64]| -> f64 {
+                let odds: Vec<f64> = outputs.iter().map(|y| (y / temperature).exp()).collect();
+                let fools = |class: usize| match target {
+                    Some(target) => class == target,
+                    None => class != 1,
+                };
+                let others = (0..5)
+                    .filter(|&class| !fools(class))
+                    .map(|class| odds[class]);
+                -(others.sum::<f64>() / odds.iter().sum::<f64>()).ln()
+            };
+            let mut slope = vec![0.0; 5];
+            surprise(&outputs, 1, target, temperature, &mut slope);
+            for class in 0..5 {
+                let at = |step: f64| {
+                    let mut moved: Vec<f64> = outputs.iter().map(|&y| f64::from(y)).collect();
+                    moved[class] += step;
+                    rises(&moved)
+                };
+                let exact = temperature * (at(1e-5) - at(-1e-5)) / 2e-5;
+                let found = f64::from(slope[class]);
+                assert!(
+                    (found - exact).abs() < 1e-6,
+                    "{target:?} {class}: {found} {exact}"
+                );
+            }
+        }
     }
 }

@@ -8,21 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ball::norm;
-use super::climb::{Candidate, Climb, Length, lead_of, wanted};
+use super::climb::{Climb, lead_of, wanted};
 use super::field::Field;
 use super::options::{Aim, UniversalOptions};
 use super::sure::Census;
 
-/// How long each start climbs in the race.
-const RACE: Length = Length {
-    passes: 2,
-    steps: 40,
-};
-/// How long the winner climbs after that.
-const CLIMB: Length = Length {
-    passes: 20,
-    steps: 400,
-};
 /// Evaluations of each image that the way back along the ray takes, about.
 const RAY: u64 = 20;
 
@@ -88,7 +78,7 @@ pub(super) fn search(
         shortest: RefCell::new(None),
     };
     let starts = climb.starts(largest(options, length))?;
-    let best = race(&climb, &starts)?;
+    let best = climb.race(&starts)?;
     let Some(best) = best else {
         return Ok(nothing(why(field, climb.budget)));
     };
@@ -119,25 +109,6 @@ pub(super) fn search(
         delta: shortest.unwrap_or(best.delta),
         ended,
     })
-}
-
-/// The best of some starts, after all of them have climbed: how good they are where they begin tells little of where they
-/// come to.
-fn race(climb: &Climb<'_>, starts: &[Candidate]) -> Result<Option<Candidate>, ClassifierError> {
-    let monitor = climb.field.limits.monitor;
-    let total = starts.len() * climb.steps(RACE) + climb.steps(CLIMB);
-    monitor.begin("universal", total as u64);
-    let mut best: Option<Candidate> = None;
-    for start in starts {
-        let racer = climb.from(start, RACE)?;
-        best = match best {
-            Some(best) if best.merit >= racer.merit => Some(best),
-            _ => Some(racer),
-        };
-    }
-    let best = best.map(|best| climb.from(&best, CLIMB)).transpose();
-    monitor.end();
-    best
 }
 
 /// The largest norm that a perturbation within the box can make use of.
