@@ -465,6 +465,12 @@ fn examples_are_judged_through_the_preprocessing_of_their_record() {
     let by_record = transfer("");
     assert_eq!(by_record["models"][0]["preprocess"]["mean"][0], 0.3);
     assert_eq!(by_record, transfer("--mean 0.3 --std 0.9"));
+    // Lists are written as in other commands, too.
+    let commas = "transfer --examples a.npz,a.npz --models model.onnx,model.onnx --json";
+    let spaces = "transfer --examples a.npz a.npz --models model.onnx model.onnx --json";
+    let (exit, said, error) = run(dir, commas);
+    assert_eq!((exit, said, String::new()), run(dir, spaces), "{error}");
+    assert_eq!(exit, 0, "{error}");
     // A network judges its own examples as the search did: it is fooled by all that it gets right.
     let summary = std::fs::read(dir.join("a.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();

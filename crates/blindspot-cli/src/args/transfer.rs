@@ -18,11 +18,11 @@ Examples:
 A model sees the images through the preprocessing that the JSON file beside the examples names, as
 `attack` wrote it, unless one is given here, which then holds for all models. DIR gets transfer.json, transfer.csv, transfer.md and the heat map transfer.svg.")]
 pub(crate) struct Transfer {
-    /// Files that `attack` wrote
-    #[arg(long, value_name = "FILE.npz", num_args = 1.., required = true)]
+    /// Files that `attack` wrote, with spaces or commas between them
+    #[arg(long, value_name = "FILE.npz", num_args = 1.., value_delimiter = ',', required = true)]
     pub(crate) examples: Vec<PathBuf>,
-    /// The networks that are to answer
-    #[arg(long, value_name = "MODEL.onnx", num_args = 1.., required = true)]
+    /// The networks that are to answer, with spaces or commas between them
+    #[arg(long, value_name = "MODEL.onnx", num_args = 1.., value_delimiter = ',', required = true)]
     pub(crate) models: Vec<PathBuf>,
     /// Also: all perturbations of a file times one factor, to this mean distortion of the images that are
     /// perturbed
