@@ -63,7 +63,7 @@ fn near(difference: f64, gradient: f64) -> bool {
 
 fn check(case: &Case, n: usize) -> Result<(), TestCaseError> {
     const STEP: f64 = 1e-5;
-    // For a point that has a kink within the first step.
+    // For a point that has a kink within the first step, or the end of where an arc sine is defined near it.
     const SMALL_STEP: f64 = 1e-7;
     let (mut network, mut images) = case.build(n).expect("checked when it was drawn");
     let factors = numbers(n * network.output_len(), (-1, 1), !case.seed);
@@ -92,10 +92,11 @@ fn check(case: &Case, n: usize) -> Result<(), TestCaseError> {
             network.set_weights(moved);
             loss(&network, &images, &factors)
         };
-        let difference = (value(STEP) - value(-STEP)) / (2.0 * STEP);
+        let mut slope = |step: f64| (value(step) - value(-step)) / (2.0 * step);
+        let (difference, nearer) = (slope(STEP), slope(SMALL_STEP));
         prop_assert!(
-            near(difference, gradient),
-            "weight {i}: {difference} {gradient}"
+            near(difference, gradient) || near(nearer, gradient),
+            "weight {i}: {difference} {nearer} {gradient}"
         );
     }
     network.set_weights(weights);
