@@ -100,11 +100,11 @@ pub(super) enum Rise {
     Chance,
     /// The cross entropy, -ln(1 - p), p what a softmax at the temperature gives to what fools: images that fool go on
     /// counting, until their lead is [`ENOUGH`] temperatures, and those that are far from it don't.
-    Surprise,
+    CrossEntropy,
 }
 
-/// The slope of the surprise by an image's outputs, times the temperature.
-fn surprise(
+/// The slope of the cross entropy by an image's outputs, times the temperature.
+fn cross_entropy(
     outputs: &[f32],
     label: usize,
     target: Option<usize>,
@@ -222,7 +222,7 @@ impl<'a> Field<'a> {
                         chance * (1.0 - chance)
                     })
                 }
-                Rise::Surprise => {
+                Rise::CrossEntropy => {
                     let classes = evaluator.classes();
                     let outputs = evaluator.outputs()?.to_vec();
                     let mut by_outputs = vec![0.0; outputs.len()];
@@ -231,7 +231,7 @@ impl<'a> Field<'a> {
                         .zip(by_outputs.chunks_exact_mut(classes));
                     for ((row, out), (margin, &at)) in rows.zip(margins.iter().zip(chunk)) {
                         if margin.lead < ENOUGH * temperature {
-                            surprise(row, self.labels[at], self.target, temperature, out);
+                            cross_entropy(row, self.labels[at], self.target, temperature, out);
                         }
                     }
                     by_outputs
@@ -404,11 +404,11 @@ pub(super) fn perturb(image: &[f32], delta: &[f32], input_box: InputBox, out: &m
 mod tests {
     use blindspot_run::random::Stream;
 
-    use super::surprise;
+    use super::cross_entropy;
 
     /// The slope is that of -ln(1 - p) by finite differences, p what a softmax at the temperature gives to what fools.
     #[test]
-    fn the_slope_of_the_surprise_is_right() {
+    fn the_slope_of_the_cross_entropy_is_right() {
         let mut random = Stream::new(3, "outputs of a test", 0);
         for (target, temperature) in [(None, 0.3), (None, 4.0), (Some(2), 0.3), (Some(2), 4.0)] {
             let outputs: Vec<f32> = (0..5).map(|_| random.normal() as f32).collect();
@@ -424,7 +424,7 @@ mod tests {
                 -(others.sum::<f64>() / odds.iter().sum::<f64>()).ln()
             };
             let mut slope = vec![0.0; 5];
-            surprise(&outputs, 1, target, temperature, &mut slope);
+            cross_entropy(&outputs, 1, target, temperature, &mut slope);
             for class in 0..5 {
                 let at = |step: f64| {
                     let mut moved: Vec<f64> = outputs.iter().map(|&y| f64::from(y)).collect();

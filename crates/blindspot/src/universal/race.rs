@@ -8,7 +8,7 @@ use super::field::Rise;
 
 /// How each start climbs on half of the images.
 const RACE: Course = Course {
-    rise: Rise::Surprise,
+    rise: Rise::CrossEntropy,
     batch: 16,
     momentum: 0.0,
     strides: [0.2, 0.05],
