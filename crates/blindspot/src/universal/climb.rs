@@ -237,7 +237,12 @@ impl Climb<'_> {
                 };
                 // Margins far along the ray are no straight lines: as much as the norm may change is what it tells.
                 let crossing = crossing.max(1.0 / CHANGE);
-                here.merit = -size * crossing;
+                // No perturbation at all leads nowhere, and 0 times infinity is no number.
+                here.merit = if crossing.is_finite() {
+                    -size * crossing
+                } else {
+                    f64::NEG_INFINITY
+                };
                 here.radius *= crossing.min(CHANGE);
             }
         }
